@@ -1,0 +1,128 @@
+"""The program `deep-mlp`: options from the settings models, one server for the run, one sentence for a mistake."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
+from mlp_core import settings
+from mlp_core.errors import InputError
+from mlp_core.settings import Run, Spirals, text_of, validated
+
+# Flow parameter and settings model, by command; the flow is flows.<command>.<command>
+_COMMANDS: dict[str, dict[str, type[BaseModel]]] = {
+    "tutorial": {"run": Run, "spirals": Spirals},
+    "depth-sweep": {"run": Run, "spirals": Spirals, "sweep": settings.DepthSweep},
+    "polynomial": {"run": Run, "spirals": Spirals, "model": settings.Polynomial},
+    "images": {"run": Run, "model": settings.Images},
+    "gain-sweep": {"run": Run, "sweep": settings.GainSweep},
+}
+_HELP = {
+    "tutorial": "Run every experiment of the tutorial.",
+    "depth-sweep": "Depth against width at a fixed parameter budget, on spirals (section 1).",
+    "polynomial": "One wide layer on polynomial features of the spirals (section 1.1).",
+    "images": "A multilayer perceptron on 32 x 32 photographs (section 2).",
+    "gain-sweep": "Xavier weights at several gains: order, chaos and the edge (bonus).",
+}
+
+
+def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
+    options: list[click.Parameter] = []
+    for model in models.values():
+        for name, field in model.model_fields.items():
+            flag = f"--{name.replace('_', '-')}"
+            if field.annotation is bool:
+                options.append(click.Option([flag], is_flag=True, help=field.description))
+                continue
+            help_text = f"{(field.description or '').rstrip('.')}.  [default: {text_of(field.default)}]"
+            choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
+            metavar = "|".join(choices) or _metavar(field.default)
+            options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
+    return options
+
+
+def _metavar(default: object) -> str:
+    if isinstance(default, tuple):
+        return "LIST"
+    return {int: "N", float: "X", Path: "DIR"}.get(type(default), "DIR" if isinstance(default, Path) else "TEXT")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def program() -> None:
+    """A laboratory for multilayer perceptrons: the tutorial "Deep MLPs", with many seeds at once."""
+
+
+def _run_command(name: str, **given: Any) -> None:
+    parameters: dict[str, BaseModel] = {}
+    for parameter, model in _COMMANDS[name].items():
+        fields = {field: given[field] for field in model.model_fields if given[field] not in (None, False)}
+        parameters[parameter] = validated(model, fields)
+    from flows.local_run import run_flow
+
+    run_flow(name, parameters)
+
+
+for _name, _models in _COMMANDS.items():
+    program.add_command(
+        click.Command(_name, params=_options(_models), help=_HELP[_name], callback=partial(_run_command, _name))
+    )
+
+
+@program.command()
+@click.option("--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]")
+def report(artifacts: str | None) -> None:
+    """Write the report again from the results that are there."""
+    from mlp_core.report import read_report_content, render_report
+    from mlp_core.storage import write_file
+
+    root = validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts.expanduser().resolve()
+    page = render_report(read_report_content(root))
+    write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
+    click.echo(f"report   {root / 'report.html'}")
+
+
+@program.command()
+def ui() -> None:
+    """Open Prefect's server, with all runs so far, until Ctrl-C: http://127.0.0.1:4200."""
+    from flows.server import serve
+
+    serve()
+
+
+def main() -> None:
+    """Run the program and end with its status: 0, 1 for failed trainings, 2 for bad input, 130 for Ctrl-C."""
+    sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
+
+
+def _status(command: Callable[[], Any]) -> int:
+    try:
+        command()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        click.echo(f"deep-mlp: {error.format_message()}", err=True)
+        return 2
+    except InputError as error:
+        click.echo(f"deep-mlp: {error}", err=True)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
+        return 130
+    except RuntimeError as error:
+        if type(error).__name__ != "SweepFailed":
+            raise
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    import_module("flows.command_line").main()

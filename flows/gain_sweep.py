@@ -1,0 +1,53 @@
+"""Xavier weights at several gains: the tutorial's bonus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags, unmapped
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import PIXELS, Outcome, device_of, photographs
+from mlp_core.plans import gain_sweep_plans
+from mlp_core.settings import GainSweep, Run
+from tasks.analysis import plot_losses, plot_results, summarize
+from tasks.data import ImageTable
+from tasks.laboratory import laboratory
+from tasks.training import TrainedConfiguration, train_configuration
+
+
+@flow(name="gain-sweep")
+def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
+    """Train a network for one epoch from Xavier weights at several gains; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("gain_sweep"):
+        pictures = photographs(run)
+        trained = outcome.trainings(train_gain_sweep(run, sweep, pictures))
+        return outcome.publish(publish_gain_sweep(run, sweep, pictures, trained))
+
+
+def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> list[PrefectFuture[TrainedConfiguration]]:
+    """Submit one training per gain."""
+    training = sweep.model_dump(exclude={"gains", "distribution", "hidden_widths"})
+    plans = gain_sweep_plans(
+        sweep.gains,
+        sweep.distribution,
+        sweep.hidden_widths,
+        PIXELS,
+        len(pictures.classes),
+        **training,
+        seed=run.seed,
+        device=device_of(run),
+    )
+    return train_configuration.map(plans, unmapped(pictures), unmapped(run.seeds))
+
+
+def publish_gain_sweep(
+    run: Run, sweep: GainSweep, pictures: ImageTable, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
+    """Submit the result table and the figures."""
+    if not trained:
+        return []
+    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **sweep.model_dump(mode="json")}
+    table = summarize.submit("gain_sweep", trained, settings)
+    return [table, plot_results.submit("gain_sweep", table, len(pictures.classes)), plot_losses.submit(trained)]

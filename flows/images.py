@@ -1,0 +1,47 @@
+"""A multilayer perceptron on photographs: the tutorial's section 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import PIXELS, Outcome, device_of, photographs
+from mlp_core.plans import images_plan
+from mlp_core.settings import Images, Run
+from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
+from tasks.data import ImageTable
+from tasks.laboratory import laboratory
+from tasks.training import TrainedConfiguration, train_configuration
+
+
+@flow(name="images")
+def images(run: Run = Run(), model: Images = Images()) -> str:
+    """Train a network on photographs of animal faces; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("images"):
+        pictures = photographs(run)
+        trained = outcome.trainings(train_images(run, model, pictures))
+        return outcome.publish(publish_images(run, model, pictures, trained))
+
+
+def train_images(run: Run, model: Images, pictures: ImageTable) -> list[PrefectFuture[TrainedConfiguration]]:
+    """Submit the training."""
+    training = model.model_dump(exclude={"hidden_widths"})
+    plan = images_plan(
+        model.hidden_widths, PIXELS, len(pictures.classes), **training, seed=run.seed, device=device_of(run)
+    )
+    return [train_configuration.submit(plan, pictures, run.seeds)]
+
+
+def publish_images(
+    run: Run, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
+    """Submit the result table and the figures."""
+    samples = plot_samples.submit(pictures, run.seed)
+    if not trained:
+        return [samples]
+    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **model.model_dump(mode="json")}
+    table = summarize.submit("images", trained, settings)
+    return [samples, table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]

@@ -1,0 +1,180 @@
+"""One run of a flow from the command line: a server, the flow, its lines on the console, and the times at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import BaseModel
+
+from flows.server import LocalServer, configured_api_url
+from mlp_core.errors import InputError
+from mlp_core.settings import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+_DRAIN_SECONDS = 20
+
+
+def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
+    """Run a flow to its end.
+
+    Args:
+        name: Command, such as `depth-sweep`.
+        parameters: The flow's parameters.
+
+    Raises:
+        InputError: If the input is bad.
+        SweepFailed: If a task failed.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    run = parameters["run"]
+    if not isinstance(run, Run):
+        raise TypeError
+    _check(run, name)
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = None if configured_api_url() else LocalServer()
+    try:
+        if server:
+            os.environ["PREFECT_API_URL"] = server.url
+        # Imported while the server starts
+        module = name.replace("-", "_")
+        flow = getattr(import_module(f"flows.{module}"), module)
+        if server:
+            server.wait()
+        _run(flow, parameters, run, started)
+    finally:
+        if server:
+            server.release()
+
+
+def _check(run: Run, name: str) -> None:
+    """Refuse what can be refused before a server is started."""
+    if name in {"tutorial", "images", "gain-sweep"}:
+        from mlp_core.images import check_image_source
+
+        check_image_source(run.images)
+    root = run.artifacts.expanduser().resolve()
+    if root.exists() and not root.is_dir():
+        message = f"artifacts must be a folder, got the file {root}; choose another --artifacts."
+        raise InputError(message)
+
+
+def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) -> None:
+    flow_run_ids: list[UUID] = []
+
+    def remember(_flow: Any, flow_run: Any, _state: Any) -> None:
+        flow_run_ids.append(flow_run.id)
+
+    flow = flow.with_options(on_running=[remember])
+    with _console():
+        try:
+            report = flow(**parameters)
+        finally:
+            rows = _drained(flow_run_ids)
+    _print_times(rows)
+    root = run.artifacts.expanduser().resolve()
+    click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
+
+
+@contextmanager
+def _console() -> Iterator[None]:
+    """Show the project's own lines and Prefect's warnings; a mistake of the user's is said once, by the caller."""
+    for logger in [logging.getLogger(name) for name in ("prefect", "prefect.flow_runs", "prefect.task_runs")]:
+        for handler in logger.handlers:
+            if type(handler).__name__ == "PrefectConsoleHandler":
+                handler.setLevel(logging.WARNING)
+                handler.addFilter(_is_news)
+    own = logging.getLogger("deep_mlp")
+    own.setLevel(logging.INFO)
+    own.propagate = False
+    with _progress() as handler:
+        own.addHandler(handler)
+        try:
+            yield
+        finally:
+            own.removeHandler(handler)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a warning or error of Prefect's says what the program does not say itself."""
+    error = record.exc_info[1] if record.exc_info else None
+    names = {type(error).__name__} if error else set()
+    return not (isinstance(error, (InputError, KeyboardInterrupt)) or names & {"SweepFailed", "Stopped"})
+
+
+@contextmanager
+def _progress() -> Iterator[logging.Handler]:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    status = console.status("starting") if console.is_terminal else nullcontext()
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
+            console.print(f"{stamp}  {text}", markup=False)
+            if console.is_terminal:
+                status.update(text)  # type: ignore[union-attr]
+
+    with status:
+        yield Lines()
+
+
+def _drained(flow_run_ids: list[UUID]) -> list[Any]:
+    """Wait until the server has stored the end of every task run, and return them.
+
+    The server stores them up to a second late; a server that is stopped sooner would show them as running for ever.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    if not flow_run_ids:
+        return []
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=flow_run_ids))
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    rows: list[Any] = []
+    with get_client(sync_client=True) as client:
+        seen = -1
+        while time.monotonic() < deadline:
+            rows = []
+            while page := client.read_task_runs(flow_run_filter=wanted, limit=200, offset=len(rows)):
+                rows += page
+            if len(rows) == seen and all(row.state and row.state.is_final() for row in rows):
+                break
+            seen = len(rows)
+            time.sleep(0.3)
+    return rows
+
+
+def _print_times(rows: list[Any]) -> None:
+    by_experiment: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        for tag in row.tags:
+            by_experiment[tag].append(row)
+    click.echo(f"\n{'experiment':<14}{'trainings':>10}{'cached':>8}{'work':>10}")
+    for experiment in sorted(by_experiment):
+        rows = by_experiment[experiment]
+        trainings = [row for row in rows if row.name.startswith("train ")]
+        cached = sum(row.state_name == "Cached" for row in trainings)
+        seconds = sum(row.total_run_time.total_seconds() for row in rows)
+        click.echo(f"{experiment:<14}{len(trainings):>10}{cached:>8}{seconds:>8.1f} s")
+
+
+if sys.platform == "win32":
+    message = "deep-mlp runs on Linux and macOS"
+    raise ImportError(message)

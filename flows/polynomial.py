@@ -1,0 +1,49 @@
+"""A wide, shallow model on polynomial features: the tutorial's section 1.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import Outcome, device_of
+from mlp_core.plans import polynomial_plan
+from mlp_core.settings import Polynomial, Run, Spirals
+from mlp_core.storage import Artifact
+from tasks.analysis import map_decisions, plot_decision_maps, plot_losses, summarize
+from tasks.data import expand_features, generate_spirals
+from tasks.laboratory import laboratory
+from tasks.training import TrainedConfiguration, train_configuration
+
+
+@flow(name="polynomial")
+def polynomial(run: Run = Run(), spirals: Spirals = Spirals(), model: Polynomial = Polynomial()) -> str:
+    """Train one linear layer on all monomials of the spirals' points; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("polynomial"):
+        points = generate_spirals.submit(spirals, run.seed).result()
+        trained = outcome.trainings(train_polynomial(run, spirals, model, points))
+        results = publish_polynomial(run, spirals, model, trained)
+        maps = [map_decisions.submit(trained, points)] if trained else []
+        return outcome.publish([*results, plot_decision_maps.submit(maps, points)])
+
+
+def train_polynomial(
+    run: Run, spirals: Spirals, model: Polynomial, points: Artifact
+) -> list[PrefectFuture[TrainedConfiguration]]:
+    """Submit the expansion and the training."""
+    training = model.model_dump(exclude={"degree"})
+    plan = polynomial_plan(model.degree, spirals.arms, **training, seed=run.seed, device=device_of(run))
+    features = expand_features.submit(points, model.degree)
+    return [train_configuration.submit(plan, features, run.seeds)]
+
+
+def publish_polynomial(
+    run: Run, spirals: Spirals, model: Polynomial, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
+    """Submit the result table and its figure."""
+    if not trained:
+        return []
+    settings = {"seeds": run.seeds, "seed": run.seed, **spirals.model_dump(mode="json"), **model.model_dump(mode="json")}
+    return [summarize.submit("polynomial", trained, settings), plot_losses.submit(trained)]

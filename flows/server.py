@@ -1,0 +1,207 @@
+"""A Prefect server for one run: the user's own, one that is up already, or one that comes and goes with its users."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mlp_core.errors import InputError
+
+_PORT = 4200
+_START_SECONDS = 180
+_STOP_SECONDS = 20
+
+
+def prefect_home() -> Path:
+    """Return the folder where Prefect keeps its database."""
+    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+
+
+def configured_api_url() -> str | None:
+    """Return the API that the user set in the environment or in Prefect's active profile.
+
+    Read without Prefect, whose import takes as long as a server takes to start.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH", prefect_home() / "profiles.toml"))
+    try:
+        profiles = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+    name = os.environ.get("PREFECT_PROFILE", profiles.get("active"))
+    url = profiles.get("profiles", {}).get(name, {}).get("PREFECT_API_URL")
+    return str(url) if url else None
+
+
+class LocalServer:
+    """A server on loopback, shared by all runs of this user that need one; the last one out stops it.
+
+    A lock on one file is held while a server is looked for or started, one on another as long as it is used: locks of the
+    kernel's, which a killed process cannot leave behind.
+    """
+
+    def __init__(self) -> None:
+        home = prefect_home()
+        home.mkdir(parents=True, exist_ok=True)
+        self.record = home / "deep-mlp-server.json"
+        self.log = home / "deep-mlp-server.log"
+        self._starting = home / "deep-mlp-server.start.lock"
+        self._using = (home / "deep-mlp-server.use.lock").open("a")
+        with self._locked():
+            fcntl.flock(self._using, fcntl.LOCK_SH)
+            self.url = self._running() or self._start()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._starting.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _running(self) -> str | None:
+        url = f"http://127.0.0.1:{_PORT}/api"
+        if self.record.exists():
+            try:
+                found = json.loads(self.record.read_text())
+                os.kill(found["pid"], 0)
+                url = str(found["url"])
+            except (ValueError, KeyError, OSError):
+                self.record.unlink(missing_ok=True)
+            else:
+                return url
+        return url if healthy(url) else None
+
+    def _start(self) -> str:
+        port = _free_port()
+        environment = {
+            **os.environ,
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        }
+        with self.log.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "server", "start"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the run, which still has states to report
+            )
+        url = f"http://127.0.0.1:{port}/api"
+        temporary = self.record.with_suffix(".partial")
+        temporary.write_text(json.dumps({"pid": process.pid, "url": url}))
+        temporary.replace(self.record)
+        return url
+
+    def wait(self) -> None:
+        """Wait until the server answers.
+
+        Raises:
+            InputError: If it does not.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not healthy(self.url):
+            if time.monotonic() > deadline or not self._alive():
+                lines = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+                message = (
+                    f"the local Prefect server must start within {_START_SECONDS} s, got {' '.join(lines) or 'no answer'}; "
+                    f"see {self.log}, or set PREFECT_API_URL to a server of yours."
+                )
+                raise InputError(message)
+            time.sleep(0.1)
+
+    def _alive(self) -> bool:
+        try:
+            pid = json.loads(self.record.read_text())["pid"]
+        except (OSError, ValueError, KeyError):
+            return True  # not ours: it was healthy a moment ago
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return False
+        except ChildProcessError:
+            pass
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Stop the server if it was started by a run and no other run uses it."""
+        with self._locked():
+            fcntl.flock(self._using, fcntl.LOCK_UN)
+            if not _lock_at_once(self._using):
+                return
+            if self.record.exists():
+                pid = json.loads(self.record.read_text())["pid"]
+                self.record.unlink()
+                _stop(pid)
+            self._using.close()
+
+
+def _lock_at_once(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stop(pid: int) -> None:
+    """End a server's whole process group: SIGTERM lets it write what it still holds."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    try:
+        os.kill(pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            try:
+                if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                    return
+            except ChildProcessError:
+                os.kill(pid, 0)
+            time.sleep(0.05)
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def healthy(url: str) -> bool:
+    """Return whether a Prefect server answers at an API address."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - loopback or the user's own
+            return bool(json.load(answer) is True)
+    except (OSError, ValueError, urllib.error.URLError):
+        return False
+
+
+def _free_port() -> int:
+    import socket
+
+    for port in (_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    message = "no port is free on 127.0.0.1"
+    raise OSError(message)
+
+
+def serve() -> None:
+    """Run Prefect's server in this terminal, on loopback, until Ctrl-C."""
+    environment = {**os.environ, "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(_PORT)}
+    os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)  # noqa: S606

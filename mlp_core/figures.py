@@ -1,0 +1,579 @@
+"""One function per figure: result tables and arrays in, a matplotlib Figure out.
+
+No pyplot: it keeps every figure in a global list and asks for a display. No torch: a cached run must start
+quickly.
+Colours are Okabe and Ito's and viridis, which readers with any colour vision can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from mlp_core.metrics import MeanInterval, mean_interval
+
+_BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+_PALETTE = (_BLUE, _ORANGE, _GREEN, _PURPLE, "#D55E00", "#56B4E9", "#F0E442", "#000000")
+_INK, _GREY = "#222222", "#767676"
+_LINE_STYLES = ("-", "--", "-.", ":")
+
+# 6 inches at 150 dots an inch are the 900 pixels of the report's column, where 9 points stay 9 points or more
+_DOTS_PER_INCH = 150
+_WIDTH_INCHES = 6.0
+_MANY_CURVES = 8
+_INTERVAL = "95 % interval (Student t)"
+
+
+@dataclass(frozen=True)
+class DecisionMap:
+    """What one model answers everywhere in a square around the origin.
+
+    Attributes:
+        title: Name of the model.
+        classes: Integer classes `[M, M]`; the row is x2, ascending from the bottom, the column is x1.
+        extent: The square reaches from -extent to extent on both axes.
+        test_points: `[n, 2]`, columns x1 and x2.
+        test_labels: Integer classes `[n]`.
+        training_radius: Radius around the origin inside which all training points lie.
+    """
+
+    title: str
+    classes: NDArray[Any]
+    extent: float
+    test_points: NDArray[Any]
+    test_labels: NDArray[Any]
+    training_radius: float
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
+
+    Example:
+        >>> figure_png(Figure(figsize=(1, 1)))[:4]
+        b'\\x89PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
+    """Draw test accuracy against depth: every member a dot, with mean and 95 % interval.
+
+    Args:
+        table: Rows of the `depth_sweep` table, one per member; accuracies in 0..1, null where diverged.
+        n_classes: Arms of the spirals, for the chance level.
+
+    Returns:
+        The figure; one colour per activation, members that diverged counted above the axis.
+    """
+    ticks = table.sort_values("depth").drop_duplicates("depth")
+    positions = {depth: position for position, depth in enumerate(ticks["depth"])}
+    activations = list(dict.fromkeys(table["activation"]))
+    figure, axes = _new_figure(4.2)
+    counts: list[MeanInterval] = []
+    diverged: dict[int, list[str]] = {}
+    for index, activation in enumerate(activations):
+        shift = 0.7 * ((index + 0.5) / len(activations) - 0.5)
+        colour = _PALETTE[index % len(_PALETTE)]
+        for depth, group in table[table["activation"] == activation].groupby("depth"):
+            found = _draw_members(axes, positions[depth] + shift, group, colour, 0.5 / len(activations))
+            counts.append(found)
+            if found.missing:
+                prefix = f"{activation} " if len(activations) > 1 else ""
+                diverged.setdefault(positions[depth], []).append(prefix + _failure_words(found))
+    for position, words in diverged.items():
+        _annotate_diverged(axes, position, words)
+    _chance_line(axes, 1 / n_classes)
+    axes.set_xticks(
+        range(len(ticks)),
+        [
+            f"{row.depth}\n{row.width} wide\n{row.parameters} par."
+            for row in ticks[["depth", "width", "parameters"]].itertuples()
+        ],
+    )
+    axes.set_xlim(-0.6, len(ticks) - 0.4)
+    axes.set_xlabel("hidden layers, their width, trainable parameters")
+    _percent_axis(axes, "test accuracy (%)", table["test_accuracy"], 1 / n_classes)
+    axes.set_title(
+        f"Depth at a fixed budget: every member a dot,\n{_interval_words(counts)}",
+        loc="left",
+        fontsize=11,
+    )
+    handles = [
+        Line2D([], [], color=_PALETTE[index % len(_PALETTE)], marker="o", linewidth=2, label=activation)
+        for index, activation in enumerate(activations)
+    ]
+    _legend_below(figure, handles)
+    return figure
+
+
+def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
+    """Draw decision maps side by side, x1 horizontal, with the test points and the training region's circle.
+
+    The tutorial's own plot shows its grid transposed, so that regions and points do not match; these match.
+
+    Args:
+        maps: The models to compare, at least one.
+
+    Returns:
+        The figure; a region is pale in the colour of the class that the model answers there, a test point
+        strong in the colour of the class that it has.
+    """
+    n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
+    strong = [_PALETTE[label % len(_PALETTE)] for label in range(n_classes)]
+    pale = ListedColormap([_pale(colour) for colour in strong])
+    figure = Figure(
+        figsize=(_WIDTH_INCHES, _WIDTH_INCHES / len(maps) + 0.75), dpi=_DOTS_PER_INCH, layout="constrained"
+    )
+    for axes, shown in zip(
+        np.ravel(figure.subplots(1, len(maps), sharey=True, squeeze=False)), maps, strict=True
+    ):
+        extent = shown.extent
+        axes.imshow(
+            shown.classes,
+            origin="lower",
+            extent=(-extent, extent, -extent, extent),
+            cmap=pale,
+            vmin=-0.5,
+            vmax=n_classes - 0.5,
+            interpolation="nearest",
+        )
+        axes.scatter(
+            shown.test_points[:, 0],
+            shown.test_points[:, 1],
+            s=7,
+            c=[strong[label] for label in shown.test_labels],
+            edgecolors="black",
+            linewidths=0.25,
+        )
+        axes.add_patch(
+            Circle((0, 0), shown.training_radius, fill=False, color=_INK, linewidth=1.2, linestyle="--")
+        )
+        axes.text(
+            0,
+            -shown.training_radius - 0.03 * extent,
+            f"training region, radius {shown.training_radius:.2f}",
+            ha="center",
+            va="top",
+            fontsize=9,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+        )
+        axes.set_xlim(-extent, extent)
+        axes.set_ylim(-extent, extent)
+        axes.set_xlabel("x1")
+        _plain(axes.set_title(shown.title, fontsize=10))
+    figure.axes[0].set_ylabel("x2")
+    handles: list[Line2D] = [
+        Line2D([], [], marker="o", markersize=5, linestyle="", color=colour, label=f"class {label}")
+        for label, colour in enumerate(strong)
+    ]
+    _legend_below(figure, handles)
+    n_points = {len(shown.test_labels) for shown in maps}
+    _plain(
+        figure.suptitle(
+            f"Answers (pale regions) and test points (dots, n = {_range_words(n_points)})",
+            fontsize=11,
+            x=0.02,
+            ha="left",
+        )
+    )
+    return figure
+
+
+def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
+    """Draw each configuration's mean train loss per epoch with the members' 95 % interval as a band.
+
+    Up to eight configurations get a colour and a legend entry each, more a viridis colour bar over the number
+    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number.
+
+    Args:
+        history: Rows of the `history` table; other experiments' rows are ignored.
+        experiment: Value of the `experiment` column to draw.
+
+    Returns:
+        The figure, with a logarithmic loss axis if the mean losses span more than a factor of ten.
+
+    Raises:
+        ValueError: If the history has no row of that experiment.
+    """
+    rows = history[history["experiment"] == experiment]
+    if rows.empty:
+        message = f"history has no rows of experiment {experiment!r}."
+        raise ValueError(message)
+    curves = {
+        name: _loss_curve(rows[rows["configuration"] == name])
+        for name in dict.fromkeys(rows["configuration"])
+    }
+    means = np.concatenate([curve["mean"].to_numpy() for curve in curves.values()])
+    means = means[np.isfinite(means)]
+    logarithmic = bool(means.size and means.min() > 0 and means.max() > 10 * means.min())
+    if logarithmic:
+        for curve in curves.values():
+            # a t interval may reach below zero, which a logarithmic axis cannot show
+            curve["low"] = curve["low"].clip(lower=means.min() / 2)
+    figure, axes = _new_figure(3.9)
+    quantity, values = _varying_number(list(curves))
+    if rows["epoch"].nunique() == 1 and len(curves) > 1:
+        _draw_final_losses(axes, list(curves.values()), values)
+        _plain(axes.set_xlabel(quantity))
+        what = "Train loss after one epoch"
+    else:
+        if len(curves) > _MANY_CURVES:
+            _draw_coloured_curves(figure, axes, list(curves.values()), quantity, values)
+        else:
+            _draw_named_curves(figure, axes, curves)
+        axes.set_xlabel("epoch")
+        what = "Train loss per epoch"
+    axes.set_ylabel("mean cross-entropy (nats)" + (", log scale" if logarithmic else ""))
+    if logarithmic:
+        axes.set_yscale("log")
+    members = {int(count) for curve in curves.values() for count in curve["n"]}
+    interval = f"{_INTERVAL}, n = {_range_words(members)}" if max(members) > 1 else "n = 1: no interval"
+    _plain(
+        axes.set_title(
+            f"{what}, {experiment.replace('_', ' ')}:\nmean over members and {interval}",
+            loc="left",
+            fontsize=11,
+        )
+    )
+    return figure
+
+
+def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
+    """Draw training samples as the network sees them, after augmentation, each under its class's name.
+
+    Args:
+        images: uint8 `[n, 3, 32, 32]`.
+        class_names: The class of each image.
+
+    Returns:
+        The figure, eight images a row.
+    """
+    columns = min(8, len(images))
+    n_rows = math.ceil(len(images) / columns)
+    figure = Figure(
+        figsize=(_WIDTH_INCHES, 0.4 + n_rows * (_WIDTH_INCHES / columns + 0.13)),
+        dpi=_DOTS_PER_INCH,
+        layout="constrained",
+    )
+    grid = figure.subplots(n_rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, name in zip(grid.flat, images, class_names, strict=False):
+        axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
+        _plain(axes.set_title(name if len(name) <= 10 else name[:9] + "…", fontsize=9, pad=2))
+    figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def first_layer_figure(weights: NDArray[Any]) -> Figure:
+    """Draw each first-layer unit's weights as an RGB image, all on the scale of the largest absolute weight.
+
+    A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness compares across units.
+
+    Args:
+        weights: Finite floats `[units, 3, 32, 32]`.
+
+    Returns:
+        The figure, a near-square grid of units.
+    """
+    units, channels, height, width = weights.shape
+    largest = float(np.abs(weights).max())
+    # all-zero weights are mid-grey, not a division by zero
+    shown = 0.5 + weights / (2 * (largest or 1.0))
+    columns = math.ceil(math.sqrt(units))
+    n_rows = math.ceil(units / columns)
+    gap = 2
+    mosaic = np.ones((n_rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
+    for unit in range(units):
+        top, left = unit // columns * (height + gap), unit % columns * (width + gap)
+        mosaic[top : top + height, left : left + width] = np.moveaxis(shown[unit], 0, -1)
+    figure, axes = _new_figure(_WIDTH_INCHES * n_rows / columns + 0.42)
+    axes.imshow(mosaic, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(
+        f"First-layer weights of {units} units as RGB images;\n"
+        f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)",
+        loc="left",
+        fontsize=11,
+    )
+    return figure
+
+
+def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
+    """Draw train and test accuracy against Xavier's gain, with the best gain and the theoretical one marked.
+
+    Args:
+        table: Rows of the `gain_sweep` table, one per member; accuracies in 0..1, null where diverged.
+        n_classes: Classes of the data set, for the chance level.
+
+    Returns:
+        The figure, one panel per activation and weight distribution; best is the gain of highest mean test
+        accuracy.
+    """
+    panels = list(table.groupby(["activation", "distribution"], sort=False))
+    figure = Figure(
+        figsize=(_WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=_DOTS_PER_INCH, layout="constrained"
+    )
+    for axes, ((activation, distribution), group) in zip(
+        np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
+    ):
+        _draw_gain_panel(axes, group, n_classes)
+        counts = [mean_interval(_accuracies(cell, "test_accuracy")) for _, cell in group.groupby("gain")]
+        _plain(
+            axes.set_title(
+                f"Gain of {distribution} Xavier weights, {activation}:\n{_interval_words(counts)}",
+                loc="left",
+                fontsize=11,
+                pad=22,
+            )
+        )
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
+        for part, colour, marker in (("test", _BLUE, "o"), ("train", _ORANGE, "s"))
+    ]
+    _legend_below(figure, handles)
+    return figure
+
+
+def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
+    gains = np.array(sorted(table["gain"].unique()))
+    step = float(np.diff(gains).min()) if len(gains) > 1 else 0.1
+    cells = [table[table["gain"] == gain] for gain in gains]
+    for column, colour, marker, side in (
+        ("train_accuracy", _ORANGE, "s", -0.1),
+        ("test_accuracy", _BLUE, "o", 0.1),
+    ):
+        found = [mean_interval(_accuracies(cell, column)).within(0, 1) for cell in cells]
+        for gain, cell in zip(gains, cells, strict=True):
+            accuracies = _accuracies(cell, column)
+            spread = gain + step * (2.4 * side + 0.14 * _jitter(len(accuracies)))
+            axes.scatter(spread, 100 * accuracies, s=9, color=colour, alpha=0.35, linewidths=0)
+        _draw_intervals(axes, gains + step * side, found, colour, marker)
+        axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
+    tests = [mean_interval(_accuracies(cell, "test_accuracy")) for cell in cells]
+    for gain, one in zip(gains, tests, strict=True):
+        if one.missing:
+            _annotate_diverged(axes, gain, [_failure_words(one)])
+    theoretical = float(table["theoretical_gain"].iloc[0])
+    means = np.array([one.mean for one in tests])
+    marks = [(theoretical, f"theory {theoretical:.3f}", "--")]
+    if np.isfinite(means).any():
+        best = float(gains[np.nanargmax(means)])
+        marks.append((best, f"best {best:.3g}", "-"))
+    # the two are often neighbours: the left one's label ends at its line, the right one's begins there
+    for index, (gain, label, style) in enumerate(sorted(marks)):
+        axes.axvline(gain, color=_INK, linewidth=1, linestyle=style, zorder=0)
+        axes.annotate(
+            label,
+            (gain, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2 if index == 0 and len(marks) > 1 else 2, 3),
+            textcoords="offset points",
+            ha="right" if index == 0 and len(marks) > 1 else "left",
+            fontsize=9,
+        )
+    _chance_line(axes, 1 / n_classes)
+    axes.set_xlim(min(gains[0], theoretical) - step, max(gains[-1], theoretical) + step)
+    axes.set_xlabel("gain (factor on Xavier's standard deviation)")
+    shown = pd.concat([table["train_accuracy"], table["test_accuracy"]])
+    _percent_axis(axes, "accuracy (%)", shown, 1 / n_classes)
+
+
+def _draw_members(
+    axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float
+) -> MeanInterval:
+    accuracies = _accuracies(group, "test_accuracy")
+    places = position + spread * _jitter(len(accuracies))
+    axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)
+    found = mean_interval(accuracies).within(0, 1)
+    _draw_intervals(axes, np.array([position]), [found], _INK, "D")
+    return found
+
+
+def _draw_intervals(
+    axes: Axes, positions: NDArray[Any], found: Sequence[MeanInterval], colour: str, marker: str
+) -> None:
+    means = 100 * np.array([one.mean for one in found])
+    # the mean alone where there is no interval
+    below = np.nan_to_num(means - 100 * np.array([one.low for one in found]))
+    above = np.nan_to_num(100 * np.array([one.high for one in found]) - means)
+    axes.errorbar(
+        positions,
+        means,
+        yerr=np.stack([below, above]),
+        fmt=marker,
+        color=colour,
+        markersize=5,
+        capsize=4,
+        elinewidth=1.5,
+        zorder=3,
+    )
+
+
+def _annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None:
+    _plain(
+        axes.annotate(
+            "\n".join([*words, "diverged"]),
+            (position, 0.01),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            color=_INK,
+        )
+    )
+
+
+def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
+    found = [
+        (epoch, mean_interval(group["train_loss"].to_numpy(dtype=np.float64)))
+        for epoch, group in rows.groupby("epoch")
+    ]
+    return pd.DataFrame(
+        {
+            "epoch": [epoch for epoch, _ in found],
+            "n": [one.n for _, one in found],
+            "mean": [one.mean for _, one in found],
+            "low": [one.low for _, one in found],
+            "high": [one.high for _, one in found],
+        }
+    )
+
+
+def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
+    handles = []
+    for index, (name, curve) in enumerate(curves.items()):
+        colour = _PALETTE[index % len(_PALETTE)]
+        (line,) = axes.plot(
+            curve["epoch"],
+            curve["mean"],
+            color=colour,
+            linestyle=_LINE_STYLES[index % 4],
+            linewidth=1.8,
+            label=name,
+        )
+        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
+        handles.append(line)
+    _legend_below(figure, handles)
+
+
+def _draw_coloured_curves(
+    figure: Figure, axes: Axes, curves: Sequence[pd.DataFrame], quantity: str, values: Sequence[float]
+) -> None:
+    scale = ScalarMappable(Normalize(min(values), max(values)), matplotlib.colormaps["viridis"])
+    for curve, colour in zip(curves, scale.to_rgba(np.array(values)), strict=True):
+        axes.plot(curve["epoch"], curve["mean"], color=colour, linewidth=1.6)
+        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+    _plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
+
+
+def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Sequence[float]) -> None:
+    means = np.array([curve["mean"].iloc[0] for curve in curves])
+    below = np.nan_to_num(means - np.array([curve["low"].iloc[0] for curve in curves]))
+    above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - means)
+    axes.errorbar(values, means, yerr=np.stack([below, above]), fmt="o-", color=_BLUE, capsize=4)
+
+
+def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:
+    """Return the first number in which `name=value` strings differ, or their place in the list."""
+    numbers = [
+        dict(re.findall(r"(\w+)=(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?=\s|$)", name)) for name in configurations
+    ]
+    for quantity in numbers[0]:
+        values = [found.get(quantity) for found in numbers]
+        if None not in values and len(set(values)) == len(values):
+            return quantity, [float(str(value)) for value in values]
+    return "configuration", [float(index) for index in range(1, len(configurations) + 1)]
+
+
+def _accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    values[(rows["status"] != "ok").to_numpy()] = np.nan
+    return values
+
+
+def _jitter(n: int) -> NDArray[np.float64]:
+    """Return n places in -0.5 .. 0.5, the same each time and well spread for every n, by the golden ratio."""
+    return (np.arange(n) * (math.sqrt(5) - 1) / 2 + 0.5) % 1 - 0.5
+
+
+def _new_figure(height_inches: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH_INCHES, height_inches), dpi=_DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) -> None:
+    shown = [chance, *accuracies.dropna()]
+    axes.set_ylim(max(0.0, 100 * min(shown) - 12), min(102.0, 100 * max(shown) + 8))
+    axes.set_ylabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.grid(True, color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _chance_line(axes: Axes, chance: float) -> None:
+    axes.axhline(100 * chance, color=_GREY, linewidth=1, linestyle=":", zorder=0)
+    axes.annotate(
+        f"chance\n{100 * chance:.0f} %",
+        (1.01, 100 * chance),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=9,
+        color="#595959",
+    )
+
+
+def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    # at 9 points some 85 characters fit side by side, and a handle with its gaps takes the room of 8
+    columns = max(1, min(len(handles), 4, 85 // (longest + 8)))
+    legend = figure.legend(
+        handles=list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
+    for text in legend.get_texts():
+        _plain(text)
+
+
+def _interval_words(found: Sequence[MeanInterval]) -> str:
+    counts = {one.n for one in found}
+    if max(counts) < 2:
+        return f"n = {_range_words(counts)} per mean, so no interval"
+    exception = "" if min(counts) > 1 else " (none where n < 2)"
+    return f"mean and {_INTERVAL}{exception}, n = {_range_words(counts)} per mean"
+
+
+def _failure_words(found: MeanInterval) -> str:
+    return f"{found.missing} of {found.n + found.missing}"
+
+
+def _range_words(counts: set[int]) -> str:
+    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def _pale(colour: str) -> tuple[float, ...]:
+    return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))
+
+
+def _plain(text: Text) -> None:
+    # names come from data: a dollar sign in one is a dollar sign, not mathematics that may fail to parse
+    text.set_parse_math(False)

@@ -1,0 +1,116 @@
+"""Training and measuring members of a plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mlp_core.augmentation import normalize
+from mlp_core.batches import Epochs, augmented_epochs, private_epochs, shared_epochs
+from mlp_core.datasets import Split
+from mlp_core.networks import Ensemble, Initialization
+from mlp_core.plans import TrainingPlan
+from mlp_core.seeds import derive_seed, generator
+from mlp_core.training import accuracy, train
+
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TrainedMembers:
+    """Members after training, equal lengths.
+
+    Attributes:
+        member: Numbers of the members.
+        seed: The seed each member's weights and order derive from.
+        train_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
+        test_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
+        train_loss: float32 `[members, epochs]`, mean loss of each epoch in nats.
+        state: Stacked parameters, see `Ensemble.state`.
+    """
+
+    member: list[int]
+    seed: list[int]
+    train_accuracy: Tensor
+    test_accuracy: Tensor
+    train_loss: Tensor
+    state: dict[str, Tensor]
+
+
+def member_seed(plan: TrainingPlan, member: int) -> int:
+    """Return the seed that a member's weights and order derive from; the same in all configurations of an experiment."""
+    return derive_seed(plan.seed, plan.experiment, member)
+
+
+def train_members(
+    plan: TrainingPlan, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+) -> TrainedMembers:
+    """Train some members of a plan and measure them.
+
+    Args:
+        plan: What to train.
+        data: Train and test examples: float32 inputs `[n, features]`, or uint8 photographs `[n, 3, height, width]`.
+        members: Numbers of the members, each at least 0.
+        checkpoint: Called before every step; it may raise to stop the training.
+    """
+    seeds = [member_seed(plan, member) for member in members]
+    inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
+    test_inputs, test_labels = data.test_inputs.to(plan.device), data.test_labels.to(plan.device)
+    ensemble = Ensemble(
+        plan.layer_sizes,
+        plan.activation,
+        [generator(seed, "weights") for seed in seeds],
+        Initialization(plan.scheme, plan.gain),
+        plan.device,
+    )
+    losses = train(
+        ensemble,
+        _epochs(plan, inputs, labels, seeds),
+        optimizer=plan.optimizer,
+        learning_rate=plan.learning_rate,
+        checkpoint=checkpoint,
+    )
+    if plan.batches == "augmented":
+        # As the tutorial does, the train accuracy is that on one more augmented pass
+        train_accuracy = _augmented_accuracy(plan, ensemble, inputs, labels)
+        test_inputs = normalize(test_inputs).flatten(1)
+    else:
+        train_accuracy = accuracy(ensemble, inputs, labels)
+    test_accuracy = accuracy(ensemble, test_inputs, test_labels)
+    diverged = ~(losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0))
+    missing = torch.tensor(math.nan, dtype=torch.float64)
+    return TrainedMembers(
+        list(members),
+        seeds,
+        torch.where(diverged, missing, train_accuracy).cpu(),
+        torch.where(diverged, missing, test_accuracy).cpu(),
+        losses.T.cpu().contiguous(),
+        ensemble.state(),
+    )
+
+
+def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Epochs:
+    n_classes = plan.layer_sizes[-1]
+    if plan.batches == "private":
+        streams = [generator(seed, "order") for seed in seeds]
+        return private_epochs(
+            inputs, labels, streams, n_classes=n_classes, n_epochs=plan.epochs, batch_size=plan.batch_size, drop_last=True
+        )
+    stream = generator(plan.seed, plan.experiment, "order")
+    make = shared_epochs if plan.batches == "shared" else augmented_epochs
+    return make(inputs, labels, stream, n_classes=n_classes, n_epochs=plan.epochs, batch_size=plan.batch_size)
+
+
+def _augmented_accuracy(plan: TrainingPlan, ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
+    stream = generator(plan.seed, plan.experiment, "evaluation")
+    correct = torch.zeros(ensemble.n_members, dtype=torch.int64, device=labels.device)
+    for batches in augmented_epochs(
+        inputs, labels, stream, n_classes=plan.layer_sizes[-1], n_epochs=1, batch_size=_EVALUATION_BATCH
+    ):
+        for batch in batches:
+            correct += (ensemble.logits(batch.inputs[:-1].T).argmax(1) == batch.targets.argmin(0)).sum(1)
+    return correct.double() / len(labels)

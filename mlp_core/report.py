@@ -1,0 +1,571 @@
+"""The report: result tables and figures in, one self-contained HTML page out.
+
+Nothing here is measured or trained, and nothing says when the page was made: the same results give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from mlp_core.errors import InputError
+from mlp_core.metrics import MeanInterval, mean_interval
+
+_TUTORIAL = "tutorial, one seed, 2021"
+# what the tutorial's own loop prints for seed 2021 with torch 2.14.1, in percent
+_TUTORIAL_DEPTH = {(1, 14): 81.5, (2, 7): 85.9, (3, 6): 89.9, (4, 5): 86.6, (5, 4): 86.3}
+_TUTORIAL_POLYNOMIAL = {"train_accuracy": 69.9, "test_accuracy": 72.6}
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that the report shows.
+
+    Attributes:
+        tables: Result tables by name, such as `depth_sweep`: one row per member, accuracies in 0..1.
+        figures: PNG bytes by name, such as `depth_sweep_loss`.
+        settings: The settings of each table.
+        provenance: For each table what it was made with: `code` (digest), `inputs` (name to digest),
+            `versions` (library to version) and `machine` (processor and cores).
+    """
+
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, bytes]
+    settings: dict[str, dict[str, Any]]
+    provenance: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    name: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    name: str
+    command: str
+    title: str
+    question: str
+    keys: dict[str, str]
+    figures: tuple[_Figure, ...]
+    links: tuple[tuple[str, str], ...]
+    interval_over: str
+    summarise: Callable[[list[_Cell], Mapping[str, Any]], list[str]]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One configuration: its key columns and what its members reached."""
+
+    values: dict[str, Any]
+    train: MeanInterval
+    test: MeanInterval
+    test_accuracies: tuple[float, ...]
+    tutorial_test_percent: float | None
+
+
+def read_report_content(artifacts: Path) -> ReportContent:
+    """Read what `render_report` needs from an artifact folder.
+
+    Args:
+        artifacts: Folder with `results/*.parquet` (settings and provenance in the files' own metadata) and,
+            if figures were drawn, `figures/*.png`.
+
+    Returns:
+        All tables and figures found, under their file names without the ending.
+
+    Raises:
+        InputError: If there is no result, or if a result is damaged or lacks a column.
+    """
+    paths = sorted((artifacts / "results").glob("*.parquet"))
+    if not paths:
+        message = (
+            f"the report needs results, got none in {artifacts / 'results'}; run an experiment such as "
+            "`deep-mlp depth-sweep` first, or name the folder that it wrote to."
+        )
+        raise InputError(message)
+    tables, settings, provenance = {}, {}, {}
+    for path in paths:
+        try:
+            table = pyarrow.parquet.read_table(path)
+            metadata = table.schema.metadata or {}
+            settings[path.stem] = json.loads(metadata.get(b"settings", b"{}"))
+            provenance[path.stem] = {
+                "code": metadata.get(b"code", b"not recorded").decode(),
+                "machine": metadata.get(b"machine", b"not recorded").decode(),
+                "inputs": json.loads(metadata.get(b"inputs", b"{}")),
+                "versions": json.loads(metadata.get(b"versions", b"{}")),
+            }
+        except (pyarrow.ArrowException, ValueError, OSError) as error:
+            message = (
+                f"{path} must be a Parquet file of results, got {error}; delete it and run its experiment "
+                f"again."
+            )
+            raise InputError(message) from error
+        tables[path.stem] = table.to_pandas()
+    for experiment in _EXPERIMENTS:
+        if experiment.name in tables:
+            _check_columns(tables[experiment.name], experiment)
+    figures = {path.stem: path.read_bytes() for path in sorted((artifacts / "figures").glob("*.png"))}
+    return ReportContent(tables, figures, settings, provenance)
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the report as one HTML page that needs no script, no network and no other file.
+
+    Experiments without a table are left out and listed as not run. Every text from the data is escaped.
+
+    Args:
+        content: Tables, figures, settings and provenance.
+
+    Returns:
+        The page, the same characters for the same content.
+
+    Raises:
+        InputError: If the content has no table of a known experiment, or if one lacks a column.
+
+    Example:
+        >>> table = pd.DataFrame({"degree": [50, 50], "features": 1325, "status": "ok", "epochs": 100,
+        ...     "train_accuracy": [0.69, 0.70], "test_accuracy": [0.72, 0.73]})
+        >>> page = render_report(ReportContent({"polynomial": table}, {}, {}, {}))
+        >>> page.splitlines()[0], "not run yet" in page
+        ('<!doctype html>', True)
+    """
+    sections = [
+        _section(experiment, content) for experiment in _EXPERIMENTS if experiment.name in content.tables
+    ]
+    if not sections:
+        known = ", ".join(experiment.name for experiment in _EXPERIMENTS)
+        message = f"the report needs a table of at least one of {known}, got {sorted(content.tables)}."
+        raise InputError(message)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = {section["name"]: _flat(content.provenance.get(section["name"], {})) for section in sections}
+    common = {
+        name: value
+        for name, value in next(iter(shown.values())).items()
+        if all(found.get(name) == value for found in shown.values())
+    }
+    return environment.get_template("report.html.jinja").render(
+        sections=sections,
+        missing=[experiment for experiment in _EXPERIMENTS if experiment.name not in content.tables],
+        tutorial=_TUTORIAL,
+        common_provenance=common,
+        own_provenance={
+            name: {key: value for key, value in found.items() if key not in common}
+            for name, found in shown.items()
+        },
+    )
+
+
+def _section(experiment: _Experiment, content: ReportContent) -> dict[str, Any]:
+    table = content.tables[experiment.name]
+    settings = content.settings.get(experiment.name, {})
+    _check_columns(table, experiment)
+    cells = [
+        _cell(experiment, dict(zip(experiment.keys, values, strict=True)), rows)
+        for values, rows in table.groupby(list(experiment.keys), sort=False)
+    ]
+    with_tutorial = any(cell.tutorial_test_percent is not None for cell in cells)
+    header = [
+        *experiment.keys.values(),
+        "n",
+        "diverged",
+        "train accuracy",
+        "test accuracy",
+        "range of members",
+    ]
+    return {
+        "name": experiment.name,
+        "title": experiment.title,
+        "question": experiment.question,
+        "summary": [sentence.replace(" %", "\u00a0%") for sentence in experiment.summarise(cells, settings)],
+        "figures": [
+            {
+                "caption": figure.caption,
+                "alt": figure.alt,
+                "source": "data:image/png;base64," + base64.b64encode(content.figures[figure.name]).decode(),
+            }
+            for figure in experiment.figures
+            if figure.name in content.figures
+        ],
+        "header": header + ([_TUTORIAL] if with_tutorial else []),
+        "n_keys": len(experiment.keys),
+        "rows": [_row(cell, with_tutorial) for cell in cells],
+        "interval_over": experiment.interval_over,
+        "settings": _flat(settings),
+        "seeds": int(table["seed"].nunique()) if "seed" in table else None,
+        "links": experiment.links,
+    }
+
+
+def _cell(experiment: _Experiment, values: dict[str, Any], rows: pd.DataFrame) -> _Cell:
+    finished = (rows["status"] == "ok").to_numpy()
+    train, test = (
+        np.where(finished, rows[column].to_numpy(dtype=np.float64, na_value=np.nan), np.nan)
+        for column in ("train_accuracy", "test_accuracy")
+    )
+    tutorial = None
+    if set(rows["epochs"]) == {100} and experiment.name == "depth_sweep" and values["activation"] == "relu":
+        tutorial = _TUTORIAL_DEPTH.get((values["depth"], values["width"]))
+    if set(rows["epochs"]) == {100} and experiment.name == "polynomial" and values["degree"] == 50:
+        tutorial = _TUTORIAL_POLYNOMIAL["test_accuracy"]
+    return _Cell(
+        values,
+        mean_interval(train).within(0, 1),
+        mean_interval(test).within(0, 1),
+        tuple(float(accuracy) for accuracy in test[np.isfinite(test)]),
+        tutorial,
+    )
+
+
+def _row(cell: _Cell, with_tutorial: bool) -> list[str]:
+    reached = cell.test_accuracies
+    row = [
+        *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in cell.values.values()),
+        str(cell.test.n),
+        f"{cell.test.missing} of {cell.test.n + cell.test.missing}" if cell.test.missing else "0",
+        _short(cell.train),
+        _short(cell.test),
+        f"{100 * min(reached):.1f} to {100 * max(reached):.1f} %" if reached else "none finished",
+    ]
+    if with_tutorial:
+        row.append("" if cell.tutorial_test_percent is None else f"{cell.tutorial_test_percent:.1f} %")
+    # a narrow column may break a mean from its interval, but neither in the middle
+    return [text.replace(" ", "\u00a0").replace("\u00a0[", " [") for text in row]
+
+
+def _summarise_depth(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    activations = list(dict.fromkeys(cell.values["activation"] for cell in cells))
+    for activation in activations:
+        chosen = [cell for cell in cells if cell.values["activation"] == activation]
+        prefix = f"With {activation}: " if len(activations) > 1 else ""
+        sentences += _ranking("depth", chosen, chosen, prefix)
+    return [*sentences, *_failures(cells), *_tutorial_sentence("depth", cells)]
+
+
+def _summarise_polynomial(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
+    sentences = [
+        f"One linear layer on {cell.values['features']} monomials (degree {cell.values['degree']}): "
+        f"test accuracy {_words(cell.test)}; train accuracy {_words(cell.train)}."
+        for cell in cells
+    ]
+    sentences += [*_failures(cells), *_tutorial_sentence("degree", cells)]
+    if any(cell.tutorial_test_percent is not None for cell in cells):
+        sentences.append(f"The tutorial's train accuracy was {_TUTORIAL_POLYNOMIAL['train_accuracy']:.1f} %.")
+    return [
+        *sentences,
+        "These accuracies are of points inside the training region; outside it there are no labels to count, "
+        "only the decision map to look at.",
+    ]
+
+
+def _summarise_images(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    for cell in cells:
+        name = f"{cell.values['hidden_widths']} hidden units, {cell.values['activation']}"
+        sentences.append(f"{name}: test accuracy {_words(cell.test)}; train accuracy {_words(cell.train)}.")
+        if cell.test.n:
+            gap = 100 * (cell.train.mean - cell.test.mean)
+            sentences.append(f"Train minus test: {gap:.1f} percentage points.")
+    if len(cells) > 1:
+        overlap = "overlap" if _overlap(max(cells, key=_mean), min(cells, key=_mean)) else "do not overlap"
+        sentences.append(f"The test intervals of the best and the worst configuration {overlap}.")
+    sentences += _failures(cells)
+    return sentences
+
+
+def _summarise_gain(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    groups = list(dict.fromkeys((cell.values["activation"], cell.values["distribution"]) for cell in cells))
+    for group in groups:
+        chosen = [cell for cell in cells if (cell.values["activation"], cell.values["distribution"]) == group]
+        theoretical = chosen[0].values["theoretical_gain"]
+        by_gain = sorted(chosen, key=lambda cell: float(cell.values["gain"]))
+        nearest = min(by_gain, key=lambda cell: abs(float(cell.values["gain"]) - theoretical))
+        prefix = f"With {group[0]} and {group[1]} weights: " if len(groups) > 1 else ""
+        sentences += _ranking("gain", chosen, [by_gain[0], nearest, by_gain[-1]], prefix)
+        sentences.append(
+            f"Theory gives {theoretical:.3f}; the nearest gain measured is {nearest.values['gain']:.4g}."
+        )
+    return [*sentences, *_failures(cells)]
+
+
+def _ranking(key: str, cells: list[_Cell], others: list[_Cell], prefix: str) -> list[str]:
+    """Say which cell is best, what some others reached, and whether the intervals tell them apart."""
+    finished = [cell for cell in cells if cell.test.n]
+    if not finished:
+        return [f"{prefix or 'At every ' + key + ': '}no member finished."]
+    best = max(finished, key=_mean)
+    rest = [cell for cell in finished if cell in others and cell is not best]
+    lead = f"{prefix}best {key} by mean test accuracy: {_value(best, key)} ({_words(best.test)})"
+    sentences = [
+        "; ".join([lead, *(f"{key} {_value(cell, key)}: {_words(cell.test, short=True)}" for cell in rest)])
+        + "."
+    ]
+    sentences[0] = sentences[0][0].upper() + sentences[0][1:]
+    measured = [cell for cell in finished if cell is not best and cell.test.n > 1]
+    if best.test.n > 1 and measured:
+        apart = [_value(cell, key) for cell in measured if not _overlap(best, cell)]
+        together = [_value(cell, key) for cell in measured if _overlap(best, cell)]
+        if together:
+            sentences.append(
+                f"The interval of {key} {_value(best, key)} overlaps that of {key} {_listed(together)}, "
+                "so these members alone do not settle which of them is best."
+            )
+        if apart:
+            which = f"that of {key} {_listed(apart)}" if together else f"that of any other {key}"
+            sentences.append(f"The interval of {key} {_value(best, key)} does not overlap {which}.")
+    return sentences
+
+
+def _failures(cells: list[_Cell]) -> list[str]:
+    diverged = sum(cell.test.missing for cell in cells)
+    members = sum(cell.test.n + cell.test.missing for cell in cells)
+    if not diverged:
+        return []
+    return [f"Of {members} members {diverged} diverged: the table counts them, the means leave them out."]
+
+
+def _tutorial_sentence(key: str, cells: list[_Cell]) -> list[str]:
+    parts = []
+    for cell in cells:
+        percent = cell.tutorial_test_percent
+        if percent is not None and cell.test.n:
+            below = sum(100 * accuracy < percent for accuracy in cell.test_accuracies)
+            place = f"{key} {_value(cell, key)}"
+            parts.append(f"{percent:.1f} % at {place} ({below} of {cell.test.n} members reached less)")
+    return [f"For comparison ({_TUTORIAL}): {', '.join(parts)}."] if parts else []
+
+
+def _words(found: MeanInterval, short: bool = False) -> str:
+    if found.n == 0:
+        return "no member finished"
+    if found.n == 1:
+        return f"{100 * found.mean:.1f} %, n = 1, no interval"
+    if short:
+        return f"{100 * found.mean:.1f} % ({_ends(found)}, n = {found.n})"
+    return f"{100 * found.mean:.1f} %, 95 % interval {_ends(found)}, n = {found.n}"
+
+
+def _ends(found: MeanInterval) -> str:
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def _short(found: MeanInterval) -> str:
+    if found.n == 0:
+        return "none"
+    if found.n == 1:
+        return f"{100 * found.mean:.1f} %"
+    return f"{100 * found.mean:.1f} % [{_ends(found)}]"
+
+
+def _value(cell: _Cell, key: str) -> str:
+    value = cell.values[key]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _mean(cell: _Cell) -> float:
+    return cell.test.mean if cell.test.n else -math.inf
+
+
+def _overlap(one: _Cell, other: _Cell) -> bool:
+    return one.test.overlaps(other.test)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as `outer, inner` names with printable values."""
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}, ")
+        elif isinstance(value, list):
+            flat[prefix + name] = ", ".join(str(item) for item in value)
+        else:
+            flat[prefix + name] = str(value)
+    return flat
+
+
+def _check_columns(table: pd.DataFrame, experiment: _Experiment) -> None:
+    needed = [*experiment.keys, "epochs", "status", "train_accuracy", "test_accuracy"]
+    missing = [column for column in needed if column not in table]
+    if missing or table.empty:
+        found = f"columns {', '.join(missing)} missing" if missing else "no rows"
+        message = (
+            f"the table {experiment.name} must have rows with the columns {', '.join(needed)}, got {found}; "
+            f"run `{experiment.command}` again."
+        )
+        raise InputError(message)
+
+
+def _video(number: int, title: str, youtube: str, bilibili: str) -> tuple[tuple[str, str], ...]:
+    return (
+        (f"Video {number}, {title} (YouTube)", f"https://www.youtube.com/watch?v={youtube}"),
+        (f"Video {number}, {title} (Bilibili)", f"https://www.bilibili.com/video/{bilibili}"),
+    )
+
+
+_EXPRESSIVITY = _video(1, "Deep Expressivity", "g8JuGrNk9ag", "BV19f4y157vG")
+_CASE_STUDY = _video(2, "Case Study", "3g_OJ6dYE8E", "BV1FL411n7SH")
+_INITIALIZATION = _video(5, "Need for Good Initialization", "W0V2kwHSuUI", "BV1Qq4y1H7Px")
+_SHARED_BATCHES = (
+    "Members of one configuration share the stream of batches: the intervals are over initial weights only."
+)
+
+_EXPERIMENTS = (
+    _Experiment(
+        name="depth_sweep",
+        command="deep-mlp depth-sweep",
+        title="Width against depth",
+        question="With a budget of about 100 parameters, is a spiral better told apart by a wide network "
+        "or by a deep one, and why is there a best depth? The tutorial's answer: past it learning "
+        "itself fails.",
+        keys={
+            "activation": "activation",
+            "depth": "hidden layers",
+            "width": "width",
+            "parameters": "parameters",
+        },
+        figures=(
+            _Figure(
+                "depth_sweep",
+                "Test accuracy of every member against hidden layers. The budget is not quite fixed: the "
+                "smallest width that reaches it overshoots, so the true counts stand under the axis.",
+                "Dots of every member's test accuracy by depth, with mean and 95 % interval. The table has "
+                "the numbers.",
+            ),
+            _Figure(
+                "depth_sweep_loss",
+                "Mean train loss per epoch, one curve per depth; the bands are 95 % intervals over members.",
+                "Curves of mean train loss against epoch for each depth, with bands of 95 % intervals.",
+            ),
+        ),
+        links=_EXPRESSIVITY,
+        interval_over="Members differ in their initial weights and in the order of their batches.",
+        summarise=_summarise_depth,
+    ),
+    _Experiment(
+        name="polynomial",
+        command="deep-mlp polynomial",
+        title="Where wide fails",
+        question="A single linear layer on all monomials of the two inputs is as wide as we like. Does it "
+        "generalise outside the region of its training points? The tutorial's answer: no, "
+        "unconnected islands appear.",
+        keys={"degree": "degree", "features": "features"},
+        figures=(
+            _Figure(
+                "decision_maps",
+                "What the polynomial model and the best multilayer perceptron answer everywhere. Outside "
+                "the dashed circle lies no training point. x1 is horizontal here; the tutorial's own plot "
+                "has its axes swapped.",
+                "Two square maps of predicted classes with the test points on them and the training "
+                "region's circle.",
+            ),
+            _Figure(
+                "polynomial_loss",
+                "Mean train loss per epoch of the polynomial model, with the 95 % interval over members as "
+                "a band.",
+                "Curve of mean train loss against epoch for the polynomial model.",
+            ),
+        ),
+        links=_EXPRESSIVITY,
+        interval_over=_SHARED_BATCHES,
+        summarise=_summarise_polynomial,
+    ),
+    _Experiment(
+        name="images",
+        command="deep-mlp images",
+        title="A real data set",
+        question="What does a multilayer perceptron learn from small photographs, and are the features of "
+        "its first layer high-level? The tutorial's answer: whole faces show in layer one, so it "
+        "is not hierarchical.",
+        keys={"activation": "activation", "hidden_widths": "hidden widths", "parameters": "parameters"},
+        figures=(
+            _Figure(
+                "samples",
+                "Training samples as the network sees them: rotated by up to 10 degrees and flipped at "
+                "random.",
+                "Grid of small augmented photographs, each under the name of its class.",
+            ),
+            _Figure(
+                "first_layer",
+                "The weights of the first layer's units as images, all on one scale, so that brightness "
+                "compares.",
+                "Grid of colour images, one for each unit of the first hidden layer.",
+            ),
+            _Figure(
+                "images_loss",
+                "Mean train loss per epoch, with the 95 % interval over members as a band.",
+                "Curve of mean train loss against epoch for the image network.",
+            ),
+        ),
+        links=_CASE_STUDY,
+        interval_over=_SHARED_BATCHES,
+        summarise=_summarise_images,
+    ),
+    _Experiment(
+        name="gain_sweep",
+        command="deep-mlp gain-sweep",
+        title="How the weights start",
+        question="Too large initial weights make signals chaotic and gradients explode, too small ones "
+        "make them vanish. Is the best gain on Xavier's standard deviation where theory puts it, "
+        "at sqrt(2 / (1 + slope²))?",
+        keys={
+            "activation": "activation",
+            "distribution": "weights",
+            "gain": "gain",
+            "theoretical_gain": "theoretical gain",
+        },
+        figures=(
+            _Figure(
+                "gain_sweep",
+                "Train and test accuracy against gain. The solid vertical line marks the gain of highest "
+                "mean test accuracy, the dashed one the theoretical gain.",
+                "Mean train and test accuracy with 95 % intervals against gain. The table has the numbers.",
+            ),
+            _Figure(
+                "gain_sweep_loss",
+                "Mean train loss for each gain, with 95 % intervals over members.",
+                "Mean train loss against gain, with 95 % intervals.",
+            ),
+        ),
+        links=(
+            *_INITIALIZATION,
+            ("Paper: Glorot & Bengio 2010", "https://proceedings.mlr.press/v9/glorot10a.html"),
+            (
+                "Further reading: d2l.ai, numerical stability and initialization",
+                "https://d2l.ai/chapter_multilayer-perceptrons/numerical-stability-and-init.html",
+            ),
+            (
+                "Further reading: deeplearning.ai, notes on initialization",
+                "https://www.deeplearning.ai/ai-notes/initialization/",
+            ),
+        ),
+        interval_over="Each interval is over the members of one gain; the settings say what they share.",
+        summarise=_summarise_gain,
+    ),
+)

@@ -1,0 +1,266 @@
+"""What a user can set: one definition for command-line options, flow parameters and the form in Prefect's UI.
+
+Light on purpose: the command line's help reads these models and must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from mlp_core.errors import InputError
+
+ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(SLOPE)")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def canonical_activation(text: str) -> str:
+    """Return the one name of an activation for the ways to write it; nothing is evaluated.
+
+    Args:
+        text: `relu`, `tanh`, ..., `leaky_relu(0.1)`, or the tutorial's spelling: `ReLU()`, `LeakyReLU(0.1)`.
+
+    Raises:
+        ValueError: If there is no such activation; the message lists the choices.
+
+    Example:
+        >>> canonical_activation("LeakyReLU(0.10)"), canonical_activation("ReLU()")
+        ('leaky_relu(0.1)', 'relu')
+    """
+    match = re.fullmatch(r"\s*([A-Za-z_]+)\s*(?:\(\s*([^()]*?)\s*\))?\s*", text)
+    name = match[1].lower().replace("_", "") if match else ""
+    argument = (match[2] or "") if match else ""
+    if name == "leakyrelu":
+        # PyTorch's default slope
+        slope = _number(argument or "0.01")
+        if slope is not None and 0 <= slope < 1:
+            return f"leaky_relu({slope!r})"
+        message = "must have a slope of at least 0 and below 1, such as leaky_relu(0.1)"
+        raise ValueError(message)
+    if name in ACTIVATION_NAMES and not argument:
+        return name
+    message = f"must be one of {', '.join(ACTIVATION_NAMES)}"
+    raise ValueError(message)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _integers(value: Any) -> Any:
+    """Turn `1,2,5` and `1:5` (both ends included) into a list; leave everything else to pydantic."""
+    if not isinstance(value, str):
+        return value
+    if match := re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*", value):
+        return list(range(int(match[1]), int(match[2]) + 1))
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _range_of_numbers(value: Any) -> Any:
+    """Turn `0.1,1,2` and `0.1:3.0:10` (start, stop, how many) into a list; leave everything else to pydantic."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(":")]
+    if len(parts) == 1:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if len(parts) != 3 or not parts[2].isdecimal() or not 1 <= int(parts[2]) <= 100_000:
+        message = "must be numbers such as 0.5,1,2 or a range such as 0.1:3.0:10 (start:stop:how many, at most 100000)"
+        raise ValueError(message)
+    start, stop, count = _number(parts[0]), _number(parts[1]), int(parts[2])
+    if start is None or stop is None:
+        message = "must begin and end with a number"
+        raise ValueError(message)
+    if count == 1:
+        return [start]
+    step = (stop - start) / (count - 1)
+    return [*(index * step + start for index in range(count - 1)), stop]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        message = "must hold each value once"
+        raise ValueError(message)
+    return values
+
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+ActivationName = Annotated[str, AfterValidator(canonical_activation)]
+Widths = Annotated[tuple[Positive, ...], Field(max_length=1000), BeforeValidator(_integers)]
+OptimizerName = Literal["adam", "sgd"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and nothing unknown is let in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Run(Settings):
+    """How to run: what all experiments have in common."""
+
+    seeds: Annotated[int, Field(ge=1, le=1_000_000)] = 8
+    """Members per configuration, each with a seed of its own; 1 is the tutorial's own protocol."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2021
+    """Root seed: data, initial weights and shuffling all derive from it."""
+    images: Annotated[str, Field(min_length=1)] = "synthetic"
+    """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder with train/ and val/."""
+    artifacts: Path = Path("artifacts")
+    """Folder for results, figures, models, report and cache."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU if there is one."""
+    runner: Literal["threads", "processes"] = "threads"
+    """How tasks run side by side."""
+    refresh: bool = False
+    """Make everything again, whatever the cache holds."""
+
+
+class Spirals(Settings):
+    """The spirals: points on arms around the origin, one class per arm."""
+
+    arms: Annotated[int, Field(ge=2, le=100)] = 4
+    """Spiral arms, each a class."""
+    points: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    """Points per arm."""
+    noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.4
+    """Noise sigma; its square is the standard deviation at the rim."""
+
+
+class DepthSweep(Settings):
+    """Depth against width at a fixed parameter budget (section 1)."""
+
+    depths: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=1000)], ...],
+        Field(min_length=1),
+        BeforeValidator(_integers),
+        AfterValidator(_distinct),
+    ] = (1, 2, 3, 4, 5)
+    """Numbers of hidden layers, such as 1,2,5 or 1:5."""
+    parameter_budget: Positive = 100
+    """Trainable parameters that each network reaches with the smallest equal width."""
+    activation: ActivationName = "relu"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer."""
+    learning_rate: Rate = 1e-3
+    """Step size."""
+    epochs: Positive = 100
+    """Passes over the training set."""
+    batch_size: Positive = 128
+    """Examples per step; the last short batch of an epoch is left out."""
+
+
+class Polynomial(Settings):
+    """One linear layer on polynomial features (section 1.1)."""
+
+    degree: Annotated[int, Field(ge=1, le=500)] = 50
+    """Highest total degree of the monomials."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer."""
+    learning_rate: Rate = 1e-3
+    """Step size."""
+    epochs: Positive = 100
+    """Passes over the training set."""
+    batch_size: Positive = 128
+    """Examples per step."""
+
+
+class Images(Settings):
+    """A multilayer perceptron on photographs of animal faces (section 2)."""
+
+    hidden_widths: Widths = (64, 64, 64)
+    """Units of each hidden layer, such as 64,64,64."""
+    activation: ActivationName = "relu"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer."""
+    learning_rate: Rate = 3e-4
+    """Step size."""
+    epochs: Positive = 30
+    """Passes over the training set."""
+    batch_size: Positive = 64
+    """Examples per step."""
+
+
+class GainSweep(Settings):
+    """Xavier weights at several gains, one epoch each (bonus)."""
+
+    gains: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...],
+        Field(min_length=1),
+        BeforeValidator(_range_of_numbers),
+        AfterValidator(_distinct),
+    ] = tuple(index * ((3.0 - 0.1) / 9) + 0.1 for index in range(9)) + (3.0,)  # noqa: RUF005 - a range and its end
+    """Factors on Xavier's standard deviation: a list such as 0.5,1,2 or a range start:stop:count such as 0.1:3.0:10."""
+    distribution: Literal["normal", "uniform"] = "normal"
+    """Distribution of the initial weights."""
+    hidden_widths: Widths = (128, 64, 32)
+    """Units of each hidden layer, such as 128,64,32."""
+    activation: ActivationName = "leaky_relu(0.1)"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "sgd"
+    """Optimizer."""
+    learning_rate: Rate = 1e-2
+    """Step size."""
+    epochs: Positive = 1
+    """Passes over the training set."""
+    batch_size: Positive = 64
+    """Examples per step."""
+
+
+def validated(model: type[_Model], values: dict[str, Any]) -> _Model:
+    """Return a settings model for raw values, such as the strings of a command line.
+
+    Raises:
+        InputError: For the first value that breaks a rule, in one sentence.
+
+    Example:
+        >>> validated(GainSweep, {"gains": "0.5:1.5:3"}).gains
+        (0.5, 1.0, 1.5)
+        >>> validated(Run, {"seeds": "0"})
+        Traceback (most recent call last):
+        mlp_core.errors.InputError: seeds must be greater than or equal to 1, got '0'; the default is 8.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_sentence(model, error)) from None
+
+
+def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else model.__name__
+    if first["type"] == "extra_forbidden":
+        return f"{name} is no setting of {model.__name__}; choose from {', '.join(model.model_fields)}."
+    rule = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    rule = rule.replace("must be a valid integer", "must be a whole number").split(", unable to")[0]
+    rule = rule.replace("Tuple should", "must").replace("Value should", "must").split(" after validation")[0]
+    if "must" not in rule:
+        rule = f"must be valid: {rule}"
+    subject = name if rule.startswith("must") else f"{name}:"
+    return f"{subject} {rule}, got {first['input']!r}; the default is {text_of(model.model_fields[name].default)}."
+
+
+def text_of(value: object) -> str:
+    """Return a setting's value as one writes it on the command line.
+
+    Example:
+        >>> text_of((64, 64)), text_of(0.001), text_of(GainSweep().gains)
+        ('64,64', '0.001', '0.1:3:10')
+    """
+    if isinstance(value, tuple):
+        if len(value) > 3 and isinstance(value[0], float):
+            range_text = f"{value[0]:g}:{value[-1]:g}:{len(value)}"
+            if tuple(float(number) for number in _range_of_numbers(range_text)) == value:
+                return range_text
+        return ",".join(text_of(item) for item in value)
+    return repr(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,15 @@
+"""Where Prefect touches the core: each task calls one core function, stores what it returns and passes on a reference."""
+
+import os
+
+# Read by Prefect as it is imported; a value of the user's own stands.
+for _name, _value in {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # one transaction for many task states: with one each, SQLite is locked half of the time
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
+}.items():
+    os.environ.setdefault(_name, _value)

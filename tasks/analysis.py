@@ -1,0 +1,307 @@
+"""Analysis: result tables, decision maps, figures and the report, all from stored tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_file, write_table
+from tasks.caching import UNCACHED, artifact_root, cached
+from tasks.data import ImageTable, load_split
+from tasks.laboratory import logger
+from tasks.training import TrainedConfiguration
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+_MAPS = ("mlp_core.networks", "mlp_core.features")
+_FIGURES = ("mlp_core.figures",)
+_SAMPLES = ("mlp_core.figures", "mlp_core.augmentation", "mlp_core.seeds")
+_MAP_SIZE, _MAP_EXTENT = 500, 2.0
+_UNITS = {
+    "activation": "name",
+    "depth": "hidden layers",
+    "width": "units per hidden layer",
+    "parameters": "trainable parameters",
+    "degree": "highest total degree",
+    "features": "monomials",
+    "hidden_widths": "units of each hidden layer",
+    "distribution": "normal|uniform",
+    "gain": "factor on Xavier's standard deviation",
+    "theoretical_gain": "gain that keeps the second moment",
+    "member": "number",
+    "seed": "seed of weights and order",
+    "epochs": "passes over the training set",
+    "train_accuracy": "0..1",
+    "test_accuracy": "0..1",
+    "final_train_loss": "nats, mean of the last epoch",
+    "status": "ok|diverged",
+    "experiment": "name",
+    "configuration": "name",
+    "epoch": "number, from 1",
+    "train_loss": "nats, mean of the epoch",
+    "x1": "1",
+    "x2": "1",
+    "class": "class index",
+}
+
+
+@dataclass(frozen=True)
+class DecisionTable:
+    """A model's answers on a grid."""
+
+    title: str
+    table: Artifact
+
+
+@task(name="summarize", task_run_name="summarize {experiment}", **cached())
+def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings: dict[str, Any]) -> Artifact:
+    """Join the members of all configurations into the experiment's result table, one row per member."""
+    import pyarrow as pa
+
+    root = artifact_root()
+    parts = []
+    for configuration in trained:
+        members = _members(root, configuration)
+        losses = members["train_loss"].combine_chunks()
+        n_epochs = configuration.plan.epochs
+        columns: dict[str, Any] = {
+            name: pa.array([value] * len(members)) for name, value in configuration.plan.columns
+        }
+        columns |= {"member": members["member"], "seed": members["seed"]}
+        columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
+        columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
+        columns["final_train_loss"] = losses.flatten().take(
+            pa.array([row * n_epochs + n_epochs - 1 for row in range(len(members))])
+        )
+        parts.append(pa.table({**columns, "status": members["status"]}))
+    table = pa.concat_tables(parts)
+    digests = {block.table.path: block.table.sha256 for part in trained for block in part.blocks}
+    provenance = Provenance(settings, _trained_code(), digests, {name: _UNITS[name] for name in table.column_names})
+    return write_table(root, f"results/{experiment}.parquet", table.combine_chunks(), provenance)
+
+
+def _trained_code() -> str:
+    return code_digest("mlp_core.members")
+
+
+def _members(root: Path, trained: TrainedConfiguration) -> pa.Table:
+    """Return the rows of a configuration's members 0 .. n - 1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = pa.concat_tables([read_table(root, block.table) for block in trained.blocks])
+    return table.filter(pc.less(table["member"], trained.n_members)).sort_by("member")
+
+
+@task(name="collect history", **UNCACHED)
+def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
+    """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    root = artifact_root()
+    path = root / "results" / "history.parquet"
+    parts, inputs = [], {}
+    for configuration in trained:
+        members = _members(root, configuration)
+        n_members, n_epochs = len(members), configuration.plan.epochs
+        parts.append(
+            pa.table(
+                {
+                    "experiment": pa.array([configuration.plan.experiment] * (n_members * n_epochs)),
+                    "configuration": pa.array([configuration.plan.configuration] * (n_members * n_epochs)),
+                    "member": members["member"].combine_chunks().take(
+                        pa.array([row for row in range(n_members) for _ in range(n_epochs)])
+                    ),
+                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
+                    "train_loss": members["train_loss"].combine_chunks().flatten(),
+                }
+            )
+        )
+        inputs |= {block.table.path: block.table.sha256 for block in configuration.blocks}
+    table = pa.concat_tables(parts)
+    ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
+    try:
+        earlier = pq.read_table(path, page_checksum_verification=True)
+        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
+        table = pa.concat_tables([table, kept.cast(table.schema)])
+    except (OSError, pa.ArrowException):
+        pass
+    table = table.sort_by([("experiment", "ascending"), ("configuration", "ascending"), ("member", "ascending"), ("epoch", "ascending")])
+    units = {name: _UNITS[name] for name in table.column_names}
+    return write_table(root, "results/history.parquet", table.combine_chunks(), Provenance({}, _trained_code(), inputs, units))
+
+
+@task(name="map decisions", task_run_name="map decisions {trained[0].plan.experiment}", **cached(*_MAPS))
+def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) -> DecisionTable:
+    """Ask the best member for its class everywhere on a grid.
+
+    Best is the configuration of highest mean test accuracy, and in it the member of highest train accuracy, so that
+    no test point picks the member that it is drawn on.
+    """
+    import pyarrow as pa
+    import torch
+    from safetensors.torch import load_file
+
+    from mlp_core.features import monomials
+    from mlp_core.networks import Ensemble
+
+    root = artifact_root()
+    best = max(trained, key=lambda configuration: _mean(_members(root, configuration)["test_accuracy"]))
+    members = _members(root, best)
+    accuracies = [accuracy if accuracy is not None else -1.0 for accuracy in members["train_accuracy"].to_pylist()]
+    member = accuracies.index(max(accuracies))
+    block = next(block for block in best.blocks if block.first <= member <= block.last)
+    state = {
+        name: tensor[member - block.first].unsqueeze(0)
+        for name, tensor in load_file(block.weights.locate(root)).items()
+    }
+    ensemble = Ensemble.from_state(state, best.plan.activation)
+    axis = torch.linspace(-_MAP_EXTENT, _MAP_EXTENT, _MAP_SIZE)
+    x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
+    grid = torch.stack([x1.flatten(), x2.flatten()], 1)
+    degree = dict(best.plan.columns).get("degree")
+    classes = []
+    for part in grid.split(8192):  # the whole grid at degree 50 would take 1.3 GB
+        inputs = part if degree is None else monomials(part, int(degree))
+        classes.append(ensemble.logits(inputs).argmax(1).squeeze(0))
+    table = pa.table(
+        {
+            "x1": grid[:, 0].numpy(),
+            "x2": grid[:, 1].numpy(),
+            "class": torch.cat(classes).to(torch.int16).numpy(),
+        }
+    )
+    settings = {"experiment": best.plan.experiment, "configuration": best.plan.configuration, "member": member}
+    provenance = Provenance(
+        settings,
+        code_digest(*_MAPS),
+        {"weights": block.weights.sha256},
+        {name: _UNITS[name] for name in table.column_names},
+    )
+    name = settings_digest(settings, provenance.code, block.weights.sha256)[:12]
+    shown = "polynomial" if degree is not None else "MLP"
+    title = f"{shown}, {best.plan.configuration.replace('=', ' ')}, member {member}"
+    return DecisionTable(title, write_table(root, f"tables/decision_map-{name}.parquet", table, provenance))
+
+
+def _mean(column: pa.ChunkedArray) -> float:
+    import pyarrow.compute as pc
+
+    mean = pc.mean(column).as_py()
+    return -1.0 if mean is None else float(mean)
+
+
+def _save(name: str, figure: Figure) -> Artifact:
+    from mlp_core.figures import figure_png
+
+    root = artifact_root()
+    path = root / "figures" / f"{name}.png"
+    png = figure_png(figure)
+    write_file(path, lambda file: file.write_bytes(png))
+    return Artifact.of(root, path)
+
+
+@task(name="plot results", task_run_name="plot {experiment}", **cached(*_FIGURES))
+def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact:
+    """Draw the accuracies of a sweep: `depth_sweep` or `gain_sweep`."""
+    from mlp_core import figures
+
+    table = read_table(artifact_root(), results).to_pandas()
+    draw: dict[str, Callable[[pd.DataFrame, int], Figure]] = {
+        "depth_sweep": figures.depth_sweep_figure,
+        "gain_sweep": figures.gain_sweep_figure,
+    }
+    return _save(experiment, draw[experiment](table, n_classes))
+
+
+@task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
+def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
+    """Draw the loss curves of an experiment."""
+    import pandas as pd
+
+    from mlp_core.figures import loss_curves_figure
+
+    root = artifact_root()
+    frames = []
+    for configuration in trained:
+        members = _members(root, configuration).select(["member", "train_loss"]).to_pandas()
+        curves = members.explode("train_loss", ignore_index=True).astype({"train_loss": float})
+        curves["epoch"] = curves.groupby("member").cumcount() + 1
+        frames.append(curves.assign(configuration=configuration.plan.configuration))
+    experiment = trained[0].plan.experiment
+    history = pd.concat(frames, ignore_index=True).assign(experiment=experiment)
+    return _save(f"{experiment}_loss", loss_curves_figure(history, experiment))
+
+
+@task(name="plot decision maps", **cached(*_FIGURES))
+def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact) -> Artifact:
+    """Draw decision maps side by side, with the test points on them."""
+    from mlp_core.figures import DecisionMap, decision_maps_figure
+
+    root = artifact_root()
+    split = load_split(root, spirals)
+    radius = float(split.train_inputs.norm(dim=1).max())
+    shown = [
+        DecisionMap(
+            decisions.title,
+            read_table(root, decisions.table)["class"].to_numpy().reshape(_MAP_SIZE, _MAP_SIZE),
+            _MAP_EXTENT,
+            split.test_inputs.numpy(),
+            split.test_labels.numpy(),
+            radius,
+        )
+        for decisions in maps
+    ]
+    return _save("decision_maps", decision_maps_figure(shown))
+
+
+@task(name="plot samples", **cached(*_SAMPLES))
+def plot_samples(images: ImageTable, seed: int) -> Artifact:
+    """Draw a grid of augmented training photographs."""
+    import torch
+
+    from mlp_core.augmentation import draw_augmentations, rotate_and_flip
+    from mlp_core.figures import samples_figure
+    from mlp_core.seeds import generator
+
+    split = load_split(artifact_root(), images.table)
+    stream = generator(seed, "samples")
+    chosen = torch.randperm(len(split.train_labels), generator=stream)[:32]
+    pictures: Tensor = rotate_and_flip(split.train_inputs[chosen], *draw_augmentations(len(chosen), stream))
+    names = [images.classes[label] for label in split.train_labels[chosen].tolist()]
+    return _save("samples", samples_figure(pictures.numpy(), names))
+
+
+@task(name="plot first layer", **cached(*_FIGURES))
+def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
+    """Draw the first layer's weights of member 0 as pictures."""
+    from safetensors import safe_open
+
+    from mlp_core.figures import first_layer_figure
+
+    with safe_open(trained.blocks[0].weights.locate(artifact_root()), "pt") as file:
+        weights = file.get_slice("0.weight")[0]
+    return _save("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
+
+
+@task(name="write report", **UNCACHED)
+def write_report(results: Sequence[Artifact]) -> str:
+    """Write the report from every result in the artifact folder; return its path."""
+    from mlp_core.report import read_report_content, render_report
+
+    root = artifact_root()
+    page = render_report(read_report_content(root))
+    path = root / "report.html"
+    write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
+    logger.info("report: %s", path)
+    return str(path)

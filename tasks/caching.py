@@ -1,0 +1,124 @@
+"""When a task's result may be taken from the cache: same name, same inputs, same code, same libraries, same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.context import TaskRunContext
+from prefect.results import get_result_store
+from prefect.serializers import JSONSerializer, prefect_json_object_decoder
+from prefect.settings import get_current_settings
+
+from mlp_core.storage import Artifact, code_digest, settings_digest, versions
+
+
+def artifact_root() -> Path:
+    """Return the artifact folder of the run: the one that holds Prefect's records of results."""
+    return Path(get_result_store().result_storage.basepath).parent  # type: ignore[union-attr]
+
+
+def refreshing() -> bool:
+    """Return whether this run makes everything again."""
+    return bool(get_current_settings().tasks.refresh_cache)
+
+
+@dataclass
+class SameInputsAndCode(CachePolicy):
+    """Key of task name, inputs, code and library versions.
+
+    Prefect's own policies see the task's source but not the code that it calls.
+
+    Attributes:
+        code: Core modules that compute the result; what they import counts too.
+    """
+
+    code: tuple[str, ...] = ()
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
+    ) -> str:
+        """Return a key that begins with the task's name, so that the records can be read by a human."""
+        task = task_ctx.task
+        digest = settings_digest(
+            {name: canonical(value) for name, value in inputs.items()}, self.code_digest(task.fn.__module__)
+        )
+        return f"{task.name.replace(' ', '-')}-{digest[:40]}"
+
+    def code_digest(self, task_module: str) -> str:
+        """Return a digest of the code and of the libraries' versions."""
+        return settings_digest(versions(), code_digest(*self.code), Path(_source(task_module)).read_text())
+
+
+def _source(module: str) -> str:
+    import importlib
+
+    return str(importlib.import_module(module).__file__)
+
+
+def canonical(value: Any) -> Any:
+    """Return an input as JSON-like data; what has a digest counts by it, wherever it lies.
+
+    Raises:
+        TypeError: For what has no order or no stable text, such as a set.
+    """
+    if hasattr(value, "sha256"):
+        return {"sha256": value.sha256}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {type(value).__name__: {item.name: canonical(getattr(value, item.name)) for item in fields(value)}}
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    message = f"{type(value).__name__} cannot be part of a cache key"
+    raise TypeError(message)
+
+
+def decode(data: dict[str, Any]) -> Any:
+    """Decode a record and verify every file it refers to: Prefect takes what raises here for a miss.
+
+    Raises:
+        ValueError: If a class is unknown or a file is not the one that was written.
+        FileNotFoundError: If a file is gone.
+    """
+    value = prefect_json_object_decoder(data)
+    if "__class__" in data and isinstance(value, dict):
+        message = f"unknown class {data['__class__']}"
+        raise ValueError(message)
+    _verify(value, artifact_root())
+    return value
+
+
+def _verify(value: Any, root: Path) -> None:
+    if isinstance(value, Artifact):
+        value.locate(root)
+    elif is_dataclass(value):
+        for item in fields(value):
+            _verify(getattr(value, item.name), root)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _verify(item, root)
+
+
+def cached(*code: str) -> dict[str, Any]:
+    """Return a task's options for a cached result.
+
+    Args:
+        code: Core modules that compute the result.
+    """
+    return {
+        "cache_policy": SameInputsAndCode(code=code),
+        "persist_result": True,
+        "result_serializer": JSONSerializer(object_decoder="tasks.caching.decode"),
+    }
+
+
+UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+"""Options of a task that looks at what is on disk now."""

@@ -1,0 +1,226 @@
+"""Data: spirals, polynomial features, photographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.tasks import exponential_backoff
+
+from mlp_core.errors import InputError
+from mlp_core.settings import Spirals
+from mlp_core.storage import Artifact, Provenance, code_digest, file_digest, settings_digest, write_file, write_table
+from tasks.caching import UNCACHED, artifact_root, cached
+from tasks.laboratory import logger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlp_core.datasets import Split
+
+_SPIRALS = ("mlp_core.datasets",)
+_FEATURES = ("mlp_core.features",)
+_FACES = ("mlp_core.faces",)
+_IMAGES = ("mlp_core.images",)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where photographs lie, and the digest of what lies there."""
+
+    location: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Decoded photographs: the table and its class names in the order of the labels."""
+
+    table: Artifact
+    classes: tuple[str, ...]
+
+
+@task(name="generate spirals", **cached(*_SPIRALS))
+def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
+    """Draw the spirals and split them; one row per point."""
+    import pyarrow as pa
+
+    from mlp_core import datasets
+
+    points, labels = datasets.spirals(
+        seed, arms=spirals.arms, points_per_arm=spirals.points, noise=spirals.noise
+    )
+    parts = datasets.split(points, labels, seed)
+    settings = {"spirals": spirals.model_dump(mode="json"), "seed": seed}
+    table = pa.table(
+        {
+            "x1": _joined(parts, 0),
+            "x2": _joined(parts, 1),
+            "label": pa.array([*parts.train_labels.tolist(), *parts.test_labels.tolist()], pa.int64()),
+            "split": _split_column(len(parts.train_labels), len(parts.test_labels)),
+        }
+    )
+    units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
+    provenance = Provenance(settings, code_digest(*_SPIRALS), units=units)
+    return write_table(artifact_root(), f"tables/spirals-{settings_digest(settings, provenance.code)[:12]}.parquet", table, provenance)
+
+
+def _joined(parts: Split, axis: int) -> Any:
+    import numpy as np
+
+    return np.concatenate([parts.train_inputs[:, axis].numpy(), parts.test_inputs[:, axis].numpy()])
+
+
+def _split_column(n_train: int, n_test: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(["train"] * n_train + ["test"] * n_test).dictionary_encode()
+
+
+@task(name="expand polynomial features", task_run_name="expand polynomial features degree={degree}", **cached(*_FEATURES))
+def expand_features(spirals: Artifact, degree: int) -> Artifact:
+    """Expand the spirals' points into all monomials up to a degree; one row per point."""
+    import pyarrow as pa
+    import torch
+
+    from mlp_core.features import monomials
+
+    root = artifact_root()
+    split = load_split(root, spirals)
+    features = torch.cat([monomials(split.train_inputs, degree), monomials(split.test_inputs, degree)])
+    flat = pa.array(features.contiguous().flatten().numpy())
+    table = pa.table(
+        {
+            "features": pa.FixedSizeListArray.from_arrays(flat, features.shape[1]),
+            "label": pa.array([*split.train_labels.tolist(), *split.test_labels.tolist()], pa.int64()),
+            "split": _split_column(len(split.train_labels), len(split.test_labels)),
+        }
+    )
+    settings = {"degree": degree}
+    provenance = Provenance(
+        settings,
+        code_digest(*_FEATURES),
+        {"spirals": spirals.sha256},
+        {"features": "1, x1^i x2^j, i outer, j inner", "label": "class index", "split": "train|test"},
+    )
+    name = settings_digest(settings, provenance.code, spirals.sha256)[:12]
+    return write_table(root, f"tables/polynomial_features-{name}.parquet", table, provenance)
+
+
+@task(name="draw synthetic faces", **cached(*_FACES))
+def draw_faces(seed: int) -> Artifact:
+    """Draw the embedded photographs and pack them as the real ones are packed."""
+    from mlp_core.faces import write_faces
+
+    root = artifact_root()
+    name = settings_digest({"seed": seed}, code_digest(*_FACES))[:12]
+    path = root / "images" / f"faces-{name}.zip"
+    write_file(path, lambda file: write_faces(file, seed=seed))
+    return Artifact.of(root, path)
+
+
+@task(
+    name="download images",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(1),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=lambda task, task_run, state: _is_temporary(state),
+    **cached("mlp_core.downloads"),
+)
+def download_images(url: str) -> Artifact:
+    """Download a zip of photographs; again only if the file is gone."""
+    from mlp_core.downloads import download
+
+    root = artifact_root()
+    logger.info("downloading %s", url)
+    path = download(url, root / "images")
+    return Artifact.of(root, path)
+
+
+def _is_temporary(state: Any) -> bool:
+    from mlp_core.downloads import TemporaryDownloadError
+
+    return isinstance(state.result(raise_on_failure=False), TemporaryDownloadError)
+
+
+@task(name="locate images", **UNCACHED)
+def locate_images(location: str) -> ImageSource:
+    """Find a local zip or folder and take the digest of its content."""
+    from mlp_core.images import source_digest
+
+    path = Path(location).expanduser().resolve()
+    return ImageSource(str(path), file_digest(path) if path.is_file() else source_digest(path))
+
+
+@task(name="unzip and decode images", **cached(*_IMAGES))
+def decode_images(source: ImageSource | Artifact) -> ImageTable:
+    """Decode photographs straight from their zip or folder, once; one row per photograph."""
+    import pyarrow.compute as pc
+
+    from mlp_core import images
+
+    root = artifact_root()
+    path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
+    table = images.decode_images(path)
+    classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
+    provenance = Provenance(
+        {},
+        code_digest(*_IMAGES),
+        {"images": source.sha256},
+        {
+            "pixels": "0..255, channel (red, green, blue), row, column",
+            "label": "class index",
+            "class": "name",
+            "split": "train|test",
+            "source": "file name",
+        },
+    )
+    name = settings_digest({}, provenance.code, source.sha256)[:12]
+    artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
+    logger.info("decoded %d photographs of %d classes from %s", table.num_rows, len(classes), path.name)
+    return ImageTable(artifact, classes)
+
+
+@lru_cache(maxsize=4)
+def load_split(root: Path, artifact: Artifact) -> Split:
+    """Read a table of examples as tensors; remembered, since many tasks train on the same one.
+
+    Returns:
+        The train and test examples: points `[n, 2]`, features `[n, features]` or photographs uint8 `[n, 3, 32, 32]`.
+    """
+    import numpy as np
+    import torch
+
+    from mlp_core.datasets import Split
+    from mlp_core.storage import read_table
+
+    wanted = ["x1", "x2", "features", "pixels", "label", "split"]
+    table = read_table(root, artifact).combine_chunks()
+    table = table.select([name for name in wanted if name in table.column_names])
+    n_train = table["split"].to_pylist().count("train")
+    labels = torch.from_numpy(table["label"].to_numpy().copy())
+    if "pixels" in table.column_names or "features" in table.column_names:
+        column = table[0].chunk(0)
+        inputs = torch.from_numpy(column.flatten().to_numpy().copy()).view(len(column), -1)
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.view(len(column), 3, 32, 32)
+    else:
+        inputs = torch.from_numpy(np.stack([table["x1"].to_numpy(), table["x2"].to_numpy()], 1))
+    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
+
+
+def check_batch_size(batch_size: int, n_train: int) -> None:
+    """Refuse a batch that no epoch could fill where short batches are left out.
+
+    Raises:
+        InputError: If the training set is smaller than a batch.
+    """
+    if batch_size > n_train:
+        message = (
+            f"batch_size must be at most the {n_train} training points, got {batch_size}; "
+            f"use a smaller --batch-size or more --points."
+        )
+        raise InputError(message)

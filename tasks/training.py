@@ -1,0 +1,189 @@
+"""Training: one task per configuration, all of its members at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from mlp_core.plans import TrainingPlan
+from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, versions, write_file, write_table
+from tasks.caching import artifact_root, cached, refreshing
+from tasks.data import ImageTable, load_split
+from tasks.laboratory import checkpoint, logger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlp_core.members import TrainedMembers
+
+_CODE = ("mlp_core.members",)
+_SECONDS_BETWEEN_LINES = 10
+
+
+@dataclass(frozen=True)
+class MemberBlock:
+    """Members trained together.
+
+    Attributes:
+        first: Number of the first member.
+        last: Number of the last one, included.
+        table: One row per member, its losses as a list.
+        weights: Their stacked parameters as safetensors.
+    """
+
+    first: int
+    last: int
+    table: Artifact
+    weights: Artifact
+
+
+@dataclass(frozen=True)
+class TrainedConfiguration:
+    """A configuration's members 0 .. `n_members` - 1, in one block or more."""
+
+    plan: TrainingPlan
+    n_members: int
+    blocks: tuple[MemberBlock, ...]
+
+
+@task(name="train", task_run_name="train {plan.configuration}", **cached(*_CODE))
+def train_configuration(plan: TrainingPlan, data: Artifact | ImageTable, n_members: int) -> TrainedConfiguration:
+    """Train the members of a configuration that no earlier run has trained already."""
+    root = artifact_root()
+    examples = data.table if isinstance(data, ImageTable) else data
+    key = settings_digest(plan.settings(), examples.sha256, code_digest(*_CODE), str(versions()))[:12]
+    name = f"{plan.experiment}-{re.sub(r'[^A-Za-z0-9=.-]', '-', plan.configuration)}-{key}"
+    blocks = [] if refreshing() else _earlier_blocks(root, name, n_members)
+    missing = sorted(set(range(n_members)) - {member for block in blocks for member in _members(block)})
+    for run in _runs(missing):
+        blocks.append(_train_block(root, name, plan, examples, run))
+    logger.info(
+        "train %s %s: %s", plan.experiment, plan.configuration, f"{len(missing)} members trained, {n_members - len(missing)} kept"
+    )
+    return TrainedConfiguration(plan, n_members, tuple(sorted(blocks, key=lambda block: block.first)))
+
+
+def _members(block: MemberBlock) -> range:
+    return range(block.first, block.last + 1)
+
+
+def _runs(members: Sequence[int]) -> list[list[int]]:
+    """Cut sorted numbers where one is left out."""
+    runs: list[list[int]] = []
+    for member in members:
+        if runs and member == runs[-1][-1] + 1:
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+    return runs
+
+
+def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
+    """Return blocks of earlier runs that do not overlap, the larger ones first, as far as they are whole."""
+    found = []
+    for path in root.glob(f"members/{name}-*.parquet"):
+        match = re.fullmatch(r".*-(\d+)-(\d+)", path.stem)
+        weights = root / "models" / f"{path.stem}.safetensors"
+        if match and int(match[1]) < n_members and weights.exists():
+            found.append((int(match[1]), int(match[2]), path, weights))
+    blocks: list[MemberBlock] = []
+    for first, last, path, weights in sorted(found, key=lambda item: (item[0], -item[1])):
+        if blocks and first <= blocks[-1].last:
+            continue
+        table, parameters = Artifact.of(root, path, last - first + 1), Artifact.of(root, weights)
+        try:
+            metadata = read_table(root, table).schema.metadata
+        except (OSError, ValueError):
+            continue
+        if json.loads(metadata[b"inputs"]).get("weights") == parameters.sha256:
+            blocks.append(MemberBlock(first, last, table, parameters))
+    return blocks
+
+
+def _train_block(
+    root: Path, name: str, plan: TrainingPlan, examples: Artifact, missing: Sequence[int]
+) -> MemberBlock:
+    import torch
+    from safetensors.torch import save_file
+
+    from mlp_core.members import train_members
+
+    # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
+    torch.set_num_threads(1)
+    data = load_split(root, examples)
+    started = said = time.monotonic()
+    n_batches = -(-len(data.train_labels) // plan.batch_size)
+    n_steps = 0
+
+    def watch() -> None:
+        nonlocal n_steps, said
+        checkpoint()
+        n_steps += 1
+        if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            epoch = n_steps // n_batches
+            logger.info("train %s %s: epoch %d of %d", plan.experiment, plan.configuration, epoch, plan.epochs)
+
+    trained = train_members(plan, data, missing, watch)
+    stem = f"{name}-{missing[0]:03d}-{missing[-1]:03d}"
+    weights = root / "models" / f"{stem}.safetensors"
+    metadata = {"activation": plan.activation, "configuration": plan.configuration, "layer_sizes": str(plan.layer_sizes)}
+    write_file(weights, lambda file: save_file(trained.state, file, metadata))
+    parameters = Artifact.of(root, weights)
+    provenance = Provenance(
+        plan.settings(),
+        code_digest(*_CODE),
+        {"data": examples.sha256, "weights": parameters.sha256},
+        {
+            "member": "number",
+            "seed": "seed of weights and order",
+            "train_accuracy": "0..1",
+            "test_accuracy": "0..1",
+            "train_loss": "nats, mean of each epoch",
+            "status": "ok|diverged",
+        },
+    )
+    table = write_table(root, f"members/{stem}.parquet", _member_table(trained), provenance)
+    seconds = time.monotonic() - started
+    logger.info("trained %s %s: %d members in %.1f s", plan.experiment, plan.configuration, len(missing), seconds)
+    return MemberBlock(missing[0], missing[-1], table, parameters)
+
+
+def _member_table(trained: TrainedMembers) -> pa.Table:
+    import pyarrow as pa
+
+    n_epochs = trained.train_loss.shape[1]
+    diverged = trained.test_accuracy.isnan().numpy()
+    losses = pa.array(trained.train_loss.flatten().numpy())
+    return pa.table(
+        {
+            "member": pa.array(trained.member, pa.int64()),
+            "seed": pa.array(trained.seed, pa.int64()),
+            "train_accuracy": pa.array(trained.train_accuracy.numpy(), mask=diverged),
+            "test_accuracy": pa.array(trained.test_accuracy.numpy(), mask=diverged),
+            "train_loss": pa.FixedSizeListArray.from_arrays(losses, n_epochs),
+            "status": pa.array(["diverged" if bad else "ok" for bad in diverged]),
+        }
+    )
+
+
+def available_devices() -> list[str]:
+    """Return this machine's devices, the fastest first; torch is asked only where a GPU may be."""
+    if not Path("/proc/driver/nvidia/version").exists() and sys.platform != "darwin":
+        return ["cpu"]
+    import torch
+
+    found = []
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]

@@ -1,0 +1,254 @@
+"""Figures show what their tables say, and the intervals they draw are right."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from PIL import Image
+
+from mlp_core import figures
+from mlp_core.metrics import mean_interval, student_t_factor
+
+
+def _texts(figure: Any) -> str:
+    """Return every text of a figure, joined."""
+    figure.draw_without_rendering()
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def _accuracies(rows: int, diverged: tuple[int, ...] = ()) -> dict[str, Any]:
+    test = [None if row in diverged else 0.5 + 0.03 * (row % 7) for row in range(rows)]
+    return {
+        "train_accuracy": test,
+        "test_accuracy": test,
+        "status": ["diverged" if row in diverged else "ok" for row in range(rows)],
+    }
+
+
+@pytest.fixture
+def depth_table() -> pd.DataFrame:
+    """Two depths of four members, one of which diverged."""
+    return pd.DataFrame(
+        {
+            "activation": "relu",
+            "depth": np.repeat([1, 3], 4),
+            "width": np.repeat([14, 6], 4),
+            "parameters": np.repeat([102, 130], 4),
+            **_accuracies(8, diverged=(5,)),
+        }
+    )
+
+
+@pytest.fixture
+def gain_table() -> pd.DataFrame:
+    """Three gains of four members, best at 1.4."""
+    table = pd.DataFrame(
+        {
+            "activation": "leaky_relu(0.1)",
+            "distribution": "normal",
+            "gain": np.repeat([0.1, 1.4, 3.0], 4),
+            "theoretical_gain": 1.407,
+            **_accuracies(12, diverged=(9, 10)),
+        }
+    )
+    table.loc[table["gain"] == 1.4, "test_accuracy"] = 0.9
+    return table
+
+
+def _history(configurations: list[str], epochs: int, members: int = 3) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "experiment": "gain_sweep",
+                "configuration": name,
+                "member": member,
+                "epoch": epoch,
+                "train_loss": (1 + place + 0.1 * member) / epoch,
+            }
+            for place, name in enumerate(configurations)
+            for member in range(members)
+            for epoch in range(1, epochs + 1)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("degrees_of_freedom", "published"),
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (7, 2.3646), (10, 2.2281), (30, 2.0423), (120, 1.9799)],
+)
+def test_t_factor_is_the_published_one(degrees_of_freedom: int, published: float) -> None:
+    """Student's t agrees with the printed tables to their last digit."""
+    assert student_t_factor(degrees_of_freedom) == pytest.approx(published, abs=5e-5)
+
+
+def test_t_factor_needs_a_degree_of_freedom() -> None:
+    """No degrees of freedom is an error, not an endless interval."""
+    with pytest.raises(ValueError, match="degrees_of_freedom must be at least 1, got 0"):
+        student_t_factor(0)
+
+
+def test_interval_covers_the_true_mean_95_times_of_100() -> None:
+    """Over many ensembles of five normal members the interval contains the mean as often as it claims."""
+    draws = np.random.default_rng(2021).normal(size=(4000, 5))
+    found = [mean_interval(draw) for draw in draws]
+    assert np.mean([one.low <= 0 <= one.high for one in found]) == pytest.approx(0.95, abs=0.012)
+
+
+def test_normal_interval_would_be_17_percent_too_narrow_at_eight_members() -> None:
+    """The reason for Student's t that the docstring gives holds."""
+    assert 1 - 1.959964 / student_t_factor(7) == pytest.approx(0.17, abs=0.005)
+
+
+def test_diverged_members_are_counted_and_not_averaged() -> None:
+    """NaN and infinity are missing values of the ensemble."""
+    found = mean_interval(np.array([1.0, np.nan, 3.0, np.inf]))
+    assert (found.n, found.mean, found.missing) == (2, 2.0, 2)
+
+
+@pytest.mark.parametrize(("values", "n"), [([0.5], 1), ([np.nan], 0), ([], 0)])
+def test_no_interval_below_two_members(values: list[float], n: int) -> None:
+    """One member has a mean and no interval, none has neither."""
+    found = mean_interval(np.array(values)).within(0, 1)
+    assert found.n == n
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.overlaps(mean_interval(np.array([0.4, 0.6])))
+
+
+def test_figures_need_neither_torch_nor_pyplot() -> None:
+    """A cached run that only draws and reports must start quickly and without a display."""
+    program = (
+        "import sys, mlp_core.figures, mlp_core.report; "
+        "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_png_is_900_pixels_wide_and_repeats(depth_table: pd.DataFrame) -> None:
+    """The same table gives the same bytes, as wide as the report's column."""
+    first, second = (figures.figure_png(figures.depth_sweep_figure(depth_table)) for _ in range(2))
+    assert first == second
+    assert Image.open(io.BytesIO(first)).width == 900
+
+
+def test_depth_figure_names_width_parameters_and_failures(depth_table: pd.DataFrame) -> None:
+    """The axis says what each depth costs, the annotation how many members diverged."""
+    texts = _texts(figures.depth_sweep_figure(depth_table))
+    for expected in (
+        "3\n6 wide\n130 par.",
+        "1 of 4\ndiverged",
+        "95 % interval",
+        "n = 3 to 4",
+        "chance\n25 %",
+    ):
+        assert expected in texts
+
+
+def test_depth_figure_draws_every_member(depth_table: pd.DataFrame) -> None:
+    """Each member is a dot at its own accuracy."""
+    axes = figures.depth_sweep_figure(depth_table).axes[0]
+    scatters = [part for part in axes.collections if isinstance(part, PathCollection)]
+    dots = np.concatenate([part.get_offsets().compressed().reshape(-1, 2) for part in scatters])
+    assert sorted(dots[:, 1]) == pytest.approx(sorted(100 * depth_table["test_accuracy"].dropna()))
+
+
+def test_one_member_has_no_interval_and_the_title_says_so(depth_table: pd.DataFrame) -> None:
+    """A single seed gets no error bar, and the reader is told."""
+    single = depth_table.groupby("depth").head(1)
+    assert "n = 1 per mean, so no interval" in _texts(figures.depth_sweep_figure(single))
+
+
+def test_tables_where_every_member_diverged_are_drawn(
+    depth_table: pd.DataFrame, gain_table: pd.DataFrame
+) -> None:
+    """An experiment that failed altogether is a figure of failures, not an error."""
+    failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None}
+    assert "4 of 4\ndiverged" in _texts(figures.depth_sweep_figure(depth_table.assign(**failed)))
+    texts = _texts(figures.gain_sweep_figure(gain_table.assign(**failed)))
+    assert "theory 1.407" in texts
+    assert "best" not in texts
+
+
+def test_decision_map_has_x1_horizontal_and_x2_upwards() -> None:
+    """The class to the right of the origin is drawn to the right, the one above above."""
+    axis = np.linspace(-2, 2, 41)
+    x1, x2 = np.meshgrid(axis, axis)
+    classes = np.where(x2 > 1, 2, (x1 > 0).astype(int))
+    shown = figures.DecisionMap(
+        "model", classes, 2.0, np.array([[1.0, 0.0], [0.0, 1.5]]), np.array([1, 2]), 1.5
+    )
+    axes = figures.decision_maps_figure([shown, shown]).axes[0]
+    image = axes.images[0]
+    assert image.origin == "lower"
+    assert tuple(image.get_extent()) == (-2, 2, -2, 2)
+    drawn = image.get_array()
+    assert (drawn[5, 35], drawn[5, 5], drawn[38, 5]) == (1, 0, 2)
+    assert axes.get_xlabel() == "x1"
+    assert axes.collections[0].get_offsets().tolist() == [[1.0, 0.0], [0.0, 1.5]]
+
+
+def test_few_curves_get_names_and_many_a_colour_bar() -> None:
+    """Up to eight configurations are in the legend, more are told by colour and number."""
+    few = figures.loss_curves_figure(_history(["depth=1 width=14", "depth=3 width=6"], 5), "gain_sweep")
+    assert "depth=3 width=6" in _texts(few)
+    many = figures.loss_curves_figure(_history([f"gain={gain:g}" for gain in range(10)], 5), "gain_sweep")
+    assert len(many.axes) == 2
+    assert many.axes[1].get_ylabel() == "gain"
+
+
+@pytest.mark.parametrize(("epochs", "scale"), [(5, "linear"), (20, "log")])
+def test_loss_axis_is_logarithmic_beyond_a_factor_of_ten(epochs: int, scale: str) -> None:
+    """A loss that falls twentyfold gets a logarithmic axis, one that falls fivefold does not."""
+    figure = figures.loss_curves_figure(_history(["degree=50"], epochs), "gain_sweep")
+    assert figure.axes[0].get_yscale() == scale
+
+
+def test_loss_of_one_epoch_is_drawn_against_the_configuration() -> None:
+    """After a single epoch there is no curve, but there is a loss for each gain."""
+    figure = figures.loss_curves_figure(_history(["gain=0.1", "gain=1.4", "gain=3"], 1), "gain_sweep")
+    assert figure.axes[0].get_xlabel() == "gain"
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [0.1, 1.4, 3.0]
+
+
+def test_loss_of_an_unknown_experiment_is_an_error() -> None:
+    """An empty figure would hide a misspelt name."""
+    with pytest.raises(ValueError, match="no rows of experiment 'images'"):
+        figures.loss_curves_figure(_history(["gain=1"], 2), "images")
+
+
+def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
+    """Both vertical lines are labelled and failures are counted at their gain."""
+    texts = _texts(figures.gain_sweep_figure(gain_table))
+    for expected in ("best 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
+        assert expected in texts
+
+
+def test_samples_survive_a_class_name_with_a_dollar_sign() -> None:
+    """A dollar sign in a folder's name is no mathematics."""
+    images = np.zeros((3, 3, 32, 32), dtype=np.uint8)
+    figure = figures.samples_figure(images, ["$x^$", "<script>", "a very long name"])
+    assert figures.figure_png(figure)[:4] == b"\x89PNG"
+    assert "$x^$" in _texts(figure)
+
+
+def test_first_layer_is_scaled_by_its_largest_weight() -> None:
+    """Zero is mid-grey, the largest weight full brightness, and the title names the scale."""
+    weights = np.zeros((4, 3, 32, 32))
+    weights[0, 0, 0, 0] = 0.25
+    weights[3, 2, 31, 31] = -0.125
+    figure = figures.first_layer_figure(weights)
+    drawn = figure.axes[0].images[0].get_array()
+    assert drawn.shape == (66, 66, 3)
+    assert (drawn[0, 0, 0], drawn[1, 1, 0], drawn[-1, -1, 2]) == (1.0, 0.5, 0.25)
+    assert "0.25" in _texts(figure)
+
+
+def test_first_layer_of_zeros_is_grey() -> None:
+    """A network that starts from zero is drawn, not divided by zero."""
+    assert (figures.first_layer_figure(np.zeros((1, 3, 32, 32))).axes[0].images[0].get_array() == 0.5).all()
