@@ -91,11 +91,9 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) 
 @contextmanager
 def _console() -> Iterator[None]:
     """Show the project's own lines and Prefect's warnings; a mistake of the user's is said once, by the caller."""
-    for logger in [logging.getLogger(name) for name in ("prefect", "prefect.flow_runs", "prefect.task_runs")]:
-        for handler in logger.handlers:
-            if type(handler).__name__ == "PrefectConsoleHandler":
-                handler.setLevel(logging.WARNING)
-                handler.addFilter(_is_news)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.WARNING)
+        handler.addFilter(_is_news)
     own = logging.getLogger("deep_mlp")
     own.setLevel(logging.INFO)
     own.propagate = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,8 +69,14 @@ def download(url: str, folder: Path) -> Path:
 
 def _fetch_zip(url: str, output_file: str, caller: object) -> None:
     """Download to a file and look at it before pooch gives it its name."""
-    timeout = (_CONNECT_SECONDS, _READ_SECONDS)
-    pooch.HTTPDownloader(chunk_size=_CHUNK_BYTES, timeout=timeout)(url, output_file, caller)
+    with ExitStack() as responses:
+        # pooch leaves its connections open; entering a response closes it at the end
+        fetch = pooch.HTTPDownloader(
+            chunk_size=_CHUNK_BYTES,
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            hooks={"response": lambda response, **_: responses.enter_context(response)},
+        )
+        fetch(url, output_file, caller)
     if not zipfile.is_zipfile(output_file):
         path = Path(output_file)
         with path.open("rb") as file:

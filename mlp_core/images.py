@@ -79,8 +79,8 @@ def check_image_source(text: str) -> None:
 def list_images(source: Path) -> list[ImageEntry]:
     """List the images of a zip or a folder from its directory alone; no pixel is read.
 
-    Images lie in `train/CLASS/` and `val/CLASS/`, with any one folder above. Other files are ignored, and so are
-    hidden ones, `__MACOSX`, and what lies behind links to folders.
+    Images lie in `train/CLASS/` and `val/CLASS/`, with any one folder above. Other files are ignored, and so
+    are hidden ones, `__MACOSX`, and what lies behind links to folders.
 
     Args:
         source: A zip or a folder.
@@ -95,7 +95,7 @@ def list_images(source: Path) -> list[ImageEntry]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/dog/4.png", "README"):
+        ...     for name in ("train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/dog/4.png"):
         ...         path = Path(folder, "faces", name)
         ...         path.parent.mkdir(parents=True, exist_ok=True)
         ...         path.touch()
@@ -153,7 +153,7 @@ def decode_images(source: Path) -> pa.Table:
         (the file's name).
 
     Raises:
-        InputError: For what `list_images` refuses, another size, and a file that is damaged or no JPEG or PNG.
+        InputError: For what `list_images` refuses, another size, and a file that is no whole JPEG or PNG.
     """
     entries = list_images(source)
     classes = sorted({entry.class_name for entry in entries})

@@ -65,9 +65,8 @@ def train_configuration(plan: TrainingPlan, data: Artifact | ImageTable, n_membe
     missing = sorted(set(range(n_members)) - {member for block in blocks for member in _members(block)})
     for run in _runs(missing):
         blocks.append(_train_block(root, name, plan, examples, run))
-    logger.info(
-        "train %s %s: %s", plan.experiment, plan.configuration, f"{len(missing)} members trained, {n_members - len(missing)} kept"
-    )
+    if not missing:
+        logger.info("found %s %s: all %d members", plan.experiment, plan.configuration, n_members)
     return TrainedConfiguration(plan, n_members, tuple(sorted(blocks, key=lambda block: block.first)))
 
 
