@@ -1,0 +1,40 @@
+.PHONY: help install tutorial test test-all check lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+tutorial: .venv/installed ## Run the whole tutorial; the report lies in artifacts/report.html
+	@$(BIN)/deep-mlp tutorial
+
+install: .venv/installed ## Make .venv with the pinned versions
+
+.venv/installed: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/run.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed requirements/test.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/test.txt
+	@touch $@
+
+test: check ## Check style and types, run the tests
+	$(BIN)/python -m pytest
+
+test-all: check ## The same with the slow tests
+	$(BIN)/python -m pytest -m ""
+
+check: .venv/installed-test ## Check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
+	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) --group test --constraint requirements/run.txt --output-file requirements/test.txt
+	$(LOCK) --group bench --constraint requirements/run.txt --output-file requirements/bench.txt
+
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
