@@ -53,6 +53,11 @@ def publish_depth_sweep(
     """Submit the result table and its figures."""
     if not trained:
         return []
-    settings = {"seeds": run.seeds, "seed": run.seed, **spirals.model_dump(mode="json"), **sweep.model_dump(mode="json")}
+    settings = {
+        "seeds": run.seeds,
+        "seed": run.seed,
+        **spirals.model_dump(mode="json"),
+        **sweep.model_dump(mode="json"),
+    }
     table = summarize.submit("depth_sweep", trained, settings)
     return [table, plot_results.submit("depth_sweep", table, spirals.arms), plot_losses.submit(trained)]

@@ -50,4 +50,8 @@ def publish_gain_sweep(
         return []
     settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **sweep.model_dump(mode="json")}
     table = summarize.submit("gain_sweep", trained, settings)
-    return [table, plot_results.submit("gain_sweep", table, len(pictures.classes)), plot_losses.submit(trained)]
+    return [
+        table,
+        plot_results.submit("gain_sweep", table, len(pictures.classes)),
+        plot_losses.submit(trained),
+    ]

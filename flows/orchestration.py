@@ -50,7 +50,9 @@ def device_of(run: Run) -> str:
     if run.device == "auto":
         return available[0]
     if run.device not in available:
-        message = f"device must be one that this machine has ({', '.join(available)}), got {run.device!r}; use --device auto."
+        message = (
+            f"device must be one that this machine has ({', '.join(available)}), got {run.device!r}; use --device auto."
+        )
         raise InputError(message)
     return run.device
 
@@ -91,7 +93,8 @@ class Outcome:
             history = collect_history.submit(self.trained)
             report = write_report.submit([*made, history]).result()
         if self.failures:
-            message = f"{len(self.failures)} tasks failed, the report holds what the others made: {'; '.join(self.failures[:5])}"
+            shown = "; ".join(self.failures[:5])
+            message = f"{len(self.failures)} tasks failed, the report holds what the others made: {shown}"
             logger.error(message)
             raise SweepFailed(message)
         return report

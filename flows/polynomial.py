@@ -45,5 +45,10 @@ def publish_polynomial(
     """Submit the result table and its figure."""
     if not trained:
         return []
-    settings = {"seeds": run.seeds, "seed": run.seed, **spirals.model_dump(mode="json"), **model.model_dump(mode="json")}
+    settings = {
+        "seeds": run.seeds,
+        "seed": run.seed,
+        **spirals.model_dump(mode="json"),
+        **model.model_dump(mode="json"),
+    }
     return [summarize.submit("polynomial", trained, settings), plot_losses.submit(trained)]

@@ -49,8 +49,8 @@ def configured_api_url() -> str | None:
 class LocalServer:
     """A server on loopback, shared by all runs of this user that need one; the last one out stops it.
 
-    A lock on one file is held while a server is looked for or started, one on another as long as it is used: locks of the
-    kernel's, which a killed process cannot leave behind.
+    A lock on one file is held while a server is looked for or started, one on another as long as it is used:
+    locks of the kernel's, which a killed process cannot leave behind.
     """
 
     def __init__(self) -> None:
@@ -117,8 +117,8 @@ class LocalServer:
             if time.monotonic() > deadline or not self._alive():
                 lines = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
                 message = (
-                    f"the local Prefect server must start within {_START_SECONDS} s, got {' '.join(lines) or 'no answer'}; "
-                    f"see {self.log}, or set PREFECT_API_URL to a server of yours."
+                    f"the local Prefect server must start within {_START_SECONDS} s, "
+                    f"got {' '.join(lines) or 'no answer'}; see {self.log}, or set PREFECT_API_URL to one of yours."
                 )
                 raise InputError(message)
             time.sleep(0.1)
@@ -180,7 +180,7 @@ def _stop(pid: int) -> None:
 def healthy(url: str) -> bool:
     """Return whether a Prefect server answers at an API address."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - loopback or the user's own
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
             return bool(json.load(answer) is True)
     except (OSError, ValueError, urllib.error.URLError):
         return False
@@ -203,5 +203,9 @@ def _free_port() -> int:
 
 def serve() -> None:
     """Run Prefect's server in this terminal, on loopback, until Ctrl-C."""
-    environment = {**os.environ, "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(_PORT)}
-    os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)  # noqa: S606
+    environment = {
+        **os.environ,
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(_PORT),
+    }
+    os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)

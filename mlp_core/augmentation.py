@@ -10,9 +10,7 @@ from torch.nn.functional import pad
 _CHUNK = 32
 
 
-def draw_augmentations(
-    n: int, generator: torch.Generator, max_angle_degrees: float = 10.0
-) -> tuple[Tensor, Tensor]:
+def draw_augmentations(n: int, generator: torch.Generator, max_angle_degrees: float = 10.0) -> tuple[Tensor, Tensor]:
     """Draw an angle and a flip per image: angle, flip, angle, flip ..., as torchvision does.
 
     Args:

@@ -70,7 +70,7 @@ def private_epochs(
         flat_order = orders.flatten().to(inputs.device)
         for column, destination in zip(columns, shuffled, strict=True):
             torch.index_select(column, 0, flat_order, out=destination)
-        yield _batches(*by_member.tensor_split((n_inputs,), 1), batch_size, drop_last)
+        yield _batches(by_member[:, :n_inputs], by_member[:, n_inputs:], batch_size, drop_last)
 
 
 def shared_epochs(
@@ -101,7 +101,7 @@ def shared_epochs(
     for _ in range(n_epochs):
         order = torch.randperm(len(labels), generator=generator).to(inputs.device)
         torch.index_select(columns, 1, order, out=shuffled)
-        yield _batches(*shuffled.tensor_split((n_inputs,)), batch_size)
+        yield _batches(shuffled[:n_inputs], shuffled[n_inputs:], batch_size)
 
 
 def _columns(inputs: Tensor, labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
@@ -164,7 +164,8 @@ def augmented_epochs(
     def orders() -> Iterator[tuple[Tensor, ...]]:
         for _ in range(n_epochs):
             order = torch.randperm(len(images), generator=generator)
-            yield from zip(*(part.split(chunk) for part in (order, *draw_augmentations(len(images), generator))))
+            draws = (order, *draw_augmentations(len(images), generator))
+            yield from zip(*(torch.split(part, chunk) for part in draws), strict=True)
 
     def prepare(buffer: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
         buffer = buffer[: len(order)]

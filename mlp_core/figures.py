@@ -139,12 +139,8 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
     strong = [_PALETTE[label % len(_PALETTE)] for label in range(n_classes)]
     pale = ListedColormap([_pale(colour) for colour in strong])
-    figure = Figure(
-        figsize=(_WIDTH_INCHES, _WIDTH_INCHES / len(maps) + 0.75), dpi=_DOTS_PER_INCH, layout="constrained"
-    )
-    for axes, shown in zip(
-        np.ravel(figure.subplots(1, len(maps), sharey=True, squeeze=False)), maps, strict=True
-    ):
+    figure = Figure(figsize=(_WIDTH_INCHES, _WIDTH_INCHES / len(maps) + 0.75), dpi=_DOTS_PER_INCH, layout="constrained")
+    for axes, shown in zip(np.ravel(figure.subplots(1, len(maps), sharey=True, squeeze=False)), maps, strict=True):
         extent = shown.extent
         axes.imshow(
             shown.classes,
@@ -163,9 +159,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
             edgecolors="black",
             linewidths=0.25,
         )
-        axes.add_patch(
-            Circle((0, 0), shown.training_radius, fill=False, color=_INK, linewidth=1.2, linestyle="--")
-        )
+        axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=_INK, linewidth=1.2, linestyle="--"))
         axes.text(
             0,
             -shown.training_radius - 0.03 * extent,
@@ -217,10 +211,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if rows.empty:
         message = f"history has no rows of experiment {experiment!r}."
         raise ValueError(message)
-    curves = {
-        name: _loss_curve(rows[rows["configuration"] == name])
-        for name in dict.fromkeys(rows["configuration"])
-    }
+    curves = {name: _loss_curve(rows[rows["configuration"] == name]) for name in dict.fromkeys(rows["configuration"])}
     means = np.concatenate([curve["mean"].to_numpy() for curve in curves.values()])
     means = means[np.isfinite(means)]
     logarithmic = bool(means.size and means.min() > 0 and means.max() > 10 * means.min())
@@ -329,9 +320,7 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
         accuracy.
     """
     panels = list(table.groupby(["activation", "distribution"], sort=False))
-    figure = Figure(
-        figsize=(_WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=_DOTS_PER_INCH, layout="constrained"
-    )
+    figure = Figure(figsize=(_WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=_DOTS_PER_INCH, layout="constrained")
     for axes, ((activation, distribution), group) in zip(
         np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
     ):
@@ -397,9 +386,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
     _percent_axis(axes, "accuracy (%)", shown, 1 / n_classes)
 
 
-def _draw_members(
-    axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float
-) -> MeanInterval:
+def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float) -> MeanInterval:
     accuracies = _accuracies(group, "test_accuracy")
     places = position + spread * _jitter(len(accuracies))
     axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)
@@ -444,8 +431,7 @@ def _annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> Non
 
 def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
     found = [
-        (epoch, mean_interval(group["train_loss"].to_numpy(dtype=np.float64)))
-        for epoch, group in rows.groupby("epoch")
+        (epoch, mean_interval(group["train_loss"].to_numpy(dtype=np.float64))) for epoch, group in rows.groupby("epoch")
     ]
     return pd.DataFrame(
         {
@@ -494,9 +480,7 @@ def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Seque
 
 def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:
     """Return the first number in which `name=value` strings differ, or their place in the list."""
-    numbers = [
-        dict(re.findall(r"(\w+)=(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?=\s|$)", name)) for name in configurations
-    ]
+    numbers = [dict(re.findall(r"(\w+)=(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?=\s|$)", name)) for name in configurations]
     for quantity in numbers[0]:
         values = [found.get(quantity) for found in numbers]
         if None not in values and len(set(values)) == len(values):
@@ -547,9 +531,7 @@ def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
     longest = max(len(str(handle.get_label())) for handle in handles)
     # at 9 points some 85 characters fit side by side, and a handle with its gaps takes the room of 8
     columns = max(1, min(len(handles), 4, 85 // (longest + 8)))
-    legend = figure.legend(
-        handles=list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
-    )
+    legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     for text in legend.get_texts():
         _plain(text)
 

@@ -105,9 +105,7 @@ def list_images(source: Path) -> list[ImageEntry]:
     """
     mode = _mode(source)
     if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        message = (
-            f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
-        )
+        message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
         raise InputError(message)
     names = _folder_names(source) if stat.S_ISDIR(mode) else _zip_names(source)
     prefixes = set()
@@ -227,13 +225,10 @@ def _zip_names(source: Path) -> list[str]:
 
 
 def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -> None:
-    classes = {
-        split: {entry.class_name for entry in entries if entry.split == split} for split in _SPLITS.values()
-    }
+    classes = {split: {entry.class_name for entry in entries if entry.split == split} for split in _SPLITS.values()}
     if not entries:
         message = (
-            "images must be .jpg, .jpeg or .png files in train/CLASS/ and val/CLASS/, "
-            f"got none in {source}; {_LAYOUT}."
+            f"images must be .jpg, .jpeg or .png files in train/CLASS/ and val/CLASS/, got none in {source}; {_LAYOUT}."
         )
     elif len(prefixes) > 1:
         message = (
@@ -247,9 +242,7 @@ def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -
             f"got {different[0]!r} in {present} but not in {absent} of {source}; {_LAYOUT}."
         )
     elif len(classes["train"]) < 2:
-        message = (
-            f"images must hold at least two classes, got {sorted(classes['train'])} in {source}; {_LAYOUT}."
-        )
+        message = f"images must hold at least two classes, got {sorted(classes['train'])} in {source}; {_LAYOUT}."
     else:
         return
     raise InputError(message)
@@ -300,6 +293,4 @@ def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
 
 
 def _damaged(source: Path, name: str, what: str) -> InputError:
-    return InputError(
-        f"images must be whole JPEG or PNG pictures, got {name!r} in {source}, which {what}; replace it."
-    )
+    return InputError(f"images must be whole JPEG or PNG pictures, got {name!r} in {source}, which {what}; replace it.")

@@ -42,7 +42,7 @@ class TrainedMembers:
 
 
 def member_seed(plan: TrainingPlan, member: int) -> int:
-    """Return the seed that a member's weights and order derive from; the same in all configurations of an experiment."""
+    """Return the seed of a member's weights and order; the same in all configurations of an experiment."""
     return derive_seed(plan.seed, plan.experiment, member)
 
 
@@ -81,7 +81,9 @@ def train_members(
     else:
         train_accuracy = accuracy(ensemble, inputs, labels)
     test_accuracy = accuracy(ensemble, test_inputs, test_labels)
-    diverged = ~(losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0))
+    diverged = ~(
+        losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0)
+    )
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return TrainedMembers(
         list(members),
@@ -98,7 +100,13 @@ def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[
     if plan.batches == "private":
         streams = [generator(seed, "order") for seed in seeds]
         return private_epochs(
-            inputs, labels, streams, n_classes=n_classes, n_epochs=plan.epochs, batch_size=plan.batch_size, drop_last=True
+            inputs,
+            labels,
+            streams,
+            n_classes=n_classes,
+            n_epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            drop_last=True,
         )
     stream = generator(plan.seed, plan.experiment, "order")
     make = shared_epochs if plan.batches == "shared" else augmented_epochs

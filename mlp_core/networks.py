@@ -147,7 +147,7 @@ class Ensemble:
         layer_sizes: Sequence[int],
         activation_name: str,
         generators: Sequence[torch.Generator],
-        initialization: Initialization = Initialization(),  # noqa: B008 - frozen
+        initialization: Initialization = Initialization(),
         device: torch.device | str = "cpu",
     ) -> None:
         self.layer_sizes = tuple(layer_sizes)
@@ -180,7 +180,7 @@ class Ensemble:
     def views(self, flat: Tensor) -> list[Tensor]:
         """Return the per-layer views `[members, out, in + 1]` of a buffer laid out like `parameters`."""
         shapes = [(self.n_members, n_outputs, n_inputs + 1) for n_inputs, n_outputs in pairwise(self.layer_sizes)]
-        parts = flat.split([math.prod(shape) for shape in shapes])
+        parts = torch.split(flat, [math.prod(shape) for shape in shapes])
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def logits(self, inputs: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The tutorial's experiments as data: which networks to train, and how. No torch, so that a cached run need not wait."""
+"""The tutorial's experiments as data: which networks to train, and how.
+
+No torch, so that a cached run need not wait.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +130,14 @@ def images_plan(hidden_widths: Sequence[int], n_pixels: int, n_classes: int, **t
         ("parameters", parameter_count(sizes)),
     )
     return TrainingPlan(
-        "images", f"hidden={widths}", columns, sizes, scheme="pytorch", gain=1.0, batches="augmented", **training
+        "images",
+        f"hidden={widths}",
+        columns,
+        sizes,
+        scheme="pytorch",
+        gain=1.0,
+        batches="augmented",
+        **training,
     )
 
 
@@ -184,7 +194,7 @@ def theoretical_gain(activation: str) -> float:
     step = 1 / 256
     grid = (index * step for index in range(-10 * 256, 10 * 256 + 1))
     moment = math.fsum(function(z) ** 2 * math.exp(-(z**2) / 2) for z in grid) * step / math.sqrt(2 * math.pi)
-    return moment**-0.5
+    return float(moment**-0.5)
 
 
 _SMOOTH: dict[str, Callable[[float], float]] = {

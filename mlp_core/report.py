@@ -111,10 +111,7 @@ def read_report_content(artifacts: Path) -> ReportContent:
                 "versions": json.loads(metadata.get(b"versions", b"{}")),
             }
         except (pyarrow.ArrowException, ValueError, OSError) as error:
-            message = (
-                f"{path} must be a Parquet file of results, got {error}; delete it and run its experiment "
-                f"again."
-            )
+            message = f"{path} must be a Parquet file of results, got {error}; delete it and run its experiment again."
             raise InputError(message) from error
         tables[path.stem] = table.to_pandas()
     for experiment in _EXPERIMENTS:
@@ -145,9 +142,7 @@ def render_report(content: ReportContent) -> str:
         >>> page.splitlines()[0], "not run yet" in page
         ('<!doctype html>', True)
     """
-    sections = [
-        _section(experiment, content) for experiment in _EXPERIMENTS if experiment.name in content.tables
-    ]
+    sections = [_section(experiment, content) for experiment in _EXPERIMENTS if experiment.name in content.tables]
     if not sections:
         known = ", ".join(experiment.name for experiment in _EXPERIMENTS)
         message = f"the report needs a table of at least one of {known}, got {sorted(content.tables)}."
@@ -171,8 +166,7 @@ def render_report(content: ReportContent) -> str:
         tutorial=_TUTORIAL,
         common_provenance=common,
         own_provenance={
-            name: {key: value for key, value in found.items() if key not in common}
-            for name, found in shown.items()
+            name: {key: value for key, value in found.items() if key not in common} for name, found in shown.items()
         },
     )
 
@@ -305,9 +299,7 @@ def _summarise_gain(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str
         nearest = min(by_gain, key=lambda cell: abs(float(cell.values["gain"]) - theoretical))
         prefix = f"With {group[0]} and {group[1]} weights: " if len(groups) > 1 else ""
         sentences += _ranking("gain", chosen, [by_gain[0], nearest, by_gain[-1]], prefix)
-        sentences.append(
-            f"Theory gives {theoretical:.3f}; the nearest gain measured is {nearest.values['gain']:.4g}."
-        )
+        sentences.append(f"Theory gives {theoretical:.3f}; the nearest gain measured is {nearest.values['gain']:.4g}.")
     return [*sentences, *_failures(cells)]
 
 
@@ -320,8 +312,7 @@ def _ranking(key: str, cells: list[_Cell], others: list[_Cell], prefix: str) -> 
     rest = [cell for cell in finished if cell in others and cell is not best]
     lead = f"{prefix}best {key} by mean test accuracy: {_value(best, key)} ({_words(best.test)})"
     sentences = [
-        "; ".join([lead, *(f"{key} {_value(cell, key)}: {_words(cell.test, short=True)}" for cell in rest)])
-        + "."
+        "; ".join([lead, *(f"{key} {_value(cell, key)}: {_words(cell.test, short=True)}" for cell in rest)]) + "."
     ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
     measured = [cell for cell in finished if cell is not best and cell.test.n > 1]
@@ -482,13 +473,11 @@ _EXPERIMENTS = (
                 "What the polynomial model and the best multilayer perceptron answer everywhere. Outside "
                 "the dashed circle lies no training point. x1 is horizontal here; the tutorial's own plot "
                 "has its axes swapped.",
-                "Two square maps of predicted classes with the test points on them and the training "
-                "region's circle.",
+                "Two square maps of predicted classes with the test points on them and the training region's circle.",
             ),
             _Figure(
                 "polynomial_loss",
-                "Mean train loss per epoch of the polynomial model, with the 95 % interval over members as "
-                "a band.",
+                "Mean train loss per epoch of the polynomial model, with the 95 % interval over members as a band.",
                 "Curve of mean train loss against epoch for the polynomial model.",
             ),
         ),
@@ -507,14 +496,12 @@ _EXPERIMENTS = (
         figures=(
             _Figure(
                 "samples",
-                "Training samples as the network sees them: rotated by up to 10 degrees and flipped at "
-                "random.",
+                "Training samples as the network sees them: rotated by up to 10 degrees and flipped at random.",
                 "Grid of small augmented photographs, each under the name of its class.",
             ),
             _Figure(
                 "first_layer",
-                "The weights of the first layer's units as images, all on one scale, so that brightness "
-                "compares.",
+                "The weights of the first layer's units as images, all on one scale, so that brightness compares.",
                 "Grid of colour images, one for each unit of the first hidden layer.",
             ),
             _Figure(

@@ -41,7 +41,8 @@ def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: i
         [14, 7, 6, 5, 4]
     """
     if min(depth, n_inputs, n_outputs, min_parameters) < 1:
-        message = f"depth, inputs, outputs and budget must be at least 1, got {(depth, n_inputs, n_outputs, min_parameters)}."
+        given = (depth, n_inputs, n_outputs, min_parameters)
+        message = f"depth, inputs, outputs and budget must be at least 1, got {given}."
         raise ValueError(message)
     square, linear, constant = depth - 1, n_inputs + depth + n_outputs, n_outputs - min_parameters
     if square == 0:

@@ -18,6 +18,7 @@ from mlp_core.networks import Ensemble
 
 OPTIMIZERS = ("adam", "sgd")
 
+
 def train(
     ensemble: Ensemble,
     epochs: Epochs,
@@ -156,7 +157,7 @@ def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 2048) -> Tensor:
     Returns:
         int64 `[members, n]`.
     """
-    return torch.cat([ensemble.logits(part).argmax(1) for part in inputs.split(chunk)], 1)
+    return torch.cat([ensemble.logits(part).argmax(1) for part in torch.split(inputs, chunk)], 1)
 
 
 def accuracy(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where Prefect touches the core: each task calls one core function, stores what it returns and passes on a reference."""
+"""Where Prefect touches the core: a task calls one core function, stores its result and passes on a reference."""
 
 import os
 

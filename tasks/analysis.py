@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_file, write_table
+from mlp_core.storage import (
+    Artifact,
+    Provenance,
+    code_digest,
+    read_table,
+    settings_digest,
+    write_file,
+    write_table,
+)
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import logger
@@ -72,9 +80,7 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
         members = _members(root, configuration)
         losses = members["train_loss"].combine_chunks()
         n_epochs = configuration.plan.epochs
-        columns: dict[str, Any] = {
-            name: pa.array([value] * len(members)) for name, value in configuration.plan.columns
-        }
+        columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in configuration.plan.columns}
         columns |= {"member": members["member"], "seed": members["seed"]}
         columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
         columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
@@ -119,9 +125,9 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
                 {
                     "experiment": pa.array([configuration.plan.experiment] * (n_members * n_epochs)),
                     "configuration": pa.array([configuration.plan.configuration] * (n_members * n_epochs)),
-                    "member": members["member"].combine_chunks().take(
-                        pa.array([row for row in range(n_members) for _ in range(n_epochs)])
-                    ),
+                    "member": members["member"]
+                    .combine_chunks()
+                    .take(pa.array([row for row in range(n_members) for _ in range(n_epochs)])),
                     "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
                     "train_loss": members["train_loss"].combine_chunks().flatten(),
                 }
@@ -136,9 +142,21 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         table = pa.concat_tables([table, kept.cast(table.schema)])
     except (OSError, pa.ArrowException):
         pass
-    table = table.sort_by([("experiment", "ascending"), ("configuration", "ascending"), ("member", "ascending"), ("epoch", "ascending")])
+    table = table.sort_by(
+        [
+            ("experiment", "ascending"),
+            ("configuration", "ascending"),
+            ("member", "ascending"),
+            ("epoch", "ascending"),
+        ]
+    )
     units = {name: _UNITS[name] for name in table.column_names}
-    return write_table(root, "results/history.parquet", table.combine_chunks(), Provenance({}, _trained_code(), inputs, units))
+    return write_table(
+        root,
+        "results/history.parquet",
+        table.combine_chunks(),
+        Provenance({}, _trained_code(), inputs, units),
+    )
 
 
 @task(name="map decisions", task_run_name="map decisions {trained[0].plan.experiment}", **cached(*_MAPS))
@@ -181,7 +199,11 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
             "class": torch.cat(classes).to(torch.int16).numpy(),
         }
     )
-    settings = {"experiment": best.plan.experiment, "configuration": best.plan.configuration, "member": member}
+    settings = {
+        "experiment": best.plan.experiment,
+        "configuration": best.plan.configuration,
+        "member": member,
+    }
     provenance = Provenance(
         settings,
         code_digest(*_MAPS),

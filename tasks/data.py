@@ -12,7 +12,15 @@ from prefect.tasks import exponential_backoff
 
 from mlp_core.errors import InputError
 from mlp_core.settings import Spirals
-from mlp_core.storage import Artifact, Provenance, code_digest, file_digest, settings_digest, write_file, write_table
+from mlp_core.storage import (
+    Artifact,
+    Provenance,
+    code_digest,
+    file_digest,
+    settings_digest,
+    write_file,
+    write_table,
+)
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.laboratory import logger
 
@@ -50,9 +58,7 @@ def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
 
     from mlp_core import datasets
 
-    points, labels = datasets.spirals(
-        seed, arms=spirals.arms, points_per_arm=spirals.points, noise=spirals.noise
-    )
+    points, labels = datasets.spirals(seed, arms=spirals.arms, points_per_arm=spirals.points, noise=spirals.noise)
     parts = datasets.split(points, labels, seed)
     settings = {"spirals": spirals.model_dump(mode="json"), "seed": seed}
     table = pa.table(
@@ -65,7 +71,12 @@ def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
     )
     units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code_digest(*_SPIRALS), units=units)
-    return write_table(artifact_root(), f"tables/spirals-{settings_digest(settings, provenance.code)[:12]}.parquet", table, provenance)
+    return write_table(
+        artifact_root(),
+        f"tables/spirals-{settings_digest(settings, provenance.code)[:12]}.parquet",
+        table,
+        provenance,
+    )
 
 
 def _joined(parts: Split, axis: int) -> Any:
@@ -80,7 +91,11 @@ def _split_column(n_train: int, n_test: int) -> pa.Array:
     return pa.array(["train"] * n_train + ["test"] * n_test).dictionary_encode()
 
 
-@task(name="expand polynomial features", task_run_name="expand polynomial features degree={degree}", **cached(*_FEATURES))
+@task(
+    name="expand polynomial features",
+    task_run_name="expand polynomial features degree={degree}",
+    **cached(*_FEATURES),
+)
 def expand_features(spirals: Artifact, degree: int) -> Artifact:
     """Expand the spirals' points into all monomials up to a degree; one row per point."""
     import pyarrow as pa

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from mlp_core.plans import TrainingPlan
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, versions, write_file, write_table
+from mlp_core.storage import (
+    Artifact,
+    Provenance,
+    code_digest,
+    read_table,
+    settings_digest,
+    versions,
+    write_file,
+    write_table,
+)
 from tasks.caching import artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger
@@ -107,9 +116,7 @@ def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
     return blocks
 
 
-def _train_block(
-    root: Path, name: str, plan: TrainingPlan, examples: Artifact, missing: Sequence[int]
-) -> MemberBlock:
+def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, missing: Sequence[int]) -> MemberBlock:
     import torch
     from safetensors.torch import save_file
 
@@ -134,7 +141,11 @@ def _train_block(
     trained = train_members(plan, data, missing, watch)
     stem = f"{name}-{missing[0]:03d}-{missing[-1]:03d}"
     weights = root / "models" / f"{stem}.safetensors"
-    metadata = {"activation": plan.activation, "configuration": plan.configuration, "layer_sizes": str(plan.layer_sizes)}
+    metadata = {
+        "activation": plan.activation,
+        "configuration": plan.configuration,
+        "layer_sizes": str(plan.layer_sizes),
+    }
     write_file(weights, lambda file: save_file(trained.state, file, metadata))
     parameters = Artifact.of(root, weights)
     provenance = Provenance(

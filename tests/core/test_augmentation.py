@@ -28,9 +28,7 @@ def photographs(n, height=32, width=32):
 
 
 def stacked(pictures):
-    return torch.stack(
-        [torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in pictures]
-    ).contiguous()
+    return torch.stack([torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in pictures]).contiguous()
 
 
 def rotated_and_flipped(picture, angle, flip):
@@ -61,9 +59,7 @@ def test_draws_equal_torchvisions(pictures):
         torch.manual_seed(3)
         expected = stacked(map(transform, pictures))
     angles, flips = draw_augmentations(len(pictures), torch.Generator().manual_seed(3))
-    assert (rotate_and_flip(stacked(pictures), angles, flips) == expected).flatten(1).all(
-        1
-    ).double().mean() >= 0.99
+    assert (rotate_and_flip(stacked(pictures), angles, flips) == expected).flatten(1).all(1).double().mean() >= 0.99
 
 
 @pytest.mark.parametrize("angle", [0.0, 360.0, 90.0, 180.0, 270.0, -90.0, 1e-14])

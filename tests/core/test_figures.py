@@ -164,9 +164,7 @@ def test_one_member_has_no_interval_and_the_title_says_so(depth_table: pd.DataFr
     assert "n = 1 per mean, so no interval" in _texts(figures.depth_sweep_figure(single))
 
 
-def test_tables_where_every_member_diverged_are_drawn(
-    depth_table: pd.DataFrame, gain_table: pd.DataFrame
-) -> None:
+def test_tables_where_every_member_diverged_are_drawn(depth_table: pd.DataFrame, gain_table: pd.DataFrame) -> None:
     """An experiment that failed altogether is a figure of failures, not an error."""
     failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None}
     assert "4 of 4\ndiverged" in _texts(figures.depth_sweep_figure(depth_table.assign(**failed)))
@@ -180,9 +178,7 @@ def test_decision_map_has_x1_horizontal_and_x2_upwards() -> None:
     axis = np.linspace(-2, 2, 41)
     x1, x2 = np.meshgrid(axis, axis)
     classes = np.where(x2 > 1, 2, (x1 > 0).astype(int))
-    shown = figures.DecisionMap(
-        "model", classes, 2.0, np.array([[1.0, 0.0], [0.0, 1.5]]), np.array([1, 2]), 1.5
-    )
+    shown = figures.DecisionMap("model", classes, 2.0, np.array([[1.0, 0.0], [0.0, 1.5]]), np.array([1, 2]), 1.5)
     axes = figures.decision_maps_figure([shown, shown]).axes[0]
     image = axes.images[0]
     assert image.origin == "lower"

@@ -150,9 +150,7 @@ def test_pixels_are_those_of_image_folder(write, tmp_path):
         rows = [row for row in table.to_pylist() if row["split"] == split]
         reference = ImageFolder(reference_folder / "faces" / part)
         assert [row["label"] for row in rows] == reference.targets
-        assert [Path(row["source"]).name for row in rows] == [
-            Path(name).name for name, _ in reference.samples
-        ]
+        assert [Path(row["source"]).name for row in rows] == [Path(name).name for name, _ in reference.samples]
         for row, (image, label) in zip(rows, reference, strict=True):
             assert row["class"] == reference.classes[label]
             assert row["pixels"] == np.asarray(image).transpose(2, 0, 1).ravel().tolist()
@@ -228,9 +226,7 @@ def test_digest_of_a_folder_ignores_other_files(tmp_path):
     assert source_digest(folder) == digest
 
 
-@pytest.mark.parametrize(
-    "text", ["synthetic", "animal-faces", "https://osf.io/kgfvj/download", "http://[::1]:80/x"]
-)
+@pytest.mark.parametrize("text", ["synthetic", "animal-faces", "https://osf.io/kgfvj/download", "http://[::1]:80/x"])
 def test_named_sources_and_web_addresses_pass(text):
     """The two names and web addresses are accepted without being opened."""
     check_image_source(text)
@@ -251,6 +247,4 @@ def test_local_sources_are_checked_early(write):
     source = write(four_pictures())
     check_image_source(str(source))
     with pytest.raises(InputError, match="got none in"):
-        check_image_source(
-            str(Path(write({"a.txt": b""})) if source.is_file() else source / "faces" / "train" / "cat")
-        )
+        check_image_source(str(Path(write({"a.txt": b""})) if source.is_file() else source / "faces" / "train" / "cat"))
