@@ -13,12 +13,12 @@ install: .venv/installed ## Make .venv with the pinned versions
 
 .venv/installed: requirements/run.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/run.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/run.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/installed-test: .venv/installed requirements/test.txt
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/test.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/test.txt
 	@touch $@
 
 test: check ## Check style and types, run the tests
