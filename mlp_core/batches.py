@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlp_core.augmentation import augmented_batch, draw_augmentations
-from mlp_core.networks import with_constant
+from mlp_core.networks import row_length, with_constant
 
 
 class Batch(NamedTuple):
@@ -158,8 +158,9 @@ def augmented_epochs(
     """
     targets = one_hot_targets(labels, n_classes, batch_size)
     chunk = batch_size * _CHUNK_BATCHES
-    rows = images.new_ones(2, chunk, images[0].numel() + 1, dtype=torch.float32)  # the last feature stays 1
-    buffers = cycle(rows)
+    n_numbers = images[0].numel() + 1
+    rows = images.new_ones(2, chunk, row_length(n_numbers), dtype=torch.float32)  # the last feature stays 1
+    buffers = cycle(rows[:, :, :n_numbers])
 
     def orders() -> Iterator[tuple[Tensor, ...]]:
         for _ in range(n_epochs):

@@ -43,7 +43,7 @@ class TrainedMembers:
 
 def member_seed(plan: TrainingPlan, member: int) -> int:
     """Return the seed of a member's weights and order; the same in all configurations of an experiment."""
-    return derive_seed(plan.seed, plan.experiment, member)
+    return derive_seed(plan.seed, plan.experiment, member // len(plan.gains))
 
 
 def train_members(
@@ -64,7 +64,7 @@ def train_members(
         plan.layer_sizes,
         plan.activation,
         [generator(seed, "weights") for seed in seeds],
-        Initialization(plan.scheme, plan.gain),
+        Initialization(plan.scheme, tuple(plan.gains[member % len(plan.gains)] for member in members)),
         plan.device,
     )
     losses = train(

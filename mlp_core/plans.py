@@ -6,7 +6,6 @@ No torch, so that a cached run need not wait.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -25,7 +24,8 @@ class TrainingPlan:
         layer_sizes: Inputs, hidden widths, outputs.
         activation: Canonical name.
         scheme: See `Initialization`.
-        gain: See `Initialization`.
+        gains: Xavier gains. With several, members 0, 1, ... have the first gain, the second and so on, then the first
+            again; members of one round share a seed.
         optimizer: One of `mlp_core.training.OPTIMIZERS`.
         learning_rate: Step size.
         epochs: Passes over the training set.
@@ -42,7 +42,7 @@ class TrainingPlan:
     layer_sizes: tuple[int, ...]
     activation: str
     scheme: str
-    gain: float
+    gains: tuple[float, ...]
     optimizer: str
     learning_rate: float
     epochs: int
@@ -89,7 +89,7 @@ def depth_sweep_plans(
                 columns,
                 sizes,
                 scheme="pytorch",
-                gain=1.0,
+                gains=(1.0,),
                 batches="private",
                 **training,
             )
@@ -107,7 +107,7 @@ def polynomial_plan(degree: int, n_classes: int, **training: Any) -> TrainingPla
         (features, n_classes),
         activation="relu",
         scheme="pytorch",
-        gain=1.0,
+        gains=(1.0,),
         batches="shared",
         **training,
     )
@@ -135,7 +135,7 @@ def images_plan(hidden_widths: Sequence[int], n_pixels: int, n_classes: int, **t
         columns,
         sizes,
         scheme="pytorch",
-        gain=1.0,
+        gains=(1.0,),
         batches="augmented",
         **training,
     )
@@ -155,7 +155,7 @@ def gain_sweep_plans(
     return [
         TrainingPlan(
             "gain_sweep",
-            f"gain={gain:.4g}",
+            f"gain={gain:.6g}",
             (
                 ("activation", training["activation"]),
                 ("distribution", distribution),
@@ -164,7 +164,7 @@ def gain_sweep_plans(
             ),
             sizes,
             scheme=f"xavier_{distribution}",
-            gain=gain,
+            gains=(gain,),
             batches="augmented",
             **training,
         )
@@ -188,7 +188,7 @@ def theoretical_gain(activation: str) -> float:
         He et al. 2015, eq. 10 and 15.
     """
     if activation.startswith(("relu", "leaky_relu")):
-        slope = float(re.sub(r"[a-z_()]", "", activation) or 0)
+        slope = float(activation.partition("(")[2].rstrip(")") or 0)
         return math.sqrt(2 / (1 + slope**2))
     function = _SMOOTH[activation]
     step = 1 / 256

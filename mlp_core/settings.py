@@ -61,7 +61,11 @@ def _integers(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if match := re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*", value):
-        return list(range(int(match[1]), int(match[2]) + 1))
+        first, last = int(match[1]), int(match[2])
+        if not first <= last < first + 1000:
+            message = "must be a range from low to high, both ends included, of at most 1000 numbers, such as 1:5"
+            raise ValueError(message)
+        return list(range(first, last + 1))
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -86,7 +90,8 @@ def _range_of_numbers(value: Any) -> Any:
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
+    """Refuse values that the names of configurations, with six digits, could not tell apart."""
+    if len({f"{value:.6g}" for value in values}) < len(values):
         message = "must hold each value once"
         raise ValueError(message)
     return values
@@ -243,11 +248,18 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
         return f"{name} is no setting of {model.__name__}; choose from {', '.join(model.model_fields)}."
     rule = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
     rule = rule.replace("must be a valid integer", "must be a whole number").split(", unable to")[0]
-    rule = rule.replace("Tuple should", "must").replace("Value should", "must").split(" after validation")[0]
+    rule = (
+        rule.replace("Tuple should", "must")
+        .replace("Value should", "must")
+        .replace("String should", "must")
+        .split(" after validation")[0]
+    )
     if "must" not in rule:
         rule = f"must be valid: {rule}"
     subject = name if rule.startswith("must") else f"{name}:"
-    return f"{subject} {rule}, got {first['input']!r}; the default is {text_of(model.model_fields[name].default)}."
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+    return f"{subject} {rule}, got {shown}; the default is {text_of(model.model_fields[name].default)}."
 
 
 def text_of(value: object) -> str:

@@ -190,7 +190,7 @@ def write_table(root: Path, name: str, table: pa.Table, provenance: Provenance) 
         message = f"every column needs a unit, missing {sorted(missing)}"
         raise ValueError(message)
     path = root / name
-    described = table.replace_schema_metadata({**(table.schema.metadata or {}), **provenance.metadata()})
+    described = table.replace_schema_metadata(provenance.metadata())
     write_file(path, lambda file: pq.write_table(described, file, compression="zstd", write_page_checksum=True))
     return Artifact.of(root, path, table.num_rows)
 

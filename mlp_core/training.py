@@ -66,7 +66,8 @@ def train(
             sizes.append(size)
             step()
         weights = torch.tensor(sizes, dtype=gradient.dtype, device=gradient.device)
-        history.append(torch.stack(losses, 1) @ (weights / weights.sum()))
+        # A running sum: the order of its terms does not depend on how many members there are
+        history.append((torch.stack(losses) * (weights / weights.sum()).unsqueeze(1)).cumsum(0)[-1])
     return torch.stack(history)
 
 

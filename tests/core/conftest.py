@@ -1,0 +1,76 @@
+"""What the core's tests share: one thread, and plain PyTorch networks to compare with."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from mlp_core.settings import ACTIVATION_NAMES
+
+SLOPES = ("0.0", "0.01", "0.1", "0.5")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Compute on one thread, as the tasks do: with more, sums are taken in another order."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+class Erf(nn.Module):
+    """The one activation that PyTorch has no module for."""
+
+    def forward(self, inputs):
+        return torch.erf(inputs)
+
+
+MODULES = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "erf": Erf,
+    "selu": nn.SELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+def every_activation():
+    """Return the canonical names of all activations offered, the leaky one at a few slopes."""
+    slopes = {name: SLOPES if "SLOPE" in name else ("",) for name in ACTIVATION_NAMES}
+    return [name.replace("SLOPE", slope) for name in ACTIVATION_NAMES for slope in slopes[name]]
+
+
+@pytest.fixture(params=every_activation())
+def activation_name(request):
+    """Give each activation in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def plain_activation():
+    """Give a function that makes PyTorch's own module of a canonical name."""
+
+    def make(name):
+        kind, _, argument = name.partition("(")
+        return MODULES[kind](*[float(argument.rstrip(")"))] if argument else [])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain_network(plain_activation):
+    """Give a function that makes a plain `Sequential` with the parameters of one member."""
+
+    def make(ensemble, name, member):
+        modules = []
+        for n_inputs, n_outputs in pairwise(ensemble.layer_sizes):
+            modules += [nn.Linear(n_inputs, n_outputs), plain_activation(name)]
+        network = nn.Sequential(*modules[:-1])
+        network.load_state_dict({key: value[member] for key, value in ensemble.state().items()})
+        return network
+
+    return make

@@ -1,0 +1,298 @@
+"""Settings: what is accepted, how it is read and written, and the one sentence for what is not."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mlp_core.errors import InputError
+from mlp_core.networks import activation
+from mlp_core.plans import theoretical_gain
+from mlp_core.settings import (
+    ACTIVATION_NAMES,
+    DepthSweep,
+    GainSweep,
+    Images,
+    Polynomial,
+    Run,
+    Spirals,
+    canonical_activation,
+    text_of,
+    validated,
+)
+
+REFUSED = [
+    (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),
+    (Run, "seeds", "-3", "must be greater than or equal to 1, got '-3'"),
+    (Run, "seeds", "2.5", "must be a whole number, got '2.5'"),
+    (Run, "seeds", "many", "must be a whole number, got 'many'"),
+    (Run, "seeds", "9" * 5000, "must be"),
+    (Run, "seed", "-1", "must be greater than or equal to 0, got '-1'"),
+    (Run, "seed", str(2**63), "must be less than"),
+    (Run, "device", "tpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'tpu'"),
+    (Run, "runner", "dask", "must be 'threads' or 'processes', got 'dask'"),
+    (Run, "images", "", "must "),
+    (Spirals, "arms", "1", "must be greater than or equal to 2, got '1'"),
+    (Spirals, "noise", "nan", "must be a finite number, got 'nan'"),
+    (Spirals, "noise", "-0.1", "must be greater than or equal to 0"),
+    (DepthSweep, "depths", "0", "must be greater than or equal to 1, got '0'; the default is 1,2,3,4,5."),
+    (DepthSweep, "depths", "0:3", "must be greater than or equal to 1, got 0"),
+    (DepthSweep, "depths", "2,2", "must hold each value once, got '2,2'"),
+    (DepthSweep, "depths", "1,two", "must be a whole number, got 'two'"),
+    (DepthSweep, "depths", "", "must "),
+    (DepthSweep, "depths", "5:1", "must .*, got '5:1'"),
+    (DepthSweep, "depths", "1:99999", "must "),
+    (DepthSweep, "activation", "swish", r"must be one of relu, .*leaky_relu\(SLOPE\), got 'swish'; the default"),
+    (DepthSweep, "activation", "__import__('os')", r"must be one of relu, .*leaky_relu\(SLOPE\), got"),
+    (DepthSweep, "activation", "relu(1)", "must be one of relu"),
+    (DepthSweep, "activation", "leaky_relu(-0.1)", r"must have a slope of at least 0 and below 1, such as"),
+    (DepthSweep, "activation", "leaky_relu(nan)", "must have a slope"),
+    (DepthSweep, "activation", "leaky_relu(0.1, 2)", "must have a slope"),
+    (DepthSweep, "optimizer", "rmsprop", "must be 'adam' or 'sgd', got 'rmsprop'"),
+    (DepthSweep, "learning_rate", "0", "must be greater than 0"),
+    (DepthSweep, "learning_rate", "inf", "must be a finite number"),
+    (DepthSweep, "parameter_budget", "0", "must be greater than or equal to 1"),
+    (DepthSweep, "epochs", "0", "must be greater than or equal to 1"),
+    (Polynomial, "degree", "0", "must be greater than or equal to 1"),
+    (Images, "hidden_widths", "64,0", "must be greater than or equal to 1, got '0'; the default is 64,64,64."),
+    (Images, "hidden_widths", "1:99999", "must "),
+    (GainSweep, "gains", "0", "must be greater than 0, got '0'; the default is 0.1:3:10."),
+    (GainSweep, "gains", "-1,2", "must be greater than 0, got '-1'"),
+    (GainSweep, "gains", "1,nan", "must be a finite number, got 'nan'"),
+    (GainSweep, "gains", "nan:3:4", "must begin and end with a number, got 'nan:3:4'"),
+    (GainSweep, "gains", "1,1.0", "must hold each value once, got '1,1.0'"),
+    (GainSweep, "gains", "1,1.0000001", "must hold each value once, got '1,1.0000001'"),
+    (GainSweep, "gains", "1:1:3", "must hold each value once, got '1:1:3'"),
+    (GainSweep, "gains", "0.1:3", "must be numbers such as 0.5,1,2 or a range such as 0.1:3.0:10"),
+    (GainSweep, "gains", "0.1:3:0", "must be numbers such as"),
+    (GainSweep, "gains", "0.1:3:1e9", "must be numbers such as"),
+    (GainSweep, "gains", "", "must "),
+    (GainSweep, "distribution", "cauchy", "must be 'normal' or 'uniform', got 'cauchy'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "name", "value", "words"), REFUSED)
+def test_bad_values_get_one_sentence(model, name, value, words):
+    """The sentence begins with the setting, says rule, value and default, ends with a full stop and stays short."""
+    with pytest.raises(InputError, match=f"^{name}:? {words}") as caught:
+        validated(model, {name: value})
+    sentence = str(caught.value)
+    assert "; the default is " in sentence
+    assert sentence.endswith(".")
+    assert not re.search(r"\n|[Ss]hould|pydantic|Value error", sentence)
+    assert len(sentence) < 300
+
+
+def test_an_unknown_setting_lists_the_choices():
+    """A misspelt setting is refused with the names there are."""
+    with pytest.raises(
+        InputError, match=r"^epoch is no setting of Images; choose from hidden_widths, .*epochs, batch_size\.$"
+    ):
+        validated(Images, {"epoch": "3"})
+
+
+def test_the_first_of_several_mistakes_is_told():
+    """Two bad values still make one sentence."""
+    with pytest.raises(InputError, match=r"^seeds must") as caught:
+        validated(Run, {"seeds": "0", "device": "tpu"})
+    assert "device" not in str(caught.value)
+
+
+def test_settings_are_frozen():
+    """Nobody changes a setting after it was checked."""
+    with pytest.raises(ValueError, match="frozen"):
+        Run().seeds = 3
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Run, {"seed": 2021}),
+        (Spirals, {"arms": 4, "points": 1000, "noise": 0.4}),
+        (
+            DepthSweep,
+            {
+                "depths": (1, 2, 3, 4, 5),
+                "parameter_budget": 100,
+                "activation": "relu",
+                "optimizer": "adam",
+                "learning_rate": 1e-3,
+                "epochs": 100,
+                "batch_size": 128,
+            },
+        ),
+        (
+            Polynomial,
+            {"degree": 50, "optimizer": "adam", "learning_rate": 1e-3, "epochs": 100, "batch_size": 128},
+        ),
+        (
+            Images,
+            {
+                "hidden_widths": (64, 64, 64),
+                "activation": "relu",
+                "optimizer": "adam",
+                "learning_rate": 3e-4,
+                "epochs": 30,
+                "batch_size": 64,
+            },
+        ),
+        (
+            GainSweep,
+            {
+                "gains": tuple(np.linspace(1 / 10, 3.0, 10)),
+                "distribution": "normal",
+                "hidden_widths": (128, 64, 32),
+                "activation": "leaky_relu(0.1)",
+                "optimizer": "sgd",
+                "learning_rate": 1e-2,
+                "epochs": 1,
+                "batch_size": 64,
+            },
+        ),
+    ],
+)
+def test_defaults_are_the_tutorials_numbers(model, expected):
+    """Every number of the tutorial is a default, to the last bit; beside the run's own options there are no others."""
+    found = validated(model, {}).model_dump()
+    assert {name: found[name] for name in expected} == expected
+    assert model is Run or set(found) == set(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,2,5", (1, 2, 5)),
+        ("1:5", (1, 2, 3, 4, 5)),
+        (" 3 , 1 ", (3, 1)),
+        ("7", (7,)),
+        (" 2 : 3 ", (2, 3)),
+        ("4:4", (4,)),
+    ],
+)
+def test_whole_numbers_are_lists_or_ranges(text, expected):
+    """A range of depths includes both ends; a list keeps its order."""
+    assert validated(DepthSweep, {"depths": text}).depths == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5,1,2", (0.5, 1.0, 2.0)),
+        ("1.4", (1.4,)),
+        ("0.1:3.0:10", tuple(np.linspace(0.1, 3.0, 10))),
+        ("3:0.1:7", tuple(np.linspace(3, 0.1, 7))),
+        ("0.5:9:1", (0.5,)),
+        ("1e-3 : 1 : 2", (1e-3, 1.0)),
+    ],
+)
+def test_numbers_are_lists_or_ranges(text, expected):
+    """A range start:stop:count has numpy's numbers, both ends included, to the last bit."""
+    assert validated(GainSweep, {"gains": text}).gains == expected
+
+
+def test_a_network_may_have_no_hidden_layer():
+    """An empty list of widths is a linear model, and equal widths are no mistake."""
+    assert validated(Images, {"hidden_widths": ""}).hidden_widths == ()
+    assert validated(Images, {"hidden_widths": "64,64"}).hidden_widths == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ReLU()", "relu"),
+        ("LeakyReLU(0.1)", "leaky_relu(0.1)"),
+        ("LeakyReLU()", "leaky_relu(0.01)"),
+        ("Leaky_ReLU( 0.10 )", "leaky_relu(0.1)"),
+        ("leaky_relu", "leaky_relu(0.01)"),
+        ("Tanh()", "tanh"),
+        ("SELU", "selu"),
+        (" GELU() ", "gelu"),
+        ("Sigmoid( )", "sigmoid"),
+        ("erf", "erf"),
+    ],
+)
+def test_an_activation_may_be_spelt_as_in_the_tutorial(text, name):
+    """PyTorch's class names, with or without parentheses, mean the same as ours."""
+    assert validated(DepthSweep, {"activation": text}).activation == name
+    assert canonical_activation(name) == name
+
+
+@given(st.floats(0, 1, exclude_max=True))
+@hypothesis_settings(derandomize=True, deadline=None)
+def test_every_slope_is_understood_everywhere(slope):
+    """Whatever slope the settings let in, the network and the theory read the same number."""
+    name = canonical_activation(f"LeakyReLU({slope!r})")
+    assert canonical_activation(name) == name
+    assert name.startswith("leaky_relu(")
+    assert activation(name)
+    assert theoretical_gain(name) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-12)
+
+
+positive = st.integers(1, 1_000_000)
+rates = st.floats(0, 1e6, exclude_min=True)
+slopes = st.floats(0, 1, exclude_max=True).map(lambda slope: f"leaky_relu({slope!r})")
+activations = st.sampled_from([name for name in ACTIVATION_NAMES if "(" not in name]) | slopes
+widths = st.lists(positive, max_size=6).map(tuple)
+optimizers = st.sampled_from(["adam", "sgd"])
+ranges = st.builds(np.linspace, st.floats(0.01, 1), st.floats(2, 9), st.integers(2, 30))
+gains = (st.lists(rates, min_size=1, max_size=8, unique=True) | ranges).map(lambda values: tuple(map(float, values)))
+training = {"optimizer": optimizers, "learning_rate": rates, "epochs": positive, "batch_size": positive}
+MODELS = st.one_of(
+    st.builds(
+        Run,
+        seeds=positive,
+        seed=st.integers(0, 2**63 - 1),
+        images=st.text(min_size=1),
+        artifacts=st.sampled_from(["artifacts", "a b/c", "/x", ".", "~/x"]).map(Path),
+        device=st.sampled_from(["auto", "cpu", "cuda", "mps"]),
+        runner=st.sampled_from(["threads", "processes"]),
+        refresh=st.booleans(),
+    ),
+    st.builds(Spirals, arms=st.integers(2, 100), points=st.integers(10, 1_000_000), noise=st.floats(0, 10)),
+    st.builds(
+        DepthSweep,
+        depths=st.lists(st.integers(1, 1000), min_size=1, max_size=9, unique=True).map(tuple),
+        parameter_budget=positive,
+        activation=activations,
+        **training,
+    ),
+    st.builds(Polynomial, degree=st.integers(1, 500), **training),
+    st.builds(Images, hidden_widths=widths, activation=activations, **training),
+    st.builds(
+        GainSweep,
+        gains=gains,
+        distribution=st.sampled_from(["normal", "uniform"]),
+        hidden_widths=widths,
+        activation=activations,
+        **training,
+    ),
+)
+
+
+@given(MODELS)
+@hypothesis_settings(derandomize=True, deadline=None, max_examples=200)
+def test_settings_survive_being_written_as_text(model):
+    """What `text_of` shows for each value, typed on the command line, gives the same settings to the last bit."""
+    texts = {name: text_of(value) for name, value in model}
+    assert validated(type(model), texts) == model
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ((64, 64), "64,64"),
+        ((), ""),
+        (3e-4, "0.0003"),
+        (GainSweep().gains, "0.1:3:10"),
+        ((0.5, 1.0, 2.0), "0.5,1.0,2.0"),
+        (Path("artifacts"), "artifacts"),
+    ],
+)
+def test_values_are_shown_as_one_types_them(value, text):
+    """Even steps are shown as a range, everything else as it is."""
+    assert text_of(value) == text
