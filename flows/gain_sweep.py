@@ -8,6 +8,7 @@ from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import PIXELS, Outcome, device_of, photographs
+from mlp_core.meanfield import forward_gain
 from mlp_core.plans import gain_sweep_plans
 from mlp_core.settings import GainSweep, Run
 from tasks.analysis import plot_losses, plot_results, summarize
@@ -35,6 +36,7 @@ def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> list[P
         sweep.hidden_widths,
         PIXELS,
         len(pictures.classes),
+        forward_gain(sweep.activation),
         **training,
         seed=run.seed,
         device=device_of(run),

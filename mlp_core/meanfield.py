@@ -34,7 +34,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_core.errors import InputError
-from mlp_core.plans import theoretical_gain
 from mlp_core.settings import ACTIVATION_NAMES
 
 _Array = NDArray[np.float64]
@@ -604,10 +603,28 @@ def predicted_signals(
     return PredictedSignals(np.array(lengths), np.array(correlations), gradients)
 
 
+def forward_gain(activation: str) -> float:
+    """Return the gain that keeps a signal's second moment: `1 / sqrt(E[phi(z)^2])` for z standard normal.
+
+    For leaky_relu(a) this is `sqrt(2 / (1 + a^2))`.
+
+    Args:
+        activation: Canonical name.
+
+    Example:
+        >>> [round(forward_gain(name), 3) for name in ("leaky_relu(0.1)", "relu", "tanh")]
+        [1.407, 1.414, 1.593]
+
+    Source:
+        He et al. 2015, eq. 10 and 15.
+    """
+    return 1 / math.sqrt(length_map(1.0, activation, sigma_w=1.0, sigma_b=0.0))
+
+
 def backward_gain(activation: str) -> float:
     """Return the gain that keeps a gradient's mean square: `1 / sqrt(E[phi'(z)^2])` for z standard normal.
 
-    Its counterpart for signals on the way forward is `mlp_core.plans.theoretical_gain`.
+    Its counterpart for signals on the way forward is `forward_gain`.
 
     Example:
         >>> [round(backward_gain(name), 3) for name in ("relu", "tanh", "selu")]
@@ -662,7 +679,7 @@ def gain_table(activations: Sequence[str]) -> list[GainRow]:
     """
     rows = []
     for activation in activations:
-        forward, backward = theoretical_gain(activation), backward_gain(activation)
+        forward, backward = forward_gain(activation), backward_gain(activation)
         if activation.startswith("leaky_relu"):
             pytorch: tuple[float | None, str, str] = (forward, "sqrt(2 / (1 + slope^2))", _PYTORCH_GAINS["relu"][2])
         else:

@@ -5,8 +5,7 @@ No torch, so that a cached run need not wait.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -147,11 +146,11 @@ def gain_sweep_plans(
     hidden_widths: Sequence[int],
     n_pixels: int,
     n_classes: int,
+    theoretical_gain: float,
     **training: Any,
 ) -> list[TrainingPlan]:
     """Return one plan per gain; members of equal number differ between gains in the scale of their weights alone."""
     sizes = (n_pixels, *hidden_widths, n_classes)
-    theory = theoretical_gain(training["activation"])
     return [
         TrainingPlan(
             "gain_sweep",
@@ -160,7 +159,7 @@ def gain_sweep_plans(
                 ("activation", training["activation"]),
                 ("distribution", distribution),
                 ("gain", gain),
-                ("theoretical_gain", theory),
+                ("theoretical_gain", theoretical_gain),
             ),
             sizes,
             scheme=f"xavier_{distribution}",
@@ -170,37 +169,3 @@ def gain_sweep_plans(
         )
         for gain in gains
     ]
-
-
-def theoretical_gain(activation: str) -> float:
-    """Return the gain that keeps a signal's second moment: `1 / sqrt(E[f(z)^2])` for z standard normal.
-
-    For leaky_relu(a) this is `sqrt(2 / (1 + a^2))`; for the smooth ones the expectation is summed on a fine grid.
-
-    Args:
-        activation: Canonical name.
-
-    Example:
-        >>> [round(theoretical_gain(name), 3) for name in ("leaky_relu(0.1)", "relu", "tanh")]
-        [1.407, 1.414, 1.593]
-
-    Source:
-        He et al. 2015, eq. 10 and 15.
-    """
-    if activation.startswith(("relu", "leaky_relu")):
-        slope = float(activation.partition("(")[2].rstrip(")") or 0)
-        return math.sqrt(2 / (1 + slope**2))
-    function = _SMOOTH[activation]
-    step = 1 / 256
-    grid = (index * step for index in range(-10 * 256, 10 * 256 + 1))
-    moment = math.fsum(function(z) ** 2 * math.exp(-(z**2) / 2) for z in grid) * step / math.sqrt(2 * math.pi)
-    return float(moment**-0.5)
-
-
-_SMOOTH: dict[str, Callable[[float], float]] = {
-    "tanh": math.tanh,
-    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
-    "gelu": lambda z: z * (1 + math.erf(z / math.sqrt(2))) / 2,
-    "erf": math.erf,
-    "selu": lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z)),
-}

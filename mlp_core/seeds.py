@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(root: int, *labels: str | int) -> int:
@@ -34,8 +36,11 @@ def generator(root: int, *labels: str | int) -> torch.Generator:
     Draws are made on the CPU on every device, so that a GPU starts from the same numbers.
 
     Example:
+        >>> import torch
         >>> a, b = generator(1, "weights", 0), generator(1, "weights", 0)
         >>> bool(torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=b)))
         True
     """
+    import torch
+
     return torch.Generator().manual_seed(derive_seed(root, *labels))

@@ -151,7 +151,7 @@ def test_a_small_network_learns_some_of_it_in_seconds(photographs):
 def test_the_tutorials_network_lands_between_65_and_95_percent(all_photographs):
     """Thirty epochs of the tutorial's network leave errors, but not many."""
     training = {"activation": "relu", "optimizer": "adam", "learning_rate": 3e-4, "epochs": 30}
-    plan = images_plan([64, 64, 64], 3072, 3, **training, **SETTINGS)
+    plan = images_plan([64, 64, 64], 3072, 3, 1.407, **training, **SETTINGS)
     accuracies = train_members(plan, all_photographs, range(2)).test_accuracy
     assert accuracies.min() > 0.65
     assert accuracies.max() < 0.95
@@ -161,7 +161,7 @@ def test_the_tutorials_network_lands_between_65_and_95_percent(all_photographs):
 def test_the_gain_sweep_has_a_peak_inside(all_photographs):
     """After one epoch, weights that start near the theoretical gain are clearly ahead of small and of large ones."""
     training = {"activation": "leaky_relu(0.1)", "optimizer": "sgd", "learning_rate": 1e-2, "epochs": 1}
-    plans = gain_sweep_plans([0.1, 1.4, 3.0], "normal", [128, 64, 32], 3072, 3, **training, **SETTINGS)
+    plans = gain_sweep_plans([0.1, 1.4, 3.0], "normal", [128, 64, 32], 3072, 3, 1.407, **training, **SETTINGS)
     small, middle, large = (train_members(plan, all_photographs, range(8)).test_accuracy.mean() for plan in plans)
     assert middle > small + 0.1
     assert middle > large + 0.02

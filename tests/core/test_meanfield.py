@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mlp_core import meanfield
 from mlp_core.errors import InputError
@@ -17,6 +18,7 @@ from mlp_core.meanfield import (
     correlation_fixed_point,
     correlation_map,
     critical_point,
+    forward_gain,
     gain_table,
     length_fixed_point,
     length_map,
@@ -26,7 +28,7 @@ from mlp_core.meanfield import (
     predicted_signals,
     xavier_scale,
 )
-from mlp_core.plans import theoretical_gain
+from mlp_core.settings import ACTIVATION_NAMES
 
 CORRELATIONS = [-1.0, -0.9, 0.0, 0.3, 0.9, 0.99999, 1.0]
 LENGTHS = [1e-3, 0.3, 1.0, 4.0, 25.0]
@@ -253,7 +255,7 @@ def test_rectifiers_rest_only_off_their_line(name, slope):
 
 def test_gelu_repels_lengths_without_biases():
     """The length 1 that gelu's forward gain keeps is left by its neighbours, downward to 0 and upward for good."""
-    gain = theoretical_gain("gelu")
+    gain = forward_gain("gelu")
     assert length_map(1.0, "gelu", gain, 0.0) == pytest.approx(1.0, rel=1e-10)
     assert length_slope(1.0, "gelu", gain) > 1.1
     assert length_fixed_point("gelu", gain, 0.0).value == 0
@@ -330,7 +332,7 @@ def test_too_few_iterations_are_admitted():
 
 def test_theory_of_xavier_layer_by_layer():
     """One gain is another sigma_w^2 in each layer of 3072-128-64-32-3, and again another on the way back."""
-    gain = theoretical_gain("leaky_relu(0.1)")
+    gain = forward_gain("leaky_relu(0.1)")
     scale = xavier_scale([3072, 128, 64, 32, 3], gain)
     assert (scale.forward / gain**2).round(2).tolist() == [1.92, 1.33, 1.33, 1.83]
     assert scale.forward + scale.backward == pytest.approx([2 * gain**2] * 4)
@@ -378,7 +380,7 @@ def test_gains_keep_second_moments(activation_name):
     [row] = gain_table([activation_name])
     assert length_map(1.0, activation_name, row.forward, 0.0) == pytest.approx(1.0, rel=1e-9)
     assert chi(1.0, activation_name, row.backward) == pytest.approx(1.0, rel=1e-12)
-    assert row.forward == theoretical_gain(activation_name)
+    assert row.forward == forward_gain(activation_name)
     assert row.backward == backward_gain(activation_name)
 
 
@@ -442,3 +444,47 @@ def test_theory_needs_no_torch():
     """A flow whose results are cached can draw predicted lines without the seconds that torch takes to import."""
     script = f"import sys, {meanfield.__name__}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def expectation(function):
+    """Return E[f(z)^2] for z standard normal, by Gauss and Hermite."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(150)
+    return float(weights @ np.array([function(z) ** 2 for z in nodes]) / math.sqrt(2 * math.pi))
+
+
+CLOSED_FORMS = {
+    "relu": 1 / 2,
+    "leaky_relu(0.0)": 1 / 2,
+    "leaky_relu(0.1)": (1 + 0.1**2) / 2,
+    "leaky_relu(0.5)": (1 + 0.5**2) / 2,
+    "erf": 2 / math.pi * math.asin(2 / 3),
+    "gelu": 1 / 3 + 1 / (2 * math.pi * math.sqrt(3)),
+    "selu": 1.0,  # its constants were made for this
+    "tanh": expectation(math.tanh),
+    "sigmoid": expectation(lambda z: 1 / (1 + math.exp(-z))),
+}
+
+
+@pytest.mark.parametrize(("activation", "moment"), CLOSED_FORMS.items())
+def test_forward_gains_keep_the_second_moment(activation, moment):
+    """gain^2 E[f(z)^2] is 1 for every activation, by closed form or, for two of them, by another quadrature."""
+    assert forward_gain(activation) ** 2 * moment == pytest.approx(1, rel=1e-9)
+
+
+def test_every_activation_offered_has_a_forward_gain():
+    """The table above leaves none out."""
+    assert {name.split("(")[0] for name in ACTIVATION_NAMES} == {name.split("(")[0] for name in CLOSED_FORMS}
+
+
+@pytest.mark.parametrize(
+    ("activation", "arguments"),
+    [("relu", ["relu"]), ("leaky_relu(0.1)", ["leaky_relu", 0.1]), ("leaky_relu(0.01)", ["leaky_relu"])],
+)
+def test_gains_of_the_relu_family_are_pytorchs(activation, arguments):
+    """Here PyTorch's `calculate_gain` follows the same rule; its tanh 5/3 and selu 3/4 are rules of thumb."""
+    assert forward_gain(activation) == pytest.approx(nn.init.calculate_gain(*arguments), rel=1e-12)
+
+
+def test_small_slopes_have_a_forward_gain():
+    """A slope that Python writes with an exponent is a slope too."""
+    assert forward_gain("leaky_relu(1e-05)") == pytest.approx(math.sqrt(2), rel=1e-9)

@@ -65,6 +65,7 @@ PLANS = {
             [128, 64, 32],
             3072,
             3,
+            1.407,
             **{**TRAINING, "epochs": 1, "batch_size": 64, "optimizer": "sgd", "learning_rate": 0.01},
             activation="leaky_relu(0.1)",
         )[0],

@@ -1,21 +1,18 @@
 """Plans and sizes: which networks the tutorial trains, how large they are, and the gains that theory asks for."""
 
 import json
-import math
 
-import numpy as np
 import pytest
-from torch import nn
 
-from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan, theoretical_gain
-from mlp_core.settings import ACTIVATION_NAMES, GainSweep
+from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.settings import GainSweep
 from mlp_core.sizes import hidden_width, monomial_count, parameter_count
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 100, "batch_size": 128, "seed": 2021, "device": "cpu"}
 
 
 def gain_plans(gains, activation="leaky_relu(0.1)", distribution="normal"):
-    return gain_sweep_plans(gains, distribution, [128, 64, 32], 3072, 3, **TRAINING, activation=activation)
+    return gain_sweep_plans(gains, distribution, [128, 64, 32], 3072, 3, 1.407, **TRAINING, activation=activation)
 
 
 def test_depths_have_the_tutorials_widths_and_counts():
@@ -87,7 +84,7 @@ def test_the_gain_sweep_is_the_tutorials(distribution):
     assert [plan.gains for plan in plans] == [(dict(plan.columns)["gain"],) for plan in plans] == [(g,) for g in gains]
     assert {plan.layer_sizes for plan in plans} == {(3072, 128, 64, 32, 3)}
     assert {plan.scheme for plan in plans} == {f"xavier_{distribution}"}
-    assert {round(dict(plan.columns)["theoretical_gain"], 3) for plan in plans} == {1.407}
+    assert {dict(plan.columns)["theoretical_gain"] for plan in plans} == {1.407}
 
 
 @pytest.mark.parametrize("gains", [GainSweep().gains, (1.0, 1.00001), (1e-7, 1e6)])
@@ -113,47 +110,3 @@ def test_a_plan_is_plain_data():
     assert {plan: 1}[gain_plans([1.4])[0]] == 1
     with pytest.raises(AttributeError, match="cannot assign"):
         plan.gains = (2.0,)
-
-
-def expectation(function):
-    """Return E[f(z)^2] for z standard normal, by Gauss and Hermite."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(150)
-    return float(weights @ np.array([function(z) ** 2 for z in nodes]) / math.sqrt(2 * math.pi))
-
-
-CLOSED_FORMS = {
-    "relu": 1 / 2,
-    "leaky_relu(0.0)": 1 / 2,
-    "leaky_relu(0.1)": (1 + 0.1**2) / 2,
-    "leaky_relu(0.5)": (1 + 0.5**2) / 2,
-    "erf": 2 / math.pi * math.asin(2 / 3),
-    "gelu": 1 / 3 + 1 / (2 * math.pi * math.sqrt(3)),
-    "selu": 1.0,  # its constants were made for this
-    "tanh": expectation(math.tanh),
-    "sigmoid": expectation(lambda z: 1 / (1 + math.exp(-z))),
-}
-
-
-@pytest.mark.parametrize(("activation", "moment"), CLOSED_FORMS.items())
-def test_theoretical_gains_keep_the_second_moment(activation, moment):
-    """gain^2 E[f(z)^2] is 1 for every activation, by closed form or, for two of them, by another quadrature."""
-    assert theoretical_gain(activation) ** 2 * moment == pytest.approx(1, rel=1e-9)
-
-
-def test_every_activation_offered_has_a_theoretical_gain():
-    """The table above leaves none out."""
-    assert {name.split("(")[0] for name in ACTIVATION_NAMES} == {name.split("(")[0] for name in CLOSED_FORMS}
-
-
-@pytest.mark.parametrize(
-    ("activation", "arguments"),
-    [("relu", ["relu"]), ("leaky_relu(0.1)", ["leaky_relu", 0.1]), ("leaky_relu(0.01)", ["leaky_relu"])],
-)
-def test_gains_of_the_relu_family_are_pytorchs(activation, arguments):
-    """Here PyTorch's `calculate_gain` follows the same rule; its tanh 5/3 and selu 3/4 are rules of thumb."""
-    assert theoretical_gain(activation) == pytest.approx(nn.init.calculate_gain(*arguments), rel=1e-12)
-
-
-def test_small_slopes_have_a_theoretical_gain():
-    """A slope that Python writes with an exponent is a slope too."""
-    assert theoretical_gain("leaky_relu(1e-05)") == pytest.approx(math.sqrt(2), rel=1e-9)

@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mlp_core.errors import InputError
+from mlp_core.meanfield import forward_gain
 from mlp_core.networks import activation
-from mlp_core.plans import theoretical_gain
 from mlp_core.settings import (
     ACTIVATION_NAMES,
     DepthSweep,
@@ -230,7 +230,7 @@ def test_every_slope_is_understood_everywhere(slope):
     assert canonical_activation(name) == name
     assert name.startswith("leaky_relu(")
     assert activation(name)
-    assert theoretical_gain(name) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-12)
+    assert forward_gain(name) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-12)
 
 
 positive = st.integers(1, 1_000_000)
