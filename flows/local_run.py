@@ -18,12 +18,14 @@ from pydantic import BaseModel
 from flows.server import LocalServer, configured_api_url
 from mlp_core.errors import InputError
 from mlp_core.settings import Run
+from tasks.console import Lines, quieten_prefect, stderr_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
 _DRAIN_SECONDS = 20
+_STOPPED_DRAIN_SECONDS = 3
 
 
 def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
@@ -48,26 +50,42 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     try:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
-        # Imported while the server starts
         module = name.replace("-", "_")
-        flow = getattr(import_module(f"flows.{module}"), module)
+        with _undisturbed():  # imported while the server starts
+            flow = getattr(import_module(f"flows.{module}"), module)
         if server:
             server.wait()
         _run(flow, parameters, run, started)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
         if server:
             server.release()
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C for a moment: in the middle of Prefect's import it comes out as another error."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+
 def _check(run: Run, name: str) -> None:
     """Refuse what can be refused before a server is started."""
-    if name in {"tutorial", "images", "gain-sweep"}:
+    if name in {"tutorial", "images", "features", "gain-sweep", "signals", "phase"}:
         from mlp_core.images import check_image_source
 
         check_image_source(run.images)
     root = run.artifacts.expanduser().resolve()
-    if root.exists() and not root.is_dir():
-        message = f"artifacts must be a folder, got the file {root}; choose another --artifacts."
+    nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "read-only" if nearest.is_dir() else "a file"
+        message = (
+            f"artifacts must be a folder to write to, got {root}, but {nearest} is {what}; choose another --artifacts."
+        )
         raise InputError(message)
 
 
@@ -82,7 +100,8 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) 
         try:
             report = flow(**parameters)
         finally:
-            rows = _drained(flow_run_ids)
+            stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+            rows = _drained(flow_run_ids, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)
     root = run.artifacts.expanduser().resolve()
     click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
@@ -90,48 +109,20 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) 
 
 @contextmanager
 def _console() -> Iterator[None]:
-    """Show the project's own lines and Prefect's warnings; a mistake of the user's is said once, by the caller."""
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(logging.WARNING)
-        handler.addFilter(_is_news)
+    """Show the project's own lines, beside a spinner on a terminal, and Prefect's warnings."""
+    console = stderr_console()
     own = logging.getLogger("deep_mlp")
-    own.setLevel(logging.INFO)
-    own.propagate = False
-    with _progress() as handler:
-        own.addHandler(handler)
+    quieten_prefect()
+    with console.status("starting") if console.is_terminal else nullcontext() as status:
+        lines = Lines(console, status)
+        own.addHandler(lines)
         try:
             yield
         finally:
-            own.removeHandler(handler)
+            own.removeHandler(lines)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a warning or error of Prefect's says what the program does not say itself."""
-    error = record.exc_info[1] if record.exc_info else None
-    names = {type(error).__name__} if error else set()
-    return not (isinstance(error, (InputError, KeyboardInterrupt)) or names & {"SweepFailed", "Stopped"})
-
-
-@contextmanager
-def _progress() -> Iterator[logging.Handler]:
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    status = console.status("starting") if console.is_terminal else nullcontext()
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
-            console.print(f"{stamp}  {text}", markup=False)
-            if console.is_terminal:
-                status.update(text)  # type: ignore[union-attr]
-
-    with status:
-        yield Lines()
-
-
-def _drained(flow_run_ids: list[UUID]) -> list[Any]:
+def _drained(flow_run_ids: list[UUID], seconds: float) -> list[Any]:
     """Wait until the server has stored the end of every task run, and return them.
 
     The server stores them up to a second late; a server that is stopped sooner would show them as running for ever.
@@ -144,7 +135,7 @@ def _drained(flow_run_ids: list[UUID]) -> list[Any]:
     if not flow_run_ids:
         return []
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=flow_run_ids))
-    deadline = time.monotonic() + _DRAIN_SECONDS
+    deadline = time.monotonic() + seconds
     rows: list[Any] = []
     with get_client(sync_client=True) as client:
         seen = -1

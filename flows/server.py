@@ -19,9 +19,13 @@ from typing import IO
 
 from mlp_core.errors import InputError
 
-_PORT = 4200
 _START_SECONDS = 180
 _STOP_SECONDS = 20
+
+
+def usual_port() -> int:
+    """Return the port of Prefect's server, the user's own or Prefect's default."""
+    return int(os.environ.get("PREFECT_SERVER_API_PORT", "4200"))
 
 
 def prefect_home() -> Path:
@@ -71,17 +75,19 @@ class LocalServer:
             yield
 
     def _running(self) -> str | None:
-        url = f"http://127.0.0.1:{_PORT}/api"
-        if self.record.exists():
-            try:
-                found = json.loads(self.record.read_text())
-                os.kill(found["pid"], 0)
-                url = str(found["url"])
-            except (ValueError, KeyError, OSError):
-                self.record.unlink(missing_ok=True)
-            else:
-                return url
+        url = f"http://127.0.0.1:{usual_port()}/api"
+        if self._lives():
+            return str(json.loads(self.record.read_text())["url"])
+        self.record.unlink(missing_ok=True)
         return url if healthy(url) else None
+
+    def _lives(self) -> bool:
+        """Return whether a server that a run started is up: it holds the lock of its log as long as it lives.
+
+        Its number alone would not do: after a crash of the machine it may be another program's.
+        """
+        with self.log.open("a") as log:
+            return self.record.exists() and not _lock_at_once(log)
 
     def _start(self) -> str:
         port = _free_port()
@@ -92,6 +98,7 @@ class LocalServer:
             "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
         with self.log.open("w") as log:
+            _lock_at_once(log)
             process = subprocess.Popen(
                 [sys.executable, "-m", "prefect", "server", "start"],
                 stdin=subprocess.DEVNULL,
@@ -114,7 +121,7 @@ class LocalServer:
         """
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
-            if time.monotonic() > deadline or not self._alive():
+            if time.monotonic() > deadline or (self.record.exists() and not self._lives()):
                 lines = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
                 message = (
                     f"the local Prefect server must start within {_START_SECONDS} s, "
@@ -123,29 +130,13 @@ class LocalServer:
                 raise InputError(message)
             time.sleep(0.1)
 
-    def _alive(self) -> bool:
-        try:
-            pid = json.loads(self.record.read_text())["pid"]
-        except (OSError, ValueError, KeyError):
-            return True  # not ours: it was healthy a moment ago
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                return False
-        except ChildProcessError:
-            pass
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return False
-        return True
-
     def release(self) -> None:
         """Stop the server if it was started by a run and no other run uses it."""
         with self._locked():
             fcntl.flock(self._using, fcntl.LOCK_UN)
             if not _lock_at_once(self._using):
                 return
-            if self.record.exists():
+            if self._lives():
                 pid = json.loads(self.record.read_text())["pid"]
                 self.record.unlink()
                 _stop(pid)
@@ -189,7 +180,7 @@ def healthy(url: str) -> bool:
 def _free_port() -> int:
     import socket
 
-    for port in (_PORT, 0):
+    for port in (usual_port(), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -206,6 +197,6 @@ def serve() -> None:
     environment = {
         **os.environ,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(_PORT),
+        "PREFECT_SERVER_API_PORT": str(usual_port()),
     }
     os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)

@@ -15,6 +15,9 @@ from prefect.settings import get_current_settings
 
 from mlp_core.storage import Artifact, code_digest, settings_digest, versions
 
+RECORDS = ".records"
+"""Folder of the records of results, in the artifact folder."""
+
 
 def artifact_root() -> Path:
     """Return the artifact folder of the run: the one that holds Prefect's records of results."""
@@ -116,7 +119,7 @@ def cached(*code: str) -> dict[str, Any]:
     return {
         "cache_policy": SameInputsAndCode(code=code),
         "persist_result": True,
-        "result_serializer": JSONSerializer(object_decoder="tasks.caching.decode"),
+        "result_serializer": JSONSerializer(jsonlib="tasks.checked_json", object_decoder="tasks.caching.decode"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -146,13 +147,16 @@ def draw_faces(seed: int) -> Artifact:
     **cached("mlp_core.downloads"),
 )
 def download_images(url: str) -> Artifact:
-    """Download a zip of photographs; again only if the file is gone."""
+    """Download a zip of photographs; again only if the file is gone or changed."""
     from mlp_core.downloads import download
 
-    root = artifact_root()
+    folder = artifact_root() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
     logger.info("downloading %s", url)
-    path = download(url, root / "images")
-    return Artifact.of(root, path)
+    # In a folder of its own, so that a damaged file of an earlier run is not taken for this one
+    with TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as temporary:
+        path = download(url, Path(temporary))
+        return Artifact.of(folder.parent, path.replace(folder / path.name))
 
 
 def _is_temporary(state: Any) -> bool:

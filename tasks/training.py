@@ -18,13 +18,12 @@ from mlp_core.storage import (
     Artifact,
     Provenance,
     code_digest,
-    read_table,
     settings_digest,
     versions,
     write_file,
     write_table,
 )
-from tasks.caching import artifact_root, cached, refreshing
+from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger
 
@@ -97,22 +96,22 @@ def _runs(members: Sequence[int]) -> list[list[int]]:
 def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
     """Return blocks of earlier runs that do not overlap, the larger ones first, as far as they are whole."""
     found = []
-    for path in root.glob(f"members/{name}-*.parquet"):
-        match = re.fullmatch(r".*-(\d+)-(\d+)", path.stem)
-        weights = root / "models" / f"{path.stem}.safetensors"
-        if match and int(match[1]) < n_members and weights.exists():
-            found.append((int(match[1]), int(match[2]), path, weights))
+    for path in (root / RECORDS).glob(f"{name}-*.json"):
+        first, last = (int(number) for number in path.stem.rsplit("-", 2)[1:])
+        if first < n_members:
+            found.append((first, last, path))
     blocks: list[MemberBlock] = []
-    for first, last, path, weights in sorted(found, key=lambda item: (item[0], -item[1])):
+    for first, last, path in sorted(found, key=lambda item: (item[0], -item[1])):
         if blocks and first <= blocks[-1].last:
             continue
-        table, parameters = Artifact.of(root, path, last - first + 1), Artifact.of(root, weights)
         try:
-            metadata = read_table(root, table).schema.metadata
+            table = Artifact.of(root, root / "members" / f"{path.stem}.parquet", last - first + 1)
+            weights = Artifact.of(root, root / "models" / f"{path.stem}.safetensors")
+            whole = json.loads(path.read_bytes()) == {"table": table.sha256, "weights": weights.sha256}
         except (OSError, ValueError):
             continue
-        if json.loads(metadata[b"inputs"]).get("weights") == parameters.sha256:
-            blocks.append(MemberBlock(first, last, table, parameters))
+        if whole:
+            blocks.append(MemberBlock(first, last, table, weights))
     return blocks
 
 
@@ -141,11 +140,8 @@ def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, 
     trained = train_members(plan, data, missing, watch)
     stem = f"{name}-{missing[0]:03d}-{missing[-1]:03d}"
     weights = root / "models" / f"{stem}.safetensors"
-    metadata = {
-        "activation": plan.activation,
-        "configuration": plan.configuration,
-        "layer_sizes": str(plan.layer_sizes),
-    }
+    # safetensors writes several entries in a random order
+    metadata = {"plan": json.dumps(plan.settings(), sort_keys=True)}
     write_file(weights, lambda file: save_file(trained.state, file, metadata))
     parameters = Artifact.of(root, weights)
     provenance = Provenance(
@@ -162,6 +158,9 @@ def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, 
         },
     )
     table = write_table(root, f"members/{stem}.parquet", _member_table(trained), provenance)
+    # Last, so that what it names is there and whole: Parquet has no checksum of its footer
+    digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
+    write_file(root / RECORDS / f"{stem}.json", lambda file: file.write_text(digests))
     seconds = time.monotonic() - started
     logger.info("trained %s %s: %d members in %.1f s", plan.experiment, plan.configuration, len(missing), seconds)
     return MemberBlock(missing[0], missing[-1], table, parameters)

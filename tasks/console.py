@@ -1,0 +1,61 @@
+"""What the user of the program reads while a run goes on: our own lines, and of Prefect's only what is news."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from mlp_core.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+_NO_NEWS = (
+    "Finished in state",  # an error was shown before
+    "Crash detected! Execution was aborted by",  # the user's own Ctrl-C
+    "Still processing items",  # the last event leaves a moment later
+)
+
+
+class Lines(logging.Handler):
+    """Writes a line per record to stderr, with the time of day."""
+
+    def __init__(self, console: Console, status: Status | None = None) -> None:
+        super().__init__()
+        self.console, self.status = console, status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line, and say it beside the spinner."""
+        text = record.getMessage()
+        stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
+        self.console.print(f"{stamp}  {text}", markup=False)
+        if self.status:
+            self.status.update(text)
+
+
+def stderr_console() -> Console:
+    """Return a console that writes plain text where there is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def quieten_prefect() -> None:
+    """Keep from the console all of Prefect's lines but warnings and errors that the program does not say itself."""
+    from prefect.logging.configuration import ensure_logging_setup
+
+    ensure_logging_setup()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_news)
+    logging.getLogger("deep_mlp").propagate = False
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a warning or error of Prefect's says what the program does not say itself."""
+    if record.levelno < logging.WARNING or record.getMessage().startswith(_NO_NEWS):
+        return False
+    error = record.exc_info[1] if record.exc_info else None
+    names = {type(error).__name__} if error else set()
+    return not (isinstance(error, (InputError, KeyboardInterrupt)) or names & {"SweepFailed", "Stopped"})

@@ -1,0 +1,79 @@
+"""The benchmark's arithmetic, and that its peer does our work; no time is compared here."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import ours, tutorial_style
+from benchmarks.measure import OURS, TUTORIAL, WORKERS, Run
+from benchmarks.report import Results
+from benchmarks.work import Work, draw_photographs, forward_flops, gain_plans, images_plans, training_flops
+from tasks import laboratory
+
+
+def test_as_many_workers_as_the_flows_have():
+    """The benchmark trains on as many threads as the project does."""
+    assert WORKERS == laboratory.WORKERS
+
+
+@pytest.mark.parametrize("sizes", [(2, 14, 4), (3, 5, 7, 2), (1325, 4)])
+def test_flops_are_those_that_pytorch_counts(sizes):
+    """The formula gives the FLOPs of the forward and backward matrix products."""
+    layers = [torch.nn.Linear(n_inputs, n_outputs, bias=False) for n_inputs, n_outputs in pairwise(sizes)]
+    with FlopCounterMode(display=False) as forward:
+        outputs = torch.nn.Sequential(*layers)(torch.ones(8, sizes[0]))
+    with FlopCounterMode(display=False) as backward:
+        outputs.sum().backward()
+    assert 8 * forward_flops(sizes) == forward.get_total_flops()
+    assert 8 * training_flops(sizes) == forward.get_total_flops() + backward.get_total_flops()
+
+
+def test_a_method_without_ensembles_trains_single_models():
+    """Its part of a sweep in one plan is a plan for each gain."""
+    first, second, *_ = gain_plans(3)
+    work = Work("gains", "two", (replace(first, gains=first.gains + second.gains),), n_members=4)
+    assert work.n_models == 8
+    assert work.alone().plans == (first, replace(first, gains=second.gains))
+    assert replace(work, n_alone=1).alone().n_models == 1
+
+
+def test_ratio_pairs_runs_of_a_repetition_and_counts_models():
+    """Seconds are compared per model, repetition by repetition."""
+
+    def run(method, repetition, seconds, models, accuracy=0.5):
+        return Run("many", "net", method, repetition, seconds, models=models, members=models, accuracy=accuracy)
+
+    runs = [run(OURS, 0, 10.0, 10), run(TUTORIAL, 0, 2.0, 1), run(OURS, 1, 20.0, 10), run(TUTORIAL, 1, 8.0, 1)]
+    (ratio,) = Results(runs, {("many", "net", TUTORIAL): 3.5}).ratios()
+    assert (ratio.values, ratio.median, ratio.floor) == ([2.0, 4.0], 3.0, 3.5)
+
+
+def test_other_accuracies_are_noted():
+    """Equal means pass and far ones are marked, however few models one side has."""
+    accuracies = {OURS: (0.90, 0.91, 0.89, 0.90, 0.90), TUTORIAL: (0.93, 0.88, 0.90, 0.91, 0.86)}
+
+    def table(shift):
+        runs = [
+            Run("small", "net", method, repetition, 1.0, gflop=1.0, accuracy=value + shift * (method == TUTORIAL))
+            for method, values in accuracies.items()
+            for repetition, value in enumerate(values)
+        ]
+        limits = [Run("limit", "product", "torch", 0, 1.0, threads=threads, gflop=1.0) for threads in range(1, 65)]
+        return Results([*runs, *limits], {}).markdown(5, {})
+
+    assert "differs" not in table(0.0)
+    assert "differs" in table(-0.1)
+
+
+@pytest.mark.parametrize(("plans", "learning_rate"), [(images_plans, 0.003), (gain_plans, 0.03)])
+def test_the_tutorials_style_learns_what_we_learn(plans, learning_rate, tmp_path):
+    """From the same photographs both reach an accuracy well above chance, which is a third."""
+    photographs = draw_photographs(tmp_path / "faces", n_train_per_class=200, n_test_per_class=100)
+    plan = replace(plans(3)[0], epochs=4, gains=(1.4,), learning_rate=learning_rate)
+    work = Work("images", "few", (plan,), 1, photographs)
+    for outcome in (ours.train(work, range(1), workers=1), tutorial_style.train(work, range(1))):
+        (accuracy,) = outcome.accuracies
+        assert 0.45 < accuracy <= 1

@@ -1,0 +1,161 @@
+"""Mistakes of the user's: one sentence on stderr, exit status 2, no traceback, nothing written."""
+
+import os
+import sys
+import zipfile
+
+import pytest
+
+from flows.command_line import main
+from mlp_core.errors import InputError
+from mlp_core.settings import Spirals
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Give a function that runs the program, here, on what it must refuse before a run, and returns its sentence."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.server.LocalServer", None)  # to start one would be a defect, and slow
+
+    def refused(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        assert (ended.value.code, output.out) == (2, "")
+        assert sorted(tmp_path.rglob("*")) == before
+        return sentence(output.err)
+
+    return refused
+
+
+def sentence(text):
+    """Return the one line that the program should have said."""
+    assert text.startswith("deep-mlp: "), text
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    return text.removeprefix("deep-mlp: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("depth-sweep --activation swish", ["activation must be one of relu, tanh", "leaky_relu(SLOPE)", "'swish'"]),
+        ("depth-sweep --activation __import__('os')", ["activation must be one of", "__import__"]),
+        ("gain-sweep --gains 0", ["gains must be greater than 0", "'0'", "0.1:3:10"]),
+        ("gain-sweep --gains=-1", ["gains must be greater than 0", "'-1'", "0.1:3:10"]),
+        ("gain-sweep --gains nan", ["gains must be a finite number", "'nan'", "0.1:3:10"]),
+        ("gain-sweep --gains 1,1", ["gains must hold each value once", "0.1:3:10"]),
+        ("gain-sweep --distribution cauchy", ["distribution must be 'normal' or 'uniform'", "'cauchy'"]),
+        ("tutorial --seeds 0", ["seeds must be greater than or equal to 1", "'0'", "the default is 8"]),
+        ("tutorial --seeds many", ["seeds must be a whole number", "'many'", "the default is 8"]),
+        ("tutorial --seed -1", ["seed must be greater than or equal to 0", "'-1'", "2021"]),
+        ("tutorial --runner dask", ["runner must be 'threads' or 'processes'", "'dask'"]),
+        ("depth-sweep --depths 0", ["depths must be greater than or equal to 1", "'0'", "1,2,3,4,5"]),
+        ("depth-sweep --learning-rate nan", ["learning_rate must be a finite number", "'nan'", "0.001"]),
+        ("images --hidden-widths 64,0", ["hidden_widths must be greater than or equal to 1", "'0'", "64,64,64"]),
+        ("polynomial --arms 1", ["arms must be greater than or equal to 2", "'1'", "the default is 4"]),
+        ("depth-sweep --speeds 3", ["'--speeds'", "--seeds"]),
+        ("depth", ["'depth'", "depth-sweep"]),
+    ],
+)
+def test_a_bad_setting_is_named(refused, arguments, words):
+    """The sentence names the setting, the rule, the value and the way out."""
+    said = refused(*arguments.split())
+    assert [word for word in words if word not in said] == [], said
+
+
+def write_zip(path, names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+
+
+GOOD_NAMES = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere", ["images must be synthetic, animal-faces", "zip or folder that exists", "'nowhere'"]),
+        ("ftp://127.0.0.1/faces.zip", ["images must be synthetic, animal-faces", "an http(s) URL", "'ftp://"]),
+        ("text.zip", ["images must be a zip or a folder", "'text.zip'", "no readable zip"]),
+        (
+            "outside.zip",
+            ["'../cat.jpg'", "outside.zip", "points outside the folder", "nothing was read", "make the zip"],
+        ),
+        ("one-class.zip", ["at least two classes", "['cat']", "put each class in its own folder"]),
+        ("empty", ["got none in empty", "put each class in its own folder below train/ and val/"]),
+    ],
+)
+def test_bad_photographs_are_refused_before_a_run(refused, tmp_path, source, words):
+    """A source that cannot be used is said at once; a zip is not unpacked."""
+    (tmp_path / "text.zip").write_text("no zip")
+    write_zip(tmp_path / "outside.zip", [*GOOD_NAMES, "../cat.jpg"])
+    write_zip(tmp_path / "one-class.zip", ["train/cat/1.jpg", "val/cat/1.jpg"])
+    (tmp_path / "empty").mkdir()
+    for command in ("images", "gain-sweep", "tutorial"):
+        said = refused(command, "--images", source)
+        assert [word for word in words if word not in said] == [], said
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_artifacts_in_a_file_are_refused(refused, tmp_path, folder):
+    """Where a folder cannot be made the sentence says why."""
+    (tmp_path / "file").write_text("")
+    said = refused("depth-sweep", "--artifacts", folder)
+    assert said == (
+        f"artifacts must be a folder to write to, got {tmp_path / folder}, but {tmp_path / 'file'} is a file; "
+        "choose another --artifacts."
+    )
+
+
+def test_a_report_needs_results(refused):
+    """A folder without results is named."""
+    assert "got none in" in refused("report", "--artifacts", "nowhere")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_artifacts_that_cannot_be_written_are_refused(refused, tmp_path):
+    """A read-only folder is said before the run."""
+    (tmp_path / "locked").mkdir(mode=0o555)
+    assert "is read-only; choose another" in refused("depth-sweep", "--artifacts", "locked/below")
+
+
+def truncated_zip(photographs, path):
+    """Copy a zip of photographs, one of them cut in half."""
+    with zipfile.ZipFile(photographs) as source, zipfile.ZipFile(path, "w") as archive:
+        for name in source.namelist():
+            data = source.read(name)
+            archive.writestr(name, data[: len(data) // 2] if name == "faces/val/dog/02.jpeg" else data)
+
+
+def test_a_damaged_photograph_is_named(run, photographs, tmp_path):
+    """What only the run can find leaves nothing behind either."""
+    truncated_zip(photographs, tmp_path / "cut.zip")
+    ran = run("images", tmp_path / "artifacts", images=tmp_path / "cut.zip")
+    with pytest.raises(
+        InputError, match=r"whole JPEG or PNG.*'faces/val/dog/02.jpeg' in .*cut.zip, .*damaged.*replace"
+    ):
+        ran.state.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
+
+
+@pytest.mark.slow
+def test_a_mistake_that_the_run_finds_is_one_line(program, photographs, tmp_path):
+    """Neither Prefect's errors nor a traceback stand beside the sentence."""
+    truncated_zip(photographs, tmp_path / "cut.zip")
+    ran = program("images --images cut.zip")
+    assert "'faces/val/dog/02.jpeg'" in sentence(ran.err)
+    assert (ran.status, ran.out) == (2, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
+
+
+@pytest.mark.parametrize("experiment", ["depth_sweep", "tutorial"])
+def test_a_batch_that_no_epoch_fills_is_refused(run, tmp_path, experiment):
+    """The sentence names the training points that there are, before anything is made."""
+    ran = run(experiment, tmp_path / "artifacts", spirals=Spirals(points=10, arms=2))
+    with pytest.raises(InputError, match="batch_size must be at most the 16 training points, got 32; use a smaller"):
+        ran.state.result()
+    assert list(tmp_path.iterdir()) == []

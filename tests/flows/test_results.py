@@ -1,0 +1,240 @@
+"""What a run leaves on disk: names, columns, types, provenance, and weights that are the ones that were measured."""
+
+import json
+import re
+from base64 import b64encode
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from mlp_core import datasets
+from mlp_core.features import monomials
+from mlp_core.images import decode_images
+from mlp_core.settings import Images
+from mlp_core.storage import Artifact
+from tasks.data import load_split
+
+ENDING = {
+    "member": "int64",
+    "seed": "int64",
+    "epochs": "int64",
+    "train_accuracy": "double",
+    "test_accuracy": "double",
+    "final_train_loss": "float",
+    "status": "string",
+}
+COLUMNS = {
+    "depth_sweep": {
+        "activation": "string",
+        "depth": "int64",
+        "width": "int64",
+        "parameters": "int64",
+        **ENDING,
+    },
+    "polynomial": {"degree": "int64", "features": "int64", **ENDING},
+    "images": {"activation": "string", "hidden_widths": "string", "parameters": "int64", **ENDING},
+    "gain_sweep": {
+        "activation": "string",
+        "distribution": "string",
+        "gain": "double",
+        "theoretical_gain": "double",
+        **ENDING,
+    },
+}
+HISTORY = {
+    "experiment": "string",
+    "configuration": "string",
+    "member": "int64",
+    "epoch": "int64",
+    "train_loss": "float",
+}
+N_CONFIGURATIONS = {"depth_sweep": 2, "polynomial": 1, "images": 1, "gain_sweep": 2}
+N_EPOCHS = {"depth_sweep": 2, "polynomial": 2, "images": 2, "gain_sweep": 1}
+FIGURES = {
+    "depth_sweep": {"depth_sweep", "depth_sweep_loss", "decision_maps"},
+    "polynomial": {"polynomial_loss", "decision_maps"},
+    "images": {"images_loss", "samples", "first_layer"},
+    "gain_sweep": {"gain_sweep", "gain_sweep_loss"},
+}
+EXPLANATIONS = {
+    "explain": {"explain", "explain_causes"},
+    "generalization": {"generalization", "generalization_maps"},
+    "features": {"features", "features_units"},
+}
+"""What the tutorial makes beside these; their tables have tests of their own."""
+ALONE = [(experiment, [experiment]) for experiment in COLUMNS]
+FOLDERS = pytest.mark.parametrize(("command", "experiments"), [*ALONE, ("tutorial", list(COLUMNS))])
+
+
+def types(table):
+    return {field.name: str(field.type) for field in table.schema}
+
+
+@FOLDERS
+def test_results_have_the_promised_columns(finished, command, experiments):
+    """Names, order and types of the columns stand, with a row per configuration and member."""
+    folder = finished(command)
+    others = EXPLANATIONS if command == "tutorial" else {}
+    names = [*experiments, *others, "history"]
+    assert {path.name for path in folder.glob("results/*")} == {f"{name}.parquet" for name in names}
+    for experiment in experiments:
+        table = pq.read_table(folder / f"results/{experiment}.parquet")
+        assert list(types(table).items()) == list(COLUMNS[experiment].items())
+        assert table["member"].to_pylist() == [0, 1] * N_CONFIGURATIONS[experiment]
+        assert set(table["status"].to_pylist()) == {"ok"}
+        assert all(0 <= value <= 1 for value in table["test_accuracy"].to_pylist())
+
+
+@FOLDERS
+def test_history_holds_every_epoch(finished, command, experiments):
+    """Each member's loss of each epoch is there, and the last is the result's final loss."""
+    history = pq.read_table(finished(command) / "results/history.parquet")
+    assert list(types(history).items()) == list(HISTORY.items())
+    for experiment in experiments:
+        rows = [row for row in history.to_pylist() if row["experiment"] == experiment]
+        last = {(row["configuration"], row["member"]): row["train_loss"] for row in rows}
+        assert len(last) == 2 * N_CONFIGURATIONS[experiment]
+        assert len(rows) == N_EPOCHS[experiment] * len(last)
+        result = pq.read_table(finished(command) / f"results/{experiment}.parquet")
+        assert sorted(last.values()) == sorted(result["final_train_loss"].to_pylist())
+
+
+@FOLDERS
+def test_every_table_says_where_it_comes_from(finished, command, experiments):
+    """Settings, code, inputs, versions and a unit for each column lie in each file's own metadata."""
+    folder = finished(command)
+    paths = list(folder.rglob("*.parquet"))
+    assert {path.parent.name for path in paths} == {"results", "tables", "members"}
+    for path in paths:
+        table = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        assert {"settings", "code", "inputs", "versions", "units"} <= set(metadata), path
+        assert re.fullmatch("[0-9a-f]{64}", metadata["code"])
+        assert list(json.loads(metadata["versions"]))
+        assert set(json.loads(metadata["units"])) == set(table.column_names), path
+        inputs = json.loads(metadata["inputs"])
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in inputs.values()), path
+        assert inputs or path.name.startswith("spirals")
+    for experiment in experiments:
+        table = pq.read_table(folder / f"results/{experiment}.parquet")
+        settings = json.loads(table.schema.metadata[b"settings"])
+        assert (settings["seeds"], settings["seed"]) == (2, 2021)
+
+
+@FOLDERS
+def test_figures_and_report_are_there(finished, command, experiments):
+    """Every figure is a picture, and the report is one page that holds those of its experiments."""
+    folder = finished(command)
+    expected = set().union(*(FIGURES[experiment] for experiment in experiments))
+    if command == "tutorial":
+        expected |= set().union(*EXPLANATIONS.values())
+    assert {path.stem for path in folder.glob("figures/*.png")} == expected
+    page = (folder / "report.html").read_text()
+    for path in folder.glob("figures/*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+            assert min(picture.size) > 200
+        if path.stem != "decision_maps" or "polynomial" in experiments:  # the report shows them in that section
+            assert b64encode(path.read_bytes()).decode() in page
+
+
+def plain_network(path, member):
+    """Load a member as the README shows, and return it with its plan."""
+    with safe_open(path, "pt") as file:
+        plan = json.loads(file.metadata()["plan"])
+        state = {name: file.get_slice(name)[member] for name in file.keys()}  # noqa: SIM118 - no dictionary
+    activation = {"relu": torch.nn.ReLU(), "leaky_relu(0.1)": torch.nn.LeakyReLU(0.1)}[plan["activation"]]
+    layers = []
+    for n_inputs, n_outputs in zip(plan["layer_sizes"], plan["layer_sizes"][1:], strict=False):
+        layers += [torch.nn.Linear(n_inputs, n_outputs), activation]
+    network = torch.nn.Sequential(*layers[:-1])
+    network.load_state_dict(state)
+    return network, plan
+
+
+def read_test_part(folder, experiment):
+    """Return the inputs of the test part as the networks take them, and the labels."""
+    name = {"depth_sweep": "spirals", "polynomial": "polynomial_features"}.get(experiment, "images")
+    (path,) = folder.glob(f"tables/{name}-*.parquet")
+    table = pq.read_table(path).to_pandas()
+    table = table[table["split"] == "test"]
+    if name == "spirals":
+        inputs = table[["x1", "x2"]].to_numpy()
+    else:
+        inputs = [list(row) for row in table["features" if name == "polynomial_features" else "pixels"]]
+    inputs = torch.tensor(inputs, dtype=torch.float32)
+    if name == "images":
+        inputs = (inputs / 255 - 0.5) / 0.5
+    return inputs, torch.tensor(table["label"].to_numpy())
+
+
+@FOLDERS
+def test_weights_give_the_recorded_accuracy(finished, command, experiments):
+    """Each member's weights load into a plain Sequential, which is as often right as the result table says."""
+    folder = finished(command)
+    for experiment in experiments:
+        inputs, labels = read_test_part(folder, experiment)
+        recorded = pq.read_table(folder / f"results/{experiment}.parquet").to_pylist()
+        measured = []
+        for path in folder.glob(f"models/{experiment}-*.safetensors"):
+            for member in range(2):
+                network, plan = plain_network(path, member)
+                with torch.no_grad():
+                    accuracy = (network(inputs).argmax(1) == labels).double().mean().item()
+                columns = dict(plan["columns"])
+                measured.append({**columns, "member": member, "test_accuracy": accuracy})
+        names = list(measured[0])
+        expected = [tuple(row[name] for name in names) for row in recorded]
+        # of the tutorial's explanations there are more networks of each experiment
+        assert set(expected) <= {tuple(row.values()) for row in measured}
+        assert command == "tutorial" or len(measured) == len(expected)
+
+
+def test_trainings_read_what_the_core_makes(finished, photographs):
+    """Spirals, features and photographs come back from their tables bit for bit, in order."""
+    folder = finished("tutorial")
+    read = {}
+    for name in ("spirals", "polynomial_features", "images"):
+        (path,) = folder.glob(f"tables/{name}-*.parquet")
+        read[name] = load_split(folder, Artifact.of(folder, path))
+    spirals = datasets.split(*datasets.spirals(2021, points_per_arm=40), 2021)
+    for part in ("train", "test"):
+        points, labels = getattr(spirals, f"{part}_inputs"), getattr(spirals, f"{part}_labels")
+        assert torch.equal(getattr(read["spirals"], f"{part}_inputs"), points)
+        assert torch.equal(getattr(read["spirals"], f"{part}_labels"), labels)
+        assert torch.equal(getattr(read["polynomial_features"], f"{part}_inputs"), monomials(points, 3))
+        assert torch.equal(getattr(read["polynomial_features"], f"{part}_labels"), labels)
+    decoded = decode_images(photographs)
+    pictures = torch.cat([read["images"].train_inputs, read["images"].test_inputs])
+    assert pictures.flatten(1).tolist() == decoded["pixels"].to_pylist()
+    assert tuple(pictures.shape) == (84, 3, 32, 32)
+    labels = torch.cat([read["images"].train_labels, read["images"].test_labels])
+    assert labels.tolist() == decoded["label"].to_pylist()
+
+
+FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
+
+
+def test_the_embedded_faces_need_no_network(run, tmp_path):
+    """They are drawn into a zip, which is read like any other."""
+    assert run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS).state.is_completed()
+    (table,), (_,) = tmp_path.glob("tables/images-*.parquet"), tmp_path.glob("images/faces-*.zip")
+    photographs = pq.read_table(table, columns=["class", "split"]).to_pandas()
+    assert sorted(set(photographs["class"])) == ["cat", "dog", "wild"]
+    assert photographs["split"].value_counts().to_dict() == {"train": 6000, "test": 900}
+    assert pq.read_table(tmp_path / "results/images.parquet")["status"].to_pylist() == ["ok", "ok"]
+
+
+@pytest.mark.slow
+def test_lost_faces_are_drawn_again(run, tmp_path):
+    """The zip comes back with the same bytes, and nothing is trained."""
+    run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS)
+    (archive,) = tmp_path.glob("images/faces-*.zip")
+    drawn = archive.read_bytes()
+    archive.write_bytes(drawn[:-1])
+    ran = run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS)
+    assert archive.read_bytes() == drawn
+    assert "train hidden=8" in ran.tasks["Cached"]

@@ -1,0 +1,37 @@
+"""Results are the same whoever runs the tasks, and in whatever order."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from mlp_core.settings import DepthSweep, GainSweep
+
+
+def tables(folder):
+    """Return the bytes of every table and every file of weights."""
+    paths = [*folder.rglob("*.parquet"), *folder.rglob("*.safetensors")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("experiment", ["gain_sweep", pytest.param("tutorial", marks=pytest.mark.slow)])
+def test_processes_give_what_threads_give(run, finished, tmp_path, experiment):
+    """Each table and all weights have the same bytes."""
+    assert run(experiment, tmp_path, runner="processes").state.is_completed()
+    assert tables(tmp_path) == tables(finished(experiment))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sweep"),
+    [
+        ("depth_sweep", DepthSweep(depths=(2, 1), epochs=2, batch_size=32)),
+        ("gain_sweep", GainSweep(gains=(1.4, 0.5), hidden_widths=(8, 4), batch_size=32)),
+    ],
+)
+def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, experiment, sweep):
+    """Members and weights have the same bytes; the result table has the same rows in the order that was asked for."""
+    assert run(experiment, tmp_path, sweep=sweep).state.is_completed()
+    backward, forward = tables(tmp_path), tables(finished(experiment))
+    result = f"results/{experiment}.parquet"
+    changed = {name for name in forward if backward.get(name) != forward[name]}
+    assert changed == {result}
+    rows = [pq.read_table(folder / result).to_pylist() for folder in (tmp_path, finished(experiment))]
+    assert rows[0] == [*rows[1][2:], *rows[1][:2]]

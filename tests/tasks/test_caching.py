@@ -1,0 +1,80 @@
+"""Cache keys: what decides a result is in them, and nothing else."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mlp_core.plans import images_plan
+from mlp_core.settings import Spirals
+from mlp_core.storage import Artifact
+from tasks import checked_json
+from tasks.caching import SameInputsAndCode, canonical
+from tasks.data import ImageTable, decode_images, expand_features, generate_spirals
+from tasks.training import train_configuration
+
+TABLE = Artifact("tables/a.parquet", "0" * 64, 100, rows=3)
+MOVED = Artifact("tables/b.parquet", "0" * 64, 100, rows=3)
+CHANGED = Artifact("tables/a.parquet", "1" * 64, 100, rows=3)
+TRAINING = {"activation": "relu", "optimizer": "adam", "learning_rate": 0.1, "epochs": 1, "batch_size": 8}
+PLAN = images_plan((8,), 3072, 3, **TRAINING, seed=1, device="cpu")
+
+
+def key(task, **inputs):
+    policy = task.cache_policy
+    return policy.compute_key(SimpleNamespace(task=task), inputs, {})
+
+
+def test_a_file_counts_by_its_digest():
+    """Where it lies does not matter, what is in it does, however deep it is nested."""
+    for wrap in (lambda table: table, lambda table: [table], lambda table: ImageTable(table, ("cat", "dog"))):
+        assert canonical(wrap(TABLE)) == canonical(wrap(MOVED))
+        assert canonical(wrap(TABLE)) != canonical(wrap(CHANGED))
+
+
+def test_every_setting_counts():
+    """A changed setting, plan or number of members is another key, an equal one the same."""
+    keys = {
+        key(train_configuration, plan=plan, data=data, n_members=n_members)
+        for plan in (PLAN, images_plan((8,), 3072, 3, **{**TRAINING, "epochs": 2}, seed=1, device="cpu"))
+        for data in (TABLE, CHANGED)
+        for n_members in (1, 2)
+    }
+    assert len(keys) == 8
+    again = images_plan((8,), 3072, 3, **TRAINING, seed=1, device="cpu")
+    assert key(train_configuration, plan=again, data=MOVED, n_members=2) in keys
+
+
+def test_two_tasks_never_share_a_key():
+    """Equal inputs of two tasks are told apart, also to the eye."""
+    keys = [key(task, spirals=Spirals(), seed=1) for task in (generate_spirals, expand_features, decode_images)]
+    assert len(set(keys)) == 3
+    assert keys[0].startswith("generate-spirals-")
+
+
+def test_code_that_computes_the_result_counts():
+    """The key holds the core modules that a task names, and the task's own module."""
+    policy = SameInputsAndCode(code=("mlp_core.features",))
+    digests = {
+        policy.code_digest("tasks.data"),
+        policy.code_digest("tasks.training"),
+        SameInputsAndCode(code=("mlp_core.datasets",)).code_digest("tasks.data"),
+    }
+    assert len(digests) == 3
+    assert SameInputsAndCode(code=("mlp_core.features",)).code_digest("tasks.data") in digests
+
+
+def test_a_record_with_a_changed_letter_is_refused():
+    """Every single changed letter shows, where JSON alone would let most of them pass."""
+    text = checked_json.dumps({"activation": "relu", "width": 14})
+    assert checked_json.loads(text) == {"activation": "relu", "width": 14}
+    for position in range(len(text)):
+        changed = text[:position] + chr(ord(text[position]) ^ 1) + text[position + 1 :]
+        with pytest.raises(ValueError, match="was changed after it was written"):
+            checked_json.loads(changed)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), {"a": frozenset()}])
+def test_what_has_no_stable_text_is_refused(value):
+    """A set has no order: better no key than another one each time."""
+    with pytest.raises(TypeError, match="cannot be part of a cache key"):
+        canonical(value)

@@ -1,0 +1,69 @@
+"""Which members have to be trained when some were trained before."""
+
+import json
+
+import pytest
+
+from mlp_core.storage import file_digest
+from tasks.training import _earlier_blocks, _runs
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [([], []), ([0, 1, 2], [[0, 1, 2]]), ([3], [[3]]), ([0, 1, 4, 6, 7], [[0, 1], [4], [6, 7]])],
+)
+def test_missing_members_are_trained_in_runs(members, expected):
+    """Neighbours go together."""
+    assert _runs(members) == expected
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Give a function that leaves the three files of a block, as a training does."""
+
+    def trained(first, last):
+        stem = f"sweep-key-{first:03d}-{last:03d}"
+        files = [tmp_path / "members" / f"{stem}.parquet", tmp_path / "models" / f"{stem}.safetensors"]
+        record = tmp_path / ".records" / f"{stem}.json"
+        for path in (*files, record):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(path.name)
+        record.write_text(json.dumps(dict(zip(("table", "weights"), map(file_digest, files), strict=True))))
+        return [*files, record]
+
+    return trained
+
+
+@pytest.mark.parametrize(
+    ("earlier", "n_members", "found"),
+    [
+        ([], 8, []),
+        ([(0, 7)], 8, [(0, 7)]),
+        ([(0, 7)], 4, [(0, 7)]),
+        ([(0, 7), (8, 15)], 8, [(0, 7)]),
+        ([(0, 7), (8, 15)], 32, [(0, 7), (8, 15)]),
+        ([(0, 7), (0, 15), (8, 15)], 16, [(0, 15)]),
+        ([(0, 3), (8, 11)], 16, [(0, 3), (8, 11)]),
+        ([(0, 999), (1000, 1001)], 1002, [(0, 999), (1000, 1001)]),
+    ],
+)
+def test_earlier_blocks_do_not_overlap(tmp_path, trained, earlier, n_members, found):
+    """The largest block from each first member on is taken, as far as it is wanted."""
+    for first, last in earlier:
+        trained(first, last)
+    blocks = _earlier_blocks(tmp_path, "sweep-key", n_members)
+    assert [(block.first, block.last) for block in blocks] == found
+    assert [block.table.rows for block in blocks] == [last - first + 1 for first, last in found]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff", b"[]", b'{"table": 1}'])
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_block_that_is_not_whole_is_left_out(tmp_path, trained, damaged, content):
+    """Table, weights and record must all be as they were written; another block takes the place."""
+    trained(0, 3)
+    path = trained(0, 7)[damaged]
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert [block.last for block in _earlier_blocks(tmp_path, "sweep-key", 8)] == [3]
