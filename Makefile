@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all check lock
+.PHONY: help install tutorial test test-all check bench bench-quick lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,10 @@ install: .venv/installed ## Make .venv with the pinned versions
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/test.txt
 	@touch $@
 
+.venv/installed-bench: .venv/installed requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
 test: check ## Check style and types, run the tests
 	$(BIN)/python -m pytest
 
@@ -31,6 +35,12 @@ check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: .venv/installed-bench ## Measure the project beside its peers, about 40 minutes: benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks --out benchmarks
+
+bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be
+	$(BIN)/python -m benchmarks --quick --repetitions 2
 
 lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
 	$(LOCK) pyproject.toml --output-file requirements/run.txt

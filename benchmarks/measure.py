@@ -1,0 +1,185 @@
+"""Taking time: each method in a process of its own, so that none disturbs another's threads and caches."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks.work import Outcome, Work
+
+CORES = os.cpu_count() or 1
+WORKERS = 2  # tasks.laboratory.WORKERS, whose import would bring Prefect along
+MATRIX_SIZE = 2048
+
+OURS, OURS_ONE_THREAD, TUTORIAL, TUTORIAL_DECODED = (
+    "ours",
+    "ours, one thread",
+    "tutorial's style",
+    "DataLoader, decoded",
+)
+SKLEARN, TORCH_FUNC = "scikit-learn", "torch.func"
+JAX_COMPILING, JAX, JAX_TUNED = "JAX, compiling", "JAX", "JAX, tuned"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to do a work.
+
+    Attributes:
+        module: Module below `benchmarks`, with a function for each task.
+        options: Its options.
+        threads: Threads of one computation. Matrices as small as these gain nothing from two, and lose much when
+            the cores have other work.
+        ensemble: Whether it trains many models at once; if not, it does the part `Work.alone()`.
+    """
+
+    module: str
+    options: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
+    ensemble: bool = False
+
+
+METHODS = {
+    OURS: Method("ours", {"workers": WORKERS}, ensemble=True),
+    OURS_ONE_THREAD: Method("ours", {"workers": 1}, ensemble=True),
+    TUTORIAL: Method("tutorial_style"),
+    TUTORIAL_DECODED: Method("tutorial_style", {"decoded": True}),
+    SKLEARN: Method("scikit_learn"),
+    JAX_COMPILING: Method("jax_vmap", {"tuned": True, "compiled": False}, CORES),
+    JAX: Method("jax_vmap", {"tuned": False}, CORES, ensemble=True),
+    JAX_TUNED: Method("jax_vmap", {"tuned": True}, CORES, ensemble=True),
+    TORCH_FUNC: Method("torch_func", ensemble=True),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measurement, a row of the Parquet table; what does not apply is 0 or NaN."""
+
+    row: str
+    work: str
+    method: str
+    repetition: int
+    seconds: float
+    models: int = 1
+    members: int = 1
+    epochs: int = 0
+    threads: int = 1
+    accuracy: float = math.nan
+    gflop: float = 0.0
+    training_gflops: float = math.nan
+    peak_mb: float = math.nan
+
+    @property
+    def seconds_per_model(self) -> float:
+        """Wall time for each trained model."""
+        return self.seconds / self.models
+
+
+class Bench:
+    """Runs methods and keeps every run.
+
+    Used as a context: the processes end with it.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[tuple[Work | str, str, int], Run] = {}
+        self._pools: dict[str, ProcessPoolExecutor] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _process(self, name: str) -> ProcessPoolExecutor:
+        if name not in self._pools:
+            pool = ProcessPoolExecutor(1, get_context("spawn"))
+            self._pools[name] = self._stack.enter_context(pool)
+        return self._pools[name]
+
+    def warm_up(self, works: Iterable[tuple[Work, str]]) -> None:
+        """Let methods do short pieces of works, so that their libraries, data and compiled code are there."""
+        waiting = []
+        for work, name in works:
+            method = METHODS[name]
+            short = work.warm_up() if method.ensemble else work.warm_up().alone()
+            waiting.append(self._process(name).submit(_timed, method, short, range(short.n_members)))
+        for future in waiting:
+            future.result()
+
+    def run(self, work: Work, name: str, repetition: int) -> Run:
+        """Return the run of a method in a repetition, which is made if it was not.
+
+        Every repetition trains other members, so that accuracies can be compared.
+        """
+        if run := self.runs.get((work, name, repetition)):
+            return run
+        method = METHODS[name]
+        done = work if method.ensemble else work.alone()
+        members = range(repetition * done.n_members, (repetition + 1) * done.n_members)
+        seconds, outcome = self._process(name).submit(_timed, method, done, members).result()
+        trains = done.task == "train"
+        run = Run(
+            work.row,
+            work.name,
+            name,
+            repetition,
+            seconds,
+            models=done.n_models,
+            members=done.n_members,
+            epochs=done.plans[0].epochs,
+            threads=min(method.options.get("workers", method.threads), done.n_models),
+            accuracy=sum(outcome.accuracies) / len(outcome.accuracies) if trains else math.nan,
+            gflop=done.training_gflop() + done.evaluation_gflop() if trains else 0.0,
+            training_gflops=done.training_gflop() / outcome.training_seconds,
+        )
+        return self.keep(work, run)
+
+    def keep(self, work: Work | str, run: Run) -> Run:
+        """Keep a run and say so."""
+        self.runs[work, run.method, run.repetition] = run
+        print(f"{run.row:<14}{run.work:<34}{run.method:<22}{run.repetition:>3}{run.seconds:>10.3f} s", file=sys.stderr)
+        return run
+
+    def measure_limit(self, repetition: int) -> None:
+        """Take the time of matrix products on one thread and on all."""
+        for threads in sorted({1, CORES}):
+            seconds = self._process("limit").submit(_matrix_product_seconds, threads).result()
+            name, gflop = f"{MATRIX_SIZE} x {MATRIX_SIZE}, threads: {threads}", 2 * MATRIX_SIZE**3 / 1e9
+            run = Run("limit", name, "matrix product", repetition, seconds, threads=threads, gflop=gflop)
+            self.keep(name, run)
+
+
+def _timed(method: Method, work: Work, members: range) -> tuple[float, Outcome]:
+    import torch
+
+    torch.set_num_threads(method.threads)
+    function = getattr(importlib.import_module(f"benchmarks.{method.module}"), work.task)
+    started = time.perf_counter()
+    outcome = function(work, members, **method.options)
+    return time.perf_counter() - started, outcome
+
+
+def _matrix_product_seconds(threads: int) -> float:
+    """Return the shortest of several times."""
+    import torch
+
+    torch.set_num_threads(threads)
+    a, b = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE)
+    seconds = []
+    for _ in range(8):
+        started = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

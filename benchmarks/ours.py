@@ -1,0 +1,56 @@
+"""The project's own way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from benchmarks.work import Outcome, Work, load
+from mlp_core.batches import augmented_epochs
+from mlp_core.members import train_members
+from mlp_core.plans import TrainingPlan
+from mlp_core.seeds import generator
+
+
+def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
+    """Train as the flows do: a thread for each training, as many trainings side by side as there are workers.
+
+    The members of a single configuration are shared out among the workers.
+    """
+    data = load(work)
+    n_parts = 1 if len(work.plans) > 1 else min(workers, len(members))
+
+    def train_part(plan: TrainingPlan, part: int) -> tuple[list[float], float]:
+        # with several gains, a member is one model for each of them
+        numbers = [
+            len(plan.gains) * member + gain for member in members[part::n_parts] for gain in range(len(plan.gains))
+        ]
+        times: list[float] = []
+        trained = train_members(plan, data, numbers, lambda: times.append(time.perf_counter()))
+        return trained.test_accuracy.tolist(), times[-1] - times[0]
+
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(train_part, plan, part) for plan in work.plans for part in range(n_parts)]
+        results = [future.result() for future in waiting]
+    accuracies = [accuracy for part, _ in results for accuracy in part]
+    return Outcome(accuracies, sum(seconds for _, seconds in results) / min(workers, len(results)))
+
+
+def augment(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
+    """Prepare an epoch's batches of photographs for each member, one after the other."""
+    data, plan = load(work), work.plans[0]
+    for member in members:
+        for batches in augmented_epochs(
+            data.train_inputs,
+            data.train_labels,
+            generator(member),
+            n_classes=plan.layer_sizes[-1],
+            n_epochs=1,
+            batch_size=plan.batch_size,
+        ):
+            for _batch in batches:
+                pass
+    return Outcome([])

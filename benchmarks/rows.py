@@ -1,0 +1,76 @@
+"""The rows of the table: which methods do which work, and how much slower than ours the others have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from benchmarks.measure import (
+    JAX,
+    JAX_COMPILING,
+    JAX_TUNED,
+    OURS,
+    OURS_ONE_THREAD,
+    SKLEARN,
+    TORCH_FUNC,
+    TUTORIAL,
+    TUTORIAL_DECODED,
+)
+from benchmarks.work import Photographs, Work, depth_plans, gain_plans, images_plans, polynomial_plans
+from mlp_core.plans import TrainingPlan
+
+_QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 5, "images": 2, "gain_sweep": 1}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A work and the methods that do it.
+
+    Attributes:
+        work: The same for all.
+        methods: Ours first.
+        floors: By method, the ratio of its seconds per model to ours that has to be reached.
+    """
+
+    work: Work
+    methods: tuple[str, ...]
+    floors: Mapping[str, float]
+
+    def quick(self) -> Comparison:
+        """Return the same with fewer epochs, and only the methods that have a floor."""
+        plans = tuple(replace(plan, epochs=_QUICK_EPOCHS[plan.experiment]) for plan in self.work.plans)
+        work = replace(self.work, plans=plans, n_alone=2)
+        return replace(self, work=work, methods=(OURS, *self.floors))
+
+
+def spirals_comparisons() -> list[Comparison]:
+    """Return the rows `small`, `many` and `polynomial`."""
+    nets = [plan for plan in depth_plans() if plan.layer_sizes in ((2, 14, 4), (2, 6, 6, 6, 4))]
+    (wide,) = polynomial_plans()
+    one = (OURS, TUTORIAL, SKLEARN, JAX_COMPILING, JAX, JAX_TUNED, TORCH_FUNC)
+    many = (OURS, OURS_ONE_THREAD, TUTORIAL, SKLEARN, JAX, JAX_TUNED, TORCH_FUNC)
+    return [
+        *(Comparison(_work("small", plan, 1), one, {TUTORIAL: 12, JAX_COMPILING: 1}) for plan in nets),
+        *(Comparison(_work("many", plan, 128), many, {TUTORIAL: 200, JAX: 10}) for plan in nets),
+        Comparison(_work("polynomial", wide, 1), one, {TUTORIAL: 30}),
+        Comparison(_work("polynomial", wide, 32), many, {TUTORIAL: 150}),
+    ]
+
+
+def photographs_comparisons(photographs: Photographs) -> list[Comparison]:
+    """Return the rows `images`, `gains` and `augmentation`."""
+    (images,) = images_plans(photographs.n_classes)
+    gains = gain_plans(photographs.n_classes)
+    sizes = "-".join(map(str, gains[0].layer_sizes))
+    epoch = Work("augmentation", f"{photographs.n_train:,} photographs", (images,), 1, photographs, "augment")
+    return [
+        Comparison(_work("images", images, 1, photographs), (OURS, TUTORIAL), {TUTORIAL: 10}),
+        Comparison(Work("gains", f"{sizes}, ten gains", gains, 1, photographs), (OURS, TUTORIAL), {TUTORIAL: 30}),
+        Comparison(epoch, (OURS, TUTORIAL, TUTORIAL_DECODED), {TUTORIAL: 15}),
+    ]
+
+
+def _work(row: str, plan: TrainingPlan, n_members: int, photographs: Photographs | None = None) -> Work:
+    members = f"{n_members} member{'s' if n_members > 1 else ''}"
+    name = f"{'-'.join(map(str, plan.layer_sizes))}, {members}"
+    return Work(row, name, (plan,), n_members, photographs)

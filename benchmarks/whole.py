@@ -1,0 +1,97 @@
+"""The program as a user starts it: time of a whole command, its memory, and how both grow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, Bench, Run
+from benchmarks.rows import photographs_comparisons, spirals_comparisons
+from benchmarks.work import Photographs, Work, depth_plans, draw_photographs, gain_plans
+from flows.server import healthy
+from mlp_core.errors import InputError
+from mlp_core.settings import GainSweep, validated
+
+MEMBERS = (1, 8, 64, 512)
+CONFIGURATIONS = (10, 100, 1000)
+PROGRAM = "deep-mlp"
+SECTIONS = "four sections"
+FLOORS = {("tutorial", SECTIONS, TUTORIAL): 15, ("cached", SECTIONS, TUTORIAL): 30}
+_USUAL_API = "http://127.0.0.1:4200/api"
+
+
+def measure_tutorial(bench: Bench, photographs: Photographs, repetition: int) -> None:
+    """Run the tutorial cold and again, and the tutorial's own sections in its style."""
+    command = ["tutorial", "--seeds", "1", "--images", str(photographs.zip)]
+    sections = _sections(photographs)
+    gflop = sum(work.training_gflop() + work.evaluation_gflop() for work in sections if work.task == "train")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in ("tutorial", "cached"):
+            seconds, peak_mb = _run_program(command, Path(folder))
+            done = gflop if row == "tutorial" else 0.0
+            bench.keep(row, Run(row, SECTIONS, PROGRAM, repetition, seconds, gflop=done, peak_mb=peak_mb))
+    seconds = sum(bench.run(work, TUTORIAL, repetition).seconds for work in sections)
+    for row in ("tutorial", "cached"):
+        bench.keep(row, Run(row, SECTIONS, TUTORIAL, repetition, seconds, gflop=gflop))
+
+
+def _sections(photographs: Photographs) -> list[Work]:
+    """Return what the tutorial does; the works of other rows are measured once for both."""
+    polynomial = next(c.work for c in spirals_comparisons() if c.work.row == "polynomial" and c.work.n_members == 1)
+    images, gains, _ = (comparison.work for comparison in photographs_comparisons(photographs))
+    depth = Work("tutorial", "five depths", depth_plans())
+    decide = Work("tutorial", "decision map", polynomial.plans, task="decide")
+    return [depth, polynomial, decide, images, gains]
+
+
+def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
+    """Measure members by the hundred in the core, and configurations by the hundred in the whole program."""
+    plan = next(plan for plan in depth_plans() if plan.layer_sizes == (2, 14, 4))
+    for n_members in MEMBERS:
+        bench.run(Work("growth", f"{n_members} members", (plan,), n_members), OURS_ONE_THREAD, repetition)
+    photographs = draw_photographs(folder / f"few-{repetition}", n_train_per_class=40, n_test_per_class=8)
+    for n_configurations in CONFIGURATIONS:
+        gains, name = f"0.1:3:{n_configurations}", f"{n_configurations} configurations"
+        command = ["gain-sweep", "--seeds", "1", "--gains", gains, "--hidden-widths", "8"]
+        command += ["--images", str(photographs.zip)]
+        with tempfile.TemporaryDirectory() as home:
+            seconds, peak_mb = _run_program(command, Path(home))
+        run = Run("growth", name, PROGRAM, repetition, seconds, models=n_configurations, epochs=1, peak_mb=peak_mb)
+        bench.keep(name, run)
+        sweep = validated(GainSweep, {"gains": gains, "hidden_widths": "8"})
+        work = Work("growth", name, gain_plans(photographs.n_classes, sweep), 1, photographs)
+        bench.run(work, OURS, repetition)
+
+
+def _run_program(arguments: Sequence[str], folder: Path) -> tuple[float, float]:
+    """Run `deep-mlp` with artifacts and Prefect's home below a folder.
+
+    Returns:
+        Seconds, and the memory in MB of the largest of its processes.
+
+    Raises:
+        InputError: If a Prefect server is running, which the program would use.
+        RuntimeError: If the program fails; with its last lines.
+    """
+    if healthy(_USUAL_API):
+        message = f"a cold start must start its own Prefect server, got one at {_USUAL_API}; stop that first."
+        raise InputError(message)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(folder / "prefect")
+    command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(folder / "artifacts")]
+    log = folder / "log"
+    with log.open("w") as file:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        message = f"{' '.join(arguments)} ended with {process.returncode}: {log.read_text()[-2000:]}"
+        raise RuntimeError(message)
+    return seconds, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)

@@ -1,0 +1,220 @@
+"""What is measured: works with their data, sizes and model FLOPs."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from mlp_core import datasets
+from mlp_core.faces import write_faces
+from mlp_core.features import monomials
+from mlp_core.images import decode_images, list_images
+from mlp_core.meanfield import forward_gain
+from mlp_core.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.settings import DepthSweep, GainSweep, Images, Polynomial
+
+SEED = 2021
+ARMS = 4
+PIXELS = 3 * 32 * 32
+
+
+class Outcome(NamedTuple):
+    """What a method reports.
+
+    Attributes:
+        accuracies: Test accuracy of each model, 0 .. 1.
+        training_seconds: Time between the first and the last step, if the method tells.
+    """
+
+    accuracies: list[float]
+    training_seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs in the two forms in which they are read.
+
+    Attributes:
+        zip: For the project.
+        folder: The same files below `train/CLASS/` and `test/CLASS/`, for torchvision.
+        n_train: Photographs for training.
+        n_test: Photographs for testing.
+        n_classes: Classes.
+    """
+
+    zip: Path
+    folder: Path
+    n_train: int
+    n_test: int
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work that is the same for all methods.
+
+    Attributes:
+        row: Row of the table, as on the command line.
+        name: What is done, in words.
+        plans: Configurations, trained as the tutorial trains them.
+        n_members: Members per configuration, and per gain of it.
+        photographs: The data; the spirals where there are none.
+        task: `train`, `augment` (an epoch's photographs, without training) or `decide` (the decision map).
+        n_alone: How many models suffice for a method that trains one after the other.
+    """
+
+    row: str
+    name: str
+    plans: tuple[TrainingPlan, ...]
+    n_members: int = 1
+    photographs: Photographs | None = None
+    task: str = "train"
+    n_alone: int | None = None
+
+    def alone(self) -> Work:
+        """Return the part that a method without ensembles does: its time per model is the same for the rest."""
+        single = tuple(replace(plan, gains=(gain,)) for plan in self.plans for gain in plan.gains)
+        return replace(self, n_members=1, plans=single[: self.n_alone])
+
+    @property
+    def n_models(self) -> int:
+        """Models that are trained."""
+        return self.n_members * sum(len(plan.gains) for plan in self.plans)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Train and test examples."""
+        if self.photographs:
+            return self.photographs.n_train, self.photographs.n_test
+        split = load(self)
+        return len(split.train_labels), len(split.test_labels)
+
+    def warm_up(self) -> Work:
+        """Return a short piece of it."""
+        return replace(self, plans=tuple(replace(plan, epochs=1) for plan in self.plans[:1]))
+
+    def training_gflop(self) -> float:
+        """Return the model GFLOP of training all models."""
+        n_train, _ = self.sizes
+        each = (plan.epochs * n_train * training_flops(plan.layer_sizes) * len(plan.gains) for plan in self.plans)
+        return self.n_members * sum(each) / 1e9
+
+    def evaluation_gflop(self) -> float:
+        """Return the model GFLOP of classifying every example once with all models."""
+        each = (sum(self.sizes) * forward_flops(plan.layer_sizes) * len(plan.gains) for plan in self.plans)
+        return self.n_members * sum(each) / 1e9
+
+
+def forward_flops(layer_sizes: Sequence[int]) -> int:
+    """Return the FLOPs of one example's way through a network, 2 per multiply-add; biases do not count.
+
+    Example:
+        >>> forward_flops([2, 14, 4])
+        168
+    """
+    return 2 * sum(n_inputs * n_outputs for n_inputs, n_outputs in pairwise(layer_sizes))
+
+
+def training_flops(layer_sizes: Sequence[int]) -> int:
+    """Return the FLOPs of one example's way forward and back.
+
+    Each weight is used for the outputs, for its own gradient, and for the gradient of the inputs, which the
+    first layer does not need.
+
+    Example:
+        >>> training_flops([2, 14, 4]) == 3 * 168 - 2 * 2 * 14
+        True
+    """
+    return 3 * forward_flops(layer_sizes) - forward_flops(layer_sizes[:2])
+
+
+def depth_plans() -> tuple[TrainingPlan, ...]:
+    """Return the plans of the tutorial's section 1."""
+    sweep = DepthSweep()
+    training = sweep.model_dump(exclude={"depths", "parameter_budget"})
+    return tuple(depth_sweep_plans(sweep.depths, sweep.parameter_budget, ARMS, **training, seed=SEED, device="cpu"))
+
+
+def polynomial_plans() -> tuple[TrainingPlan]:
+    """Return the plan of the tutorial's section 1.1."""
+    model = Polynomial()
+    training = model.model_dump(exclude={"degree"})
+    return (polynomial_plan(model.degree, ARMS, **training, seed=SEED, device="cpu"),)
+
+
+def images_plans(n_classes: int) -> tuple[TrainingPlan]:
+    """Return the plan of the tutorial's section 2."""
+    model = Images()
+    training = model.model_dump(exclude={"hidden_widths"})
+    return (images_plan(model.hidden_widths, PIXELS, n_classes, **training, seed=SEED, device="cpu"),)
+
+
+def gain_plans(n_classes: int, sweep: GainSweep = GainSweep()) -> tuple[TrainingPlan, ...]:
+    """Return the plans of the tutorial's bonus, or of another sweep."""
+    training = sweep.model_dump(exclude={"gains", "distribution", "hidden_widths"})
+    theory = forward_gain(sweep.activation)
+    sizes = sweep.hidden_widths, PIXELS, n_classes
+    return tuple(gain_sweep_plans(sweep.gains, sweep.distribution, *sizes, theory, **training, seed=SEED, device="cpu"))
+
+
+def draw_photographs(folder: Path, n_train_per_class: int, n_test_per_class: int) -> Photographs:
+    """Draw synthetic photographs into an empty folder."""
+    source = folder / "faces.zip"
+    folder.mkdir()
+    write_faces(source, seed=SEED, n_train_per_class=n_train_per_class, n_val_per_class=n_test_per_class)
+    return unpack_photographs(source, folder)
+
+
+def unpack_photographs(source: Path, folder: Path) -> Photographs:
+    """Unpack a zip of photographs for torchvision.
+
+    Raises:
+        InputError: If the zip does not hold photographs as the project wants them.
+    """
+    entries = list_images(source)
+    with zipfile.ZipFile(source) as archive:
+        for entry in entries:
+            path = folder / entry.split / entry.class_name / Path(entry.name).name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(archive.read(entry.name))
+    n_train = sum(entry.split == "train" for entry in entries)
+    n_classes = len({entry.class_name for entry in entries})
+    return Photographs(source, folder, n_train, len(entries) - n_train, n_classes)
+
+
+def load(work: Work) -> datasets.Split:
+    """Return the examples of a work, as the project's tasks hand them to `train_members`."""
+    if work.photographs:
+        return _load_photographs(work.photographs)
+    return _load_spirals(polynomial=work.plans[0].experiment == "polynomial")
+
+
+@cache
+def _load_photographs(photographs: Photographs) -> datasets.Split:
+    table = decode_images(photographs.zip).combine_chunks()
+    pixels = torch.from_numpy(table["pixels"].chunk(0).flatten().to_numpy().copy()).view(-1, 3, 32, 32)
+    labels = torch.from_numpy(table["label"].to_numpy().copy())
+    n_train = photographs.n_train
+    return datasets.Split(pixels[:n_train], labels[:n_train], pixels[n_train:], labels[n_train:])
+
+
+@cache
+def _load_spirals(*, polynomial: bool) -> datasets.Split:
+    split = datasets.split(*datasets.spirals(SEED, arms=ARMS), SEED)
+    if not polynomial:
+        return split
+    degree = Polynomial().degree
+    return replace(
+        split,
+        # contiguous, as the project stores them
+        train_inputs=monomials(split.train_inputs, degree).contiguous(),
+        test_inputs=monomials(split.test_inputs, degree).contiguous(),
+    )
