@@ -20,17 +20,30 @@ from mlp_core.settings import Run, Spirals, text_of, validated
 # Flow parameter and settings model, by command; the flow is flows.<command>.<command>
 _COMMANDS: dict[str, dict[str, type[BaseModel]]] = {
     "tutorial": {"run": Run, "spirals": Spirals},
-    "depth-sweep": {"run": Run, "spirals": Spirals, "sweep": settings.DepthSweep},
+    "depth-sweep": {
+        "run": Run,
+        "spirals": Spirals,
+        "sweep": settings.DepthSweep,
+        "explanation": settings.Explanation,
+    },
     "polynomial": {"run": Run, "spirals": Spirals, "model": settings.Polynomial},
+    "generalization": {"run": Run, "spirals": Spirals, "models": settings.Generalization},
     "images": {"run": Run, "model": settings.Images},
+    "features": {"run": Run, "model": settings.Features},
     "gain-sweep": {"run": Run, "sweep": settings.GainSweep},
+    "signals": {"run": Run, "networks": settings.Signals},
+    "phase": {"run": settings.FewSeeds, "spirals": Spirals, "grid": settings.Phase},
 }
 _HELP = {
     "tutorial": "Run every experiment of the tutorial.",
     "depth-sweep": "Depth against width at a fixed parameter budget, on spirals (section 1).",
     "polynomial": "One wide layer on polynomial features of the spirals (section 1.1).",
+    "generalization": "Wide and deep models outside their training region, on spirals (section 1.1).",
     "images": "A multilayer perceptron on 32 x 32 photographs (section 2).",
+    "features": "What the first layer of networks on photographs looks for (section 2).",
     "gain-sweep": "Xavier weights at several gains: order, chaos and the edge (bonus).",
+    "signals": "Signals and gradients in random networks, beside what theory predicts (bonus).",
+    "phase": "Which networks can be trained, over gain and depth, beside what theory predicts (bonus).",
 }
 
 

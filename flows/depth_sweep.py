@@ -4,30 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags, unmapped
+from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import Outcome, device_of
-from mlp_core.plans import depth_sweep_plans
-from mlp_core.settings import DepthSweep, Run, Spirals
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
+from mlp_core.meanfield import forward_gain
+from mlp_core.plans import TrainingPlan, depth_sweep_plans, explanation_plans
+from mlp_core.settings import DepthSweep, Explanation, Run, Spirals
 from mlp_core.storage import Artifact
 from tasks.analysis import map_decisions, plot_decision_maps, plot_losses, plot_results, summarize
 from tasks.data import check_batch_size, generate_spirals
+from tasks.explanations import explain, plot_explanation
 from tasks.laboratory import laboratory
-from tasks.training import TrainedConfiguration, train_configuration
+from tasks.training import TrainedConfiguration
 
 
 @flow(name="depth-sweep")
-def depth_sweep(run: Run = Run(), spirals: Spirals = Spirals(), sweep: DepthSweep = DepthSweep()) -> str:
+def depth_sweep(
+    run: Run = Run(),
+    spirals: Spirals = Spirals(),
+    sweep: DepthSweep = DepthSweep(),
+    explanation: Explanation = Explanation(),
+) -> str:
     """Train networks of several depths and one parameter budget on the spirals; return the report's path."""
+    check_depth_sweep(spirals, sweep)
     outcome = Outcome()
     with laboratory(run), tags("depth_sweep"):
-        check_depth_sweep(spirals, sweep)
         points = generate_spirals.submit(spirals, run.seed).result()
-        trained = outcome.trainings(train_depth_sweep(run, spirals, sweep, points))
+        trainings = train_depth_sweep(run, spirals, sweep, points)
+        plans = explained_plans(run, spirals, sweep, explanation)
+        interventions = submit_trainings(plans, points, run.seeds, trainings)
+        trained = outcome.trainings(trainings.values())
         results = publish_depth_sweep(run, spirals, sweep, trained)
-        maps = [map_decisions.submit(trained, points)] if trained else []
-        return outcome.publish([*results, plot_decision_maps.submit(maps, points)])
+        explained = outcome.trainings(interventions.values(), plans)
+        results += publish_explanation(run, spirals, sweep, explanation, points, explained, plans)
+        if trained:
+            maps = [map_decisions.submit(trained, points)]
+            results.append(plot_decision_maps.submit(maps, points))
+        return outcome.publish(results)
 
 
 def check_depth_sweep(spirals: Spirals, sweep: DepthSweep) -> None:
@@ -36,15 +50,55 @@ def check_depth_sweep(spirals: Spirals, sweep: DepthSweep) -> None:
     check_batch_size(sweep.batch_size, n_points - int(0.2 * n_points))
 
 
-def train_depth_sweep(
-    run: Run, spirals: Spirals, sweep: DepthSweep, points: Artifact
-) -> list[PrefectFuture[TrainedConfiguration]]:
+def train_depth_sweep(run: Run, spirals: Spirals, sweep: DepthSweep, points: Artifact) -> Trainings:
     """Submit one training per depth."""
     training = sweep.model_dump(exclude={"depths", "parameter_budget"})
     plans = depth_sweep_plans(
         sweep.depths, sweep.parameter_budget, spirals.arms, **training, seed=run.seed, device=device_of(run)
     )
-    return train_configuration.map(plans, unmapped(points), unmapped(run.seeds))
+    return submit_trainings(plans, points, run.seeds)
+
+
+def explained_plans(
+    run: Run, spirals: Spirals, sweep: DepthSweep, explanation: Explanation
+) -> dict[TrainingPlan, TrainingPlan]:
+    """Return the interventions to train, and under which name to show each; none unless asked for."""
+    if not explanation.explain:
+        return {}
+    activations = dict.fromkeys((sweep.activation, *explanation.explain_activations))
+    return explanation_plans(
+        sweep.depths,
+        sweep.parameter_budget,
+        spirals.arms,
+        {name: forward_gain(name) for name in activations},
+        explanation.explain_epochs,
+        **sweep.model_dump(exclude={"depths", "parameter_budget"}),
+        seed=run.seed,
+        device=device_of(run),
+    )
+
+
+def publish_explanation(
+    run: Run,
+    spirals: Spirals,
+    sweep: DepthSweep,
+    explanation: Explanation,
+    points: Artifact,
+    trained: list[TrainedConfiguration],
+    plans: dict[TrainingPlan, TrainingPlan],
+) -> list[PrefectFuture[Any]]:
+    """Submit the table of interventions and its figures."""
+    if not trained:
+        return []
+    settings = {
+        "seeds": run.seeds,
+        "seed": run.seed,
+        **spirals.model_dump(mode="json"),
+        **sweep.model_dump(mode="json"),
+        **explanation.model_dump(mode="json", exclude={"explain"}),
+    }
+    table = explain.submit(trained, [plans[one.plan] for one in trained], points, settings)
+    return [table, *(plot_explanation.submit(name, table, spirals.arms) for name in ("explain", "explain_causes"))]
 
 
 def publish_depth_sweep(

@@ -7,13 +7,13 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, device_of, photographs
+from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings
 from mlp_core.plans import images_plan
 from mlp_core.settings import Images, Run
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory
-from tasks.training import TrainedConfiguration, train_configuration
+from tasks.training import TrainedConfiguration
 
 
 @flow(name="images")
@@ -22,17 +22,17 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
     outcome = Outcome()
     with laboratory(run), tags("images"):
         pictures = photographs(run)
-        trained = outcome.trainings(train_images(run, model, pictures))
+        trained = outcome.trainings(train_images(run, model, pictures).values())
         return outcome.publish(publish_images(run, model, pictures, trained))
 
 
-def train_images(run: Run, model: Images, pictures: ImageTable) -> list[PrefectFuture[TrainedConfiguration]]:
+def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
     """Submit the training."""
     training = model.model_dump(exclude={"hidden_widths"})
     plan = images_plan(
         model.hidden_widths, PIXELS, len(pictures.classes), **training, seed=run.seed, device=device_of(run)
     )
-    return [train_configuration.submit(plan, pictures, run.seeds)]
+    return submit_trainings([plan], pictures, run.seeds)
 
 
 def publish_images(

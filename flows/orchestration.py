@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
+from uuid import UUID
 
+from prefect import unmapped
 from prefect.futures import PrefectFuture, wait
 
 from mlp_core.errors import InputError
+from mlp_core.plans import TrainingPlan
 from mlp_core.settings import Run
+from mlp_core.storage import Artifact
 from tasks.analysis import collect_history, write_report
 from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
 from tasks.laboratory import logger
-from tasks.training import TrainedConfiguration
+from tasks.training import TrainedConfiguration, train_configuration
 
 Result = TypeVar("Result")
+Trainings = dict[TrainingPlan, PrefectFuture[TrainedConfiguration]]
+"""The trainings of a run by what they train."""
 PIXELS = 3 * 32 * 32
+
+
+def submit_trainings(
+    plans: Iterable[TrainingPlan], data: Artifact | ImageTable, n_members: int, submitted: Trainings | None = None
+) -> Trainings:
+    """Submit one training per plan, but none that this run has submitted already; return them all."""
+    earlier = submitted or {}
+    new = [plan for plan in plans if plan not in earlier]
+    trainings = earlier | dict(zip(new, train_configuration.map(new, unmapped(data), unmapped(n_members)), strict=True))
+    return {plan: trainings[plan] for plan in plans}
 
 
 class SweepFailed(RuntimeError):
@@ -62,23 +79,35 @@ class Outcome:
 
     def __init__(self) -> None:
         self.trained: list[TrainedConfiguration] = []
-        self.failures: list[str] = []
+        self.failed: dict[UUID, str] = {}
 
-    def gather(self, futures: Sequence[PrefectFuture[Result]]) -> list[Result]:
+    def gather(self, futures: Iterable[PrefectFuture[Result]]) -> list[Result]:
         """Wait for all and return the results of those that succeeded."""
-        wait(list(futures))
+        futures = list(futures)
+        wait(futures)
         results = []
         for future in futures:
             if future.state.is_completed():
                 results.append(future.result())
             else:
-                self.failures.append(future.state.message or future.state.name)
+                # by task run, as two experiments may wait for the same training
+                self.failed[future.task_run_id] = future.state.message or future.state.name
         return results
 
-    def trainings(self, futures: Sequence[PrefectFuture[TrainedConfiguration]]) -> list[TrainedConfiguration]:
-        """Wait for an experiment's trainings and return those that succeeded."""
+    def trainings(
+        self,
+        futures: Iterable[PrefectFuture[TrainedConfiguration]],
+        shown: Mapping[TrainingPlan, TrainingPlan] | None = None,
+    ) -> list[TrainedConfiguration]:
+        """Wait for an experiment's trainings and return those that succeeded.
+
+        Args:
+            futures: The trainings.
+            shown: Under which name the experiment shows a plan, in the history too, if not under its own.
+        """
         trained = self.gather(futures)
-        self.trained += trained
+        names = shown or {}
+        self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained
 
     def publish(self, results: Sequence[PrefectFuture[Any]]) -> str:
@@ -90,11 +119,12 @@ class Outcome:
         made = self.gather(results)
         report = ""
         if self.trained:
-            history = collect_history.submit(self.trained)
-            report = write_report.submit([*made, history]).result()
-        if self.failures:
-            shown = "; ".join(self.failures[:5])
-            message = f"{len(self.failures)} tasks failed, the report holds what the others made: {shown}"
+            made += self.gather([collect_history.submit(self.trained)])
+        if made:
+            report = write_report.submit(made).result()
+        if self.failed:
+            shown = "; ".join(list(self.failed.values())[:5])
+            message = f"{len(self.failed)} tasks failed, the report holds what the others made: {shown}"
             logger.error(message)
             raise SweepFailed(message)
         return report

@@ -7,14 +7,14 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import Outcome, device_of
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
 from mlp_core.plans import polynomial_plan
 from mlp_core.settings import Polynomial, Run, Spirals
 from mlp_core.storage import Artifact
 from tasks.analysis import map_decisions, plot_decision_maps, plot_losses, summarize
 from tasks.data import expand_features, generate_spirals
 from tasks.laboratory import laboratory
-from tasks.training import TrainedConfiguration, train_configuration
+from tasks.training import TrainedConfiguration
 
 
 @flow(name="polynomial")
@@ -23,20 +23,20 @@ def polynomial(run: Run = Run(), spirals: Spirals = Spirals(), model: Polynomial
     outcome = Outcome()
     with laboratory(run), tags("polynomial"):
         points = generate_spirals.submit(spirals, run.seed).result()
-        trained = outcome.trainings(train_polynomial(run, spirals, model, points))
+        trained = outcome.trainings(train_polynomial(run, spirals, model, points).values())
         results = publish_polynomial(run, spirals, model, trained)
-        maps = [map_decisions.submit(trained, points)] if trained else []
-        return outcome.publish([*results, plot_decision_maps.submit(maps, points)])
+        if trained:
+            maps = [map_decisions.submit(trained, points)]
+            results.append(plot_decision_maps.submit(maps, points))
+        return outcome.publish(results)
 
 
-def train_polynomial(
-    run: Run, spirals: Spirals, model: Polynomial, points: Artifact
-) -> list[PrefectFuture[TrainedConfiguration]]:
+def train_polynomial(run: Run, spirals: Spirals, model: Polynomial, points: Artifact) -> Trainings:
     """Submit the expansion and the training."""
     training = model.model_dump(exclude={"degree"})
     plan = polynomial_plan(model.degree, spirals.arms, **training, seed=run.seed, device=device_of(run))
     features = expand_features.submit(points, model.degree)
-    return [train_configuration.submit(plan, features, run.seeds)]
+    return submit_trainings([plan], features, run.seeds)
 
 
 def publish_polynomial(

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from prefect import flow, tags
 
-from flows.depth_sweep import check_depth_sweep, publish_depth_sweep, train_depth_sweep
+from flows.depth_sweep import (
+    check_depth_sweep,
+    explained_plans,
+    publish_depth_sweep,
+    publish_explanation,
+    train_depth_sweep,
+)
+from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
+from flows.generalization import check_generalization, compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
-from flows.orchestration import Outcome, photographs
+from flows.orchestration import Outcome, photographs, submit_trainings
 from flows.polynomial import publish_polynomial, train_polynomial
-from mlp_core.settings import DepthSweep, GainSweep, Images, Polynomial, Run, Spirals
+from mlp_core.settings import (
+    DepthSweep,
+    Explanation,
+    Features,
+    GainSweep,
+    Generalization,
+    Images,
+    Polynomial,
+    Run,
+    Spirals,
+)
 from tasks.analysis import map_decisions, plot_decision_maps
 from tasks.data import generate_spirals
 from tasks.laboratory import laboratory
@@ -23,11 +41,18 @@ def tutorial(
     polynomial: Polynomial = Polynomial(),
     images: Images = Images(),
     gain_sweep: GainSweep = GainSweep(),
+    explanation: Explanation = Explanation(explain=True, explain_activations=("relu", "tanh"), explain_epochs=100),
+    generalization: Generalization = Generalization(degrees=(1, 10, 50), depths=(1, 3)),
+    features: Features = Features(depths=(3,)),
 ) -> str:
-    """Run every experiment of the tutorial; return the report's path."""
+    """Run every experiment of the tutorial; return the report's path.
+
+    The explanations are smaller than those of their own commands, and mostly of networks that the others train.
+    """
+    check_depth_sweep(spirals, depth_sweep)
+    check_generalization(spirals, generalization)
     outcome = Outcome()
     with laboratory(run):
-        check_depth_sweep(spirals, depth_sweep)
         with tags("images"):
             pictures = photographs(run)
         with tags("depth_sweep"):
@@ -41,20 +66,40 @@ def tutorial(
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
+        submitted = image_trainings | polynomial_trainings | depth_trainings
+        with tags("depth_sweep"):
+            explained = explained_plans(run, spirals, depth_sweep, explanation)
+            interventions = submit_trainings(explained, points, run.seeds, submitted)
+        with tags("generalization"):
+            compared = compared_plans(run, spirals, generalization)
+            comparisons = train_generalization(run, compared, points, submitted)
+        with tags("features"):
+            measured = measured_plans(run, features, pictures)
+            feature_trainings = submit_trainings(measured, pictures, run.seeds, submitted)
 
         results = []
         with tags("polynomial"):
-            wide = outcome.trainings(polynomial_trainings)
+            wide = outcome.trainings(polynomial_trainings.values())
             results += publish_polynomial(run, spirals, polynomial, wide)
         with tags("depth_sweep"):
-            deep = outcome.trainings(depth_trainings)
+            deep = outcome.trainings(depth_trainings.values())
             results += publish_depth_sweep(run, spirals, depth_sweep, deep)
             maps = [map_decisions.submit(trained, points) for trained in (wide, deep) if trained]
-            results.append(plot_decision_maps.submit(maps, points))
+            if maps:
+                results.append(plot_decision_maps.submit(maps, points))
         with tags("gain_sweep"):
             gains = outcome.trainings(gain_trainings)
             results += publish_gain_sweep(run, gain_sweep, pictures, gains)
         with tags("images"):
-            trained = outcome.trainings(image_trainings)
+            trained = outcome.trainings(image_trainings.values())
             results += publish_images(run, images, pictures, trained)
+        with tags("depth_sweep"):
+            trained = outcome.trainings(interventions.values(), explained)
+            results += publish_explanation(run, spirals, depth_sweep, explanation, points, trained, explained)
+        with tags("generalization"):
+            trained = outcome.trainings(comparisons.values(), compared)
+            results += publish_generalization(run, spirals, generalization, points, trained, compared)
+        with tags("features"):
+            trained = outcome.trainings(feature_trainings.values(), measured)
+            results += publish_features(run, features, pictures, trained)
         return outcome.publish(results)

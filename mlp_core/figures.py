@@ -125,7 +125,7 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
-    """Draw decision maps side by side, x1 horizontal, with the test points and the training region's circle.
+    """Draw decision maps, two in a row, x1 horizontal, with the test points and the training region's circle.
 
     The tutorial's own plot shows its grid transposed, so that regions and points do not match; these match.
 
@@ -139,8 +139,14 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
     strong = [_PALETTE[label % len(_PALETTE)] for label in range(n_classes)]
     pale = ListedColormap([_pale(colour) for colour in strong])
-    figure = Figure(figsize=(_WIDTH_INCHES, _WIDTH_INCHES / len(maps) + 0.75), dpi=_DOTS_PER_INCH, layout="constrained")
-    for axes, shown in zip(np.ravel(figure.subplots(1, len(maps), sharey=True, squeeze=False)), maps, strict=True):
+    columns = min(2, len(maps))
+    n_rows = math.ceil(len(maps) / columns)
+    height = n_rows * (_WIDTH_INCHES / columns + 0.15) + 0.6
+    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(maps) :]:
+        axes.set_axis_off()
+    for axes, shown in zip(grid.flat, maps, strict=False):
         extent = shown.extent
         axes.imshow(
             shown.classes,
@@ -171,9 +177,11 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         )
         axes.set_xlim(-extent, extent)
         axes.set_ylim(-extent, extent)
-        axes.set_xlabel("x1")
         _plain(axes.set_title(shown.title, fontsize=10))
-    figure.axes[0].set_ylabel("x2")
+    for axes in grid[-1]:
+        axes.set_xlabel("x1")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("x2")
     handles: list[Line2D] = [
         Line2D([], [], marker="o", markersize=5, linestyle="", color=colour, label=f"class {label}")
         for label, colour in enumerate(strong)

@@ -46,6 +46,17 @@ def member_seed(plan: TrainingPlan, member: int) -> int:
     return derive_seed(plan.seed, plan.experiment, member // len(plan.gains))
 
 
+def untrained_members(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
+    """Return some members of a plan as they are before their first step."""
+    return Ensemble(
+        plan.layer_sizes,
+        plan.activation,
+        [generator(member_seed(plan, member), "weights") for member in members],
+        Initialization(plan.scheme, tuple(plan.gains[member % len(plan.gains)] for member in members)),
+        plan.device,
+    )
+
+
 def train_members(
     plan: TrainingPlan, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
 ) -> TrainedMembers:
@@ -60,13 +71,7 @@ def train_members(
     seeds = [member_seed(plan, member) for member in members]
     inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
     test_inputs, test_labels = data.test_inputs.to(plan.device), data.test_labels.to(plan.device)
-    ensemble = Ensemble(
-        plan.layer_sizes,
-        plan.activation,
-        [generator(seed, "weights") for seed in seeds],
-        Initialization(plan.scheme, tuple(plan.gains[member % len(plan.gains)] for member in members)),
-        plan.device,
-    )
+    ensemble = untrained_members(plan, members)
     losses = train(
         ensemble,
         _epochs(plan, inputs, labels, seeds),

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LEARNED_MARGIN = 0.05
+"""A member learned if its train accuracy is at least this far above chance."""
+
 
 @dataclass(frozen=True)
 class MeanInterval:
@@ -129,3 +132,34 @@ def mean_interval(values: NDArray[Any]) -> MeanInterval:
         return MeanInterval(1, mean, math.nan, math.nan, missing)
     half_width = student_t_factor(n - 1) * float(finite.std(ddof=1)) / math.sqrt(n)
     return MeanInterval(n, mean, mean - half_width, mean + half_width, missing)
+
+
+def share_interval(hits: int, n: int) -> MeanInterval:
+    """Return a share p of members and its 95 % interval.
+
+    `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)` with z = 1.96. Not Student's t: of values
+    that are all 0 or all 1 it would make an interval without width, as if 8 members without a failure proved that
+    none ever fails.
+
+    Args:
+        hits: Members that have the property.
+        n: Members.
+
+    Returns:
+        The share as mean; NaN if there are no members.
+
+    Example:
+        >>> found = share_interval(0, 8)
+        >>> found.mean, round(found.low, 3), round(found.high, 3)
+        (0.0, 0.0, 0.324)
+
+    Source:
+        Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    if n == 0:
+        return MeanInterval(0, math.nan, math.nan, math.nan, 0)
+    share, square = hits / n, 1.959964**2 / n
+    middle = share + square / 2
+    half_width = math.sqrt(square * (share * (1 - share) + square / 4))
+    low, high = (middle - half_width) / (1 + square), (middle + half_width) / (1 + square)
+    return MeanInterval(n, share, low, high, 0).within(0.0, 1.0)

@@ -21,6 +21,18 @@ import pyarrow
 import pyarrow.parquet
 
 from mlp_core.errors import InputError
+from mlp_core.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
+from mlp_core.findings import (
+    CASE_STUDY,
+    EXPRESSIVITY,
+    INITIALIZATION,
+    Findings,
+    ReportFigure,
+    Study,
+    bracketed,
+    unbroken,
+    words,
+)
 from mlp_core.metrics import MeanInterval, mean_interval
 
 _TUTORIAL = "tutorial, one seed, 2021"
@@ -48,23 +60,39 @@ class ReportContent:
 
 
 @dataclass(frozen=True)
-class _Figure:
-    name: str
-    caption: str
-    alt: str
-
-
-@dataclass(frozen=True)
 class _Experiment:
     name: str
     command: str
     title: str
     question: str
     keys: dict[str, str]
-    figures: tuple[_Figure, ...]
+    figures: tuple[ReportFigure, ...]
     links: tuple[tuple[str, str], ...]
     interval_over: str
     summarise: Callable[[list[_Cell], Mapping[str, Any]], list[str]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return what the table must have."""
+        return (*self.keys, "epochs", "status", "train_accuracy", "test_accuracy")
+
+    def find(self, table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
+        """Return what the accuracies of all configurations say."""
+        cells = [
+            _cell(self, dict(zip(self.keys, values, strict=True)), rows)
+            for values, rows in table.groupby(list(self.keys), sort=False)
+        ]
+        with_tutorial = any(cell.tutorial_test_percent is not None for cell in cells)
+        header = [*self.keys.values(), "n", "diverged", "train accuracy", "test accuracy", "range of members"]
+        return Findings(
+            self.summarise(cells, settings),
+            [],
+            header + ([_TUTORIAL] if with_tutorial else []),
+            len(self.keys),
+            [_row(cell, with_tutorial) for cell in cells],
+            "Mean [95 % interval of the mean, Student t] of the n members that finished; the range of members is of "
+            f"their test accuracies. {self.interval_over}",
+        )
 
 
 @dataclass(frozen=True)
@@ -171,28 +199,17 @@ def render_report(content: ReportContent) -> str:
     )
 
 
-def _section(experiment: _Experiment, content: ReportContent) -> dict[str, Any]:
+def _section(experiment: _Experiment | Study, content: ReportContent) -> dict[str, Any]:
     table = content.tables[experiment.name]
     settings = content.settings.get(experiment.name, {})
     _check_columns(table, experiment)
-    cells = [
-        _cell(experiment, dict(zip(experiment.keys, values, strict=True)), rows)
-        for values, rows in table.groupby(list(experiment.keys), sort=False)
-    ]
-    with_tutorial = any(cell.tutorial_test_percent is not None for cell in cells)
-    header = [
-        *experiment.keys.values(),
-        "n",
-        "diverged",
-        "train accuracy",
-        "test accuracy",
-        "range of members",
-    ]
+    findings = experiment.find(table, settings)
     return {
         "name": experiment.name,
         "title": experiment.title,
         "question": experiment.question,
-        "summary": [sentence.replace(" %", "\u00a0%") for sentence in experiment.summarise(cells, settings)],
+        "summary": [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
+        "reasons": [sentence.replace(" %", "\u00a0%") for sentence in findings.reasons],
         "figures": [
             {
                 "caption": figure.caption,
@@ -202,10 +219,10 @@ def _section(experiment: _Experiment, content: ReportContent) -> dict[str, Any]:
             for figure in experiment.figures
             if figure.name in content.figures
         ],
-        "header": header + ([_TUTORIAL] if with_tutorial else []),
-        "n_keys": len(experiment.keys),
-        "rows": [_row(cell, with_tutorial) for cell in cells],
-        "interval_over": experiment.interval_over,
+        "header": findings.header,
+        "n_keys": findings.n_keys,
+        "rows": findings.rows,
+        "note": findings.note,
         "settings": _flat(settings),
         "seeds": int(table["seed"].nunique()) if "seed" in table else None,
         "links": experiment.links,
@@ -238,14 +255,13 @@ def _row(cell: _Cell, with_tutorial: bool) -> list[str]:
         *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in cell.values.values()),
         str(cell.test.n),
         f"{cell.test.missing} of {cell.test.n + cell.test.missing}" if cell.test.missing else "0",
-        _short(cell.train),
-        _short(cell.test),
+        bracketed(cell.train),
+        bracketed(cell.test),
         f"{100 * min(reached):.1f} to {100 * max(reached):.1f} %" if reached else "none finished",
     ]
     if with_tutorial:
         row.append("" if cell.tutorial_test_percent is None else f"{cell.tutorial_test_percent:.1f} %")
-    # a narrow column may break a mean from its interval, but neither in the middle
-    return [text.replace(" ", "\u00a0").replace("\u00a0[", " [") for text in row]
+    return [unbroken(text) for text in row]
 
 
 def _summarise_depth(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
@@ -261,7 +277,7 @@ def _summarise_depth(cells: list[_Cell], settings: Mapping[str, Any]) -> list[st
 def _summarise_polynomial(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
     sentences = [
         f"One linear layer on {cell.values['features']} monomials (degree {cell.values['degree']}): "
-        f"test accuracy {_words(cell.test)}; train accuracy {_words(cell.train)}."
+        f"test accuracy {words(cell.test)}; train accuracy {words(cell.train)}."
         for cell in cells
     ]
     sentences += [*_failures(cells), *_tutorial_sentence("degree", cells)]
@@ -269,8 +285,7 @@ def _summarise_polynomial(cells: list[_Cell], settings: Mapping[str, Any]) -> li
         sentences.append(f"The tutorial's train accuracy was {_TUTORIAL_POLYNOMIAL['train_accuracy']:.1f} %.")
     return [
         *sentences,
-        "These accuracies are of points inside the training region; outside it there are no labels to count, "
-        "only the decision map to look at.",
+        "These accuracies are of points inside the training region; outside it see the decision map.",
     ]
 
 
@@ -278,7 +293,7 @@ def _summarise_images(cells: list[_Cell], settings: Mapping[str, Any]) -> list[s
     sentences = []
     for cell in cells:
         name = f"{cell.values['hidden_widths']} hidden units, {cell.values['activation']}"
-        sentences.append(f"{name}: test accuracy {_words(cell.test)}; train accuracy {_words(cell.train)}.")
+        sentences.append(f"{name}: test accuracy {words(cell.test)}; train accuracy {words(cell.train)}.")
         if cell.test.n:
             gap = 100 * (cell.train.mean - cell.test.mean)
             sentences.append(f"Train minus test: {gap:.1f} percentage points.")
@@ -310,9 +325,9 @@ def _ranking(key: str, cells: list[_Cell], others: list[_Cell], prefix: str) -> 
         return [f"{prefix or 'At every ' + key + ': '}no member finished."]
     best = max(finished, key=_mean)
     rest = [cell for cell in finished if cell in others and cell is not best]
-    lead = f"{prefix}best {key} by mean test accuracy: {_value(best, key)} ({_words(best.test)})"
+    lead = f"{prefix}best {key} by mean test accuracy: {_value(best, key)} ({words(best.test)})"
     sentences = [
-        "; ".join([lead, *(f"{key} {_value(cell, key)}: {_words(cell.test, short=True)}" for cell in rest)]) + "."
+        "; ".join([lead, *(f"{key} {_value(cell, key)}: {words(cell.test, short=True)}" for cell in rest)]) + "."
     ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
     measured = [cell for cell in finished if cell is not best and cell.test.n > 1]
@@ -349,28 +364,6 @@ def _tutorial_sentence(key: str, cells: list[_Cell]) -> list[str]:
     return [f"For comparison ({_TUTORIAL}): {', '.join(parts)}."] if parts else []
 
 
-def _words(found: MeanInterval, short: bool = False) -> str:
-    if found.n == 0:
-        return "no member finished"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} %, n = 1, no interval"
-    if short:
-        return f"{100 * found.mean:.1f} % ({_ends(found)}, n = {found.n})"
-    return f"{100 * found.mean:.1f} %, 95 % interval {_ends(found)}, n = {found.n}"
-
-
-def _ends(found: MeanInterval) -> str:
-    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
-
-
-def _short(found: MeanInterval) -> str:
-    if found.n == 0:
-        return "none"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} %"
-    return f"{100 * found.mean:.1f} % [{_ends(found)}]"
-
-
 def _value(cell: _Cell, key: str) -> str:
     value = cell.values[key]
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -401,33 +394,22 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _check_columns(table: pd.DataFrame, experiment: _Experiment) -> None:
-    needed = [*experiment.keys, "epochs", "status", "train_accuracy", "test_accuracy"]
-    missing = [column for column in needed if column not in table]
+def _check_columns(table: pd.DataFrame, experiment: _Experiment | Study) -> None:
+    missing = [column for column in experiment.columns if column not in table]
     if missing or table.empty:
         found = f"columns {', '.join(missing)} missing" if missing else "no rows"
         message = (
-            f"the table {experiment.name} must have rows with the columns {', '.join(needed)}, got {found}; "
-            f"run `{experiment.command}` again."
+            f"the table {experiment.name} must have rows with the columns {', '.join(experiment.columns)}, "
+            f"got {found}; run `{experiment.command}` again."
         )
         raise InputError(message)
 
 
-def _video(number: int, title: str, youtube: str, bilibili: str) -> tuple[tuple[str, str], ...]:
-    return (
-        (f"Video {number}, {title} (YouTube)", f"https://www.youtube.com/watch?v={youtube}"),
-        (f"Video {number}, {title} (Bilibili)", f"https://www.bilibili.com/video/{bilibili}"),
-    )
-
-
-_EXPRESSIVITY = _video(1, "Deep Expressivity", "g8JuGrNk9ag", "BV19f4y157vG")
-_CASE_STUDY = _video(2, "Case Study", "3g_OJ6dYE8E", "BV1FL411n7SH")
-_INITIALIZATION = _video(5, "Need for Good Initialization", "W0V2kwHSuUI", "BV1Qq4y1H7Px")
 _SHARED_BATCHES = (
     "Members of one configuration share the stream of batches: the intervals are over initial weights only."
 )
 
-_EXPERIMENTS = (
+_EXPERIMENTS: tuple[_Experiment | Study, ...] = (
     _Experiment(
         name="depth_sweep",
         command="deep-mlp depth-sweep",
@@ -442,23 +424,24 @@ _EXPERIMENTS = (
             "parameters": "parameters",
         },
         figures=(
-            _Figure(
+            ReportFigure(
                 "depth_sweep",
                 "Test accuracy of every member against hidden layers. The budget is not quite fixed: the "
                 "smallest width that reaches it overshoots, so the true counts stand under the axis.",
                 "Dots of every member's test accuracy by depth, with mean and 95 % interval. The table has "
                 "the numbers.",
             ),
-            _Figure(
+            ReportFigure(
                 "depth_sweep_loss",
                 "Mean train loss per epoch, one curve per depth; the bands are 95 % intervals over members.",
                 "Curves of mean train loss against epoch for each depth, with bands of 95 % intervals.",
             ),
         ),
-        links=_EXPRESSIVITY,
+        links=EXPRESSIVITY,
         interval_over="Members differ in their initial weights and in the order of their batches.",
         summarise=_summarise_depth,
     ),
+    EXPLANATION,
     _Experiment(
         name="polynomial",
         command="deep-mlp polynomial",
@@ -468,23 +451,24 @@ _EXPERIMENTS = (
         "unconnected islands appear.",
         keys={"degree": "degree", "features": "features"},
         figures=(
-            _Figure(
+            ReportFigure(
                 "decision_maps",
                 "What the polynomial model and the best multilayer perceptron answer everywhere. Outside "
                 "the dashed circle lies no training point. x1 is horizontal here; the tutorial's own plot "
                 "has its axes swapped.",
                 "Two square maps of predicted classes with the test points on them and the training region's circle.",
             ),
-            _Figure(
+            ReportFigure(
                 "polynomial_loss",
                 "Mean train loss per epoch of the polynomial model, with the 95 % interval over members as a band.",
                 "Curve of mean train loss against epoch for the polynomial model.",
             ),
         ),
-        links=_EXPRESSIVITY,
+        links=EXPRESSIVITY,
         interval_over=_SHARED_BATCHES,
         summarise=_summarise_polynomial,
     ),
+    GENERALIZATION,
     _Experiment(
         name="images",
         command="deep-mlp images",
@@ -494,26 +478,27 @@ _EXPERIMENTS = (
         "is not hierarchical.",
         keys={"activation": "activation", "hidden_widths": "hidden widths", "parameters": "parameters"},
         figures=(
-            _Figure(
+            ReportFigure(
                 "samples",
                 "Training samples as the network sees them: rotated by up to 10 degrees and flipped at random.",
                 "Grid of small augmented photographs, each under the name of its class.",
             ),
-            _Figure(
+            ReportFigure(
                 "first_layer",
                 "The weights of the first layer's units as images, all on one scale, so that brightness compares.",
                 "Grid of colour images, one for each unit of the first hidden layer.",
             ),
-            _Figure(
+            ReportFigure(
                 "images_loss",
                 "Mean train loss per epoch, with the 95 % interval over members as a band.",
                 "Curve of mean train loss against epoch for the image network.",
             ),
         ),
-        links=_CASE_STUDY,
+        links=CASE_STUDY,
         interval_over=_SHARED_BATCHES,
         summarise=_summarise_images,
     ),
+    FEATURES,
     _Experiment(
         name="gain_sweep",
         command="deep-mlp gain-sweep",
@@ -528,20 +513,20 @@ _EXPERIMENTS = (
             "theoretical_gain": "theoretical gain",
         },
         figures=(
-            _Figure(
+            ReportFigure(
                 "gain_sweep",
                 "Train and test accuracy against gain. The solid vertical line marks the gain of highest "
                 "mean test accuracy, the dashed one the theoretical gain.",
                 "Mean train and test accuracy with 95 % intervals against gain. The table has the numbers.",
             ),
-            _Figure(
+            ReportFigure(
                 "gain_sweep_loss",
                 "Mean train loss for each gain, with 95 % intervals over members.",
                 "Mean train loss against gain, with 95 % intervals.",
             ),
         ),
         links=(
-            *_INITIALIZATION,
+            *INITIALIZATION,
             ("Paper: Glorot & Bengio 2010", "https://proceedings.mlr.press/v9/glorot10a.html"),
             (
                 "Further reading: d2l.ai, numerical stability and initialization",

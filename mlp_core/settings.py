@@ -91,16 +91,35 @@ def _range_of_numbers(value: Any) -> Any:
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse values that the names of configurations, with six digits, could not tell apart."""
-    if len({f"{value:.6g}" for value in values}) < len(values):
+    if len({value if isinstance(value, str) else f"{value:.6g}" for value in values}) < len(values):
         message = "must hold each value once"
         raise ValueError(message)
     return values
+
+
+def _names(value: Any) -> Any:
+    """Turn `relu,tanh` into a list; leave everything else to pydantic."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 ActivationName = Annotated[str, AfterValidator(canonical_activation)]
 Widths = Annotated[tuple[Positive, ...], Field(max_length=1000), BeforeValidator(_integers)]
+Depths = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1000)], ...],
+    Field(min_length=1),
+    BeforeValidator(_integers),
+    AfterValidator(_distinct),
+]
+Gains = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...],
+    Field(min_length=1),
+    BeforeValidator(_range_of_numbers),
+    AfterValidator(_distinct),
+]
 OptimizerName = Literal["adam", "sgd"]
 
 
@@ -129,6 +148,13 @@ class Run(Settings):
     """Make everything again, whatever the cache holds."""
 
 
+class FewSeeds(Run):
+    """How to run an experiment of so many configurations that two members of each are enough to begin with."""
+
+    seeds: Annotated[int, Field(ge=1, le=1_000_000)] = 2
+    """Members per configuration, each with a seed of its own; 1 is the tutorial's own protocol."""
+
+
 class Spirals(Settings):
     """The spirals: points on arms around the origin, one class per arm."""
 
@@ -143,12 +169,7 @@ class Spirals(Settings):
 class DepthSweep(Settings):
     """Depth against width at a fixed parameter budget (section 1)."""
 
-    depths: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=1000)], ...],
-        Field(min_length=1),
-        BeforeValidator(_integers),
-        AfterValidator(_distinct),
-    ] = (1, 2, 3, 4, 5)
+    depths: Depths = (1, 2, 3, 4, 5)
     """Numbers of hidden layers, such as 1,2,5 or 1:5."""
     parameter_budget: Positive = 100
     """Trainable parameters that each network reaches with the smallest equal width."""
@@ -162,6 +183,19 @@ class DepthSweep(Settings):
     """Passes over the training set."""
     batch_size: Positive = 128
     """Examples per step; the last short batch of an epoch is left out."""
+
+
+class Explanation(Settings):
+    """Interventions on the depth sweep: what carries the decline with depth (section 1)."""
+
+    explain: bool = False
+    """Train from other starts and with other activations too, and say what carries the decline with depth."""
+    explain_activations: Annotated[
+        tuple[ActivationName, ...], Field(min_length=1), BeforeValidator(_names), AfterValidator(_distinct)
+    ] = ("relu", "leaky_relu(0.1)", "tanh", "gelu")
+    """Activations to explain with, such as relu,tanh."""
+    explain_epochs: Positive = 200
+    """Passes of one more training from PyTorch's start; as many as --epochs for none."""
 
 
 class Polynomial(Settings):
@@ -199,12 +233,7 @@ class Images(Settings):
 class GainSweep(Settings):
     """Xavier weights at several gains, one epoch each (bonus)."""
 
-    gains: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...],
-        Field(min_length=1),
-        BeforeValidator(_range_of_numbers),
-        AfterValidator(_distinct),
-    ] = tuple(index * ((3.0 - 0.1) / 9) + 0.1 for index in range(9)) + (3.0,)  # noqa: RUF005 - a range and its end
+    gains: Gains = tuple(index * ((3.0 - 0.1) / 9) + 0.1 for index in range(9)) + (3.0,)  # noqa: RUF005 - a range and its end
     """Factors on Xavier's standard deviation: a list such as 0.5,1,2 or a range start:stop:count such as 0.1:3.0:10."""
     distribution: Literal["normal", "uniform"] = "normal"
     """Distribution of the initial weights."""
@@ -217,6 +246,95 @@ class GainSweep(Settings):
     learning_rate: Rate = 1e-2
     """Step size."""
     epochs: Positive = 1
+    """Passes over the training set."""
+    batch_size: Positive = 64
+    """Examples per step."""
+
+
+class Signals(Settings):
+    """Lengths, angles and gradients in random networks, beside what theory predicts (bonus)."""
+
+    activation: ActivationName = "tanh"
+    """Transfer function between the layers."""
+    relative_gains: Gains = (0.7, 1.0, 1.5)
+    """Gains as multiples of the critical one: order below 1, chaos above."""
+    sigma_b: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.3
+    """Standard deviation of a bias; 0.3 is that of Poole et al. 2016, PyTorch's at width 1000 is 0.018."""
+    distribution: Literal["normal", "uniform"] = "normal"
+    """Distribution of weights and biases."""
+    width: Annotated[int, Field(ge=2, le=20_000)] = 1000
+    """Units of each layer."""
+    layers: Annotated[int, Field(ge=2, le=1000)] = 20
+    """Layers to measure in, the first linear."""
+
+
+class Phase(Settings):
+    """Which networks can be trained, over gain and depth (bonus)."""
+
+    data: Literal["images", "spirals"] = "images"
+    """What to train on."""
+    examples: Positive = 512
+    """Training examples, drawn from the training set once for all; the whole set if it is smaller."""
+    depths: Depths = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    """Numbers of hidden layers."""
+    gains: Gains = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
+    """Factors on Xavier's standard deviation: a list, or a range start:stop:count such as 0.5:3:11."""
+    width: Positive = 64
+    """Units of each hidden layer."""
+    activation: ActivationName = "tanh"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "sgd"
+    """Optimizer."""
+    learning_rate: Rate = 1e-2
+    """Step size."""
+    epochs: Positive = 40
+    """Passes over the training examples."""
+    batch_size: Positive = 64
+    """Examples per step."""
+
+
+class Generalization(Settings):
+    """Wide against deep outside the training region (section 1.1)."""
+
+    degrees: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=500)], ...],
+        Field(min_length=1),
+        BeforeValidator(_integers),
+        AfterValidator(_distinct),
+    ] = (1, 2, 5, 10, 20, 50)
+    """Highest total degrees of the polynomial models, such as 1,10,50."""
+    depths: Depths = (1, 2, 3, 5)
+    """Numbers of hidden layers of the multilayer perceptrons."""
+    parameter_budgets: Annotated[
+        tuple[Positive, ...], Field(min_length=1), BeforeValidator(_integers), AfterValidator(_distinct)
+    ] = (100, 5304)
+    """Trainable parameters to reach; 5304 are those of the polynomial of degree 50 with four arms."""
+    activation: ActivationName = "relu"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer."""
+    learning_rate: Rate = 1e-3
+    """Step size."""
+    epochs: Positive = 100
+    """Passes over the training set."""
+    batch_size: Positive = 128
+    """Examples per step."""
+
+
+class Features(Settings):
+    """What the first layer of networks on photographs looks for (section 2)."""
+
+    depths: Depths = (1, 3, 5)
+    """Numbers of hidden layers."""
+    width: Positive = 64
+    """Units of each hidden layer."""
+    activation: ActivationName = "relu"
+    """Transfer function of the hidden layers."""
+    optimizer: OptimizerName = "adam"
+    """Optimizer."""
+    learning_rate: Rate = 3e-4
+    """Step size."""
+    epochs: Positive = 30
     """Passes over the training set."""
     batch_size: Positive = 64
     """Examples per step."""

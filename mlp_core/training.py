@@ -71,6 +71,22 @@ def train(
     return torch.stack(history)
 
 
+def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
+    """Return the gradient of each member's mean cross-entropy on one batch, shaped like `ensemble.layers`.
+
+    Example:
+        >>> from mlp_core.batches import one_hot_targets
+        >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])
+        >>> _ = ensemble.parameters.zero_()  # so that both classes have probability 1/2
+        >>> targets = one_hot_targets(torch.tensor([0]), n_classes=2, batch_size=1)
+        >>> gradients(ensemble, Batch(torch.tensor([[3.0], [1.0]]), targets))[0].tolist()
+        [[[-1.5, -0.5], [1.5, 0.5]]]
+    """
+    gradient = torch.zeros_like(ensemble.parameters)
+    _Pass(ensemble, gradient, batch.targets.shape[-1]).backward(batch)
+    return ensemble.views(gradient)
+
+
 class _Pass:
     """Forward and backward for one batch size, in memory that is taken once.
 

@@ -33,7 +33,7 @@ _MAPS = ("mlp_core.networks", "mlp_core.features")
 _FIGURES = ("mlp_core.figures",)
 _SAMPLES = ("mlp_core.figures", "mlp_core.augmentation", "mlp_core.seeds")
 _MAP_SIZE, _MAP_EXTENT = 500, 2.0
-_UNITS = {
+UNITS = {
     "activation": "name",
     "depth": "hidden layers",
     "width": "units per hidden layer",
@@ -44,6 +44,7 @@ _UNITS = {
     "distribution": "normal|uniform",
     "gain": "factor on Xavier's standard deviation",
     "theoretical_gain": "gain that keeps the second moment",
+    "sigma_w": "standard deviation of a weight between hidden layers times sqrt(fan_in)",
     "member": "number",
     "seed": "seed of weights and order",
     "epochs": "passes over the training set",
@@ -75,23 +76,36 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
     import pyarrow as pa
 
     root = artifact_root()
-    parts = []
-    for configuration in trained:
-        members = _members(root, configuration)
-        losses = members["train_loss"].combine_chunks()
-        n_epochs = configuration.plan.epochs
-        columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in configuration.plan.columns}
-        columns |= {"member": members["member"], "seed": members["seed"]}
-        columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
-        columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
-        columns["final_train_loss"] = losses.flatten().take(
-            pa.array([row * n_epochs + n_epochs - 1 for row in range(len(members))])
-        )
-        parts.append(pa.table({**columns, "status": members["status"]}))
+    parts = [result_rows(root, configuration) for configuration in trained]
     table = pa.concat_tables(parts)
-    digests = {block.table.path: block.table.sha256 for part in trained for block in part.blocks}
-    provenance = Provenance(settings, _trained_code(), digests, {name: _UNITS[name] for name in table.column_names})
+    provenance = Provenance(
+        settings, _trained_code(), table_digests(trained), {name: UNITS[name] for name in table.column_names}
+    )
     return write_table(root, f"results/{experiment}.parquet", table.combine_chunks(), provenance)
+
+
+def result_rows(root: Path, configuration: TrainedConfiguration) -> pa.Table:
+    """Return a row per member of a configuration: what tells it from others, its seed and what it reached."""
+    import pyarrow as pa
+
+    members = _members(root, configuration)
+    losses = members["train_loss"].combine_chunks()
+    n_epochs = configuration.plan.epochs
+    columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in configuration.plan.columns}
+    gains = [configuration.plan.gains[member % len(configuration.plan.gains)] for member in members["member"].to_pylist()]
+    columns |= {name: pa.array(gains) for name in configuration.plan.gain_columns}
+    columns |= {"member": members["member"], "seed": members["seed"]}
+    columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
+    columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
+    columns["final_train_loss"] = losses.flatten().take(
+        pa.array([row * n_epochs + n_epochs - 1 for row in range(len(members))])
+    )
+    return pa.table({**columns, "status": members["status"]})
+
+
+def table_digests(trained: Sequence[TrainedConfiguration]) -> dict[str, str]:
+    """Return the digest of every table of members, by its path."""
+    return {block.table.path: block.table.sha256 for part in trained for block in part.blocks}
 
 
 def _trained_code() -> str:
@@ -150,7 +164,7 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
             ("epoch", "ascending"),
         ]
     )
-    units = {name: _UNITS[name] for name in table.column_names}
+    units = {name: UNITS[name] for name in table.column_names}
     return write_table(
         root,
         "results/history.parquet",
@@ -208,7 +222,7 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
         settings,
         code_digest(*_MAPS),
         {"weights": block.weights.sha256},
-        {name: _UNITS[name] for name in table.column_names},
+        {name: UNITS[name] for name in table.column_names},
     )
     name = settings_digest(settings, provenance.code, block.weights.sha256)[:12]
     shown = "polynomial" if degree is not None else "MLP"
@@ -223,7 +237,8 @@ def _mean(column: pa.ChunkedArray) -> float:
     return -1.0 if mean is None else float(mean)
 
 
-def _save(name: str, figure: Figure) -> Artifact:
+def save_figure(name: str, figure: Figure) -> Artifact:
+    """Write a figure as PNG."""
     from mlp_core.figures import figure_png
 
     root = artifact_root()
@@ -243,7 +258,7 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
         "depth_sweep": figures.depth_sweep_figure,
         "gain_sweep": figures.gain_sweep_figure,
     }
-    return _save(experiment, draw[experiment](table, n_classes))
+    return save_figure(experiment, draw[experiment](table, n_classes))
 
 
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
@@ -262,11 +277,11 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
         frames.append(curves.assign(configuration=configuration.plan.configuration))
     experiment = trained[0].plan.experiment
     history = pd.concat(frames, ignore_index=True).assign(experiment=experiment)
-    return _save(f"{experiment}_loss", loss_curves_figure(history, experiment))
+    return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 
 @task(name="plot decision maps", **cached(*_FIGURES))
-def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact) -> Artifact:
+def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: str = "decision_maps") -> Artifact:
     """Draw decision maps side by side, with the test points on them."""
     from mlp_core.figures import DecisionMap, decision_maps_figure
 
@@ -284,7 +299,7 @@ def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact) -> Arti
         )
         for decisions in maps
     ]
-    return _save("decision_maps", decision_maps_figure(shown))
+    return save_figure(name, decision_maps_figure(shown))
 
 
 @task(name="plot samples", **cached(*_SAMPLES))
@@ -301,7 +316,7 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     chosen = torch.randperm(len(split.train_labels), generator=stream)[:32]
     pictures: Tensor = rotate_and_flip(split.train_inputs[chosen], *draw_augmentations(len(chosen), stream))
     names = [images.classes[label] for label in split.train_labels[chosen].tolist()]
-    return _save("samples", samples_figure(pictures.numpy(), names))
+    return save_figure("samples", samples_figure(pictures.numpy(), names))
 
 
 @task(name="plot first layer", **cached(*_FIGURES))
@@ -313,7 +328,7 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
 
     with safe_open(trained.blocks[0].weights.locate(artifact_root()), "pt") as file:
         weights = file.get_slice("0.weight")[0]
-    return _save("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
+    return save_figure("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
 
 
 @task(name="write report", **UNCACHED)

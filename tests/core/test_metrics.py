@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mlp_core.metrics import MeanInterval, mean_interval, student_t_factor
+from mlp_core.metrics import MeanInterval, mean_interval, share_interval, student_t_factor
 
 # 97.5 % quantiles as printed in statistical tables
 T_TABLE = {
@@ -84,3 +84,29 @@ def test_intervals_cover_the_truth_95_times_in_100(n):
     intervals = [mean_interval(sample) for sample in samples]
     share = np.mean([found.low <= 0.7 <= found.high for found in intervals])
     assert share == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (1, 10, 0.0179, 0.4042), (5, 10, 0.2366, 0.7634), (8, 8, 0.6756, 1)],
+)
+def test_an_interval_of_a_share_is_wilsons(hits, n, low, high):
+    """Published values of the score interval, also where all members or none have the property."""
+    found = share_interval(hits, n)
+    assert (found.n, found.mean, found.missing) == (n, hits / n, 0)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_a_share_of_no_members_is_none():
+    """Without members there is no share and no interval."""
+    found = share_interval(0, 0)
+    assert found.n == 0
+    assert math.isnan(found.mean)
+
+
+def test_an_interval_of_a_share_covers_the_truth_19_times_in_20():
+    """Of many samples with a rare property the interval holds the true share about as often as it says."""
+    hits = np.random.default_rng(0).binomial(64, 0.1, size=4000)
+    intervals = {count: share_interval(int(count), 64) for count in set(hits)}
+    covered = np.mean([intervals[count].low <= 0.1 <= intervals[count].high for count in hits])
+    assert 0.93 < covered < 0.98

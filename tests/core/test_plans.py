@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.plans import (
+    depth_sweep_plans,
+    explanation_plans,
+    features_plans,
+    gain_sweep_plans,
+    generalization_plans,
+    images_plan,
+    polynomial_plan,
+)
 from mlp_core.settings import GainSweep
 from mlp_core.sizes import hidden_width, monomial_count, parameter_count
 
@@ -110,3 +118,64 @@ def test_a_plan_is_plain_data():
     assert {plan: 1}[gain_plans([1.4])[0]] == 1
     with pytest.raises(AttributeError, match="cannot assign"):
         plan.gains = (2.0,)
+
+
+def explained(gains, longer_epochs=200):
+    return explanation_plans([1, 5], 100, 4, gains, longer_epochs, **TRAINING, activation="relu")
+
+
+def test_interventions_are_activations_by_starts_by_depths_and_longer_training():
+    """Two activations, three starts, two depths; and the default once more for longer."""
+    shown = [
+        dict(plan.columns) | {"epochs": plan.epochs} for plan in explained({"relu": 1.414, "tanh": 1.593}).values()
+    ]
+    starts = ["pytorch", "xavier", "xavier at the theoretical gain"]
+    expected = [(name, start, depth, 100) for name in ("relu", "tanh") for start in starts for depth in (1, 5)]
+    expected += [("relu", "pytorch", 1, 200), ("relu", "pytorch", 5, 200)]
+    assert [(row["activation"], row["initialization"], row["depth"], row["epochs"]) for row in shown] == expected
+
+
+def test_the_depth_sweeps_own_plans_are_among_the_interventions():
+    """What the depth sweep trains is the same plan, so that nothing is trained twice; the others have other names."""
+    own = depth_sweep_plans([1, 5], 100, 4, **TRAINING, activation="relu")
+    plans = explained({"relu": 1.414, "tanh": 1.593})
+    assert set(own) <= set(plans)
+    names = [plan.configuration for plan in plans]
+    assert len(set(names)) == len(names) == 14
+
+
+def test_interventions_share_the_depth_sweeps_seeds_and_the_gains_are_as_said():
+    """All are trained as the depth sweep's, from uniform weights at gain 1 or at the theoretical gain."""
+    plans = explained({"relu": 1.414, "tanh": 1.593})
+    assert {plan.experiment for plan in plans} == {"depth_sweep"}
+    assert {plan.experiment for plan in plans.values()} == {"explain"}
+    found = {(plan.activation, plan.scheme, plan.gains) for plan in plans}
+    assert found == {
+        *((name, "pytorch", (1.0,)) for name in ("relu", "tanh")),
+        *((name, "xavier_uniform", (1.0,)) for name in ("relu", "tanh")),
+        ("relu", "xavier_uniform", (1.414,)),
+        ("tanh", "xavier_uniform", (1.593,)),
+    }
+    assert all(plan.layer_sizes == shown.layer_sizes for plan, shown in plans.items())
+
+
+def test_as_many_epochs_are_no_longer_training():
+    """Asked for as many epochs as the depth sweep has, the longer training is left out."""
+    assert len(explained({"relu": 1.414}, longer_epochs=100)) == 6
+
+
+def test_generalization_takes_the_plans_of_other_experiments():
+    """Degree 50 is the polynomial's plan and a budget of 100 the depth sweep's; all are shown as generalization."""
+    plans = generalization_plans([1, 50], [1, 3], [100, 5304], 4, **TRAINING, activation="relu")
+    assert polynomial_plan(50, 4, **TRAINING) in plans
+    assert set(depth_sweep_plans([1, 3], 100, 4, **TRAINING, activation="relu")) <= set(plans)
+    assert {plan.experiment for plan in plans.values()} == {"generalization"}
+    parameters = [dict(plan.columns)["parameters"] for plan in plans.values()]
+    assert parameters == [parameter_count(plan.layer_sizes) for plan in plans] == [12, 5304, 102, 130, 5310, 5454]
+
+
+def test_features_takes_the_images_plan():
+    """Three layers of 64 are the plan that `images` trains by default."""
+    plans = features_plans([1, 3], 64, 3072, 3, **TRAINING, activation="relu")
+    assert images_plan([64, 64, 64], 3072, 3, **TRAINING, activation="relu") in plans
+    assert [dict(plan.columns) for plan in plans.values()] == [{"depth": 1, "width": 64}, {"depth": 3, "width": 64}]

@@ -16,7 +16,10 @@ from mlp_core.networks import activation
 from mlp_core.settings import (
     ACTIVATION_NAMES,
     DepthSweep,
+    Explanation,
+    Features,
     GainSweep,
+    Generalization,
     Images,
     Polynomial,
     Run,
@@ -296,3 +299,42 @@ def test_settings_survive_being_written_as_text(model):
 def test_values_are_shown_as_one_types_them(value, text):
     """Even steps are shown as a range, everything else as it is."""
     assert text_of(value) == text
+
+
+def test_lists_of_activations_are_read_and_written():
+    """Names are separated by commas, whatever their spelling, and a slope's brackets are no obstacle."""
+    found = validated(Explanation, {"explain_activations": "ReLU, leaky_relu(0.10),tanh"})
+    assert found.explain_activations == ("relu", "leaky_relu(0.1)", "tanh")
+    assert text_of(found.explain_activations) == "relu,leaky_relu(0.1),tanh"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "words"),
+    [
+        (Explanation, "explain_activations", "relu,ReLU()", "must hold each value once"),
+        (Explanation, "explain_activations", "", "must "),
+        (Explanation, "explain_activations", "relu,swish", "must be one of relu"),
+        (Generalization, "degrees", "0,1", "must be greater than or equal to 1"),
+        (Generalization, "degrees", "1,501", "must be less than or equal to 500"),
+        (Generalization, "parameter_budgets", "100,100", "must hold each value once"),
+        (Features, "depths", "", "must "),
+        (Features, "width", "0", "must be greater than or equal to 1"),
+    ],
+)
+def test_bad_values_of_the_explanations_get_one_sentence(model, name, value, words):
+    """Setting, rule and value, in one sentence."""
+    with pytest.raises(InputError, match=rf"^{name} .*{words}") as caught:
+        validated(model, {name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
+    """With defaults, networks that others train are not trained again, so the training's settings are the same."""
+    sweep, images = DepthSweep().model_dump(), Images().model_dump()
+    generalization, features = Generalization().model_dump(), Features().model_dump()
+    assert all(generalization[name] == sweep[name] for name in sweep.keys() & generalization.keys() - {"depths"})
+    assert all(features[name] == images[name] for name in images.keys() & features.keys())
+    assert DepthSweep().parameter_budget in Generalization().parameter_budgets
+    assert Polynomial().degree in Generalization().degrees
+    assert Images().hidden_widths in [(Features().width,) * depth for depth in Features().depths]
+    assert all(generalization[name] == value for name, value in Polynomial().model_dump(exclude={"degree"}).items())

@@ -1,0 +1,46 @@
+"""What the first layer sees: the tutorial's question of section 2, as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import PIXELS, Outcome, device_of, photographs, submit_trainings
+from mlp_core.plans import TrainingPlan, features_plans
+from mlp_core.settings import Features, Run
+from tasks.data import ImageTable
+from tasks.explanations import measure_features, plot_features, plot_units
+from tasks.laboratory import laboratory
+from tasks.training import TrainedConfiguration
+
+
+@flow(name="features")
+def features(run: Run = Run(), model: Features = Features()) -> str:
+    """Train networks of several depths on photographs and measure their first layers; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("features"):
+        pictures = photographs(run)
+        plans = measured_plans(run, model, pictures)
+        trained = outcome.trainings(submit_trainings(plans, pictures, run.seeds).values(), plans)
+        return outcome.publish(publish_features(run, model, pictures, trained))
+
+
+def measured_plans(run: Run, model: Features, pictures: ImageTable) -> dict[TrainingPlan, TrainingPlan]:
+    """Return what to train, and under which name to show each."""
+    training = model.model_dump(exclude={"depths", "width"})
+    device = device_of(run)
+    n_classes = len(pictures.classes)
+    return features_plans(model.depths, model.width, PIXELS, n_classes, **training, seed=run.seed, device=device)
+
+
+def publish_features(
+    run: Run, model: Features, pictures: ImageTable, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
+    """Submit the table of units and the figures."""
+    if not trained:
+        return []
+    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **model.model_dump(mode="json")}
+    table = measure_features.submit(trained, pictures, settings)
+    return [table, plot_features.submit(table), plot_units.submit(trained, pictures)]

@@ -1,0 +1,95 @@
+"""Wide against deep outside the training region: where the tutorial's section 1.1 only looks at a map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags, unmapped
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
+from mlp_core.plans import TrainingPlan, generalization_plans
+from mlp_core.settings import Generalization, Run, Spirals
+from mlp_core.storage import Artifact
+from tasks.analysis import map_decisions, plot_decision_maps
+from tasks.data import check_batch_size, expand_features, generate_spirals
+from tasks.explanations import compare_generalization, extrapolate, plot_generalization
+from tasks.laboratory import laboratory
+from tasks.training import TrainedConfiguration
+
+
+@flow(name="generalization")
+def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Generalization = Generalization()) -> str:
+    """Train polynomials and perceptrons, and ask them outside the training region; return the report's path."""
+    check_generalization(spirals, models)
+    outcome = Outcome()
+    with laboratory(run), tags("generalization"):
+        points = generate_spirals.submit(spirals, run.seed).result()
+        plans = compared_plans(run, spirals, models)
+        trainings = train_generalization(run, plans, points)
+        trained = outcome.trainings(trainings.values(), plans)
+        return outcome.publish(publish_generalization(run, spirals, models, points, trained, plans))
+
+
+def check_generalization(spirals: Spirals, models: Generalization) -> None:
+    """Refuse a batch that the spirals cannot fill."""
+    n_points = spirals.arms * spirals.points
+    check_batch_size(models.batch_size, n_points - int(0.2 * n_points))
+
+
+def compared_plans(run: Run, spirals: Spirals, models: Generalization) -> dict[TrainingPlan, TrainingPlan]:
+    """Return what to train, and under which name to show each."""
+    return generalization_plans(
+        models.degrees,
+        models.depths,
+        models.parameter_budgets,
+        spirals.arms,
+        **models.model_dump(exclude={"degrees", "depths", "parameter_budgets"}),
+        seed=run.seed,
+        device=device_of(run),
+    )
+
+
+def train_generalization(
+    run: Run, plans: dict[TrainingPlan, TrainingPlan], points: Artifact, submitted: Trainings | None = None
+) -> Trainings:
+    """Submit the trainings, the polynomials' with the expansion of their features, but none submitted already."""
+    trainings = {}
+    for plan in plans:
+        if plan.experiment == "polynomial" and plan not in (submitted or {}):
+            features = expand_features.submit(points, dict(plan.columns)["degree"])
+            trainings |= submit_trainings([plan], features, run.seeds)
+    deep = [plan for plan in plans if plan not in trainings]
+    trainings |= submit_trainings(deep, points, run.seeds, submitted)
+    return {plan: trainings[plan] for plan in plans}
+
+
+def publish_generalization(
+    run: Run,
+    spirals: Spirals,
+    models: Generalization,
+    points: Artifact,
+    trained: list[TrainedConfiguration],
+    plans: dict[TrainingPlan, TrainingPlan],
+) -> list[PrefectFuture[Any]]:
+    """Submit what the models answer elsewhere, the table and the figures."""
+    if not trained:
+        return []
+    settings = {
+        "seeds": run.seeds,
+        "seed": run.seed,
+        **spirals.model_dump(mode="json"),
+        **models.model_dump(mode="json"),
+    }
+    answers = extrapolate.map(trained, unmapped(points))
+    table = compare_generalization.submit(trained, [plans[one.plan] for one in trained], answers, points, settings)
+    wide = {dict(one.plan.columns)["degree"]: one for one in trained if one.plan.experiment == "polynomial"}
+    degrees = sorted(wide)
+    mapped = [[wide[degree]] for degree in dict.fromkeys(degrees[:1] + [10] * (10 in wide) + degrees[-1:])]
+    deep = [one for one in trained if one.plan.experiment == "depth_sweep"]
+    maps = [map_decisions.submit(group, points) for group in (*mapped, deep) if group]
+    return [
+        table,
+        plot_generalization.submit(table, spirals.arms),
+        plot_decision_maps.submit(maps, points, "generalization_maps"),
+    ]

@@ -1,0 +1,66 @@
+"""Which networks can be trained, over gain and depth: the tutorial's bonus as a map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings
+from mlp_core.plans import phase_plans
+from mlp_core.settings import FewSeeds, Phase, Run, Spirals
+from mlp_core.storage import Artifact
+from tasks.analysis import summarize
+from tasks.data import ImageTable, generate_spirals
+from tasks.laboratory import laboratory
+from tasks.theory import choose_examples, plot_phase
+from tasks.training import TrainedConfiguration
+
+
+@flow(name="phase")
+def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Phase()) -> str:
+    """Train networks of many depths from many gains; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("phase"):
+        if grid.data == "images":
+            data: Artifact | ImageTable = photographs(run)
+        else:
+            data = generate_spirals.submit(spirals, run.seed).result()
+        trained = outcome.trainings(train_phase(run, spirals, grid, data).values())
+        return outcome.publish(publish_phase(run, spirals, grid, data, trained))
+
+
+def train_phase(run: Run, spirals: Spirals, grid: Phase, data: Artifact | ImageTable) -> Trainings:
+    """Submit one training per depth, the deepest and longest first."""
+    training = grid.model_dump(exclude={"data", "examples", "depths", "gains", "width"})
+    n_inputs = PIXELS if isinstance(data, ImageTable) else 2
+    plans = phase_plans(
+        sorted(grid.depths, reverse=True),
+        grid.gains,
+        grid.width,
+        n_inputs,
+        _n_classes(spirals, data),
+        **training,
+        seed=run.seed,
+        device=device_of(run),
+    )
+    examples = choose_examples.submit(data, grid.examples, run.seed)
+    return submit_trainings(plans, examples, run.seeds * len(grid.gains))
+
+
+def publish_phase(
+    run: Run, spirals: Spirals, grid: Phase, data: Artifact | ImageTable, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
+    """Submit the result table, the shallowest networks first, and the figure."""
+    if not trained:
+        return []
+    n_classes = _n_classes(spirals, data)
+    source = {"images": run.images} if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
+    settings = {"seeds": run.seeds, "seed": run.seed, "classes": n_classes, **source, **grid.model_dump(mode="json")}
+    table = summarize.submit("phase", trained[::-1], settings)
+    return [table, plot_phase.submit(table, n_classes)]
+
+
+def _n_classes(spirals: Spirals, data: Artifact | ImageTable) -> int:
+    return len(data.classes) if isinstance(data, ImageTable) else spirals.arms

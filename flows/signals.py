@@ -1,0 +1,59 @@
+"""Signals and gradients in random networks, beside what theory predicts: the tutorial's bonus without training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, tags, unmapped
+from prefect.futures import PrefectFuture
+
+from flows.orchestration import PIXELS, Outcome, photographs
+from mlp_core.errors import InputError
+from mlp_core.meanfield import critical_point
+from mlp_core.plans import signal_plans
+from mlp_core.settings import Run, Signals
+from mlp_core.storage import Artifact
+from tasks.data import ImageTable
+from tasks.laboratory import laboratory
+from tasks.theory import collect_signals, measure_signals, plot_signals
+
+
+@flow(name="signals")
+def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
+    """Measure random networks at an ordered, a critical and a chaotic gain; return the report's path."""
+    outcome = Outcome()
+    with laboratory(run), tags("signals"):
+        pictures = photographs(run)
+        measured = outcome.gather(measure_networks(run, networks, pictures))
+        return outcome.publish(publish_signals(run, networks, measured))
+
+
+def measure_networks(run: Run, networks: Signals, pictures: ImageTable) -> list[PrefectFuture[Artifact]]:
+    """Submit one measurement per gain and kind of input."""
+    plans = signal_plans(
+        networks.relative_gains,
+        _critical_gain(networks),
+        networks.width,
+        networks.layers,
+        PIXELS,
+        **networks.model_dump(include={"activation", "distribution", "sigma_b"}),
+        seed=run.seed,
+    )
+    return measure_signals.map(plans, unmapped(pictures), unmapped(run.seeds))
+
+
+def _critical_gain(networks: Signals) -> float:
+    point = critical_point(networks.activation, networks.sigma_b)
+    if not point.converged:
+        message = f"{networks.activation} must have a critical gain at sigma_b, got none at {networks.sigma_b:g}."
+        raise InputError(message)
+    return point.sigma_w
+
+
+def publish_signals(run: Run, networks: Signals, measured: list[Artifact]) -> list[PrefectFuture[Any]]:
+    """Submit the result table and the figure."""
+    if not measured:
+        return []
+    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **networks.model_dump(mode="json")}
+    table = collect_signals.submit(measured, settings)
+    return [table, plot_signals.submit(table)]

@@ -1,0 +1,298 @@
+"""Figures of theory beside measurement: signals in random networks, and which networks can be trained.
+
+As in `mlp_core.figures`: tables in, a matplotlib Figure out, no pyplot and no torch. Theory is drawn as thin lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
+
+from mlp_core.figures import (
+    _BLUE,
+    _DOTS_PER_INCH,
+    _GREEN,
+    _GREY,
+    _INK,
+    _ORANGE,
+    _PALETTE,
+    _WIDTH_INCHES,
+    _accuracies,
+    _legend_below,
+    _plain,
+    _range_words,
+)
+from mlp_core.meanfield import forward_gain, xavier_scale
+from mlp_core.metrics import mean_interval
+from mlp_core.phase import SCALES, PhaseDiagram, PhaseGrid, phase_diagram, phase_grid, predicted_scales
+from mlp_core.settings import GainSweep
+
+_OUTLINE = withStroke(linewidth=2.6, foreground="black")
+_HATCH = "////"
+_TUTORIAL_INPUTS, _TUTORIAL_CLASSES = 3072, 3
+_INPUT_NAMES = {"gaussian": "Gaussian inputs", "photographs": "two photographs"}
+
+
+def phase_figure(table: pd.DataFrame, n_classes: int) -> Figure:
+    """Draw mean accuracy over gain and depth, on the data trained on and on others, with the predicted limits.
+
+    Args:
+        table: Rows of the `phase` table, one per member; accuracies in 0..1, null where diverged.
+        n_classes: Classes of the data, for the chance level.
+
+    Returns:
+        The figure: two heat maps and, on the same axis of gains, the layers of the tutorial's own gain sweep. A cell
+        without a member that finished has no colour; where any diverged it is hatched.
+    """
+    activation, width = str(table["activation"].iloc[0]), int(table["width"].iloc[0])
+    depth, gain = table["depth"].to_numpy(), table["gain"].to_numpy(dtype=np.float64)
+    train, test = (phase_grid(depth, gain, _accuracies(table, f"{part}_accuracy")) for part in ("train", "test"))
+    diagram = phase_diagram(train, activation, width, 1 / n_classes)
+    figure = Figure(figsize=(_WIDTH_INCHES, 8.6), dpi=_DOTS_PER_INCH, layout="constrained")
+    above, below, strip = figure.subplots(3, 1, sharex=True, height_ratios=[3.6, 3.0, 1.0])
+    scale = ScalarMappable(Normalize(100 / n_classes, 100), matplotlib.colormaps["viridis"])
+    for axes, grid, name in ((above, train, "train"), (below, test, "test")):
+        _draw_cells(axes, grid, scale)
+        axes.set_title(f"Mean {name} accuracy", loc="left", fontsize=10)
+        axes.set_ylabel("hidden layers (log scale)")
+    _draw_limits(above, diagram, activation, width)
+    below.axvline(diagram.scales.critical.sigma_w, color="white", linewidth=1.2, linestyle=":", path_effects=[_OUTLINE])
+    _draw_tutorial_layers(strip, train.gains)
+    bar = figure.colorbar(scale, ax=[above, below], extend="min", pad=0.02, aspect=40)
+    bar.set_label(f"mean accuracy of the members that finished (%), from chance at {100 / n_classes:.0f} %")
+    members = {int(count) for count in np.unique(train.finished + train.diverged) if count}
+    diverged = int(train.diverged.sum())
+    _plain(
+        figure.suptitle(
+            f"Which networks learn: {activation}, width {width}, n = {_range_words(members)} per cell, "
+            f"{diverged} of {len(table)} diverged",
+            fontsize=11,
+            x=0.01,
+            ha="left",
+        )
+    )
+    _legend_below(figure, _phase_handles(diagram, any_diverged=diverged > 0))
+    return figure
+
+
+def _draw_cells(axes: Axes, grid: PhaseGrid, scale: ScalarMappable) -> None:
+    gains, depths = _edges(grid.gains), _edges(grid.depths.astype(np.float64))
+    # a masked cell is left out, not painted
+    cells = np.ma.masked_where(grid.finished == 0, 100 * grid.accuracy)
+    axes.pcolormesh(gains, depths, cells, cmap=scale.cmap, norm=scale.norm, edgecolors="none")
+    for row, column in zip(*np.nonzero(grid.diverged), strict=True):
+        corner = (gains[column], depths[row])
+        size = (gains[column + 1] - gains[column], depths[row + 1] - depths[row])
+        axes.add_patch(Rectangle(corner, *size, fill=False, hatch=_HATCH, edgecolor=_GREY, linewidth=0))
+    axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    axes.set_xlim(gains[0], gains[-1])
+    axes.set_ylim(depths[0], depths[-1])
+    axes.yaxis.set_major_locator(FixedLocator(grid.depths.tolist()))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticklabels([str(depth) for depth in grid.depths])
+    axes.tick_params(labelbottom=False)
+
+
+def _draw_limits(axes: Axes, diagram: PhaseDiagram, activation: str, width: int) -> None:
+    """Draw what theory predicts over the cells, and the deepest trainable networks that were found."""
+    low, high = axes.get_xlim()
+    gains = np.geomspace(low, high, 81)
+    scales = predicted_scales(activation, width, gains)
+    top = 4 * axes.get_ylim()[1]
+    for limit, style in ((scales.correlation, "-"), (scales.gradient, "--")):
+        depths = np.minimum(SCALES * limit, top)  # on the critical line the scale is infinite
+        axes.plot(gains, depths, color="white", linewidth=1.2, linestyle=style, path_effects=[_OUTLINE])
+    axes.axvline(scales.critical.sigma_w, color="white", linewidth=1.2, linestyle=":", path_effects=[_OUTLINE])
+    reached = diagram.deepest > 0
+    axes.plot(
+        diagram.grid.gains[reached],
+        diagram.deepest[reached],
+        marker="o",
+        linestyle="",
+        markersize=6,
+        color=_ORANGE,
+        markeredgecolor="black",
+        zorder=4,
+    )
+
+
+def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
+    def line(style: str, label: str) -> Line2D:
+        return Line2D([], [], color="white", linewidth=1.2, linestyle=style, path_effects=[_OUTLINE], label=label)
+
+    handles: list[Any] = [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            linestyle="",
+            markersize=6,
+            color=_ORANGE,
+            markeredgecolor="black",
+            label=f"deepest with train accuracy of {100 * diagram.threshold:.0f} % or more",
+        ),
+        line(":", f"critical gain {diagram.scales.critical.sigma_w:.2f}"),
+        line("-", f"{SCALES} correlation scales ξc"),
+        line("--", f"{SCALES} gradient scales 1/|ln χ1|"),
+    ]
+    if any_diverged:
+        handles.append(Patch(facecolor="none", hatch=_HATCH, edgecolor=_GREY, label="some or all members diverged"))
+    return handles
+
+
+def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
+    """Draw where the layers of the tutorial's gain sweep lie at its theoretical gain: one gain, several sigma_w."""
+    sweep = GainSweep()
+    sizes = (_TUTORIAL_INPUTS, *sweep.hidden_widths, _TUTORIAL_CLASSES)
+    theoretical = forward_gain(sweep.activation)
+    sigmas = np.sqrt(xavier_scale(sizes, theoretical).forward)
+    for place, (sigma, (n_inputs, n_outputs)) in enumerate(zip(sigmas, pairwise(sizes), strict=True)):
+        axes.plot(sigma, place, marker="D", color=_BLUE, markersize=5)
+        axes.annotate(
+            f"{n_inputs} to {n_outputs}: {sigma:.2f}",
+            (sigma, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.axvline(theoretical, color=_INK, linewidth=1, linestyle=":")
+    axes.set_ylim(len(sigmas) - 0.4, -0.6)
+    axes.set_yticks(range(len(sigmas)), [f"layer {place + 1}" for place in range(len(sigmas))])
+    axes.set_title(
+        f"The tutorial's gain sweep at gain {theoretical:.3f}: four layers, each a sigma_w of its own\n"
+        f"(dotted: where {sweep.activation} is critical)",
+        loc="left",
+        fontsize=10,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    shown = _spaced(gains)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
+    axes.xaxis.set_minor_locator(FixedLocator(gains.tolist()))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticklabels([f"{gain:.3g}" for gain in shown])
+    axes.set_xlabel("gain of Xavier's weights = sigma_w between layers of equal width (log scale)")
+
+
+def _spaced(gains: NDArray[Any]) -> list[float]:
+    """Return gains that leave room for their labels on a logarithmic axis."""
+    shown: list[float] = []
+    room = max(0.05, float(np.log(gains[-1] / gains[0])) / 18)
+    for gain in gains.tolist():
+        if not shown or np.log(gain / shown[-1]) >= room:
+            shown.append(gain)
+    return shown
+
+
+def _edges(centres: NDArray[Any]) -> NDArray[Any]:
+    """Return the borders of cells around ascending centres, half-way on a logarithmic scale."""
+    logs = np.log(centres)
+    if len(logs) == 1:
+        return np.asarray(np.exp([logs[0] - 0.2, logs[0] + 0.2]))
+    middles = (logs[:-1] + logs[1:]) / 2
+    return np.asarray(np.exp([2 * logs[0] - middles[0], *middles, 2 * logs[-1] - middles[-1]]))
+
+
+def signals_figure(table: pd.DataFrame) -> Figure:
+    """Draw lengths, correlations and gradients layer by layer: measured dots on predicted lines.
+
+    Args:
+        table: Rows of the `signals` table, one per member and layer.
+
+    Returns:
+        The figure: a row for each quantity, a column for each kind of input, a colour for each gain. All vertical axes
+        are logarithmic; of the correlation its distance from 1 is drawn, which falls by a factor a layer.
+    """
+    kinds, gains = list(dict.fromkeys(table["inputs"])), sorted(table["relative_gain"].unique())
+    figure = Figure(figsize=(_WIDTH_INCHES, 8.0), dpi=_DOTS_PER_INCH, layout="constrained")
+    panels = figure.subplots(3, len(kinds), sharex=True, sharey="row", squeeze=False)
+    quantities = (
+        ("mean_square", "mean square of\npre-activations", "forward"),
+        ("correlation", "1 - correlation\nof two inputs", "forward"),
+        ("gradient_mean_square", "mean square of\nthe gradient", "backward"),
+    )
+    counts: set[int] = set()
+    for row, (name, label, direction) in zip(panels, quantities, strict=True):
+        row[0].set_ylabel(label)
+        for axes, kind in zip(row, kinds, strict=True):
+            rows = table[table["inputs"] == kind]
+            for place, gain in enumerate(gains):
+                counts |= _draw_course(axes, rows[rows["relative_gain"] == gain], name, place)
+            axes.set_yscale("log", nonpositive="clip")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(True, color="#e5e5e5", linewidth=0.8)
+            axes.set_axisbelow(True)
+            axes.set_title(f"{direction}, {_INPUT_NAMES.get(kind, kind)}", loc="left", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("layer")
+        layers = int(table["layer"].max())
+        axes.set_xticks(sorted({1, *range(5, layers + 1, max(1, -(-layers // 20)) * 5)} if layers > 5 else range(1, layers + 1)))
+    activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
+    interval = "dots: mean and 95 % interval (Student t)" if max(counts) > 1 else "dots: one network each, no interval"
+    _plain(
+        figure.suptitle(
+            f"Random networks, {activation}, {distribution} weights, n = {_range_words(counts)} per dot;\n"
+            f"{interval}; lines: theory at infinite width. Log scales.",
+            fontsize=11,
+            x=0.01,
+            ha="left",
+        )
+    )
+    _legend_below(figure, _gain_handles(table, gains))
+    return figure
+
+
+def _draw_course(axes: Axes, rows: pd.DataFrame, name: str, place: int) -> set[int]:
+    def shown(column: str) -> pd.Series:
+        values = rows[column].astype(float)
+        return 1 - values if name == "correlation" else values
+
+    colour, marker = _gain_style(place)
+    predicted = shown(f"predicted_{name}").groupby(rows["layer"]).first()
+    axes.plot(predicted.index, predicted, color=colour, linewidth=1)
+    found = [mean_interval(values.to_numpy()) for _, values in shown(name).groupby(rows["layer"])]
+    means = np.array([one.mean for one in found])
+    below = np.nan_to_num(means - np.array([one.low for one in found]))
+    above = np.nan_to_num(np.array([one.high for one in found]) - means)
+    axes.errorbar(
+        predicted.index,
+        means,
+        yerr=np.stack([below, above]),
+        fmt=marker,
+        color=colour,
+        markersize=3.5,
+        elinewidth=1,
+        capsize=2,
+    )
+    return {one.n for one in found}
+
+
+def _gain_style(place: int) -> tuple[str, str]:
+    colours = (_BLUE, _GREEN, "#D55E00", *_PALETTE)
+    return colours[place % len(colours)], "os^Dv"[place % 5]
+
+
+def _gain_handles(table: pd.DataFrame, gains: Sequence[float]) -> list[Line2D]:
+    handles = []
+    for place, relative in enumerate(gains):
+        colour, marker = _gain_style(place)
+        gain = float(table.loc[table["relative_gain"] == relative, "gain"].iloc[0])
+        phase = "critical" if relative == 1 else "order" if relative < 1 else "chaos"
+        label = f"gain {gain:.3g} = {relative:.3g} x critical ({phase})" if relative != 1 else f"gain {gain:.3g} (critical)"
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1, label=label))
+    return handles

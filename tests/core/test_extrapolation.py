@@ -1,0 +1,82 @@
+"""Models with known answers, asked outside their training region."""
+
+import math
+
+import pytest
+import torch
+
+from mlp_core.datasets import spirals, split
+from mlp_core.extrapolation import extrapolate, training_radius
+from mlp_core.generalization import nearest_neighbour
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Give the tutorial's spirals."""
+    return split(*spirals(2021))
+
+
+def true_class(points, arms=4):
+    """Return the arm on whose clean curve a point at its radius would lie: the perfect answer."""
+    angle = torch.atan2(points[:, 0], points[:, 1]) - 2 * math.pi / arms * 2 * points.norm(dim=1)
+    return (angle / (2 * math.pi / arms)).round().long() % arms
+
+
+def test_who_knows_the_curve_is_right_everywhere(data):
+    """The perfect answer is right everywhere; in the map's corners, cut off, the arms turn back into view."""
+    found = extrapolate(lambda points: true_class(points).unsqueeze(0), data)
+    assert found.inside_accuracy.item() == pytest.approx(1, abs=2e-3)  # at the origin all arms are one point
+    assert (found.rim_accuracy.item(), found.outside_accuracy.item()) == (1, 1)
+    assert found.ring_accuracy[0, 1:].tolist() == [1] * 19
+    assert (found.islands.item(), found.border_islands.item()) == (0, 4)
+
+
+def test_the_nearest_neighbour_is_right_inside_alone(data):
+    """Memory has accuracy near 1 where it was, and 0 outside, where the arms have turned on."""
+    nearest = lambda points: nearest_neighbour(points, data.train_inputs, data.train_labels).unsqueeze(0)  # noqa: E731
+    found = extrapolate(nearest, data)
+    assert found.inside_accuracy.item() > 0.98
+    assert found.outside_accuracy.item() == 0
+    assert 0.3 < found.rim_accuracy.item() < 0.45
+    assert (found.islands + found.border_islands).item() == 0
+
+
+def test_a_constant_answer_is_chance(data):
+    """Every region and ring has all arms alike, so that one class is right for a quarter of its points."""
+    found = extrapolate(lambda points: torch.full((2, len(points)), 3), data)
+    for accuracy in (found.inside_accuracy, found.rim_accuracy, found.outside_accuracy, *found.ring_accuracy.T):
+        assert accuracy.tolist() == pytest.approx([0.25, 0.25])
+    assert found.ring_accuracy.shape == (2, 20)
+
+
+def test_an_island_is_found_with_its_area(data):
+    """A disc of class 0 far from its points, and a corner of class 1, are one island and one at the border."""
+
+    def answer(points):
+        classes = torch.full((len(points),), 2)
+        classes[(points - torch.tensor([-1.5, 0.0])).norm(dim=1) < 0.25] = 0
+        classes[(points > 1.6).all(1)] = 1
+        return classes.unsqueeze(0)
+
+    found = extrapolate(answer, data)
+    assert (found.islands.item(), found.border_islands.item()) == (1, 1)
+    assert found.island_area.item() == pytest.approx(math.pi / 16, rel=0.05)
+    assert found.border_island_area.item() == pytest.approx(0.16, rel=0.05)
+
+
+def test_without_noise_there_is_no_rim():
+    """Where training points end with the arms the rim holds nothing, and outside begins there."""
+    clean = split(*spirals(2021, noise=0.0))
+    assert training_radius(clean) <= 1.000001
+    found = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), clean)
+    assert math.isnan(found.rim_accuracy.item()) or found.rim_accuracy.item() == pytest.approx(0.25)
+    assert found.outside_accuracy.item() == pytest.approx(0.25)
+
+
+def test_with_much_noise_there_is_no_outside():
+    """Where training points lie everywhere on the arms continued, nothing is outside."""
+    noisy = split(*spirals(2021, noise=2.0))
+    found = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), noisy)
+    assert training_radius(noisy) > 2
+    assert math.isnan(found.outside_accuracy.item())
+    assert found.rim_accuracy.item() == pytest.approx(0.25)
