@@ -25,6 +25,23 @@ class ReportFigure:
 
 
 @dataclass(frozen=True)
+class FurtherTable:
+    """A second table of a section.
+
+    Attributes:
+        title: Above it.
+        header: Names of its columns; the first names the row, the last holds words.
+        rows: Its cells as text.
+        note: Below it.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    note: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a table of results says.
 
@@ -35,6 +52,7 @@ class Findings:
         n_keys: How many of them, the first, name what was measured.
         rows: The table's cells as text.
         note: Below the table: what its numbers are.
+        further: More tables.
     """
 
     summary: list[str]
@@ -43,6 +61,7 @@ class Findings:
     n_keys: int
     rows: list[list[str]]
     note: str
+    further: tuple[FurtherTable, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def deepest_trainable(grid: PhaseGrid, threshold: float) -> NDArray[np.int64]:
         [4, 0]
     """
     reached = np.nan_to_num(grid.accuracy) >= threshold
-    return np.where(reached, grid.depths[:, None], 0).max(0)
+    return np.asarray(np.where(reached, grid.depths[:, None], 0).max(0))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from mlp_core.findings import (
     words,
 )
 from mlp_core.metrics import MeanInterval, mean_interval
+from mlp_core.theory_report import PHASE, SIGNALS
 
 _TUTORIAL = "tutorial, one seed, 2021"
 # what the tutorial's own loop prints for seed 2021 with torch 2.14.1, in percent
@@ -223,6 +224,7 @@ def _section(experiment: _Experiment | Study, content: ReportContent) -> dict[st
         "n_keys": findings.n_keys,
         "rows": findings.rows,
         "note": findings.note,
+        "further": findings.further,
         "settings": _flat(settings),
         "seeds": int(table["seed"].nunique()) if "seed" in table else None,
         "links": experiment.links,
@@ -540,4 +542,6 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
         interval_over="Each interval is over the members of one gain; the settings say what they share.",
         summarise=_summarise_gain,
     ),
+    SIGNALS,
+    PHASE,
 )

@@ -259,10 +259,10 @@ class Signals(Settings):
     relative_gains: Gains = (0.7, 1.0, 1.5)
     """Gains as multiples of the critical one: order below 1, chaos above."""
     sigma_b: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.3
-    """Standard deviation of a bias; 0.3 is that of Poole et al. 2016, PyTorch's at width 1000 is 0.018."""
+    """Standard deviation of a bias; 0.3 is that of Poole et al. 2016, PyTorch's at width 500 is 0.026."""
     distribution: Literal["normal", "uniform"] = "normal"
     """Distribution of weights and biases."""
-    width: Annotated[int, Field(ge=2, le=20_000)] = 1000
+    width: Annotated[int, Field(ge=2, le=20_000)] = 500
     """Units of each layer."""
     layers: Annotated[int, Field(ge=2, le=1000)] = 20
     """Layers to measure in, the first linear."""

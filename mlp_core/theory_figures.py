@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from mlp_core.figures import (
@@ -64,16 +64,17 @@ def phase_figure(table: pd.DataFrame, n_classes: int) -> Figure:
     diagram = phase_diagram(train, activation, width, 1 / n_classes)
     figure = Figure(figsize=(_WIDTH_INCHES, 8.6), dpi=_DOTS_PER_INCH, layout="constrained")
     above, below, strip = figure.subplots(3, 1, sharex=True, height_ratios=[3.6, 3.0, 1.0])
-    scale = ScalarMappable(Normalize(100 / n_classes, 100), matplotlib.colormaps["viridis"])
+    colours = Normalize(100 / n_classes, 100)
     for axes, grid, name in ((above, train, "train"), (below, test, "test")):
-        _draw_cells(axes, grid, scale)
-        axes.set_title(f"Mean {name} accuracy", loc="left", fontsize=10)
+        _draw_cells(axes, grid, colours)
+        axes.set_title(f"Mean {name} accuracy of the members that finished", loc="left", fontsize=10)
         axes.set_ylabel("hidden layers (log scale)")
     _draw_limits(above, diagram, activation, width)
     below.axvline(diagram.scales.critical.sigma_w, color="white", linewidth=1.2, linestyle=":", path_effects=[_OUTLINE])
     _draw_tutorial_layers(strip, train.gains)
+    scale = ScalarMappable(colours, matplotlib.colormaps["viridis"])
     bar = figure.colorbar(scale, ax=[above, below], extend="min", pad=0.02, aspect=40)
-    bar.set_label(f"mean accuracy of the members that finished (%), from chance at {100 / n_classes:.0f} %")
+    bar.set_label(f"mean accuracy (%), chance {100 / n_classes:.0f} %")
     members = {int(count) for count in np.unique(train.finished + train.diverged) if count}
     diverged = int(train.diverged.sum())
     _plain(
@@ -89,11 +90,11 @@ def phase_figure(table: pd.DataFrame, n_classes: int) -> Figure:
     return figure
 
 
-def _draw_cells(axes: Axes, grid: PhaseGrid, scale: ScalarMappable) -> None:
+def _draw_cells(axes: Axes, grid: PhaseGrid, colours: Normalize) -> None:
     gains, depths = _edges(grid.gains), _edges(grid.depths.astype(np.float64))
     # a masked cell is left out, not painted
     cells = np.ma.masked_where(grid.finished == 0, 100 * grid.accuracy)
-    axes.pcolormesh(gains, depths, cells, cmap=scale.cmap, norm=scale.norm, edgecolors="none")
+    axes.pcolormesh(gains, depths, cells, cmap="viridis", norm=colours, edgecolors="none")
     for row, column in zip(*np.nonzero(grid.diverged), strict=True):
         corner = (gains[column], depths[row])
         size = (gains[column + 1] - gains[column], depths[row + 1] - depths[row])
@@ -132,7 +133,7 @@ def _draw_limits(axes: Axes, diagram: PhaseDiagram, activation: str, width: int)
 
 
 def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
-    def line(style: str, label: str) -> Line2D:
+    def line(style: Literal["-", "--", ":"], label: str) -> Line2D:
         return Line2D([], [], color="white", linewidth=1.2, linestyle=style, path_effects=[_OUTLINE], label=label)
 
     handles: list[Any] = [
@@ -144,14 +145,14 @@ def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
             markersize=6,
             color=_ORANGE,
             markeredgecolor="black",
-            label=f"deepest with train accuracy of {100 * diagram.threshold:.0f} % or more",
+            label=f"deepest with {100 * diagram.threshold:.0f} % or more",
         ),
         line(":", f"critical gain {diagram.scales.critical.sigma_w:.2f}"),
         line("-", f"{SCALES} correlation scales ξc"),
         line("--", f"{SCALES} gradient scales 1/|ln χ1|"),
     ]
     if any_diverged:
-        handles.append(Patch(facecolor="none", hatch=_HATCH, edgecolor=_GREY, label="some or all members diverged"))
+        handles.append(Patch(facecolor="none", hatch=_HATCH, edgecolor=_GREY, label="members diverged"))
     return handles
 
 
@@ -175,8 +176,8 @@ def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
     axes.set_ylim(len(sigmas) - 0.4, -0.6)
     axes.set_yticks(range(len(sigmas)), [f"layer {place + 1}" for place in range(len(sigmas))])
     axes.set_title(
-        f"The tutorial's gain sweep at gain {theoretical:.3f}: four layers, each a sigma_w of its own\n"
-        f"(dotted: where {sweep.activation} is critical)",
+        f"The layers of the tutorial's gain sweep at gain {theoretical:.3f}, by sigma_w;\n"
+        f"dotted: where their {sweep.activation} is critical",
         loc="left",
         fontsize=10,
     )
@@ -222,9 +223,9 @@ def signals_figure(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(_WIDTH_INCHES, 8.0), dpi=_DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, len(kinds), sharex=True, sharey="row", squeeze=False)
     quantities = (
-        ("mean_square", "mean square of\npre-activations", "forward"),
-        ("correlation", "1 - correlation\nof two inputs", "forward"),
-        ("gradient_mean_square", "mean square of\nthe gradient", "backward"),
+        ("mean_square", "mean square of\npre-activations, log scale", "forward"),
+        ("correlation", "1 - correlation of\ntwo inputs, log scale", "forward"),
+        ("gradient_mean_square", "mean square of\nthe gradient, log scale", "backward"),
     )
     counts: set[int] = set()
     for row, (name, label, direction) in zip(panels, quantities, strict=True):
@@ -238,16 +239,19 @@ def signals_figure(table: pd.DataFrame) -> Figure:
             axes.grid(True, color="#e5e5e5", linewidth=0.8)
             axes.set_axisbelow(True)
             axes.set_title(f"{direction}, {_INPUT_NAMES.get(kind, kind)}", loc="left", fontsize=10)
+    # lengths often differ by less than tenfold, where powers of ten alone say little
+    panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panels[0][0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panels[0][0].yaxis.set_minor_formatter(NullFormatter())
     for axes in panels[-1]:
         axes.set_xlabel("layer")
-        layers = int(table["layer"].max())
-        axes.set_xticks(sorted({1, *range(5, layers + 1, max(1, -(-layers // 20)) * 5)} if layers > 5 else range(1, layers + 1)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
     interval = "dots: mean and 95 % interval (Student t)" if max(counts) > 1 else "dots: one network each, no interval"
     _plain(
         figure.suptitle(
             f"Random networks, {activation}, {distribution} weights, n = {_range_words(counts)} per dot;\n"
-            f"{interval}; lines: theory at infinite width. Log scales.",
+            f"{interval}; lines: infinite width",
             fontsize=11,
             x=0.01,
             ha="left",
@@ -293,6 +297,6 @@ def _gain_handles(table: pd.DataFrame, gains: Sequence[float]) -> list[Line2D]:
         colour, marker = _gain_style(place)
         gain = float(table.loc[table["relative_gain"] == relative, "gain"].iloc[0])
         phase = "critical" if relative == 1 else "order" if relative < 1 else "chaos"
-        label = f"gain {gain:.3g} = {relative:.3g} x critical ({phase})" if relative != 1 else f"gain {gain:.3g} (critical)"
+        label = f"gain {gain:.3g}, {phase}"
         handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1, label=label))
     return handles

@@ -92,8 +92,9 @@ def result_rows(root: Path, configuration: TrainedConfiguration) -> pa.Table:
     losses = members["train_loss"].combine_chunks()
     n_epochs = configuration.plan.epochs
     columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in configuration.plan.columns}
-    gains = [configuration.plan.gains[member % len(configuration.plan.gains)] for member in members["member"].to_pylist()]
-    columns |= {name: pa.array(gains) for name in configuration.plan.gain_columns}
+    gains = configuration.plan.gains
+    own_gains = pa.array([gains[member % len(gains)] for member in members["member"].to_pylist()])
+    columns |= dict.fromkeys(configuration.plan.gain_columns, own_gains)
     columns |= {"member": members["member"], "seed": members["seed"]}
     columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
     columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}

@@ -101,7 +101,9 @@ def measure_signals(plan: SignalPlan, images: ImageTable, n_members: int) -> Art
         checkpoint()
         seed = derive_seed(plan.seed, "signals", member)
         found = signals.measure_signals(scale, plan.activation, plan.sigma_b, inputs, [0], seed, plan.distribution)
-        named = {name: getattr(plan, name) for name in ("activation", "distribution", "inputs", "relative_gain", "gain")}
+        named = {
+            name: getattr(plan, name) for name in ("activation", "distribution", "inputs", "relative_gain", "gain")
+        }
         columns: dict[str, Any] = {name: pa.array([value] * n_layers) for name, value in named.items()}
         columns["layer"] = pa.array(range(1, n_layers + 1), pa.int64())
         columns |= {"member": pa.array([member] * n_layers), "seed": pa.array([seed] * n_layers)}

@@ -168,11 +168,11 @@ class Program:
     """The experiments of the same names above, as commands."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.processes = folder, []
 
     def start(self, command, environment=None, **changed):
         """Start a command as a terminal does, in a process group of its own, with pipes for what it writes."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "flows.command_line", *command.split()],
             cwd=self.folder,
             env={**(environment or os.environ), **changed},
@@ -181,6 +181,8 @@ class Program:
             text=True,
             start_new_session=True,
         )
+        self.processes.append(process)
+        return process
 
     def __call__(self, command, **environment):
         """Run a command to its end and return its exit status and what it wrote."""
@@ -191,5 +193,9 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path, api_url):
-    """Give the real program."""
-    return Program(tmp_path)
+    """Give the real program; what a failed test leaves running is killed."""
+    found = Program(tmp_path)
+    yield found
+    for process in found.processes:
+        with process:
+            process.kill()
