@@ -283,11 +283,11 @@ def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) ->
             for one, accuracy in zip(alike, found, strict=True)
         ]
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
+        nearest = [one.accuracy("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
         if all(accuracy.high < chance for accuracy in found):
-            sentences.append(
-                "Less than guessing: they carry their answers straight outwards while the arms turn on, as the nearest "
-                "neighbour does."
-            )
+            sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
+            if nearest and nearest[0] < chance:
+                sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
     islands = [(one, one.mean("islands").mean + one.mean("border_islands").mean) for one in (widest, *alike)]
     parts = [f"{one.name} {count:.1f}" for one, count in islands]
     return [*sentences, f"Unconnected islands on the map, mean per member: {'; '.join(parts)}."]

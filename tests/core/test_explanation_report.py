@@ -181,13 +181,18 @@ def test_polynomial_and_perceptron_are_compared_outside() -> None:
         in text
     )
     assert "give or take 15 %, reach there at depth 3: 0.0 %" in text
-    assert "Less than guessing" in text
+    assert "less than guessing" in text
+    assert "So is the answer of the nearest training point, 0.0 %" in text
     assert "polynomial, degree 50 3.0; perceptron, depth 3 0.0" in text
 
 
 def test_a_perceptron_above_chance_is_not_called_worse_than_guessing() -> None:
-    """The explanation of failure is said of failures only."""
-    assert "Less than guessing" not in said(GENERALIZATION, generalized(0.5), arms=4)
+    """The explanation of failure is said of failures only, the nearest neighbour's too."""
+    right = generalized(0.0)
+    right.loc[right["model"] == "nearest neighbour", "outside_accuracy"] = 0.9
+    assert "less than guessing" in said(GENERALIZATION, right, arms=4)
+    assert "nearest training point" not in said(GENERALIZATION, right, arms=4)
+    assert "less than guessing" not in said(GENERALIZATION, generalized(0.5), arms=4)
 
 
 def test_perceptrons_of_another_size_are_not_called_equal() -> None:

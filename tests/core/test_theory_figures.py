@@ -1,0 +1,210 @@
+"""Figures of theory beside measurement show what their tables say."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import QuadMesh
+from matplotlib.patches import Rectangle
+
+from mlp_core.figures import figure_png
+from mlp_core.meanfield import predicted_signals, xavier_scale
+from mlp_core.metrics import mean_interval
+from mlp_core.phase import SCALES, predicted_scales
+from mlp_core.theory_figures import phase_figure, signals_figure
+
+GAINS, DEPTHS = [0.5, 1.0, 2.0], [2, 8, 32]
+
+
+def phase_table(**changed):
+    """Return two members per cell: all learn at gain 1, only the shallow ones elsewhere."""
+    rows = [
+        {
+            "activation": "tanh",
+            "depth": depth,
+            "width": 64,
+            "gain": gain,
+            "train_accuracy": 0.98 if gain == 1 or depth == 2 else 0.34 + 0.02 * member,
+            "test_accuracy": 0.6 if gain == 1 or depth == 2 else 0.33,
+            "status": "ok",
+        }
+        for depth in DEPTHS
+        for gain in GAINS
+        for member in range(2)
+    ]
+    return pd.DataFrame(rows).assign(**changed)
+
+
+def signal_table(members=4, relative_gains=(0.7, 1.0, 1.5), layers=6):
+    """Return measurements a little around the prediction, more so the further the member is from the middle."""
+    parts = []
+    for inputs in ("gaussian", "photographs"):
+        for relative in relative_gains:
+            predicted = predicted_signals(xavier_scale([50] * (layers + 1), 1.4 * relative), "tanh", 0.3, (1, 1), 0.5)
+            for member in range(members):
+                factor = 1 + 0.1 * (member - (members - 1) / 2)
+                columns = {
+                    "activation": "tanh",
+                    "distribution": "normal",
+                    "inputs": inputs,
+                    "relative_gain": relative,
+                    "gain": 1.4 * relative,
+                    "layer": range(1, layers + 1),
+                    "member": member,
+                    "status": "ok",
+                }
+                for name in ("mean_square", "correlation", "gradient_mean_square"):
+                    values = getattr(predicted, name)
+                    columns[name] = 1 - factor * (1 - values) if name == "correlation" else factor * values
+                    columns[f"predicted_{name}"] = values
+                parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def texts(figure):
+    """Return every text of a figure, joined."""
+    figure.draw_without_rendering()
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def cells(axes):
+    """Return the colour values of a heat map, masked where a cell has none."""
+    (mesh,) = [part for part in axes.collections if isinstance(part, QuadMesh)]
+    return mesh.get_array()
+
+
+def hatched(axes):
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
+
+
+def test_theory_figures_need_neither_torch_nor_pyplot():
+    """A cached run that only draws and reports must start quickly and without a display."""
+    program = (
+        "import sys, mlp_core.theory_figures, mlp_core.theory_report; "
+        "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_phase_cells_are_the_mean_accuracies():
+    """Train accuracies above, test accuracies below, depth upwards and gain to the right, on a scale from chance on."""
+    train, test = phase_figure(phase_table(), 3).axes[:2]
+    np.testing.assert_allclose(cells(train), [[98, 98, 98], [35, 98, 35], [35, 98, 35]])
+    np.testing.assert_allclose(cells(test), [[60, 60, 60], [33, 60, 33], [33, 60, 33]])
+    assert (train.get_xscale(), train.get_yscale()) == ("log", "log")
+    assert train.get_ylim()[0] < 2 < 4 < train.get_ylim()[1] / 8
+    mesh = train.collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (pytest.approx(100 / 3), 100)
+
+
+def test_phase_marks_the_deepest_trainable_networks():
+    """A dot at each gain, at the largest depth that reaches half-way from chance to the best."""
+    axes = phase_figure(phase_table(), 3).axes[0]
+    (dots,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert list(zip(dots.get_xdata().tolist(), dots.get_ydata().tolist(), strict=True)) == [(0.5, 2), (1, 32), (2, 2)]
+
+
+def test_phase_lines_are_predicted():
+    """The curves are six scales of correlation and of gradient, and end on the axis where they are infinite."""
+    figure = phase_figure(phase_table(), 3)
+    axes = figure.axes[0]
+    solid, dashed = axes.lines[:2]
+    gains = np.asarray(solid.get_xdata())
+    scales = predicted_scales("tanh", 64, gains)
+    top = 4 * axes.get_ylim()[1]
+    np.testing.assert_allclose(solid.get_ydata(), np.minimum(SCALES * scales.correlation, top))
+    np.testing.assert_allclose(dashed.get_ydata(), np.minimum(SCALES * scales.gradient, top))
+    assert axes.lines[2].get_xdata()[0] == pytest.approx(1.156, abs=1e-3)
+    found = texts(figure)
+    for expected in ("critical gain 1.16", "6 correlation scales", "6 gradient scales", "n = 2 per cell"):
+        assert expected in found
+
+
+def test_a_cell_where_nobody_finished_has_no_colour():
+    """Diverged members are hatched: over the colour of the others, or over nothing; a NaN is never a colour."""
+    table = phase_table()
+    gone = (table["gain"] == 2) & (table["depth"] == 32)
+    one = (table["gain"] == 2) & (table["depth"] == 8) & (np.arange(len(table)) % 2 == 0)
+    table.loc[gone | one, ["train_accuracy", "test_accuracy", "status"]] = [np.nan, np.nan, "diverged"]
+    figure = phase_figure(table, 3)
+    for axes, left in zip(figure.axes[:2], (36, 33), strict=True):
+        found = cells(axes)
+        assert np.ma.getmaskarray(found).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+        assert found[1, 2] == pytest.approx(left)
+        assert len(hatched(axes)) == 2
+    assert "3 of 18 diverged" in texts(figure)
+    assert "members diverged" in texts(figure)
+    assert not hatched(phase_figure(phase_table(), 3).axes[0])
+
+
+def test_a_grid_where_everything_diverged_is_drawn():
+    """All cells hatched and none coloured, no dot, and no error."""
+    figure = phase_figure(phase_table(train_accuracy=np.nan, test_accuracy=np.nan, status="diverged"), 3)
+    axes = figure.axes[0]
+    assert np.ma.getmaskarray(cells(axes)).all()
+    assert len(hatched(axes)) == 9
+    assert figure_png(figure)[:4] == b"\x89PNG"
+
+
+def test_a_grid_of_one_cell_is_drawn():
+    """One gain at one depth is the smallest phase diagram."""
+    table = phase_table()
+    figure = phase_figure(table[(table["gain"] == 1) & (table["depth"] == 8)], 3)
+    assert cells(figure.axes[0]).shape == (1, 1)
+    assert figure_png(figure)[:4] == b"\x89PNG"
+
+
+def test_the_tutorials_sweep_is_four_layers():
+    """Below the maps lie its layers at gain 1.407: sigma_w 1.95, 1.62, 1.62 and 1.90 on the axis of the maps."""
+    figure = phase_figure(phase_table(), 3)
+    strip = figure.axes[2]
+    marks = [float(line.get_xdata()[0]) for line in strip.lines if line.get_marker() == "D"]
+    np.testing.assert_allclose(marks, [1.950, 1.625, 1.625, 1.903], atol=1e-3)
+    assert strip.get_xlim() == figure.axes[0].get_xlim()
+    assert "3072 to 128: 1.95" in texts(figure)
+
+
+def test_signals_are_dots_on_lines():
+    """Each dot is the members' mean with its interval, each line the prediction; of correlations 1 minus them."""
+    table = signal_table()
+    figure = signals_figure(table)
+    panels = figure.axes
+    assert len(panels) == 6
+    assert all(axes.get_yscale() == "log" for axes in panels)
+    for row, name in enumerate(("mean_square", "correlation", "gradient_mean_square")):
+        rows = table[(table["inputs"] == "photographs") & (table["relative_gain"] == 0.7)]
+        values = rows.pivot(index="layer", columns="member", values=name).to_numpy()
+        predicted = rows.groupby("layer")[f"predicted_{name}"].first().to_numpy()
+        if name == "correlation":
+            values, predicted = 1 - values, 1 - predicted
+        axes = panels[2 * row + 1]
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), predicted)
+        line, _, (bars,) = axes.containers[0].lines
+        np.testing.assert_allclose(line.get_ydata(), values.mean(1))
+        ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+        found = [mean_interval(one) for one in values]
+        np.testing.assert_allclose(ends, [[one.low, one.high] for one in found])
+
+
+def test_signals_name_gains_and_n():
+    """The legend says which gain is ordered, critical and chaotic; the title how many members a dot has."""
+    found = texts(signals_figure(signal_table()))
+    for expected in ("gain 0.98, order", "gain 1.4, critical", "gain 2.1, chaos", "n = 4 per dot", "95 % interval"):
+        assert expected in found
+
+
+def test_one_network_has_no_interval():
+    """A single member gets dots without bars, and the title says so."""
+    figure = signals_figure(signal_table(members=1))
+    assert "one network each, no interval" in texts(figure)
+
+
+def test_dead_networks_are_left_out():
+    """A correlation that is not there is a dot of the others; where there are none, the dot is missing."""
+    table = signal_table()
+    table.loc[(table["member"] == 0) & (table["layer"] > 3), ["correlation", "status"]] = [np.nan, "dead"]
+    table.loc[table["layer"] == 6, "correlation"] = np.nan
+    line = signals_figure(table).axes[2].containers[0].lines[0]
+    assert np.isfinite(line.get_ydata()).tolist() == [True] * 5 + [False]
