@@ -162,7 +162,7 @@ class Results:
             return False  # a quick run: not the same configurations
         methods = dict.fromkeys(run.method for run in self.runs)
         samples = [runs for method in methods if (runs := self.of(ours[0].row, ours[0].work, method))]
-        if len(ours) < 2 or any(math.isnan(run.accuracy) for runs in samples for run in runs):
+        if len(ours) < 5 or any(math.isnan(run.accuracy) for runs in samples for run in runs):
             return False
         of_one = mean(runs[0].models * variance(run.accuracy for run in runs) for runs in samples)
         error = math.sqrt(sum(of_one / (runs[0].models * len(runs)) for runs in (ours, theirs)))

@@ -19,7 +19,7 @@ from benchmarks.measure import (
 from benchmarks.work import Photographs, Work, depth_plans, gain_plans, images_plans, polynomial_plans
 from mlp_core.plans import TrainingPlan
 
-_QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 5, "images": 2, "gain_sweep": 1}
+_QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 3, "images": 1, "gain_sweep": 1}
 
 
 @dataclass(frozen=True)

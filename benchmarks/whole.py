@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, Bench, Run
+from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
 from benchmarks.rows import photographs_comparisons, spirals_comparisons
 from benchmarks.work import Photographs, Work, depth_plans, draw_photographs, gain_plans
 from flows.server import healthy
@@ -34,7 +34,8 @@ def measure_tutorial(bench: Bench, photographs: Photographs, repetition: int) ->
         for row in ("tutorial", "cached"):
             seconds, peak_mb = _run_program(command, Path(folder))
             done = gflop if row == "tutorial" else 0.0
-            bench.keep(row, Run(row, SECTIONS, PROGRAM, repetition, seconds, gflop=done, peak_mb=peak_mb))
+            run = Run(row, SECTIONS, PROGRAM, repetition, seconds, threads=WORKERS, gflop=done, peak_mb=peak_mb)
+            bench.keep(row, run)
     seconds = sum(bench.run(work, TUTORIAL, repetition).seconds for work in sections)
     for row in ("tutorial", "cached"):
         bench.keep(row, Run(row, SECTIONS, TUTORIAL, repetition, seconds, gflop=gflop))

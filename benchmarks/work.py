@@ -200,7 +200,7 @@ def load(work: Work) -> datasets.Split:
 @cache
 def _load_photographs(photographs: Photographs) -> datasets.Split:
     table = decode_images(photographs.zip).combine_chunks()
-    pixels = torch.from_numpy(table["pixels"].chunk(0).flatten().to_numpy().copy()).view(-1, 3, 32, 32)
+    pixels = torch.frombuffer(bytearray(table["pixels"].chunk(0).buffers()[-1]), dtype=torch.uint8).view(-1, 3, 32, 32)
     labels = torch.from_numpy(table["label"].to_numpy().copy())
     n_train = photographs.n_train
     return datasets.Split(pixels[:n_train], labels[:n_train], pixels[n_train:], labels[n_train:])
