@@ -16,7 +16,9 @@ from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
 from flows.generalization import check_generalization, compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
 from flows.orchestration import Outcome, photographs, submit_trainings
+from flows.phase import publish_phase, train_phase
 from flows.polynomial import publish_polynomial, train_polynomial
+from flows.signals import measure_networks, publish_signals
 from mlp_core.settings import (
     DepthSweep,
     Explanation,
@@ -24,8 +26,10 @@ from mlp_core.settings import (
     GainSweep,
     Generalization,
     Images,
+    Phase,
     Polynomial,
     Run,
+    Signals,
     Spirals,
 )
 from tasks.analysis import map_decisions, plot_decision_maps
@@ -44,14 +48,18 @@ def tutorial(
     explanation: Explanation = Explanation(explain=True, explain_activations=("relu", "tanh"), explain_epochs=100),
     generalization: Generalization = Generalization(degrees=(1, 10, 50), depths=(1, 3)),
     features: Features = Features(depths=(3,)),
+    signals: Signals = Signals(width=300),
+    phase: Phase = Phase(depths=(2, 4, 8, 16, 32), gains=(0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 3.0)),
 ) -> str:
     """Run every experiment of the tutorial; return the report's path.
 
-    The explanations are smaller than those of their own commands, and mostly of networks that the others train.
+    The explanations are smaller than those of their own commands, and mostly of networks that the others train. So are
+    signals and phase diagram, which has one member in a cell here.
     """
     check_depth_sweep(spirals, depth_sweep)
     check_generalization(spirals, generalization)
     outcome = Outcome()
+    one_seed = run.model_copy(update={"seeds": 1})
     with laboratory(run):
         with tags("images"):
             pictures = photographs(run)
@@ -76,6 +84,11 @@ def tutorial(
         with tags("features"):
             measured = measured_plans(run, features, pictures)
             feature_trainings = submit_trainings(measured, pictures, run.seeds, submitted)
+        with tags("phase"):
+            phase_data = pictures if phase.data == "images" else points
+            phase_trainings = train_phase(one_seed, spirals, phase, phase_data)
+        with tags("signals"):
+            measurements = measure_networks(run, signals, pictures)
 
         results = []
         with tags("polynomial"):
@@ -102,4 +115,9 @@ def tutorial(
         with tags("features"):
             trained = outcome.trainings(feature_trainings.values(), measured)
             results += publish_features(run, features, pictures, trained)
+        with tags("phase"):
+            trained = outcome.trainings(phase_trainings.values())
+            results += publish_phase(one_seed, spirals, phase, phase_data, trained)
+        with tags("signals"):
+            results += publish_signals(run, signals, outcome.gather(measurements))
         return outcome.publish(results)

@@ -285,9 +285,9 @@ class Phase(Settings):
     """Transfer function of the hidden layers."""
     optimizer: OptimizerName = "sgd"
     """Optimizer."""
-    learning_rate: Rate = 1e-2
+    learning_rate: Rate = 1.25e-2
     """Step size."""
-    epochs: Positive = 40
+    epochs: Positive = 32
     """Passes over the training examples."""
     batch_size: Positive = 64
     """Examples per step."""

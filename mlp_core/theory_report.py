@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mlp_core.findings import INITIALIZATION, Findings, FurtherTable, ReportFigure, Study, unbroken
-from mlp_core.meanfield import gain_table
+from mlp_core.meanfield import critical_point, gain_table
 from mlp_core.metrics import MeanInterval, mean_interval
 from mlp_core.phase import SCALES, Agreement, PhaseDiagram, phase_diagram, phase_grid
+from mlp_core.settings import Phase, Signals
 
 _GAINS_OF = ("relu", "leaky_relu(0.1)", "tanh", "sigmoid", "gelu", "erf", "selu")
 _PAPERS = (
@@ -75,7 +76,7 @@ def _signals(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
     compared = {key: _last_layer(rows) for key, rows in groups}
     n_layers = int(table["layer"].max())
     return Findings(
-        _signals_in_words(compared, n_layers, str(table["activation"].iloc[0])),
+        _signals_in_words(compared, n_layers, str(table["activation"].iloc[0]), float(settings.get("sigma_b", 0))),
         [],
         [
             *("inputs", "phase", "gain"),
@@ -100,9 +101,15 @@ def _signals(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         ],
         f"Mean [95 % interval, Student t] over the members, in layer {n_layers}; the gradient's factor is the mean "
         "over all layers, on the way back. Members differ in their weights; all see the same two inputs. Theory is "
-        "for infinite width, from these inputs on.",
+        f"for infinite width, from these inputs on.{_usual_width(settings.get('width'))}",
         (_gains(),),
     )
+
+
+def _usual_width(width: int | None) -> str:
+    """Say what the command measures, for the tutorial's run has narrower networks."""
+    usual = Signals().width
+    return f" These layers are {width} wide; deep-mlp signals takes {usual}." if width and width < usual else ""
 
 
 def _gains() -> FurtherTable:
@@ -111,18 +118,19 @@ def _gains() -> FurtherTable:
 
     return FurtherTable(
         "Gains that theory asks for, beside PyTorch's",
-        ["activation", "forward", "backward", "torch.nn.init.calculate_gain", "where PyTorch's differs"],
+        ["activation", "forward", "backward", "PyTorch", "remark on PyTorch's"],
         [
             [row.activation, number(row.forward), number(row.backward), number(row.pytorch), row.remark]
             for row in gain_table(_GAINS_OF)
         ],
         "Forward: keeps the second moment of a signal of unit length, 1 / sqrt(E[phi(z)^2]); backward: keeps the mean "
-        "square of a gradient there, 1 / sqrt(E[phi'(z)^2]); z is standard normal.",
+        "square of a gradient there, 1 / sqrt(E[phi'(z)^2]); z is standard normal. PyTorch: what "
+        "torch.nn.init.calculate_gain returns.",
     )
 
 
 def _signals_in_words(
-    compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str
+    compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str, sigma_b: float
 ) -> list[str]:
     every = [one for found in compared.values() for one in found if one.measured.n]
     first = [(key, found) for key, found in compared.items() if key[0] == next(iter(compared))[0]]
@@ -140,6 +148,11 @@ def _signals_in_words(
         sentences.append(
             f"Of {len(every)} numbers in the table {close} lie within three standard errors of the theory and {near} "
             "within 5 % of it."
+        )
+    point = critical_point(activation, sigma_b)
+    if not point.stable and math.isfinite(point.q):
+        sentences.append(
+            f"At the critical gain a length of {point.q:.3g} would keep its gradients, but lengths near it move away."
         )
     return sentences
 
@@ -184,8 +197,16 @@ def _phase(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         f"here {100 * diagram.threshold:.1f} %. Trained were {_numbers(train.depths)} hidden layers on "
         f"{settings.get('examples', 'some')} training examples; all members see the same batches. The scales are of "
         "the layers between hidden ones before training, with PyTorch's biases (sigma_b = 1 / sqrt(3 width) = "
-        f"{diagram.scales.sigma_b:.3f}).",
+        f"{diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
     )
+
+
+def _whole_grid(n_gains: int, n_depths: int) -> str:
+    """Say what the command trains, for the tutorial's run has a smaller grid."""
+    whole = Phase()
+    if (n_gains, n_depths) >= (len(whole.gains), len(whole.depths)):
+        return ""
+    return f" This grid is a small one: deep-mlp phase trains {len(whole.gains)} gains by {len(whole.depths)} depths."
 
 
 def _layers(depth: float) -> str:
@@ -230,11 +251,17 @@ def _phase_reasons(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
     sentences = [_misses(diagram, name, one) for name, one in found]
     off = [float(np.abs(one.steps).mean()) for _, one in found]
     closer = "the gradients' scale fits better" if off[1] < off[0] else "the correlations' scale fits as well or better"
-    sentences.append(
-        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid: {closer}. Below the critical "
-        "gain they are the same; above it gradients explode sooner than two inputs forget each other."
-    )
+    sentence = f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid: {closer}."
+    chaotic = ~diagram.ordered
+    if chaotic.any() and (diagram.scales.gradient < diagram.scales.correlation)[chaotic].all():
+        sentence += (
+            " Below the critical gain they are the same; above it gradients explode sooner than two inputs forget "
+            "each other."
+        )
+    sentences.append(sentence)
     trainable = np.where(np.nan_to_num(diagram.grid.accuracy) >= diagram.threshold, test_accuracy, np.nan)
+    if np.nanmin(trainable) == np.nanmax(trainable):
+        return sentences
     best, worst = (np.unravel_index(pick(trainable), trainable.shape) for pick in (np.nanargmax, np.nanargmin))
     named = [
         f"{100 * trainable[row, column]:.1f} % ({diagram.grid.depths[row]} layers, gain "

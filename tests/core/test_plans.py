@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mlp_core.meanfield import xavier_scale
 from mlp_core.plans import (
     depth_sweep_plans,
     explanation_plans,
@@ -11,7 +12,9 @@ from mlp_core.plans import (
     gain_sweep_plans,
     generalization_plans,
     images_plan,
+    phase_plans,
     polynomial_plan,
+    signal_plans,
 )
 from mlp_core.settings import GainSweep
 from mlp_core.sizes import hidden_width, monomial_count, parameter_count
@@ -179,3 +182,34 @@ def test_features_takes_the_images_plan():
     plans = features_plans([1, 3], 64, 3072, 3, **TRAINING, activation="relu")
     assert images_plan([64, 64, 64], 3072, 3, **TRAINING, activation="relu") in plans
     assert [dict(plan.columns) for plan in plans.values()] == [{"depth": 1, "width": 64}, {"depth": 3, "width": 64}]
+
+
+def test_a_phase_plan_holds_all_gains_of_its_depth():
+    """One ensemble per depth, Xavier's normal weights, and the member's own gain as two columns of the table."""
+    plans = phase_plans([2, 5], [0.5, 1.0, 2.0], 16, 3072, 3, **TRAINING, activation="tanh")
+    assert [plan.layer_sizes for plan in plans] == [(3072, 16, 16, 3), (3072, *[16] * 5, 3)]
+    assert {plan.gains for plan in plans} == {(0.5, 1.0, 2.0)}
+    assert {(plan.scheme, plan.batches, plan.gain_columns) for plan in plans} == {
+        ("xavier_normal", "shared", ("gain", "sigma_w"))
+    }
+    assert [dict(plan.columns)["parameters"] for plan in plans] == [parameter_count(plan.layer_sizes) for plan in plans]
+
+
+def test_the_gain_of_a_phase_is_sigma_w_between_its_hidden_layers():
+    """What the second gain column says holds: with equal widths Xavier's gain is the theory's sigma_w."""
+    (plan,) = phase_plans([4], [1.3], 16, 3072, 3, **TRAINING, activation="tanh")
+    forward = xavier_scale(plan.layer_sizes, plan.gains[0]).forward
+    assert forward[1:-1] == pytest.approx([1.3**2] * 3)
+    assert forward[0] != pytest.approx(1.3**2)
+
+
+def test_signal_plans_are_gains_by_kinds_of_input():
+    """Gaussian inputs are as wide as the layers, photographs as they are; gains are multiples of the critical one."""
+    networks = {"activation": "tanh", "distribution": "normal", "sigma_b": 0.3, "seed": 1}
+    plans = signal_plans([0.5, 2.0], 1.4, width=10, layers=3, n_pixels=3072, **networks)
+    assert [(plan.inputs, plan.gain, plan.layer_sizes) for plan in plans] == [
+        ("gaussian", 0.7, (10, 10, 10, 10)),
+        ("gaussian", 2.8, (10, 10, 10, 10)),
+        ("photographs", 0.7, (3072, 10, 10, 10)),
+        ("photographs", 2.8, (3072, 10, 10, 10)),
+    ]

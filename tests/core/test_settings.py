@@ -18,11 +18,14 @@ from mlp_core.settings import (
     DepthSweep,
     Explanation,
     Features,
+    FewSeeds,
     GainSweep,
     Generalization,
     Images,
+    Phase,
     Polynomial,
     Run,
+    Signals,
     Spirals,
     canonical_activation,
     text_of,
@@ -338,3 +341,36 @@ def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
     assert Polynomial().degree in Generalization().degrees
     assert Images().hidden_widths in [(Features().width,) * depth for depth in Features().depths]
     assert all(generalization[name] == value for name, value in Polynomial().model_dump(exclude={"degree"}).items())
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "words"),
+    [
+        (Signals, "relative_gains", "0.5,0", "must be greater than 0, got '0'; the default is 0.7,1.0,1.5."),
+        (Signals, "sigma_b", "-0.1", "must be greater than or equal to 0, got '-0.1'; the default is 0.3."),
+        (Signals, "sigma_b", "nan", "must be a finite number, got 'nan'"),
+        (Signals, "width", "1", "must be greater than or equal to 2, got '1'"),
+        (Signals, "layers", "1", "must be greater than or equal to 2, got '1'"),
+        (Signals, "distribution", "cauchy", "must be 'normal' or 'uniform', got 'cauchy'"),
+        (Phase, "data", "mnist", "must be 'images' or 'spirals', got 'mnist'; the default is images."),
+        (Phase, "gains", "1,1", "must hold each value once, got '1,1'; the default is 0.5,0.6,"),
+        (Phase, "depths", "2,2", "must hold each value once, got '2,2'; the default is 2,3,4,6,8,12,16,24,32,48,64."),
+        (Phase, "examples", "0", "must be greater than or equal to 1, got '0'; the default is 512."),
+    ],
+)
+def test_bad_values_of_theory_get_one_sentence(model, name, value, words):
+    """The sentence names setting, rule, value and default."""
+    with pytest.raises(InputError, match=f"^{name} {words}"):
+        validated(model, {name: value})
+
+
+def test_a_phase_diagram_resolves_the_transition():
+    """At least 15 gains on both sides of the edge, at least 8 depths from 2 to 64, two seeds unless told otherwise."""
+    grid = Phase()
+    assert len(grid.gains) >= 15
+    assert min(grid.gains) <= 0.5 < 1.156 < 3 <= max(grid.gains)
+    assert len(grid.depths) >= 8
+    assert (min(grid.depths), max(grid.depths)) == (2, 64)
+    assert (FewSeeds().seeds, Run().seeds) == (2, 8)
+    assert FewSeeds().model_dump(exclude={"seeds"}) == Run().model_dump(exclude={"seeds"})
+    assert validated(Phase, {name: text_of(value) for name, value in grid}) == grid

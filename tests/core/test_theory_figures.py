@@ -208,3 +208,16 @@ def test_dead_networks_are_left_out():
     table.loc[table["layer"] == 6, "correlation"] = np.nan
     line = signals_figure(table).axes[2].containers[0].lines[0]
     assert np.isfinite(line.get_ydata()).tolist() == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(("growth", "labels"), [(1.0, {"0.5", "1", "2"}), (1e3, {"$\\mathdefault{10^{0}}$"})])
+def test_lengths_have_labels_on_their_axis(growth, labels):
+    """Lengths that hardly differ are labelled at 1, 2 and 5, those that differ by decades at powers of ten."""
+    table = signal_table()
+    table["mean_square"] *= growth ** (table["layer"] / 3)
+    figure = signals_figure(table)
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    shown = {label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high}
+    figure.draw_without_rendering()
+    assert labels <= shown

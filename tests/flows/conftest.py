@@ -20,8 +20,10 @@ from mlp_core.settings import (
     GainSweep,
     Generalization,
     Images,
+    Phase,
     Polynomial,
     Run,
+    Signals,
     Spirals,
 )
 
@@ -59,6 +61,8 @@ GAINS = GainSweep(gains=(0.5, 1.4), hidden_widths=(8, 4), batch_size=32)
 EXPLANATION = Explanation(explain=True, explain_activations=("relu",), explain_epochs=3)
 GENERALIZATION = Generalization(degrees=(3,), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32)
 FEATURES = Features(depths=(1, 2), width=8, epochs=2, batch_size=32)
+SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
+PHASE = Phase(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16)
 PARAMETERS = {
     "depth_sweep": {"spirals": SPIRALS, "sweep": DEPTHS},
     "generalization": {"spirals": SPIRALS, "models": GENERALIZATION},
@@ -66,6 +70,8 @@ PARAMETERS = {
     "polynomial": {"spirals": SPIRALS, "model": POLYNOMIAL},
     "images": {"model": IMAGES},
     "gain_sweep": {"sweep": GAINS},
+    "signals": {"networks": SIGNALS},
+    "phase": {"grid": PHASE},
     "tutorial": {
         "spirals": SPIRALS,
         "depth_sweep": DEPTHS,
@@ -75,6 +81,8 @@ PARAMETERS = {
         "explanation": EXPLANATION,
         "generalization": GENERALIZATION,
         "features": FEATURES,
+        "signals": SIGNALS,
+        "phase": PHASE,
     },
 }
 """The smallest experiments: each takes about a second."""
@@ -88,6 +96,7 @@ def ended_tasks():
     import tasks.analysis
     import tasks.data
     import tasks.explanations
+    import tasks.theory
     import tasks.training
 
     ended = []
@@ -95,7 +104,7 @@ def ended_tasks():
     def note(task, task_run, state):
         ended.append((task_run.name, state.name))
 
-    for module in (tasks.analysis, tasks.data, tasks.explanations, tasks.training):
+    for module in (tasks.analysis, tasks.data, tasks.explanations, tasks.theory, tasks.training):
         for task in vars(module).values():
             if isinstance(task, Task):
                 task.on_completion(note)

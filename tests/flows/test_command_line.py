@@ -22,6 +22,8 @@ COMMANDS = [
     "images",
     "features",
     "gain-sweep",
+    "signals",
+    "phase",
     "report",
     "ui",
 ]

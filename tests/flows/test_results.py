@@ -63,6 +63,8 @@ EXPLANATIONS = {
     "explain": {"explain", "explain_causes"},
     "generalization": {"generalization", "generalization_maps"},
     "features": {"features", "features_units"},
+    "signals": {"signals"},
+    "phase": {"phase"},
 }
 """What the tutorial makes beside these; their tables have tests of their own."""
 ALONE = [(experiment, [experiment]) for experiment in COLUMNS]
