@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.meanfield import forward_gain
 from mlp_core.plans import TrainingPlan, depth_sweep_plans, explanation_plans
 from mlp_core.settings import DepthSweep, Explanation, Run, Spirals
@@ -90,13 +90,7 @@ def publish_explanation(
     """Submit the table of interventions and its figures."""
     if not trained:
         return []
-    settings = {
-        "seeds": run.seeds,
-        "seed": run.seed,
-        **spirals.model_dump(mode="json"),
-        **sweep.model_dump(mode="json"),
-        **explanation.model_dump(mode="json", exclude={"explain"}),
-    }
+    settings = table_settings(run, spirals, sweep, **explanation.model_dump(mode="json", exclude={"explain"}))
     table = explain.submit(trained, [plans[one.plan] for one in trained], points, settings)
     return [table, *(plot_explanation.submit(name, table, spirals.arms) for name in ("explain", "explain_causes"))]
 
@@ -107,11 +101,6 @@ def publish_depth_sweep(
     """Submit the result table and its figures."""
     if not trained:
         return []
-    settings = {
-        "seeds": run.seeds,
-        "seed": run.seed,
-        **spirals.model_dump(mode="json"),
-        **sweep.model_dump(mode="json"),
-    }
+    settings = table_settings(run, spirals, sweep)
     table = summarize.submit("depth_sweep", trained, settings)
     return [table, plot_results.submit("depth_sweep", table, spirals.arms), plot_losses.submit(trained)]

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, device_of, photographs
+from flows.orchestration import PIXELS, Outcome, device_of, photographs, table_settings
 from mlp_core.meanfield import forward_gain
 from mlp_core.plans import gain_sweep_plans
 from mlp_core.settings import GainSweep, Run
@@ -50,7 +50,7 @@ def publish_gain_sweep(
     """Submit the result table and the figures."""
     if not trained:
         return []
-    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **sweep.model_dump(mode="json")}
+    settings = table_settings(run, sweep, images=run.images)
     table = summarize.submit("gain_sweep", trained, settings)
     return [
         table,

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.plans import TrainingPlan, generalization_plans
 from mlp_core.settings import Generalization, Run, Spirals
 from mlp_core.storage import Artifact
@@ -75,12 +75,7 @@ def publish_generalization(
     """Submit what the models answer elsewhere, the table and the figures."""
     if not trained:
         return []
-    settings = {
-        "seeds": run.seeds,
-        "seed": run.seed,
-        **spirals.model_dump(mode="json"),
-        **models.model_dump(mode="json"),
-    }
+    settings = table_settings(run, spirals, models)
     answers = extrapolate.map(trained, unmapped(points))
     table = compare_generalization.submit(trained, [plans[one.plan] for one in trained], answers, points, settings)
     wide = {dict(one.plan.columns)["degree"]: one for one in trained if one.plan.experiment == "polynomial"}

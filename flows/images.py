@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings
+from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
 from mlp_core.plans import images_plan
 from mlp_core.settings import Images, Run
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
@@ -42,6 +42,6 @@ def publish_images(
     samples = plot_samples.submit(pictures, run.seed)
     if not trained:
         return [samples]
-    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **model.model_dump(mode="json")}
+    settings = table_settings(run, model, images=run.images)
     table = summarize.submit("images", trained, settings)
     return [samples, table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]

@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture, wait
 
 from mlp_core.errors import InputError
 from mlp_core.plans import TrainingPlan
-from mlp_core.settings import Run
+from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import collect_history, write_report
 from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
@@ -33,6 +33,14 @@ def submit_trainings(
     new = [plan for plan in plans if plan not in earlier]
     trainings = earlier | dict(zip(new, train_configuration.map(new, unmapped(data), unmapped(n_members)), strict=True))
     return {plan: trainings[plan] for plan in plans}
+
+
+def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
+    """Return the settings that a result table carries in its metadata."""
+    values = {"seeds": run.seeds, "seed": run.seed, **more}
+    for model in models:
+        values |= model.model_dump(mode="json")
+    return values
 
 
 class SweepFailed(RuntimeError):

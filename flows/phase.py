@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings
+from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
 from mlp_core.plans import phase_plans
 from mlp_core.settings import FewSeeds, Phase, Run, Spirals
 from mlp_core.storage import Artifact
@@ -57,7 +57,7 @@ def publish_phase(
         return []
     n_classes = _n_classes(spirals, data)
     source = {"images": run.images} if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
-    settings = {"seeds": run.seeds, "seed": run.seed, "classes": n_classes, **source, **grid.model_dump(mode="json")}
+    settings = table_settings(run, grid, classes=n_classes, **source)
     table = summarize.submit("phase", trained[::-1], settings)
     return [table, plot_phase.submit(table, n_classes)]
 

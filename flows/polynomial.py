@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import Outcome, Trainings, device_of, submit_trainings
+from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.plans import polynomial_plan
 from mlp_core.settings import Polynomial, Run, Spirals
 from mlp_core.storage import Artifact
@@ -45,10 +45,5 @@ def publish_polynomial(
     """Submit the result table and its figure."""
     if not trained:
         return []
-    settings = {
-        "seeds": run.seeds,
-        "seed": run.seed,
-        **spirals.model_dump(mode="json"),
-        **model.model_dump(mode="json"),
-    }
+    settings = table_settings(run, spirals, model)
     return [summarize.submit("polynomial", trained, settings), plot_losses.submit(trained)]

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, photographs
+from flows.orchestration import PIXELS, Outcome, photographs, table_settings
 from mlp_core.errors import InputError
 from mlp_core.meanfield import critical_point
 from mlp_core.plans import signal_plans
@@ -54,6 +54,6 @@ def publish_signals(run: Run, networks: Signals, measured: list[Artifact]) -> li
     """Submit the result table and the figure."""
     if not measured:
         return []
-    settings = {"seeds": run.seeds, "seed": run.seed, "images": run.images, **networks.model_dump(mode="json")}
+    settings = table_settings(run, networks, images=run.images)
     table = collect_signals.submit(measured, settings)
     return [table, plot_signals.submit(table)]

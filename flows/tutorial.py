@@ -53,13 +53,15 @@ def tutorial(
 ) -> str:
     """Run every experiment of the tutorial; return the report's path.
 
-    The explanations are smaller than those of their own commands, and mostly of networks that the others train. So are
-    signals and phase diagram, which has one member in a cell here.
+    With one seed that is all: the tutorial's own protocol. With more, claims can be looked into, and the experiments
+    that do so follow, smaller than by their own commands: explanation, generalization, features, signals and the phase
+    diagram, which has one member in a cell here.
     """
     check_depth_sweep(spirals, depth_sweep)
     check_generalization(spirals, generalization)
     outcome = Outcome()
     one_seed = run.model_copy(update={"seeds": 1})
+    beyond = run.seeds > 1
     with laboratory(run):
         with tags("images"):
             pictures = photographs(run)
@@ -76,19 +78,19 @@ def tutorial(
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
         submitted = image_trainings | polynomial_trainings | depth_trainings
         with tags("depth_sweep"):
-            explained = explained_plans(run, spirals, depth_sweep, explanation)
+            explained = explained_plans(run, spirals, depth_sweep, explanation) if beyond else {}
             interventions = submit_trainings(explained, points, run.seeds, submitted)
         with tags("generalization"):
-            compared = compared_plans(run, spirals, generalization)
+            compared = compared_plans(run, spirals, generalization) if beyond else {}
             comparisons = train_generalization(run, compared, points, submitted)
         with tags("features"):
-            measured = measured_plans(run, features, pictures)
+            measured = measured_plans(run, features, pictures) if beyond else {}
             feature_trainings = submit_trainings(measured, pictures, run.seeds, submitted)
         with tags("phase"):
             phase_data = pictures if phase.data == "images" else points
-            phase_trainings = train_phase(one_seed, spirals, phase, phase_data)
+            phase_trainings = train_phase(one_seed, spirals, phase, phase_data) if beyond else {}
         with tags("signals"):
-            measurements = measure_networks(run, signals, pictures)
+            measurements = measure_networks(run, signals, pictures) if beyond else []
 
         results = []
         with tags("polynomial"):

@@ -7,7 +7,6 @@ number says little about a unit until it stands between those.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -149,26 +148,6 @@ def spatial_frequency(weights: Tensor) -> Tensor:
     radius = torch.hypot(rows[:, None], columns)
     mean: Tensor = (power * radius).sum((-2, -1)) / power.sum((-2, -1))
     return mean
-
-
-def random_units(n_units: int, shape: Sequence[int], stream: torch.Generator) -> Tensor:
-    """Return units as PyTorch's `Linear` starts them, uniform in +-1 / sqrt(fan_in).
-
-    Args:
-        n_units: At least 1.
-        shape: Channels, height and width.
-        stream: Where the weights come from.
-
-    Returns:
-        float32 `[n_units, channels, height, width]`.
-
-    Example:
-        >>> units = random_units(64, (3, 32, 32), torch.Generator().manual_seed(0))
-        >>> 0.78 < participation_ratio(units).mean().item() < 0.80
-        True
-    """
-    bound = math.prod(shape) ** -0.5
-    return torch.empty(n_units, *shape).uniform_(-bound, bound, generator=stream)
 
 
 def gabor_filters(channels: int, height: int, width: int) -> Tensor:

@@ -220,6 +220,19 @@ def test_trainings_read_what_the_core_makes(finished, photographs):
 FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
 
 
+def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
+    """What looks into claims needs several seeds: one seed trains the tutorial's own networks and no others."""
+    ran = run("tutorial", tmp_path, seeds=1)
+    assert ran.state.is_completed()
+    assert {path.stem for path in (tmp_path / "results").glob("*.parquet")} == {
+        "depth_sweep",
+        "polynomial",
+        "images",
+        "gain_sweep",
+        "history",
+    }
+
+
 def test_the_embedded_faces_need_no_network(run, tmp_path):
     """They are drawn into a zip, which is read like any other."""
     assert run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS).state.is_completed()
