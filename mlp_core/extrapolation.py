@@ -83,7 +83,7 @@ def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolatio
     axis = torch.linspace(-ARMS_END, ARMS_END, _MAP_SIZE)
     x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([x1.flatten(), x2.flatten()], 1)
-    maps = torch.cat([answer(part) for part in torch.split(grid, 8192)], 1).view(-1, _MAP_SIZE, _MAP_SIZE).numpy()
+    maps = torch.cat([answer(part) for part in torch.split(grid, 1024)], 1).view(-1, _MAP_SIZE, _MAP_SIZE).numpy()
     islands = [
         decision_islands(classes, ARMS_END, data.train_inputs, data.train_labels, _MIN_PIXELS) for classes in maps
     ]

@@ -204,7 +204,8 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
     grid = torch.stack([x1.flatten(), x2.flatten()], 1)
     degree = dict(best.plan.columns).get("degree")
     classes = []
-    for part in grid.split(8192):  # the whole grid at degree 50 would take 1.3 GB
+    # The whole grid at degree 50 would take 1.3 GB, and parts that leave the second-level cache twice the time
+    for part in grid.split(1024):
         inputs = part if degree is None else monomials(part, int(degree))
         classes.append(ensemble.logits(inputs).argmax(1).squeeze(0))
     table = pa.table(
