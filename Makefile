@@ -26,10 +26,10 @@ install: .venv/installed ## Make .venv with the pinned versions
 	@touch $@
 
 test: check ## Check style and types, run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-all: check ## The same with the slow tests
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest --numprocesses 2 -m ""
 
 check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff format --check .
