@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlp_core.augmentation import augmented_batch, draw_augmentations
-from mlp_core.networks import row_length, with_constant
+from mlp_core.networks import aligned_rows, with_constant
 
 
 class Batch(NamedTuple):
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 Epochs = Iterable[Iterable[Batch]]
 
-_CHUNK_BATCHES = 16
+_CHUNK_BATCHES = 4
 
 
 def private_epochs(
@@ -56,21 +56,30 @@ def private_epochs(
         drop_last: Leave out the last batch of an epoch if it is short.
 
     Yields:
-        Per epoch its batches, inputs `[members, features, batch]`.
+        Per epoch its batches, inputs `[members, features + 1, batch]`.
     """
-    columns = _columns(inputs, labels, n_classes, batch_size)
+    columns = torch.cat([with_constant(inputs).T, one_hot_targets(labels, n_classes, batch_size)])
     n_inputs = len(columns) - n_classes
     orders = torch.empty(len(generators), len(labels), dtype=torch.int32)
     # One buffer for all epochs: fresh memory every epoch took a third of the time of 128 members
     shuffled = torch.empty(len(columns), orders.numel(), device=inputs.device)
-    by_member = shuffled.view(-1, *orders.shape).transpose(0, 1)  # [members, features + 1 + classes, n]
+    steps = [
+        step.view(len(columns), len(generators), -1).transpose(0, 1)  # [members, features + 1 + classes, batch]
+        for step in torch.split(shuffled, len(generators) * batch_size, 1)
+    ]
+    batches = [Batch(step[:, :n_inputs], step[:, n_inputs:]) for step in steps]
+    n_left = len(labels) % batch_size
+    if n_left and drop_last:
+        batches.pop()
     for _ in range(n_epochs):
         for order, stream in zip(orders, generators, strict=True):
             torch.randperm(len(labels), generator=stream, out=order)
-        flat_order = orders.flatten().to(inputs.device)
+        by_step = torch.cat([step.flatten() for step in torch.split(orders, batch_size, 1)]).to(inputs.device)
         for column, destination in zip(columns, shuffled, strict=True):
-            torch.index_select(column, 0, flat_order, out=destination)
-        yield _batches(by_member[:, :n_inputs], by_member[:, n_inputs:], batch_size, drop_last)
+            torch.index_select(column, 0, by_step, out=destination)
+        if n_left and not drop_last:
+            batches[-1].targets.mul_(batch_size / n_left)
+        yield iter(batches)
 
 
 def shared_epochs(
@@ -93,20 +102,19 @@ def shared_epochs(
         batch_size: Examples per step; the last batch of an epoch may be short.
 
     Yields:
-        Per epoch its batches, inputs `[features, batch]`.
+        Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
     """
-    columns = _columns(inputs, labels, n_classes, batch_size)
-    n_inputs = len(columns) - n_classes
-    shuffled = torch.empty_like(columns)
+    rows = with_constant(inputs)
+    targets = one_hot_targets(labels, n_classes, batch_size)
+    picked = aligned_rows(batch_size, rows.shape[1], inputs.device)
+
+    def batches(order: Tensor) -> Iterator[Batch]:
+        for indices in torch.split(order, batch_size):
+            part = torch.index_select(rows, 0, indices, out=picked[: len(indices)])
+            yield _batch(part.T, targets.index_select(1, indices), batch_size)
+
     for _ in range(n_epochs):
-        order = torch.randperm(len(labels), generator=generator).to(inputs.device)
-        torch.index_select(columns, 1, order, out=shuffled)
-        yield _batches(shuffled[:n_inputs], shuffled[n_inputs:], batch_size)
-
-
-def _columns(inputs: Tensor, labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
-    """Return inputs and targets of full batches as one tensor `[features + 1 + classes, n]`."""
-    return torch.cat([with_constant(inputs).T, one_hot_targets(labels, n_classes, batch_size)])
+        yield batches(torch.randperm(len(labels), generator=generator).to(inputs.device))
 
 
 def one_hot_targets(labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
@@ -120,15 +128,9 @@ def one_hot_targets(labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
     return torch.eye(n_classes, device=labels.device).index_select(1, labels) / -batch_size
 
 
-def _batches(inputs: Tensor, targets: Tensor, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
+def _batch(inputs: Tensor, targets: Tensor, batch_size: int) -> Batch:
     n_examples = targets.shape[-1]
-    for start in range(0, n_examples, batch_size):
-        part = targets[..., start : start + batch_size]
-        if start + batch_size > n_examples:
-            if drop_last:
-                return
-            part = part * (batch_size / (n_examples - start))
-        yield Batch(inputs[..., start : start + batch_size], part)
+    return Batch(inputs, targets if n_examples == batch_size else targets * (batch_size / n_examples))
 
 
 def augmented_epochs(
@@ -157,10 +159,9 @@ def augmented_epochs(
         batches is asked for.
     """
     targets = one_hot_targets(labels, n_classes, batch_size)
-    chunk = batch_size * _CHUNK_BATCHES
-    n_numbers = images[0].numel() + 1
-    rows = images.new_ones(2, chunk, row_length(n_numbers), dtype=torch.float32)  # the last feature stays 1
-    buffers = cycle(rows[:, :, :n_numbers])
+    chunk = min(batch_size * _CHUNK_BATCHES, len(images))
+    # The last feature stays 1
+    buffers = cycle(aligned_rows(chunk, images[0].numel() + 1, images.device).fill_(1) for _ in range(2))
 
     def orders() -> Iterator[tuple[Tensor, ...]]:
         for _ in range(n_epochs):
@@ -183,7 +184,10 @@ def augmented_epochs(
                 inputs, part = prepared.result()
                 if (order := next(waiting, None)) is not None:
                     prepared = pool.submit(prepare, next(buffers), *order)
-                yield from _batches(inputs, part, batch_size)
+                for columns, classes in zip(
+                    torch.split(inputs, batch_size, 1), torch.split(part, batch_size, 1), strict=True
+                ):
+                    yield _batch(columns, classes, batch_size)
 
         for _ in range(n_epochs):
             yield batches()

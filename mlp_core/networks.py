@@ -224,6 +224,16 @@ def row_length(n_numbers: int) -> int:
     return n_numbers if n_numbers < 64 else _aligned(n_numbers)
 
 
+def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return memory for `n_rows` rows of float32, as far apart as `row_length` says.
+
+    Example:
+        >>> aligned_rows(4, 3073).stride()
+        (3088, 1)
+    """
+    return torch.empty(n_rows, row_length(n_numbers), device=device)[:, :n_numbers]
+
+
 def _aligned(n_numbers: int) -> int:
     return -(-n_numbers // _ALIGNMENT) * _ALIGNMENT
 

@@ -107,6 +107,7 @@ class _Pass:
         # transposed views, once: making a view costs a small network a tenth of its step
         self.weights_backward = [layer[:, :, :-1].transpose(1, 2) for layer in ensemble.layers]
         self.signals_backward = [signal.transpose(1, 2) for signal in signals]
+        self.log_probabilities, self.loss_terms, self.last_delta = new(3, *self.pre_activations[-1].shape)
         self.scale = 1 / batch_size
 
     def backward(self, batch: Batch) -> Tensor:
@@ -116,11 +117,12 @@ class _Pass:
         for layer in range(last):
             activation.forward(self.pre_activations[layer], self.activations[layer])
             torch.bmm(layers[layer + 1], self.signals[layer], out=self.pre_activations[layer + 1])
-        log_probabilities = torch.log_softmax(self.pre_activations[last], 1)  # [members, classes, batch]
-        losses = (log_probabilities * batch.targets).sum((1, 2))
+        # [members, classes, batch]
+        log_probabilities = torch.log_softmax(self.pre_activations[last], 1, out=self.log_probabilities)
+        losses = torch.mul(log_probabilities, batch.targets, out=self.loss_terms).sum((1, 2))
 
         # d loss / d logits = (softmax - one-hot) / batch size
-        delta = torch.add(batch.targets, log_probabilities.exp_(), alpha=self.scale)
+        delta = torch.add(batch.targets, log_probabilities.exp_(), alpha=self.scale, out=self.last_delta)
         for layer in range(last, 0, -1):
             torch.bmm(delta, self.signals_backward[layer - 1], out=self.gradients[layer])
             delta = torch.bmm(self.weights_backward[layer], delta, out=self.deltas[layer - 1])
@@ -150,10 +152,10 @@ def _optimizer(name: str, parameters: Tensor, gradient: Tensor, learning_rate: f
         message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
         raise InputError(message)
     moments = torch.zeros_like(parameters), torch.zeros_like(parameters)
-    n_steps = torch.zeros((), device=parameters.device)
+    n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
 
     def adam_step() -> None:
-        n_steps.add_(1)
+        n_steps.add_(one)  # a Python number would be made a tensor every time
         # What torch.optim.Adam(fused=True) runs; its Python wrapper costs more than a step of a small network
         torch._fused_adam_(
             [parameters], [gradient], [moments[0]], [moments[1]], [], [n_steps],
