@@ -8,12 +8,13 @@ from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import PIXELS, Outcome, device_of, photographs, table_settings
-from mlp_core.meanfield import forward_gain
-from mlp_core.plans import gain_sweep_plans
+from mlp_core.meanfield import critical_point, forward_gain
+from mlp_core.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, Run
 from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory
+from tasks.theory import collect_signals, measure_signals, plot_signals
 from tasks.training import TrainedConfiguration, train_configuration
 
 
@@ -47,13 +48,27 @@ def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> list[P
 def publish_gain_sweep(
     run: Run, sweep: GainSweep, pictures: ImageTable, trained: list[TrainedConfiguration]
 ) -> list[PrefectFuture[Any]]:
-    """Submit the result table and the figures."""
+    """Submit the result table, the figures, and what the theoretical gain does to signals before training."""
     if not trained:
         return []
     settings = table_settings(run, sweep, images=run.images)
     table = summarize.submit("gain_sweep", trained, settings)
+    start = xavier_plan(
+        sweep.hidden_widths,
+        PIXELS,
+        len(pictures.classes),
+        forward_gain(sweep.activation),
+        critical_point(sweep.activation, sigma_b=0.0).sigma_w,
+        **sweep.model_dump(include={"activation", "distribution"}),
+        seed=run.seed,
+    )
+    measured = measure_signals.submit(start, pictures, run.seeds)
+    settings = table_settings(run, images=run.images, layer_sizes=start.layer_sizes, sigma_b=start.sigma_b)
+    signals = collect_signals.submit([measured], settings, "xavier")
     return [
         table,
         plot_results.submit("gain_sweep", table, len(pictures.classes)),
         plot_losses.submit(trained),
+        signals,
+        plot_signals.submit(signals, "xavier"),
     ]

@@ -15,6 +15,7 @@ from mlp_core.plans import TrainingPlan
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import collect_history, write_report
+from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
 from tasks.laboratory import logger
 from tasks.training import TrainedConfiguration, train_configuration
@@ -128,6 +129,8 @@ class Outcome:
         report = ""
         if self.trained:
             made += self.gather([collect_history.submit(self.trained)])
+        if tables := claimed_tables(made):
+            made += self.gather([measure_claims.submit(tables)])
         if made:
             report = write_report.submit(made).result()
         if self.failed:

@@ -383,3 +383,38 @@ def signal_plans(
         for inputs, n_inputs in kinds
         for relative in relative_gains
     ]
+
+
+def xavier_plan(
+    hidden_widths: Sequence[int],
+    n_pixels: int,
+    n_classes: int,
+    gain: float,
+    critical_gain: float,
+    **networks: Any,
+) -> SignalPlan:
+    """Return the gain sweep's network as Xavier's weights start it, without biases as the theory has it.
+
+    Args:
+        hidden_widths: Units of each hidden layer.
+        n_pixels: Numbers per photograph, 3 x 32 x 32.
+        n_classes: Classes of photographs.
+        gain: The theoretical one.
+        critical_gain: Where order turns into chaos in layers of equal width.
+        **networks: The plan's activation, distribution and seed.
+
+    Example:
+        >>> networks = dict(activation="leaky_relu(0.1)", distribution="normal", seed=2021)
+        >>> plan = xavier_plan([128, 64, 32], 3072, 3, gain=1.407, critical_gain=1.407, **networks)
+        >>> plan.layer_sizes, plan.relative_gain, plan.sigma_b
+        ((3072, 128, 64, 32, 3), 1.0, 0.0)
+    """
+    return SignalPlan(
+        inputs="photographs",
+        # leaky_relu's two gains are one number, which two ways of computing give with different last digits
+        relative_gain=round(gain / critical_gain, 12),
+        gain=gain,
+        sigma_b=0.0,
+        layer_sizes=(n_pixels, *hidden_widths, n_classes),
+        **networks,
+    )

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
+from mlp_core.claims_report import claims_in_words
 from mlp_core.errors import InputError
 from mlp_core.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
 from mlp_core.findings import (
@@ -189,7 +190,10 @@ def render_report(content: ReportContent) -> str:
         for name, value in next(iter(shown.values())).items()
         if all(found.get(name) == value for found in shown.values())
     }
+    claims = content.tables.get("claims", pd.DataFrame())
+    shown_in = {figure["name"]: section["title"] for section in sections for figure in section["figures"]}
     return environment.get_template("report.html.jinja").render(
+        claims=None if claims.empty else claims_in_words(claims, shown_in),
         sections=sections,
         missing=[experiment for experiment in _EXPERIMENTS if experiment.name not in content.tables],
         tutorial=_TUTORIAL,
@@ -213,6 +217,7 @@ def _section(experiment: _Experiment | Study, content: ReportContent) -> dict[st
         "reasons": [sentence.replace(" %", "\u00a0%") for sentence in findings.reasons],
         "figures": [
             {
+                "name": figure.name,
                 "caption": figure.caption,
                 "alt": figure.alt,
                 "source": "data:image/png;base64," + base64.b64encode(content.figures[figure.name]).decode(),
@@ -525,6 +530,13 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
                 "gain_sweep_loss",
                 "Mean train loss for each gain, with 95 % intervals over members.",
                 "Mean train loss against gain, with 95 % intervals.",
+            ),
+            ReportFigure(
+                "xavier",
+                "The same network at the theoretical gain before training, without biases: signals on the way forward, "
+                "a gradient on the way back. Where the widths differ, Xavier's standard deviation is a compromise that "
+                "keeps neither; the lines are what theory says of it at infinite width.",
+                "Panels of mean square, 1 minus correlation and gradient mean square against layer.",
             ),
         ),
         links=(

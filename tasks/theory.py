@@ -143,8 +143,8 @@ def _two_inputs(root: Path, plan: SignalPlan, images: ImageTable) -> Tensor:
 
 
 @task(name="collect signals", **cached())
-def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any]) -> Artifact:
-    """Join the measurements of all gains and kinds of input into the result table."""
+def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any], name: str = "signals") -> Artifact:
+    """Join the measurements of all gains and kinds of input into a result table."""
     import pyarrow as pa
 
     root = artifact_root()
@@ -155,12 +155,12 @@ def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any]) -> A
         {artifact.path: artifact.sha256 for artifact in measured},
         {name: _SIGNAL_UNITS[name] for name in table.column_names},
     )
-    return write_table(root, "results/signals.parquet", table.combine_chunks(), provenance)
+    return write_table(root, f"results/{name}.parquet", table.combine_chunks(), provenance)
 
 
 @task(name="plot signals", **cached(*_FIGURES))
-def plot_signals(results: Artifact) -> Artifact:
+def plot_signals(results: Artifact, name: str = "signals") -> Artifact:
     """Draw what was measured on what is predicted."""
     from mlp_core.theory_figures import signals_figure
 
-    return save_figure("signals", signals_figure(read_table(artifact_root(), results).to_pandas()))
+    return save_figure(name, signals_figure(read_table(artifact_root(), results).to_pandas()))

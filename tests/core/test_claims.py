@@ -361,17 +361,18 @@ def outside(mean, **more):
 @pytest.mark.parametrize(("network", "verdict"), [(0.4, UP), (0.05, DOWN), (0.26, BOTH)])
 def test_a_network_that_generalizes_better(network, verdict):
     """A network ahead by far or behind is told from a polynomial at 25 %; one ahead by a hair is not."""
-    found = network_generalizes_better(outside(network, seed=1), outside(0.25, n=12), stream())
+    found = network_generalizes_better(outside(network, seed=1), outside(0.25, n=12), "5310 against 5304", stream())
     assert (found.verdict, found.n, found.effect) == (verdict, 12, "Cohen's d_z")
     assert found.estimate == pytest.approx(network - 0.25, abs=0.01)
+    assert found.measure.endswith("; 5310 against 5304")
 
 
 def test_shared_seeds_are_paired_and_others_are_not():
     """What seeds have in common cancels in pairs: the interval is far narrower than that of strangers."""
     common = {"seed": np.arange(20), "outside_accuracy": stream().normal(0.5, 0.1, 20)}
     network = {**common, "outside_accuracy": common["outside_accuracy"] + stream(1).normal(0.03, 0.01, 20)}
-    paired = network_generalizes_better(network, common, stream())
-    unpaired = network_generalizes_better({**network, "seed": np.arange(100, 120)}, common, stream())
+    paired = network_generalizes_better(network, common, "", stream())
+    unpaired = network_generalizes_better({**network, "seed": np.arange(100, 120)}, common, "", stream())
     assert paired.estimate == pytest.approx(unpaired.estimate)
     assert (paired.effect, unpaired.effect) == ("Cohen's d_z", "Cohen's d")
     assert (paired.verdict, unpaired.verdict) == (UP, BOTH)
@@ -483,7 +484,7 @@ def one_of_each(n=16, change=lambda columns: columns):
         decline_survives_better_start(default, better, stream()),
         published_curve_is_typical(default),
         polynomial_generalizes(change(both), 4, stream()),
-        network_generalizes_better(change(outside(0.5, n=n)), change(outside(0.2, n=n)), stream()),
+        network_generalizes_better(change(outside(0.5, n=n)), change(outside(0.2, n=n)), "", stream()),
         first_layer_is_not_local(change(units(0.7, n=n)), change(units(0.8, n=n)), GABOR, stream()),
         best_gain_is_theoretical(sweep, stream()),
         gains_differ(sweep, stream()),

@@ -94,6 +94,7 @@ def ended_tasks():
     from prefect import Task
 
     import tasks.analysis
+    import tasks.claims
     import tasks.data
     import tasks.explanations
     import tasks.theory
@@ -104,7 +105,7 @@ def ended_tasks():
     def note(task, task_run, state):
         ended.append((task_run.name, state.name))
 
-    for module in (tasks.analysis, tasks.data, tasks.explanations, tasks.theory, tasks.training):
+    for module in (tasks.analysis, tasks.claims, tasks.data, tasks.explanations, tasks.theory, tasks.training):
         for task in vars(module).values():
             if isinstance(task, Task):
                 task.on_completion(note)

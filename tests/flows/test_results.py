@@ -57,8 +57,10 @@ FIGURES = {
     "depth_sweep": {"depth_sweep", "depth_sweep_loss", "decision_maps"},
     "polynomial": {"polynomial_loss", "decision_maps"},
     "images": {"images_loss", "samples", "first_layer"},
-    "gain_sweep": {"gain_sweep", "gain_sweep_loss"},
+    "gain_sweep": {"gain_sweep", "gain_sweep_loss", "xavier"},
 }
+BESIDE = {"depth_sweep": {"claims"}, "gain_sweep": {"claims", "xavier"}}
+"""Tables that an experiment makes beside its own; they have tests of their own."""
 EXPLANATIONS = {
     "explain": {"explain", "explain_causes"},
     "generalization": {"generalization", "generalization_maps"},
@@ -80,7 +82,7 @@ def test_results_have_the_promised_columns(finished, command, experiments):
     """Names, order and types of the columns stand, with a row per configuration and member."""
     folder = finished(command)
     others = EXPLANATIONS if command == "tutorial" else {}
-    names = [*experiments, *others, "history"]
+    names = {*experiments, *others, "history"}.union(*(BESIDE.get(name, set()) for name in experiments))
     assert {path.name for path in folder.glob("results/*")} == {f"{name}.parquet" for name in names}
     for experiment in experiments:
         table = pq.read_table(folder / f"results/{experiment}.parquet")
@@ -221,7 +223,7 @@ FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
 
 
 def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
-    """What looks into claims needs several seeds: one seed trains the tutorial's own networks and no others."""
+    """One seed trains the tutorial's own networks and no others; its claims are made and decide nothing."""
     ran = run("tutorial", tmp_path, seeds=1)
     assert ran.state.is_completed()
     assert {path.stem for path in (tmp_path / "results").glob("*.parquet")} == {
@@ -229,8 +231,12 @@ def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
         "polynomial",
         "images",
         "gain_sweep",
+        "xavier",
+        "claims",
         "history",
     }
+    assert set(pq.read_table(tmp_path / "results/claims.parquet")["verdict"].to_pylist()) == {"undecided"}
+    assert "too few seeds for any verdict" in (tmp_path / "report.html").read_text()
 
 
 def test_the_embedded_faces_need_no_network(run, tmp_path):

@@ -1,0 +1,153 @@
+"""The report's first table: numbers as words, links that lead somewhere, a rule before the verdicts."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mlp_core.claims import VERDICT_RULE
+from mlp_core.claims_report import CLAIM_COLUMNS, claims_in_words
+from mlp_core.errors import InputError
+from mlp_core.figures import figure_png
+from mlp_core.report import ReportContent, render_report
+
+
+def claim(**changes: Any) -> dict[str, Any]:
+    """Return a row of the claims table."""
+    return {
+        "claim": "gains_differ",
+        "section": "Bonus",
+        "statement": "The difference is real.",
+        "measure": "difference in test accuracy",
+        "claimed": "below -0.01 or above 0.01",
+        "n": 16,
+        "estimate": -0.0328,
+        "low": -0.0526,
+        "high": -0.0142,
+        "effect_size": -1.1432,
+        "effect": "Cohen's d_z",
+        "verdict": "supported",
+        "figure": "polynomial_loss",
+        **changes,
+    }
+
+
+def page(*claims: dict[str, Any]) -> str:
+    """Return a report with claims and one section with one figure."""
+    polynomial = pd.DataFrame(
+        {"degree": [50, 50], "features": 1325, "status": "ok", "epochs": 100, "train_accuracy": 0.7}
+    ).assign(test_accuracy=[0.72, 0.73])
+    tables = {"polynomial": polynomial, "claims": pd.DataFrame(list(claims), columns=list(CLAIM_COLUMNS))}
+    figures = {"polynomial_loss": figure_png(Figure(figsize=(1, 1)))}
+    return render_report(ReportContent(tables, figures, {}, {})).replace("\u00a0", " ").replace("&nbsp;", " ")
+
+
+def said(*claims: dict[str, Any]) -> str:
+    return " ".join(claims_in_words(pd.DataFrame(list(claims)), {})["sentences"])
+
+
+def test_the_rule_stands_before_the_first_table_and_both_before_all_sections() -> None:
+    """Who reads from the top learns the rule, then the verdicts, then all else."""
+    text = page(claim())
+    places = [text.index(part) for part in (VERDICT_RULE, "<table", "The difference is real.", 'id="polynomial"')]
+    assert places == sorted(places)
+    assert text.index('<section id="claims"') == text.index("<section")
+    assert text.count("<h2")
+
+
+def test_a_row_says_all_that_belongs_to_a_claim() -> None:
+    """Statement, section, measure with the claimed range, n, estimate with interval, effect with its kind, verdict."""
+    text = page(claim()).split('<section id="claims"')[1].split("</section>")[0]
+    row = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1]))
+    for expected in (
+        "The difference is real. Bonus",
+        "difference in test accuracy claimed: below -0.01 or above 0.01",
+        "-0.0328 [-0.0526 to -0.0142]",
+        "16",
+        "-1.14 Cohen",
+        "\u2713 supported",
+    ):
+        assert expected in row
+
+
+def test_each_link_leads_to_its_figure() -> None:
+    """A figure that the report shows is linked by an anchor that is there, one that it lacks is not linked."""
+    text = page(claim(), claim(figure="xavier"))
+    anchors = re.findall(r'href="#(figure-[^"]*)"', text)
+    assert anchors == ["figure-polynomial_loss"]
+    assert text.count('<figure id="figure-polynomial_loss"') == 1
+    assert "figure-xavier" not in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "symbol"), [("supported", "\u2713"), ("not supported", "\u2717"), ("undecided", "?")]
+)
+def test_a_verdict_needs_no_colour(verdict: str, symbol: str) -> None:
+    """Each has its word and a sign of its own."""
+    assert f'<span class="verdict">{symbol} {verdict}</span>' in page(claim(verdict=verdict))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-math.inf, math.inf, "[no limits]"),
+        (-math.inf, 0.25, "[no limit to 0.25]"),
+        (2.0, math.inf, "[2 to no limit]"),
+        (math.nan, math.nan, "no interval"),
+    ],
+)
+def test_what_is_no_number_is_a_word(low: float, high: float, words: str) -> None:
+    """Neither nan nor inf is printed."""
+    text = page(claim(low=low, high=high, estimate=math.nan, effect_size=math.nan, verdict="undecided"))
+    assert f"none {words}" in text
+    assert not re.search(r"\b(nan|inf)\b", text)
+
+
+def test_texts_of_the_table_are_escaped() -> None:
+    """A statement, a measure or a figure called like a tag stays text."""
+    names = ("section", "statement", "measure", "claimed", "effect", "verdict", "figure")
+    text = page(claim(**dict.fromkeys(names, "<script>alert(1)</script>")))
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 6
+
+
+def test_on_a_phone_every_cell_carries_its_columns_name() -> None:
+    """Below 600 pixels the head goes and rows become blocks; what names a cell then are the head's own names."""
+    text = page(claim())
+    narrow = text.split("@media (max-width: 600px)")[1].split("@media")[0]
+    assert ".claims thead { display: none; }" in narrow
+    assert "content: attr(data-name)" in narrow
+    table = text.split('<table class="claims">')[1].split("</table>")[0]
+    assert re.findall(r'data-name="([^"]*)"', table) == re.findall(r'<th scope="col">([^<]*)</th>', table)[1:]
+
+
+def test_few_seeds_are_told_what_they_lack() -> None:
+    """Below eight seeds one sentence has the number and the command; with eight it is gone."""
+    few = said(claim(n=1, verdict="undecided"), claim(n=0, verdict="undecided"))
+    assert "too few seeds for any verdict: it needs 8 at least, as deep-mlp tutorial --seeds 8 has" in few
+    assert "too few" not in said(claim(n=8), claim(n=0, verdict="undecided"))
+
+
+def test_verdicts_are_counted_and_more_seeds_offered() -> None:
+    """The numbers of verdicts add up; the tutorial's few seeds are named with the command that has more."""
+    text = said(claim(), claim(), claim(verdict="undecided"))
+    assert text.startswith("Of 3 claims: 2 supported, 1 undecided.")
+    assert "deep-mlp tutorial runs 8 seeds unless told otherwise" in text
+    assert "deep-mlp tutorial --seeds 64 takes longer" in text
+
+
+def test_without_claims_there_is_no_section() -> None:
+    """A run that could claim nothing has no empty table."""
+    assert 'id="claims"' not in page()
+
+
+def test_a_missing_column_is_named() -> None:
+    """A table of another shape is refused in one sentence."""
+    table = pd.DataFrame([claim()]).drop(columns="effect")
+    with pytest.raises(InputError, match="got effect missing; run `deep-mlp tutorial` again"):
+        claims_in_words(table, {})

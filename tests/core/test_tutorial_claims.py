@@ -1,0 +1,248 @@
+"""Which rows of which tables each claim rests on."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mlp_core.claims import (
+    decline_is_vanishing_gradients,
+    decline_survives_better_start,
+    first_layer_is_not_local,
+    gains_differ,
+    interior_best_depth,
+    network_generalizes_better,
+    xavier_preserves_variance,
+)
+from mlp_core.seeds import derive_seed
+from mlp_core.settings import DepthSweep, Spirals
+from mlp_core.tutorial_claims import CLAIMED_TABLES, tutorial_claims
+
+THEORETICAL = "xavier at the theoretical gain"
+SEEDS = 2**62 + np.arange(10)
+TUTORIAL = {**Spirals().model_dump(mode="json"), **DepthSweep().model_dump(mode="json"), "seed": 2021, "seeds": 10}
+SETTINGS = {
+    "depth_sweep": TUTORIAL,
+    "explain": TUTORIAL,
+    "generalization": {"seed": 2021, "arms": 4},
+    "features": {"seed": 2021},
+    "xavier": {"seed": 2021, "layer_sizes": [3072, 128, 3]},
+    "gain_sweep": {"seed": 2021},
+}
+NAMES = {
+    "depth_sweep": ["interior_best_depth", "published_curve_is_typical"],
+    "explain": ["decline_is_vanishing_gradients", "decline_survives_better_start"],
+    "generalization": ["polynomial_generalizes", "network_generalizes_better"],
+    "features": ["first_layer_is_not_local"],
+    "xavier": ["xavier_preserves_variance_forward", "xavier_preserves_variance_backward"],
+    "gain_sweep": ["best_gain_is_theoretical", "gains_differ"],
+}
+
+
+def members(value, seeds=SEEDS, scatter=0.01, **columns):
+    """Return a row per seed, with values around a mean that only the mean and the seeds decide."""
+    values = value + np.random.default_rng(int(1000 * value)).normal(0, scatter, len(seeds))
+    # pandas' own integers, as numpy's become floats beside a row without seed
+    return pd.DataFrame({"seed": pd.array(seeds, "Int64"), **columns, "value": values})
+
+
+def table(*parts, **names):
+    """Return a table of parts, their value under another name."""
+    rows = pd.concat(parts, ignore_index=True).rename(columns={"value": names.get("value", "test_accuracy")})
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def depth_sweep(depths=(1, 2, 3, 4, 5)):
+    return table(*(members(0.7 + 0.1 * min(depth, 6 - depth), depth=depth) for depth in depths))
+
+
+def explain(leave_out=None):
+    """Return starts, of which only the sweep's own epochs and the theoretical gain are what the claims are about."""
+    parts = []
+    for activation, start, epochs, deepest in (
+        ("relu", "pytorch", 100, 0.6),
+        ("relu", "pytorch", 400, 0.99),
+        ("relu", "xavier", 100, 0.98),
+        ("relu", THEORETICAL, 100, 0.88),
+        ("tanh", "pytorch", 100, 0.97),
+        ("tanh", THEORETICAL, 100, 0.94),
+    ):
+        columns = {"activation": activation, "initialization": start, "epochs": epochs}
+        for depth, value in ((1, 0.8), (2, 0.92), (3, deepest)):
+            if (activation, start, depth) != leave_out:
+                parts.append(members(value, depth=depth, first_gradient_mean_square=np.arange(10.0), **columns))
+    return table(*parts)
+
+
+def generalization(degrees=(10, 50), network_sizes=((1, 5310), (3, 5454), (3, 130))):
+    """Return models, and one row without seed as the nearest neighbour's is; no model shares seeds with another."""
+    parts = [
+        members(0.06, model="polynomial", degree=degree, parameters={10: 264, 50: 5304}[degree]) for degree in degrees
+    ]
+    for depth, size in network_sizes:
+        parts.append(members(0.01 * depth, seeds=SEEDS + 100, model="mlp", depth=depth, parameters=size))
+    parts.append(pd.DataFrame({"model": ["nearest neighbour"], "value": [0.5], "depth": [None]}))
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows.astype({"seed": "Int64", "degree": "Int64", "depth": "Int64", "parameters": "Int64"})
+    rows = rows.rename(columns={"value": "outside_accuracy"}).assign(inside_accuracy=0.7)
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def features(depths=(1, 3)):
+    parts = [
+        members(ratio + depth / 100, kind=kind, depth=depth, unit=unit)
+        for kind, ratio in (("trained", 0.4), ("random", 0.7))
+        for depth in depths
+        for unit in range(2)
+    ]
+    filters = pd.DataFrame({"kind": "gabor", "unit": range(3), "value": [0.04, 0.05, 0.06]})
+    rows = pd.concat([*parts, filters], ignore_index=True).astype({"seed": "Int64", "depth": "Int64"})
+    return pa.Table.from_pandas(rows.rename(columns={"value": "participation_ratio"}), preserve_index=False)
+
+
+def xavier():
+    rows = pd.concat([members(value, layer=layer) for layer, value in ((1, 1.0), (2, 2.0), (3, 3.0))])
+    rows["gradient_mean_square"] = 1 / rows["value"]
+    rows = rows.rename(columns={"value": "mean_square"}).assign(member=rows["seed"], activation="relu", gain=2**0.5)
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def gain_sweep(gains=(0.1, 1.07, 1.39, 1.71)):
+    return table(*(members(0.5 - 0.1 * abs(gain - 1.4), gain=gain, theoretical_gain=1.407) for gain in gains))
+
+
+MAKERS = {
+    "depth_sweep": depth_sweep,
+    "explain": explain,
+    "generalization": generalization,
+    "features": features,
+    "xavier": xavier,
+    "gain_sweep": gain_sweep,
+}
+TABLES = {name: make() for name, make in MAKERS.items()}
+
+
+def stream(name, seed=2021):
+    return np.random.default_rng(derive_seed(seed, "claims", name))
+
+
+def found(**tables):
+    return {claim.name: claim for claim in tutorial_claims(tables, SETTINGS)}
+
+
+def chosen(name, **values):
+    """Return rows by pandas, the other way round from the code under test."""
+    rows = TABLES[name].to_pandas(types_mapper=pd.ArrowDtype)
+    for column, value in values.items():
+        rows = rows[(rows[column] == value).fillna(False)]
+    return rows
+
+
+def test_all_tables_give_all_claims_in_the_tutorials_order():
+    """Eleven claims, section by section, whatever the order in which the tables come."""
+    claims = tutorial_claims(dict(reversed(TABLES.items())), SETTINGS)
+    assert tuple(NAMES) == CLAIMED_TABLES
+    assert [claim.name for claim in claims] == [name for names in NAMES.values() for name in names]
+    sections = [claim.section for claim in claims]
+    assert sections == ["Section 1"] * 4 + ["Section 1.1"] * 2 + ["Section 2"] + ["Bonus"] * 4
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_a_table_alone_gives_its_own_claims_unchanged(name):
+    """Its claims are to the last digit those made beside all others; a table that is empty or not there gives none."""
+    everything = found(**TABLES)
+    alone = found(**{name: TABLES[name]})
+    assert list(alone) == NAMES[name]
+    assert all(claim == everything[claim.name] for claim in alone.values())
+    empty = found(**{**TABLES, name: TABLES[name].slice(0, 0)})
+    assert list(empty) == [one for other, names in NAMES.items() if other != name for one in names]
+
+
+def test_without_tables_there_is_nothing_to_claim():
+    """Tables that no claim rests on are passed over."""
+    assert tutorial_claims({}, {}) == []
+    assert tutorial_claims({"phase": TABLES["depth_sweep"]}, {"phase": {"seed": 1}}) == []
+
+
+def test_each_claim_is_about_its_rows():
+    """The claims equal those that the functions make of rows chosen by hand, with generators named after the claims."""
+    claims = found(**TABLES)
+    default = chosen("explain", activation="relu", initialization="pytorch", epochs=100)
+    restored = chosen("explain", activation="relu", initialization=THEORETICAL)
+    better = chosen("explain", activation="tanh", initialization=THEORETICAL)
+    trained, random = (chosen("features", kind=kind, depth=3) for kind in ("trained", "random"))
+    expected = [
+        interior_best_depth(TABLES["depth_sweep"], stream("interior_best_depth")),
+        decline_is_vanishing_gradients(default, restored, stream("decline_is_vanishing_gradients")),
+        decline_survives_better_start(default, better, stream("decline_survives_better_start")),
+        network_generalizes_better(
+            chosen("generalization", model="mlp", parameters=5310),
+            chosen("generalization", degree=50),
+            "depth 1, 5310 parameters against 5304",
+            stream("network_generalizes_better"),
+        ),
+        first_layer_is_not_local(trained, random, np.array([0.04, 0.05, 0.06]), stream("first_layer_is_not_local")),
+        xavier_preserves_variance(
+            TABLES["xavier"],
+            "backward",
+            "3072-128-3, relu, gain 1.414",
+            stream("xavier_preserves_variance_backward"),
+        ),
+        gains_differ(TABLES["gain_sweep"], stream("gains_differ")),
+    ]
+    for claim in expected:
+        assert claims[claim.name] == claim
+        assert claim.n == 10
+    assert claims["polynomial_generalizes"].estimate == pytest.approx((0.06 - 0.25) / (0.7 - 0.25), abs=0.03)
+
+
+def test_every_claim_has_a_stream_of_its_own_by_the_root_seed():
+    """Another root seed resamples anew: other ends of the interval, the same estimate."""
+    first = found(gain_sweep=TABLES["gain_sweep"])["gains_differ"]
+    other = {claim.name: claim for claim in tutorial_claims(TABLES, {**SETTINGS, "gain_sweep": {"seed": 1}})}
+    assert other["gains_differ"].estimate == first.estimate
+    assert (other["gains_differ"].low, other["gains_differ"].high) != (first.low, first.high)
+    assert other["interior_best_depth"] == found(**TABLES)["interior_best_depth"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 50}, {"activation": "tanh"}, {"noise": 0.2}, {"parameter_budget": 200}, {"depths": [1, 3]}]
+)
+def test_the_published_curve_is_compared_with_its_own_settings_alone(change):
+    """Any other setting of spirals or networks gives another curve, of which nothing was published."""
+    settings = {"depth_sweep": {**TUTORIAL, **change}}
+    names = [claim.name for claim in tutorial_claims({"depth_sweep": TABLES["depth_sweep"]}, settings)]
+    assert names == ["interior_best_depth"]
+
+
+def test_a_depth_that_failed_leaves_the_published_curve_out():
+    """Settings name five depths, the table has four."""
+    assert list(found(depth_sweep=depth_sweep((1, 2, 3, 4)))) == ["interior_best_depth"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "names"),
+    [
+        ({"explain": explain(("tanh", THEORETICAL, 3))}, ["decline_is_vanishing_gradients"]),
+        ({"explain": explain(("relu", THEORETICAL, 3))}, ["decline_survives_better_start"]),
+        ({"explain": explain(("relu", "pytorch", 1))}, []),
+        ({"generalization": generalization(degrees=(10,))}, []),
+        ({"generalization": generalization(network_sizes=((3, 130), (3, 6200)))}, ["polynomial_generalizes"]),
+        ({"generalization": generalization(network_sizes=())}, ["polynomial_generalizes"]),
+        ({"features": features(depths=(1, 5))}, []),
+    ],
+)
+def test_claims_without_their_rows_are_left_out(tables, names):
+    """A start with another set of depths, another degree, size or depth does not stand in for the tutorial's."""
+    assert list(found(**tables)) == names
+
+
+def test_bounds_without_end_and_missing_numbers_stay_what_they_are():
+    """Where the deepest is best there is no decline to share: no estimate, no limits, no verdict."""
+    rising = explain().to_pandas()
+    rising["test_accuracy"] = 0.5 + 0.1 * rising["depth"]
+    claim = found(explain=pa.Table.from_pandas(rising))["decline_survives_better_start"]
+    assert (claim.low, claim.high, claim.verdict) == (-math.inf, math.inf, "undecided")
+    assert math.isnan(claim.estimate)
