@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+_SLOW_LIBRARIES = "torch", "pyarrow.parquet", "matplotlib.figure"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 
@@ -53,6 +54,9 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         module = name.replace("-", "_")
         with _undisturbed():  # imported while the server starts
             flow = getattr(import_module(f"flows.{module}"), module)
+            if server:
+                for library in _SLOW_LIBRARIES:
+                    import_module(library)
         if server:
             server.wait()
         _run(flow, parameters, run, started)

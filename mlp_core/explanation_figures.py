@@ -17,28 +17,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from mlp_core.figures import (
-    _BLUE,
-    _DOTS_PER_INCH,
-    _GREEN,
-    _GREY,
-    _INK,
-    _ORANGE,
-    _PALETTE,
-    _WIDTH_INCHES,
-    _accuracies,
-    _interval_words,
-    _jitter,
-    _legend_below,
-    _plain,
-    _range_words,
+from mlp_core.drawing import (
+    BLUE,
+    DOTS_PER_INCH,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    WIDTH_INCHES,
+    interval_words,
+    jitter,
+    legend_below,
+    member_accuracies,
+    plain,
+    range_words,
 )
 from mlp_core.metrics import LEARNED_MARGIN, MeanInterval, mean_interval, share_interval
 
 _START_STYLES = {
-    "pytorch": (_BLUE, "o", "PyTorch's start"),
-    "xavier": (_ORANGE, "s", "Xavier, gain 1"),
-    "xavier at the theoretical gain": (_GREEN, "D", "Xavier, theoretical gain"),
+    "pytorch": (BLUE, "o", "PyTorch's start"),
+    "xavier": (ORANGE, "s", "Xavier, gain 1"),
+    "xavier at the theoretical gain": (GREEN, "D", "Xavier, theoretical gain"),
 }
 
 
@@ -62,26 +62,26 @@ def explain_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
             longer = epochs > table["epochs"].min()
             colour, marker, _ = _START_STYLES[start]
             counts += _draw_line(
-                axes, group, 0.7 * ((place + 0.5) / len(lines) - 0.5), _INK if longer else colour, marker, longer
+                axes, group, 0.7 * ((place + 0.5) / len(lines) - 0.5), INK if longer else colour, marker, longer
             )
-        axes.axhline(100 / n_classes, color=_GREY, linewidth=1, linestyle=":", zorder=0)
+        axes.axhline(100 / n_classes, color=GREY, linewidth=1, linestyle=":", zorder=0)
         axes.set_ylim(100 / n_classes - 8, 102)
-        _plain(axes.set_title(activation, fontsize=10, loc="left"))
+        plain(axes.set_title(activation, fontsize=10, loc="left"))
     figure.supylabel("test accuracy (%)", fontsize=10)
     for axes in panels[-2:]:
         axes.set_xlabel("hidden layers")
     figure.suptitle(
-        "Depth from three starts, members faint; dotted: chance.\n" + _sentence(_interval_words(counts)),
+        "Depth from three starts, members faint; dotted: chance.\n" + _sentence(interval_words(counts)),
         fontsize=11,
         x=0.01,
         ha="left",
     )
     handles = _start_handles(table)
     handles += [
-        Line2D([], [], color=_INK, marker="o", linestyle="--", label=f"PyTorch's start, {epochs} epochs")
+        Line2D([], [], color=INK, marker="o", linestyle="--", label=f"PyTorch's start, {epochs} epochs")
         for epochs in sorted(set(table["epochs"]))[1:]
     ]
-    _legend_below(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
@@ -89,10 +89,10 @@ def _draw_line(
     axes: Axes, group: pd.DataFrame, shift: float, colour: str, marker: str, dashed: bool
 ) -> list[MeanInterval]:
     depths = np.array(sorted(group["depth"].unique()))
-    cells = [_accuracies(group[group["depth"] == depth], "test_accuracy") for depth in depths]
+    cells = [member_accuracies(group[group["depth"] == depth], "test_accuracy") for depth in depths]
     found = [mean_interval(cell).within(0, 1) for cell in cells]
     for depth, cell in zip(depths, cells, strict=True):
-        places = depth + shift + 0.12 * _jitter(len(cell))
+        places = depth + shift + 0.12 * jitter(len(cell))
         axes.scatter(places, 100 * cell, s=7, color=colour, alpha=0.35, linewidths=0)
     style = "--" if dashed else "-"
     _draw_values(axes, depths + shift, found, colour, marker, style, 100)
@@ -111,7 +111,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
     table = table[table["epochs"] == table["epochs"].min()]
     activations = list(dict.fromkeys(table["activation"]))
     height = 6.2
-    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(3, len(activations), sharex=True, sharey="row", squeeze=False)
     measures: tuple[tuple[str, Callable[[pd.DataFrame], MeanInterval]], ...] = (
         ("mean square of the first\nlayer's gradient, log scale", _median_gradient),
@@ -134,7 +134,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
         if table.loc[table["activation"] == activation, "dead_share"].isna().all():
             axes.annotate("cannot\ndie", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=9)
     for axes, activation in zip(grid[0], activations, strict=True):
-        _plain(axes.set_title(activation, fontsize=10, loc="left"))
+        plain(axes.set_title(activation, fontsize=10, loc="left"))
     for axes in grid[1:].flat:
         axes.set_ylim(bottom=-2)
     for axes in grid[-1]:
@@ -143,12 +143,12 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
     figure.suptitle(
         "Before training: gradient (median, middle half) and dead units (mean,\n95 % interval). After it: share of "
         f"members less than {100 * LEARNED_MARGIN:.0f} points above\nchance (95 % interval); n = "
-        f"{_range_words(counts)} per point",
+        f"{range_words(counts)} per point",
         fontsize=11,
         x=0.01,
         ha="left",
     )
-    _legend_below(figure, _start_handles(table))
+    legend_below(figure, _start_handles(table))
     return figure
 
 
@@ -162,7 +162,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     Returns:
         The figure; bands are 95 % intervals over members.
     """
-    figure = Figure(figsize=(_WIDTH_INCHES, 6.6), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 6.6), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     nearest = table[table["model"] == "nearest neighbour"]
     training_radius = float(table["training_radius"].iloc[0])
@@ -173,11 +173,11 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     for axes, lines in zip(panels, (_polynomial_lines(table), _perceptron_lines(table)), strict=True):
         for label, rows, colour, style in lines:
             counts += _draw_rings(axes, rows, colour, style, label)
-        _draw_rings(axes, nearest, _INK, ":", "nearest neighbour")
+        _draw_rings(axes, nearest, INK, ":", "nearest neighbour")
         _bare(axes)
-        axes.axhline(100 / n_classes, color=_GREY, linewidth=1, linestyle=":", zorder=0)
+        axes.axhline(100 / n_classes, color=GREY, linewidth=1, linestyle=":", zorder=0)
         for radius, _, _ in marks:
-            axes.axvline(radius, color=_INK, linewidth=1, zorder=0)
+            axes.axvline(radius, color=INK, linewidth=1, zorder=0)
         axes.set_ylabel("accuracy (%)")
         axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     for radius, label, side in marks:
@@ -193,7 +193,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     panels[1].set_xlim(-0.05, 2.05)
     panels[1].set_xlabel("radius, in rings of width 0.1")
     figure.suptitle(
-        "Accuracy on the arms continued to twice their length; grey: chance.\n" + _sentence(_interval_words(counts)),
+        "Accuracy on the arms continued to twice their length; grey: chance.\n" + _sentence(interval_words(counts)),
         fontsize=11,
         x=0.01,
         ha="left",
@@ -220,7 +220,7 @@ def _perceptron_lines(table: pd.DataFrame) -> list[_Line]:
         return []
     depths, budgets = (sorted(rows[name].unique()) for name in ("depth", "parameter_budget"))
     return [
-        (f"depth {depth:.0f}, {group['parameters'].iloc[0]:.0f} par.", group, _PALETTE[depths.index(depth) % 7], style)
+        (f"depth {depth:.0f}, {group['parameters'].iloc[0]:.0f} par.", group, PALETTE[depths.index(depth) % 7], style)
         for budget, style in zip(budgets, ("--", "-", "-.", ":") * len(budgets), strict=False)
         for depth, group in rows[rows["parameter_budget"] == budget].groupby("depth")
     ]
@@ -248,7 +248,7 @@ def features_figure(table: pd.DataFrame) -> Figure:
     Returns:
         The figure: a panel for each measure; trained units by depth, beside random ones and edge filters.
     """
-    figure = Figure(figsize=(_WIDTH_INCHES, 7.4), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 7.4), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, 1, sharey=True)
     measures = (
         ("participation_ratio", "participation ratio: share of the pixels that a unit looks at"),
@@ -274,7 +274,7 @@ def features_figure(table: pd.DataFrame) -> Figure:
     lines = panels[0].get_lines()
     for line, (_, rows, _, _) in zip(lines, groups, strict=True):
         line.set_label(f"{line.get_label()}, n = {len(rows)}")
-    _legend_below(figure, lines)
+    legend_below(figure, lines)
     return figure
 
 
@@ -288,8 +288,8 @@ def _feature_groups(table: pd.DataFrame) -> list[_Line]:
     random = table[(table["kind"] == "random") & (table["depth"] == depths[0])]
     return [
         *groups,
-        ("before training", random, _GREY, "--"),
-        ("edge filters", table[table["kind"] == "gabor"], _ORANGE, "-."),
+        ("before training", random, GREY, "--"),
+        ("edge filters", table[table["kind"] == "gabor"], ORANGE, "-."),
     ]
 
 
@@ -317,8 +317,8 @@ def units_figure(rows: Sequence[UnitRow]) -> Figure:
         rows: At least one, of the same number of units.
     """
     n_columns = max(len(row.weights) for row in rows)
-    cell = _WIDTH_INCHES / n_columns
-    figure = Figure(figsize=(_WIDTH_INCHES, 0.75 + len(rows) * (cell + 0.3)), dpi=_DOTS_PER_INCH, layout="constrained")
+    cell = WIDTH_INCHES / n_columns
+    figure = Figure(figsize=(WIDTH_INCHES, 0.75 + len(rows) * (cell + 0.3)), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -362,7 +362,7 @@ def _panels(names: Sequence[str], height_inches: float) -> tuple[Figure, list[Ax
     """Return a figure with a panel for each name, two in a row."""
     n_columns = min(2, len(names))
     n_rows = -(-len(names) // n_columns)
-    figure = Figure(figsize=(_WIDTH_INCHES, 0.9 + height_inches * n_rows), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 0.9 + height_inches * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
     panels = list(figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes in panels[len(names) :]:
         axes.set_axis_off()

@@ -2,7 +2,6 @@
 
 No pyplot: it keeps every figure in a global list and asks for a display. No torch: a cached run must start
 quickly.
-Colours are Okabe and Ito's and viridis, which readers with any colour vision can tell apart.
 """
 
 from __future__ import annotations
@@ -23,21 +22,28 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
+from mlp_core.drawing import (
+    BLUE,
+    DOTS_PER_INCH,
+    GREY,
+    INK,
+    INTERVAL,
+    ORANGE,
+    PALETTE,
+    WIDTH_INCHES,
+    interval_words,
+    jitter,
+    legend_below,
+    member_accuracies,
+    plain,
+    range_words,
+)
 from mlp_core.metrics import MeanInterval, mean_interval
 
-_BLUE, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-_PALETTE = (_BLUE, _ORANGE, _GREEN, _PURPLE, "#D55E00", "#56B4E9", "#F0E442", "#000000")
-_INK, _GREY = "#222222", "#767676"
 _LINE_STYLES = ("-", "--", "-.", ":")
-
-# 6 inches at 150 dots an inch are the 900 pixels of the report's column, where 9 points stay 9 points or more
-_DOTS_PER_INCH = 150
-_WIDTH_INCHES = 6.0
 _MANY_CURVES = 8
-_INTERVAL = "95 % interval (Student t)"
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def figure_png(figure: Figure) -> bytes:
         b'\\x89PNG'
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -91,7 +97,7 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     diverged: dict[int, list[str]] = {}
     for index, activation in enumerate(activations):
         shift = 0.7 * ((index + 0.5) / len(activations) - 0.5)
-        colour = _PALETTE[index % len(_PALETTE)]
+        colour = PALETTE[index % len(PALETTE)]
         for depth, group in table[table["activation"] == activation].groupby("depth"):
             found = _draw_members(axes, positions[depth] + shift, group, colour, 0.5 / len(activations))
             counts.append(found)
@@ -112,15 +118,15 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     axes.set_xlabel("hidden layers, their width, trainable parameters")
     _percent_axis(axes, "test accuracy (%)", table["test_accuracy"], 1 / n_classes)
     axes.set_title(
-        f"Depth at a fixed budget: every member a dot,\n{_interval_words(counts)}",
+        f"Depth at a fixed budget: every member a dot,\n{interval_words(counts)}",
         loc="left",
         fontsize=11,
     )
     handles = [
-        Line2D([], [], color=_PALETTE[index % len(_PALETTE)], marker="o", linewidth=2, label=activation)
+        Line2D([], [], color=PALETTE[index % len(PALETTE)], marker="o", linewidth=2, label=activation)
         for index, activation in enumerate(activations)
     ]
-    _legend_below(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
@@ -137,12 +143,12 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         strong in the colour of the class that it has.
     """
     n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
-    strong = [_PALETTE[label % len(_PALETTE)] for label in range(n_classes)]
+    strong = [PALETTE[label % len(PALETTE)] for label in range(n_classes)]
     pale = ListedColormap([_pale(colour) for colour in strong])
     columns = min(2, len(maps))
     n_rows = math.ceil(len(maps) / columns)
-    height = n_rows * (_WIDTH_INCHES / columns + 0.15) + 0.6
-    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    height = n_rows * (WIDTH_INCHES / columns + 0.15) + 0.6
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
@@ -165,7 +171,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
             edgecolors="black",
             linewidths=0.25,
         )
-        axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=_INK, linewidth=1.2, linestyle="--"))
+        axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
         axes.text(
             0,
             -shown.training_radius - 0.03 * extent,
@@ -177,7 +183,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         )
         axes.set_xlim(-extent, extent)
         axes.set_ylim(-extent, extent)
-        _plain(axes.set_title(shown.title, fontsize=10))
+        plain(axes.set_title(shown.title, fontsize=10))
     for axes in grid[-1]:
         axes.set_xlabel("x1")
     for axes in grid[:, 0]:
@@ -186,11 +192,11 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         Line2D([], [], marker="o", markersize=5, linestyle="", color=colour, label=f"class {label}")
         for label, colour in enumerate(strong)
     ]
-    _legend_below(figure, handles)
+    legend_below(figure, handles)
     n_points = {len(shown.test_labels) for shown in maps}
-    _plain(
+    plain(
         figure.suptitle(
-            f"Answers (pale regions) and test points (dots, n = {_range_words(n_points)})",
+            f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})",
             fontsize=11,
             x=0.02,
             ha="left",
@@ -231,7 +237,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     quantity, values = _varying_number(list(curves))
     if rows["epoch"].nunique() == 1 and len(curves) > 1:
         _draw_final_losses(axes, list(curves.values()), values)
-        _plain(axes.set_xlabel(quantity))
+        plain(axes.set_xlabel(quantity))
         what = "Train loss after one epoch"
     else:
         if len(curves) > _MANY_CURVES:
@@ -244,8 +250,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if logarithmic:
         axes.set_yscale("log")
     members = {int(count) for curve in curves.values() for count in curve["n"]}
-    interval = f"{_INTERVAL}, n = {_range_words(members)}" if max(members) > 1 else "n = 1: no interval"
-    _plain(
+    interval = f"{INTERVAL}, n = {range_words(members)}" if max(members) > 1 else "n = 1: no interval"
+    plain(
         axes.set_title(
             f"{what}, {experiment.replace('_', ' ')}:\nmean over members and {interval}",
             loc="left",
@@ -268,8 +274,8 @@ def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
     columns = min(8, len(images))
     n_rows = math.ceil(len(images) / columns)
     figure = Figure(
-        figsize=(_WIDTH_INCHES, 0.4 + n_rows * (_WIDTH_INCHES / columns + 0.13)),
-        dpi=_DOTS_PER_INCH,
+        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13)),
+        dpi=DOTS_PER_INCH,
         layout="constrained",
     )
     grid = figure.subplots(n_rows, columns, squeeze=False)
@@ -277,7 +283,7 @@ def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
         axes.set_axis_off()
     for axes, image, name in zip(grid.flat, images, class_names, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-        _plain(axes.set_title(name if len(name) <= 10 else name[:9] + "…", fontsize=9, pad=2))
+        plain(axes.set_title(name if len(name) <= 10 else name[:9] + "…", fontsize=9, pad=2))
     figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -304,7 +310,7 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     for unit in range(units):
         top, left = unit // columns * (height + gap), unit % columns * (width + gap)
         mosaic[top : top + height, left : left + width] = np.moveaxis(shown[unit], 0, -1)
-    figure, axes = _new_figure(_WIDTH_INCHES * n_rows / columns + 0.42)
+    figure, axes = _new_figure(WIDTH_INCHES * n_rows / columns + 0.42)
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(
@@ -328,15 +334,15 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
         accuracy.
     """
     panels = list(table.groupby(["activation", "distribution"], sort=False))
-    figure = Figure(figsize=(_WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=DOTS_PER_INCH, layout="constrained")
     for axes, ((activation, distribution), group) in zip(
         np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
     ):
         _draw_gain_panel(axes, group, n_classes)
-        counts = [mean_interval(_accuracies(cell, "test_accuracy")) for _, cell in group.groupby("gain")]
-        _plain(
+        counts = [mean_interval(member_accuracies(cell, "test_accuracy")) for _, cell in group.groupby("gain")]
+        plain(
             axes.set_title(
-                f"Gain of {distribution} Xavier weights, {activation}:\n{_interval_words(counts)}",
+                f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(counts)}",
                 loc="left",
                 fontsize=11,
                 pad=22,
@@ -344,9 +350,9 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
         )
     handles = [
         Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
-        for part, colour, marker in (("test", _BLUE, "o"), ("train", _ORANGE, "s"))
+        for part, colour, marker in (("test", BLUE, "o"), ("train", ORANGE, "s"))
     ]
-    _legend_below(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
@@ -355,17 +361,17 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
     step = float(np.diff(gains).min()) if len(gains) > 1 else 0.1
     cells = [table[table["gain"] == gain] for gain in gains]
     for column, colour, marker, side in (
-        ("train_accuracy", _ORANGE, "s", -0.1),
-        ("test_accuracy", _BLUE, "o", 0.1),
+        ("train_accuracy", ORANGE, "s", -0.1),
+        ("test_accuracy", BLUE, "o", 0.1),
     ):
-        found = [mean_interval(_accuracies(cell, column)).within(0, 1) for cell in cells]
+        found = [mean_interval(member_accuracies(cell, column)).within(0, 1) for cell in cells]
         for gain, cell in zip(gains, cells, strict=True):
-            accuracies = _accuracies(cell, column)
-            spread = gain + step * (2.4 * side + 0.14 * _jitter(len(accuracies)))
+            accuracies = member_accuracies(cell, column)
+            spread = gain + step * (2.4 * side + 0.14 * jitter(len(accuracies)))
             axes.scatter(spread, 100 * accuracies, s=9, color=colour, alpha=0.35, linewidths=0)
         _draw_intervals(axes, gains + step * side, found, colour, marker)
         axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
-    tests = [mean_interval(_accuracies(cell, "test_accuracy")) for cell in cells]
+    tests = [mean_interval(member_accuracies(cell, "test_accuracy")) for cell in cells]
     for gain, one in zip(gains, tests, strict=True):
         if one.missing:
             _annotate_diverged(axes, gain, [_failure_words(one)])
@@ -377,7 +383,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
         marks.append((best, f"best {best:.3g}", "-"))
     # the two are often neighbours: the left one's label ends at its line, the right one's begins there
     for index, (gain, label, style) in enumerate(sorted(marks)):
-        axes.axvline(gain, color=_INK, linewidth=1, linestyle=style, zorder=0)
+        axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)
         axes.annotate(
             label,
             (gain, 1.0),
@@ -395,11 +401,11 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
 
 
 def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float) -> MeanInterval:
-    accuracies = _accuracies(group, "test_accuracy")
-    places = position + spread * _jitter(len(accuracies))
+    accuracies = member_accuracies(group, "test_accuracy")
+    places = position + spread * jitter(len(accuracies))
     axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)
     found = mean_interval(accuracies).within(0, 1)
-    _draw_intervals(axes, np.array([position]), [found], _INK, "D")
+    _draw_intervals(axes, np.array([position]), [found], INK, "D")
     return found
 
 
@@ -424,7 +430,7 @@ def _draw_intervals(
 
 
 def _annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None:
-    _plain(
+    plain(
         axes.annotate(
             "\n".join([*words, "diverged"]),
             (position, 0.01),
@@ -432,7 +438,7 @@ def _annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> Non
             ha="center",
             va="bottom",
             fontsize=9,
-            color=_INK,
+            color=INK,
         )
     )
 
@@ -455,7 +461,7 @@ def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
 def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
     handles = []
     for index, (name, curve) in enumerate(curves.items()):
-        colour = _PALETTE[index % len(_PALETTE)]
+        colour = PALETTE[index % len(PALETTE)]
         (line,) = axes.plot(
             curve["epoch"],
             curve["mean"],
@@ -466,7 +472,7 @@ def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFram
         )
         axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
         handles.append(line)
-    _legend_below(figure, handles)
+    legend_below(figure, handles)
 
 
 def _draw_coloured_curves(
@@ -476,14 +482,14 @@ def _draw_coloured_curves(
     for curve, colour in zip(curves, scale.to_rgba(np.array(values)), strict=True):
         axes.plot(curve["epoch"], curve["mean"], color=colour, linewidth=1.6)
         axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
-    _plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
+    plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
 
 
 def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Sequence[float]) -> None:
     means = np.array([curve["mean"].iloc[0] for curve in curves])
     below = np.nan_to_num(means - np.array([curve["low"].iloc[0] for curve in curves]))
     above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - means)
-    axes.errorbar(values, means, yerr=np.stack([below, above]), fmt="o-", color=_BLUE, capsize=4)
+    axes.errorbar(values, means, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
 
 
 def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:
@@ -496,19 +502,8 @@ def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:
     return "configuration", [float(index) for index in range(1, len(configurations) + 1)]
 
 
-def _accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan).copy()
-    values[(rows["status"] != "ok").to_numpy()] = np.nan
-    return values
-
-
-def _jitter(n: int) -> NDArray[np.float64]:
-    """Return n places in -0.5 .. 0.5, the same each time and well spread for every n, by the golden ratio."""
-    return (np.arange(n) * (math.sqrt(5) - 1) / 2 + 0.5) % 1 - 0.5
-
-
 def _new_figure(height_inches: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH_INCHES, height_inches), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -524,7 +519,7 @@ def _percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) 
 
 
 def _chance_line(axes: Axes, chance: float) -> None:
-    axes.axhline(100 * chance, color=_GREY, linewidth=1, linestyle=":", zorder=0)
+    axes.axhline(100 * chance, color=GREY, linewidth=1, linestyle=":", zorder=0)
     axes.annotate(
         f"chance\n{100 * chance:.0f} %",
         (1.01, 100 * chance),
@@ -535,35 +530,9 @@ def _chance_line(axes: Axes, chance: float) -> None:
     )
 
 
-def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    # at 9 points some 85 characters fit side by side, and a handle with its gaps takes the room of 8
-    columns = max(1, min(len(handles), 4, 85 // (longest + 8)))
-    legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    for text in legend.get_texts():
-        _plain(text)
-
-
-def _interval_words(found: Sequence[MeanInterval]) -> str:
-    counts = {one.n for one in found}
-    if max(counts) < 2:
-        return f"n = {_range_words(counts)} per mean, so no interval"
-    exception = "" if min(counts) > 1 else " (none where n < 2)"
-    return f"mean and {_INTERVAL}{exception}, n = {_range_words(counts)} per mean"
-
-
 def _failure_words(found: MeanInterval) -> str:
     return f"{found.missing} of {found.n + found.missing}"
 
 
-def _range_words(counts: set[int]) -> str:
-    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-
-
 def _pale(colour: str) -> tuple[float, ...]:
     return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))
-
-
-def _plain(text: Text) -> None:
-    # names come from data: a dollar sign in one is a dollar sign, not mathematics that may fail to parse
-    text.set_parse_math(False)

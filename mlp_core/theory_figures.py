@@ -22,19 +22,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from mlp_core.figures import (
-    _BLUE,
-    _DOTS_PER_INCH,
-    _GREEN,
-    _GREY,
-    _INK,
-    _ORANGE,
-    _PALETTE,
-    _WIDTH_INCHES,
-    _accuracies,
-    _legend_below,
-    _plain,
-    _range_words,
+from mlp_core.drawing import (
+    BLUE,
+    DOTS_PER_INCH,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    WIDTH_INCHES,
+    legend_below,
+    member_accuracies,
+    plain,
+    range_words,
 )
 from mlp_core.meanfield import forward_gain, xavier_scale
 from mlp_core.metrics import mean_interval
@@ -60,9 +60,9 @@ def phase_figure(table: pd.DataFrame, n_classes: int) -> Figure:
     """
     activation, width = str(table["activation"].iloc[0]), int(table["width"].iloc[0])
     depth, gain = table["depth"].to_numpy(), table["gain"].to_numpy(dtype=np.float64)
-    train, test = (phase_grid(depth, gain, _accuracies(table, f"{part}_accuracy")) for part in ("train", "test"))
+    train, test = (phase_grid(depth, gain, member_accuracies(table, f"{part}_accuracy")) for part in ("train", "test"))
     diagram = phase_diagram(train, activation, width, 1 / n_classes)
-    figure = Figure(figsize=(_WIDTH_INCHES, 8.6), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 8.6), dpi=DOTS_PER_INCH, layout="constrained")
     above, below, strip = figure.subplots(3, 1, sharex=True, height_ratios=[3.6, 3.0, 1.0])
     colours = Normalize(100 / n_classes, 100)
     for axes, grid, name in ((above, train, "train"), (below, test, "test")):
@@ -77,16 +77,16 @@ def phase_figure(table: pd.DataFrame, n_classes: int) -> Figure:
     bar.set_label(f"mean accuracy (%), chance {100 / n_classes:.0f} %")
     members = {int(count) for count in np.unique(train.finished + train.diverged) if count}
     diverged = int(train.diverged.sum())
-    _plain(
+    plain(
         figure.suptitle(
-            f"Which networks learn: {activation}, width {width}, n = {_range_words(members)} per cell, "
+            f"Which networks learn: {activation}, width {width}, n = {range_words(members)} per cell, "
             f"{diverged} of {len(table)} diverged",
             fontsize=11,
             x=0.01,
             ha="left",
         )
     )
-    _legend_below(figure, _phase_handles(diagram, any_diverged=diverged > 0))
+    legend_below(figure, _phase_handles(diagram, any_diverged=diverged > 0))
     return figure
 
 
@@ -98,7 +98,7 @@ def _draw_cells(axes: Axes, grid: PhaseGrid, colours: Normalize) -> None:
     for row, column in zip(*np.nonzero(grid.diverged), strict=True):
         corner = (gains[column], depths[row])
         size = (gains[column + 1] - gains[column], depths[row + 1] - depths[row])
-        axes.add_patch(Rectangle(corner, *size, fill=False, hatch=_HATCH, edgecolor=_GREY, linewidth=0))
+        axes.add_patch(Rectangle(corner, *size, fill=False, hatch=_HATCH, edgecolor=GREY, linewidth=0))
     axes.set_xscale("log")
     axes.set_yscale("log", base=2)
     axes.set_xlim(gains[0], gains[-1])
@@ -126,7 +126,7 @@ def _draw_limits(axes: Axes, diagram: PhaseDiagram, activation: str, width: int)
         marker="o",
         linestyle="",
         markersize=6,
-        color=_ORANGE,
+        color=ORANGE,
         markeredgecolor="black",
         zorder=4,
     )
@@ -143,7 +143,7 @@ def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
             marker="o",
             linestyle="",
             markersize=6,
-            color=_ORANGE,
+            color=ORANGE,
             markeredgecolor="black",
             label=f"deepest with {100 * diagram.threshold:.0f} % or more",
         ),
@@ -152,7 +152,7 @@ def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
         line("--", f"{SCALES} gradient scales 1/|ln χ1|"),
     ]
     if any_diverged:
-        handles.append(Patch(facecolor="none", hatch=_HATCH, edgecolor=_GREY, label="members diverged"))
+        handles.append(Patch(facecolor="none", hatch=_HATCH, edgecolor=GREY, label="members diverged"))
     return handles
 
 
@@ -163,7 +163,7 @@ def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
     theoretical = forward_gain(sweep.activation)
     sigmas = np.sqrt(xavier_scale(sizes, theoretical).forward)
     for place, (sigma, (n_inputs, n_outputs)) in enumerate(zip(sigmas, pairwise(sizes), strict=True)):
-        axes.plot(sigma, place, marker="D", color=_BLUE, markersize=5)
+        axes.plot(sigma, place, marker="D", color=BLUE, markersize=5)
         axes.annotate(
             f"{n_inputs} to {n_outputs}: {sigma:.2f}",
             (sigma, place),
@@ -172,7 +172,7 @@ def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
             va="center",
             fontsize=9,
         )
-    axes.axvline(theoretical, color=_INK, linewidth=1, linestyle=":")
+    axes.axvline(theoretical, color=INK, linewidth=1, linestyle=":")
     axes.set_ylim(len(sigmas) - 0.4, -0.6)
     axes.set_yticks(range(len(sigmas)), [f"layer {place + 1}" for place in range(len(sigmas))])
     axes.set_title(
@@ -220,7 +220,7 @@ def signals_figure(table: pd.DataFrame) -> Figure:
         are logarithmic; of the correlation its distance from 1 is drawn, which falls by a factor a layer.
     """
     kinds, gains = list(dict.fromkeys(table["inputs"])), sorted(table["relative_gain"].unique())
-    figure = Figure(figsize=(_WIDTH_INCHES, 8.0), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 8.0), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, len(kinds), sharex=True, sharey="row", squeeze=False)
     quantities = (
         ("mean_square", "mean square of\npre-activations, log scale", "forward"),
@@ -249,16 +249,16 @@ def signals_figure(table: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
     interval = "dots: mean and 95 % interval (Student t)" if max(counts) > 1 else "dots: one network each, no interval"
-    _plain(
+    plain(
         figure.suptitle(
-            f"Random networks, {activation}, {distribution} weights, n = {_range_words(counts)} per dot;\n"
+            f"Random networks, {activation}, {distribution} weights, n = {range_words(counts)} per dot;\n"
             f"{interval}; lines: infinite width",
             fontsize=11,
             x=0.01,
             ha="left",
         )
     )
-    _legend_below(figure, _gain_handles(table, gains))
+    legend_below(figure, _gain_handles(table, gains))
     return figure
 
 
@@ -288,7 +288,7 @@ def _draw_course(axes: Axes, rows: pd.DataFrame, name: str, place: int) -> set[i
 
 
 def _gain_style(place: int) -> tuple[str, str]:
-    colours = (_BLUE, _GREEN, "#D55E00", *_PALETTE)
+    colours = (BLUE, GREEN, "#D55E00", *PALETTE)
     return colours[place % len(colours)], "os^Dv"[place % 5]
 
 

@@ -104,7 +104,7 @@ def test_importing_the_core_does_no_work(module):
 def test_pictures_and_frames_stay_at_the_edge(module):
     """Only figures draw; only figures and the report know data frames."""
     tops = {name.split(".")[0] for name in imports(module)}
-    assert "matplotlib" not in tops or module.endswith("figures.py")
+    assert "matplotlib" not in tops or module.endswith(("figures.py", "drawing.py"))
     assert "pandas" not in tops or module.endswith(("figures.py", "report.py"))
 
 

@@ -231,7 +231,7 @@ def test_a_good_run_ends_clean(program, servers, tmp_path):
         ["finished", "in"],
     ]
     assert runs(home, "flow_run") == ["Completed"]
-    n_tasks = 10
+    n_tasks = 11
     assert runs(home, "task_run") == ["Completed"] * n_tasks
 
 
