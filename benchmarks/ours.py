@@ -10,30 +10,29 @@ import torch
 
 from benchmarks.work import Outcome, Work, load
 from mlp_core.batches import augmented_epochs
-from mlp_core.members import train_members
-from mlp_core.plans import TrainingPlan
+from mlp_core.members import train_together
+from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.seeds import generator
 
 
 def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
-    """Train as the flows do: a thread for each training, as many trainings side by side as there are workers.
+    """Train as the flows do: a thread for each ensemble, as many side by side as there are workers.
 
     The members of a single configuration are shared out among the workers.
     """
     data = load(work)
-    n_parts = 1 if len(work.plans) > 1 else min(workers, len(members))
+    together = ensembles(work.plans, len(members), workers)
+    n_parts = 1 if len(together) > 1 else min(workers, len(members))
 
-    def train_part(plan: TrainingPlan, part: int) -> tuple[list[float], float]:
-        # with several gains, a member is one model for each of them
-        numbers = [
-            len(plan.gains) * member + gain for member in members[part::n_parts] for gain in range(len(plan.gains))
-        ]
+    def train_part(plans: Sequence[TrainingPlan], part: int) -> tuple[list[float], float]:
+        n_gains = len(plans[0].gains)  # with several gains, a member is one model for each of them
+        numbers = [n_gains * member + gain for member in members[part::n_parts] for gain in range(n_gains)]
         times: list[float] = []
-        trained = train_members(plan, data, numbers, lambda: times.append(time.perf_counter()))
-        return trained.test_accuracy.tolist(), times[-1] - times[0]
+        trained = train_together(plans, data, numbers, lambda: times.append(time.perf_counter()))
+        return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(train_part, plan, part) for plan in work.plans for part in range(n_parts)]
+        waiting = [pool.submit(train_part, plans, part) for plans in together for part in range(n_parts)]
         results = [future.result() for future in waiting]
     accuracies = [accuracy for part, _ in results for accuracy in part]
     return Outcome(accuracies, sum(seconds for _, seconds in results) / min(workers, len(results)))

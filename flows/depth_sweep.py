@@ -34,9 +34,9 @@ def depth_sweep(
         trainings = train_depth_sweep(run, spirals, sweep, points)
         plans = explained_plans(run, spirals, sweep, explanation)
         interventions = submit_trainings(plans, points, run.seeds, trainings)
-        trained = outcome.trainings(trainings.values())
+        trained = outcome.trainings(trainings)
         results = publish_depth_sweep(run, spirals, sweep, trained)
-        explained = outcome.trainings(interventions.values(), plans)
+        explained = outcome.trainings(interventions, plans)
         results += publish_explanation(run, spirals, sweep, explanation, points, explained, plans)
         if trained:
             maps = [map_decisions.submit(trained, points)]

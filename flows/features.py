@@ -23,7 +23,7 @@ def features(run: Run = Run(), model: Features = Features()) -> str:
     with laboratory(run), tags("features"):
         pictures = photographs(run)
         plans = measured_plans(run, model, pictures)
-        trained = outcome.trainings(submit_trainings(plans, pictures, run.seeds).values(), plans)
+        trained = outcome.trainings(submit_trainings(plans, pictures, run.seeds), plans)
         return outcome.publish(publish_features(run, model, pictures, trained))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags, unmapped
+from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, device_of, photographs, table_settings
+from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
 from mlp_core.meanfield import critical_point, forward_gain
 from mlp_core.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, Run
@@ -15,7 +15,7 @@ from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory
 from tasks.theory import collect_signals, measure_signals, plot_signals
-from tasks.training import TrainedConfiguration, train_configuration
+from tasks.training import TrainedConfiguration
 
 
 @flow(name="gain-sweep")
@@ -28,8 +28,8 @@ def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
         return outcome.publish(publish_gain_sweep(run, sweep, pictures, trained))
 
 
-def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> list[PrefectFuture[TrainedConfiguration]]:
-    """Submit one training per gain."""
+def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> Trainings:
+    """Submit the trainings of all gains."""
     training = sweep.model_dump(exclude={"gains", "distribution", "hidden_widths"})
     plans = gain_sweep_plans(
         sweep.gains,
@@ -42,7 +42,7 @@ def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> list[P
         seed=run.seed,
         device=device_of(run),
     )
-    return train_configuration.map(plans, unmapped(pictures), unmapped(run.seeds))
+    return submit_trainings(plans, pictures, run.seeds)
 
 
 def publish_gain_sweep(

@@ -27,7 +27,7 @@ def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Gener
         points = generate_spirals.submit(spirals, run.seed).result()
         plans = compared_plans(run, spirals, models)
         trainings = train_generalization(run, plans, points)
-        trained = outcome.trainings(trainings.values(), plans)
+        trained = outcome.trainings(trainings, plans)
         return outcome.publish(publish_generalization(run, spirals, models, points, trained, plans))
 
 

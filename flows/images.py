@@ -22,7 +22,7 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
     outcome = Outcome()
     with laboratory(run), tags("images"):
         pictures = photographs(run)
-        trained = outcome.trainings(train_images(run, model, pictures).values())
+        trained = outcome.trainings(train_images(run, model, pictures))
         return outcome.publish(publish_images(run, model, pictures, trained))
 
 

@@ -11,17 +11,17 @@ from prefect import unmapped
 from prefect.futures import PrefectFuture, wait
 
 from mlp_core.errors import InputError
-from mlp_core.plans import TrainingPlan
+from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
-from tasks.laboratory import logger
-from tasks.training import TrainedConfiguration, train_configuration
+from tasks.laboratory import WORKERS, logger
+from tasks.training import TrainedConfiguration, train_configurations
 
 Result = TypeVar("Result")
-Trainings = dict[TrainingPlan, PrefectFuture[TrainedConfiguration]]
+Trainings = dict[TrainingPlan, PrefectFuture[list[TrainedConfiguration]]]
 """The trainings of a run by what they train."""
 PIXELS = 3 * 32 * 32
 
@@ -29,10 +29,13 @@ PIXELS = 3 * 32 * 32
 def submit_trainings(
     plans: Iterable[TrainingPlan], data: Artifact | ImageTable, n_members: int, submitted: Trainings | None = None
 ) -> Trainings:
-    """Submit one training per plan, but none that this run has submitted already; return them all."""
-    earlier = submitted or {}
-    new = [plan for plan in plans if plan not in earlier]
-    trainings = earlier | dict(zip(new, train_configuration.map(new, unmapped(data), unmapped(n_members)), strict=True))
+    """Submit the training of each plan, but none that this run has submitted already; return them all."""
+    plans, trainings = list(plans), dict(submitted or {})
+    together = ensembles([plan for plan in plans if plan not in trainings], n_members, WORKERS)
+    for ensemble, future in zip(
+        together, train_configurations.map(together, unmapped(data), unmapped(n_members)), strict=True
+    ):
+        trainings |= dict.fromkeys(ensemble, future)
     return {plan: trainings[plan] for plan in plans}
 
 
@@ -104,17 +107,17 @@ class Outcome:
         return results
 
     def trainings(
-        self,
-        futures: Iterable[PrefectFuture[TrainedConfiguration]],
-        shown: Mapping[TrainingPlan, TrainingPlan] | None = None,
+        self, trainings: Trainings, shown: Mapping[TrainingPlan, TrainingPlan] | None = None
     ) -> list[TrainedConfiguration]:
         """Wait for an experiment's trainings and return those that succeeded.
 
         Args:
-            futures: The trainings.
+            trainings: The trainings.
             shown: Under which name the experiment shows a plan, in the history too, if not under its own.
         """
-        trained = self.gather(futures)
+        futures = {future.task_run_id: future for future in trainings.values()}
+        found = {one.plan: one for together in self.gather(futures.values()) for one in together}
+        trained = [found[plan] for plan in trainings if plan in found]
         names = shown or {}
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained

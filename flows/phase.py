@@ -27,7 +27,7 @@ def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Pha
             data: Artifact | ImageTable = photographs(run)
         else:
             data = generate_spirals.submit(spirals, run.seed).result()
-        trained = outcome.trainings(train_phase(run, spirals, grid, data).values())
+        trained = outcome.trainings(train_phase(run, spirals, grid, data))
         return outcome.publish(publish_phase(run, spirals, grid, data, trained))
 
 

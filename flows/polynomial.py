@@ -23,7 +23,7 @@ def polynomial(run: Run = Run(), spirals: Spirals = Spirals(), model: Polynomial
     outcome = Outcome()
     with laboratory(run), tags("polynomial"):
         points = generate_spirals.submit(spirals, run.seed).result()
-        trained = outcome.trainings(train_polynomial(run, spirals, model, points).values())
+        trained = outcome.trainings(train_polynomial(run, spirals, model, points))
         results = publish_polynomial(run, spirals, model, trained)
         if trained:
             maps = [map_decisions.submit(trained, points)]

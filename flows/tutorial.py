@@ -94,10 +94,10 @@ def tutorial(
 
         results = []
         with tags("polynomial"):
-            wide = outcome.trainings(polynomial_trainings.values())
+            wide = outcome.trainings(polynomial_trainings)
             results += publish_polynomial(run, spirals, polynomial, wide)
         with tags("depth_sweep"):
-            deep = outcome.trainings(depth_trainings.values())
+            deep = outcome.trainings(depth_trainings)
             results += publish_depth_sweep(run, spirals, depth_sweep, deep)
             maps = [map_decisions.submit(trained, points) for trained in (wide, deep) if trained]
             if maps:
@@ -106,19 +106,19 @@ def tutorial(
             gains = outcome.trainings(gain_trainings)
             results += publish_gain_sweep(run, gain_sweep, pictures, gains)
         with tags("images"):
-            trained = outcome.trainings(image_trainings.values())
+            trained = outcome.trainings(image_trainings)
             results += publish_images(run, images, pictures, trained)
         with tags("depth_sweep"):
-            trained = outcome.trainings(interventions.values(), explained)
+            trained = outcome.trainings(interventions, explained)
             results += publish_explanation(run, spirals, depth_sweep, explanation, points, trained, explained)
         with tags("generalization"):
-            trained = outcome.trainings(comparisons.values(), compared)
+            trained = outcome.trainings(comparisons, compared)
             results += publish_generalization(run, spirals, generalization, points, trained, compared)
         with tags("features"):
-            trained = outcome.trainings(feature_trainings.values(), measured)
+            trained = outcome.trainings(feature_trainings, measured)
             results += publish_features(run, features, pictures, trained)
         with tags("phase"):
-            trained = outcome.trainings(phase_trainings.values())
+            trained = outcome.trainings(phase_trainings)
             results += publish_phase(one_seed, spirals, phase, phase_data, trained)
         with tags("signals"):
             results += publish_signals(run, signals, outcome.gather(measurements))

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 Epochs = Iterable[Iterable[Batch]]
 
-_CHUNK_BATCHES = 4
+_CHUNK_BATCHES = 16
 
 
 def private_epochs(

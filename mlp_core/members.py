@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -98,6 +98,43 @@ def train_members(
         losses.T.cpu().contiguous(),
         ensemble.state(),
     )
+
+
+def train_together(
+    plans: Sequence[TrainingPlan], data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+) -> list[TrainedMembers]:
+    """Train the same members of plans that differ in their gains alone; each gives what it gives alone.
+
+    As one ensemble they share their batches, which are made once, and the matrix product of the first layer.
+
+    Args:
+        plans: What to train.
+        data: See `train_members`.
+        members: Numbers of the members of each plan.
+        checkpoint: See `train_members`.
+
+    Returns:
+        The members of each plan.
+    """
+    gains = tuple(gain for plan in plans for gain in plan.gains)
+    numbers, n_before = [], 0
+    for plan in plans:
+        n_gains = len(plan.gains)
+        numbers += [member // n_gains * len(gains) + n_before + member % n_gains for member in members]
+        n_before += n_gains
+    all_members = train_members(replace(plans[0], gains=gains), data, numbers, checkpoint)
+    parts = [slice(start, start + len(members)) for start in range(0, len(numbers), len(members))]
+    return [
+        TrainedMembers(
+            list(members),
+            all_members.seed[part],
+            all_members.train_accuracy[part],
+            all_members.test_accuracy[part],
+            all_members.train_loss[part],
+            {name: parameters[part] for name, parameters in all_members.state.items()},
+        )
+        for part in parts
+    ]
 
 
 def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Epochs:

@@ -5,11 +5,13 @@ No torch, so that a cached run need not wait.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mlp_core.sizes import hidden_width, monomial_count, parameter_count
+
+_NETWORKS_TOGETHER = 8  # more train no faster per network, and leave less for the other workers
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,38 @@ class TrainingPlan:
     def settings(self) -> dict[str, Any]:
         """Return the plan as JSON-like data."""
         return asdict(self)
+
+    def apart_from_gains(self) -> TrainingPlan:
+        """Return what all plans have in common that differ in their gains alone."""
+        return replace(self, configuration="", columns=(), gains=(), gain_columns=())
+
+
+def ensembles(plans: Iterable[TrainingPlan], n_members: int, n_workers: int) -> list[tuple[TrainingPlan, ...]]:
+    """Gather plans that differ in their gains alone, which can be trained as one ensemble.
+
+    Args:
+        plans: All different.
+        n_members: Members that each plan shall have.
+        n_workers: How many ensembles are trained side by side; none of them shall be left without work.
+
+    Returns:
+        The plans, in their order within each ensemble.
+
+    Example:
+        >>> training = dict(activation="relu", optimizer="sgd", learning_rate=1e-2, epochs=1, batch_size=64)
+        >>> sizes = (8,), 3072, 3
+        >>> plans = gain_sweep_plans((1, 2, 3, 4), "normal", *sizes, 1.4, **training, seed=2021, device="cpu")
+        >>> [[plan.gains for plan in ensemble] for ensemble in ensembles(plans, 1, 2)]
+        [[(1,), (2,)], [(3,), (4,)]]
+    """
+    alike: dict[TrainingPlan, list[TrainingPlan]] = {}
+    for plan in plans:
+        alike.setdefault(plan.apart_from_gains(), []).append(plan)
+    together = []
+    for group in alike.values():
+        size = min(max(1, _NETWORKS_TOGETHER // n_members), -(-len(group) // n_workers))
+        together += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
+    return together
 
 
 def depth_sweep_plans(

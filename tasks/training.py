@@ -1,4 +1,4 @@
-"""Training: one task per configuration, all of its members at once."""
+"""Training: all members of a configuration at once, and few members of several that differ in their gains alone."""
 
 from __future__ import annotations
 
@@ -62,20 +62,44 @@ class TrainedConfiguration:
     blocks: tuple[MemberBlock, ...]
 
 
-@task(name="train", task_run_name="train {plan.configuration}", **cached(*_CODE))
-def train_configuration(plan: TrainingPlan, data: Artifact | ImageTable, n_members: int) -> TrainedConfiguration:
-    """Train the members of a configuration that no earlier run has trained already."""
+def _task_run_name() -> str:
+    from prefect.runtime import task_run
+
+    return f"train {_name(task_run.parameters['plans'])}"
+
+
+def _name(plans: Sequence[TrainingPlan]) -> str:
+    return " to ".join(dict.fromkeys((plans[0].configuration, plans[-1].configuration)))
+
+
+@task(name="train", task_run_name=_task_run_name, **cached(*_CODE))
+def train_configurations(
+    plans: tuple[TrainingPlan, ...], data: Artifact | ImageTable, n_members: int
+) -> list[TrainedConfiguration]:
+    """Train the members that no earlier run has trained already, of configurations that differ in their gains alone."""
     root = artifact_root()
     examples = data.table if isinstance(data, ImageTable) else data
+    blocks: dict[TrainingPlan, list[MemberBlock]] = {}
+    alike: dict[tuple[int, ...], list[TrainingPlan]] = {}  # by the members to train
+    for plan in plans:
+        blocks[plan] = [] if refreshing() else _earlier_blocks(root, _file_name(plan, examples), n_members)
+        missing = set(range(n_members)) - {member for block in blocks[plan] for member in _members(block)}
+        alike.setdefault(tuple(sorted(missing)), []).append(plan)
+    for members, together in alike.items():
+        if not members:
+            logger.info("found %s %s: all %d members", plans[0].experiment, _name(together), n_members)
+        for run in _runs(members):
+            for plan, block in zip(together, _train_blocks(root, together, examples, run), strict=True):
+                blocks[plan].append(block)
+    return [
+        TrainedConfiguration(plan, n_members, tuple(sorted(blocks[plan], key=lambda block: block.first)))
+        for plan in plans
+    ]
+
+
+def _file_name(plan: TrainingPlan, examples: Artifact) -> str:
     key = settings_digest(plan.settings(), examples.sha256, code_digest(*_CODE), str(versions()))[:12]
-    name = f"{plan.experiment}-{re.sub(r'[^A-Za-z0-9=.-]', '-', plan.configuration)}-{key}"
-    blocks = [] if refreshing() else _earlier_blocks(root, name, n_members)
-    missing = sorted(set(range(n_members)) - {member for block in blocks for member in _members(block)})
-    for run in _runs(missing):
-        blocks.append(_train_block(root, name, plan, examples, run))
-    if not missing:
-        logger.info("found %s %s: all %d members", plan.experiment, plan.configuration, n_members)
-    return TrainedConfiguration(plan, n_members, tuple(sorted(blocks, key=lambda block: block.first)))
+    return f"{plan.experiment}-{re.sub(r'[^A-Za-z0-9=.-]', '-', plan.configuration)}-{key}"
 
 
 def _members(block: MemberBlock) -> range:
@@ -115,14 +139,16 @@ def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
     return blocks
 
 
-def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, missing: Sequence[int]) -> MemberBlock:
+def _train_blocks(
+    root: Path, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int]
+) -> list[MemberBlock]:
     import torch
-    from safetensors.torch import save_file
 
-    from mlp_core.members import train_members
+    from mlp_core.members import train_together
 
     # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
     torch.set_num_threads(1)
+    plan, name = plans[0], _name(plans)
     data = load_split(root, examples)
     started = said = time.monotonic()
     n_batches = -(-len(data.train_labels) // plan.batch_size)
@@ -135,10 +161,20 @@ def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, 
         if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
             said = time.monotonic()
             epoch = n_steps // n_batches
-            logger.info("train %s %s: epoch %d of %d", plan.experiment, plan.configuration, epoch, plan.epochs)
+            logger.info("train %s %s: epoch %d of %d", plan.experiment, name, epoch, plan.epochs)
 
-    trained = train_members(plan, data, missing, watch)
-    stem = f"{name}-{missing[0]:03d}-{missing[-1]:03d}"
+    trained = train_together(plans, data, members, watch)
+    blocks = [_keep(root, plan, examples, part) for plan, part in zip(plans, trained, strict=True)]
+    seconds, n_members = time.monotonic() - started, len(plans) * len(members)
+    logger.info("trained %s %s: %d members in %.1f s", plan.experiment, name, n_members, seconds)
+    return blocks
+
+
+def _keep(root: Path, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
+    from safetensors.torch import save_file
+
+    first, last = trained.member[0], trained.member[-1]
+    stem = f"{_file_name(plan, examples)}-{first:03d}-{last:03d}"
     weights = root / "models" / f"{stem}.safetensors"
     # safetensors writes several entries in a random order
     metadata = {"plan": json.dumps(plan.settings(), sort_keys=True)}
@@ -161,9 +197,7 @@ def _train_block(root: Path, name: str, plan: TrainingPlan, examples: Artifact, 
     # Last, so that what it names is there and whole: Parquet has no checksum of its footer
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
     write_file(root / RECORDS / f"{stem}.json", lambda file: file.write_text(digests))
-    seconds = time.monotonic() - started
-    logger.info("trained %s %s: %d members in %.1f s", plan.experiment, plan.configuration, len(missing), seconds)
-    return MemberBlock(missing[0], missing[-1], table, parameters)
+    return MemberBlock(first, last, table, parameters)
 
 
 def _member_table(trained: TrainedMembers) -> pa.Table:

@@ -91,6 +91,20 @@ def test_a_member_is_the_same_in_any_company(request, name):
         assert torch.equal(part.train_loss, together.train_loss[members])
 
 
+def test_plans_trained_together_give_what_each_gives_alone(photographs):
+    """Bit for bit, whichever members are asked for, also where a plan has several gains."""
+    plan, _ = PLANS["gain"]
+    plans = [plan, replace(plan, configuration="two", gains=(0.5, 3.0)), replace(plan, gains=(0.9,))]
+    for members in ([0], [1, 2]):
+        for one, together in zip(plans, train_together(plans, photographs, members), strict=True):
+            alone = train_members(one, photographs, members)
+            assert (together.member, together.seed) == (alone.member, alone.seed)
+            assert all(torch.equal(together.state[name], value) for name, value in alone.state.items())
+            assert torch.equal(together.train_loss, alone.train_loss)
+            assert torch.equal(together.test_accuracy, alone.test_accuracy)
+            assert torch.equal(together.train_accuracy, alone.train_accuracy)
+
+
 @pytest.mark.parametrize("batch_size", [50, 37])
 @pytest.mark.parametrize("batches", ["private", "shared"])
 def test_odd_batches_cost_a_member_in_company_the_last_digit(points, batches, batch_size):

@@ -54,7 +54,7 @@ def run_theory(api_url, photographs):
     import tasks.training
 
     done = []
-    for task in (tasks.theory.measure_signals, tasks.theory.choose_examples, tasks.training.train_configuration):
+    for task in (tasks.theory.measure_signals, tasks.theory.choose_examples, tasks.training.train_configurations):
         task.on_completion(lambda _task, task_run, state: done.append((task_run.name, state.name)))
 
     def run(name, artifacts, seeds=2, **parameters):

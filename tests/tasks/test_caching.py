@@ -10,7 +10,7 @@ from mlp_core.storage import Artifact
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
 from tasks.data import ImageTable, decode_images, expand_features, generate_spirals
-from tasks.training import train_configuration
+from tasks.training import train_configurations
 
 TABLE = Artifact("tables/a.parquet", "0" * 64, 100, rows=3)
 MOVED = Artifact("tables/b.parquet", "0" * 64, 100, rows=3)
@@ -34,14 +34,14 @@ def test_a_file_counts_by_its_digest():
 def test_every_setting_counts():
     """A changed setting, plan or number of members is another key, an equal one the same."""
     keys = {
-        key(train_configuration, plan=plan, data=data, n_members=n_members)
+        key(train_configurations, plans=(plan,), data=data, n_members=n_members)
         for plan in (PLAN, images_plan((8,), 3072, 3, **{**TRAINING, "epochs": 2}, seed=1, device="cpu"))
         for data in (TABLE, CHANGED)
         for n_members in (1, 2)
     }
     assert len(keys) == 8
     again = images_plan((8,), 3072, 3, **TRAINING, seed=1, device="cpu")
-    assert key(train_configuration, plan=again, data=MOVED, n_members=2) in keys
+    assert key(train_configurations, plans=(again,), data=MOVED, n_members=2) in keys
 
 
 def test_two_tasks_never_share_a_key():
