@@ -9,7 +9,7 @@ import torch
 from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
 from mlp_core.datasets import Split, spirals, split
 from mlp_core.features import monomials
-from mlp_core.members import train_members, train_together
+from mlp_core.members import member_seed, train_members, train_together
 from mlp_core.networks import Ensemble
 from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
 from mlp_core.seeds import generator
