@@ -239,11 +239,13 @@ def signals_figure(table: pd.DataFrame) -> Figure:
             axes.grid(True, color="#e5e5e5", linewidth=0.8)
             axes.set_axisbelow(True)
             axes.set_title(f"{direction}, {_INPUT_NAMES.get(kind, kind)}", loc="left", fontsize=10)
-    if table["mean_square"].max() < 100 * table["mean_square"].min():
-        # powers of ten alone would be one tick or two
-        panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panels[0][0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        panels[0][0].yaxis.set_minor_formatter(NullFormatter())
+    for axes in panels[:, 0]:
+        least, greatest = axes.get_ylim()
+        if greatest < 100 * least:
+            # powers of ten alone would be one tick or two
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     for axes in panels[-1]:
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
