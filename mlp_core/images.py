@@ -9,7 +9,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +67,8 @@ def check_image_source(text: str) -> None:
     if text in (SYNTHETIC, ANIMAL_FACES) or _is_web_address(text):
         return
     path = Path(text)
+    with suppress(RuntimeError):  # the home of a user whom this machine does not know
+        path = path.expanduser()
     if not text or _mode(path) is None:
         message = (
             f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip, or a zip or folder "

@@ -91,6 +91,7 @@ class Provenance:
         }
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that may change a number."""
     return {name: version(name) for name in _NUMBER_MAKERS}

@@ -242,6 +242,15 @@ def test_other_schemes_and_missing_paths_are_refused(text):
         check_image_source(text)
 
 
+def test_a_path_may_begin_at_home(write, monkeypatch):
+    """A tilde that the shell left, as in `--images=~/x.zip`, is the home folder; an unknown user's is refused."""
+    source = write(four_pictures())
+    monkeypatch.setenv("HOME", str(source.parent))
+    check_image_source(f"~/{source.name}")
+    with pytest.raises(InputError, match="that exists, got '~nobody-here/x'"):
+        check_image_source("~nobody-here/x")
+
+
 def test_local_sources_are_checked_early(write):
     """A path that exists must hold images."""
     source = write(four_pictures())

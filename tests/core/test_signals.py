@@ -14,6 +14,7 @@ from mlp_core.meanfield import (
     critical_point,
     length_fixed_point,
     mean_field_scale,
+    phase_point,
     predicted_signals,
     xavier_scale,
 )
@@ -170,6 +171,21 @@ def test_whole_courses_agree_with_theory(name, sigma_w, sigma_b, distribution):
         errors = values.std(0, ddof=1) / math.sqrt(len(values))
         # Three dozen dots per course: four standard errors, and 1 / width for the bias of a finite width
         assert (abs(values.mean(0) - line) <= 4 * errors + line / 200).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "sigma_w", "sigma_b"),
+    [("tanh", 0.9, 0.2), ("erf", 0.7, 0.3), ("leaky_relu(0.1)", 1.1, 0.3), ("gelu", 1.0, 0.3)],
+)
+def test_the_fitted_depth_scale_is_that_of_the_theory(name, sigma_w, sigma_b):
+    """In order 1 - c falls by exp(-1 / xi_c) a layer: the slope of its logarithm over layers 6 to 20."""
+    width, n_skipped = 400, 5
+    scale = mean_field_scale([width] * 21, sigma_w)
+    measured = measure_signals(scale, name, sigma_b, some_inputs(width, correlation=0.9), range(24), 11)
+    courses = (1 - measured.correlation[:, n_skipped:]).log().numpy()
+    slopes = np.polyfit(np.arange(courses.shape[1]), courses.T, 1)[0]
+    deviation, three_errors = compared(torch.from_numpy(-slopes), 1 / phase_point(name, sigma_w, sigma_b).xi_c)
+    assert abs(deviation) <= three_errors < 0.15
 
 
 def test_xavier_holds_forward_and_backward():
