@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import BaseModel
 
-from flows.server import LocalServer, configured_api_url
+from flows.server import LocalServer, configured_api_url, healthy
 from mlp_core.errors import InputError
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
@@ -56,6 +56,8 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
             flow = getattr(import_module(f"flows.{module}"), module)
             if server:
                 for library in _SLOW_LIBRARIES:
+                    if healthy(server.url):  # a cached run may not need them: nothing waits for what is left
+                        break
                     import_module(library)
         if server:
             server.wait()

@@ -28,14 +28,25 @@ INTERVAL = "95 % interval (Student t)"
 
 
 def member_accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """Return a column of accuracies in 0 .. 1, NaN where the status is not `ok`."""
+    """Return a column of accuracies, 0 .. 1, float64 `[members]`; NaN where the status is not `ok`.
+
+    Example:
+        >>> rows = pd.DataFrame({"status": ["ok", "diverged"], "test_accuracy": [0.5, 0.9]})
+        >>> member_accuracies(rows, "test_accuracy").tolist()
+        [0.5, nan]
+    """
     values: NDArray[np.float64] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan).copy()
     values[(rows["status"] != "ok").to_numpy()] = np.nan
     return values
 
 
 def jitter(n: int) -> NDArray[np.float64]:
-    """Return n places in -0.5 .. 0.5, the same each time and well spread for every n, by the golden ratio."""
+    """Return places in -0.5 .. 0.5, float64 `[n]`, the same each time and well spread for every n, by the golden ratio.
+
+    Example:
+        >>> jitter(3).round(3).tolist()
+        [0.0, -0.382, 0.236]
+    """
     return (np.arange(n) * (math.sqrt(5) - 1) / 2 + 0.5) % 1 - 0.5
 
 
@@ -59,7 +70,12 @@ def interval_words(found: Sequence[MeanInterval]) -> str:
 
 
 def range_words(counts: set[int]) -> str:
-    """Return the least and the greatest of some counts, or the one there is."""
+    """Return the least and the greatest of some counts, or the one there is.
+
+    Example:
+        >>> range_words({8}), range_words({7, 8})
+        ('8', '7 to 8')
+    """
     return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 

@@ -114,7 +114,7 @@ def train_together(
         checkpoint: See `train_members`.
 
     Returns:
-        The members of each plan.
+        The members of each plan, in the order of the plans: what `train_members` returns for that plan.
     """
     gains = tuple(gain for plan in plans for gain in plan.gains)
     numbers, n_before = [], 0
