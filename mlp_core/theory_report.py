@@ -204,7 +204,7 @@ def _phase(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
 def _whole_grid(n_gains: int, n_depths: int) -> str:
     """Say what the command trains, for the tutorial's run has a smaller grid."""
     whole = Phase()
-    if (n_gains, n_depths) >= (len(whole.gains), len(whole.depths)):
+    if n_gains >= len(whole.gains) and n_depths >= len(whole.depths):
         return ""
     return f" This grid is a small one: deep-mlp phase trains {len(whole.gains)} gains by {len(whole.depths)} depths."
 

@@ -180,6 +180,8 @@ def test_a_smaller_run_says_so():
     table = phase_table([4] * 7)
     rows = [table.iloc[[0]].assign(gain=gain, depth=depth) for gain in gains for depth in depths]
     assert "deep-mlp" not in PHASE.find(pd.concat(rows), {}).note
+    wide = [table.iloc[[0]].assign(gain=gain, depth=depth) for gain in (*gains, 2 * max(gains)) for depth in depths[:2]]
+    assert "deep-mlp phase trains 15 gains by 11 depths." in PHASE.find(pd.concat(wide), {}).note
 
 
 def test_a_critical_gain_without_a_resting_length_is_said():
