@@ -1,8 +1,8 @@
 """The tutorial's claims on the result tables of its experiments: which rows each claim is about.
 
-A claim is about the tutorial's own networks: the polynomial of degree 50, three hidden layers on photographs, ReLU where
-the decline with depth is explained. Where a table does not hold them the claim is left out, not made about others; only
-that a best depth lies inside is a claim on whatever the depth sweep trained.
+A claim is about the tutorial's own networks: the polynomial of degree 50, three hidden layers on photographs, ReLU
+where the decline with depth is explained. Where a table does not hold them the claim is left out, not made about
+others; only that a best depth lies inside is a claim on whatever the depth sweep trained.
 """
 
 from __future__ import annotations
