@@ -13,6 +13,7 @@ import click
 from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
+from flows.artifact_folder import artifacts
 from mlp_core import settings
 from mlp_core.errors import InputError
 from mlp_core.settings import Run, Spirals, text_of, validated
@@ -100,6 +101,9 @@ def report(artifacts: str | None) -> None:
     page = render_report(read_report_content(root))
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
+
+
+program.add_command(artifacts)
 
 
 @program.command()

@@ -21,6 +21,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from mlp_core.errors import InputError
 from mlp_core.settings import Run
 from tasks.caching import RECORDS
 from tasks.console import Lines, quieten_prefect, stderr_console
@@ -88,6 +89,24 @@ def _held(root: Path) -> Iterator[None]:
         for empty in (root / RECORDS, root / "images", root):
             with suppress(OSError):
                 empty.rmdir()
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold an artifact folder while no run is at work in it; one that starts meanwhile waits.
+
+    Raises:
+        InputError: If a run is.
+    """
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
+        raise InputError(message) from None
+    finally:
+        os.close(folder)
 
 
 @contextmanager
