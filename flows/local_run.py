@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from flows.server import LocalServer, configured_api_url, healthy
 from mlp_core.errors import InputError
-from mlp_core.settings import Run
+from mlp_core.memory import available_bytes, check_memory
+from mlp_core.settings import Run, Settings
 from tasks.console import Lines, quieten_prefect, stderr_console
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     _check(run, name)
+    check_memory((model for model in parameters.values() if isinstance(model, Settings)), _WORKERS, available_bytes())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = None if configured_api_url() else LocalServer()

@@ -59,7 +59,21 @@ UNITS = {
     "x1": "1",
     "x2": "1",
     "class": "class index",
+    "reason": "text",
 }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed.
+
+    Attributes:
+        experiment: Whose training it was; empty for other tasks.
+        reason: What it said.
+    """
+
+    experiment: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,7 @@ def _members(root: Path, trained: TrainedConfiguration) -> pa.Table:
 @task(name="collect history", **UNCACHED)
 def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -138,12 +153,10 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         parts.append(
             pa.table(
                 {
-                    "experiment": pa.array([configuration.plan.experiment] * (n_members * n_epochs)),
-                    "configuration": pa.array([configuration.plan.configuration] * (n_members * n_epochs)),
-                    "member": members["member"]
-                    .combine_chunks()
-                    .take(pa.array([row for row in range(n_members) for _ in range(n_epochs)])),
-                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
+                    "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
+                    "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
+                    "member": np.repeat(members["member"].to_numpy(), n_epochs),
+                    "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
                     "train_loss": members["train_loss"].combine_chunks().flatten(),
                 }
             )
@@ -334,13 +347,47 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
 
 
 @task(name="write report", **UNCACHED)
-def write_report(results: Sequence[Artifact]) -> str:
-    """Write the report from every result in the artifact folder; return its path."""
+def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
+    """Write the report from every result in the artifact folder, and what failed; return its path."""
     from mlp_core.report import read_report_content, render_report
 
     root = artifact_root()
+    _note_failures(root, experiments, failures)
     page = render_report(read_report_content(root))
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     logger.info("report: %s", path)
     return str(path)
+
+
+def _note_failures(root: Path, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
+    """Keep what failed beside the results, so that they do not pass for whole; no file if nothing is missing.
+
+    Args:
+        root: The artifact folder.
+        experiments: Those of this run: what failed in an earlier one of theirs no longer counts.
+        failures: Those of this run.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    name = "results/failures.parquet"
+    table = pa.table(
+        {
+            "experiment": pa.array([failure.experiment for failure in failures], pa.string()),
+            "reason": pa.array([failure.reason for failure in failures], pa.string()),
+        }
+    )
+    try:
+        earlier = pq.read_table(root / name, page_checksum_verification=True)
+        ran = pa.array([*experiments, ""], pa.string())
+        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
+        table = pa.concat_tables([table, kept.cast(table.schema)])
+    except (OSError, pa.ArrowException):
+        pass
+    if len(table):
+        units = {column: UNITS[column] for column in table.column_names}
+        write_table(root, name, table.combine_chunks(), Provenance({}, "", {}, units))
+    else:
+        (root / name).unlink(missing_ok=True)

@@ -22,7 +22,8 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mlp_core.errors import InputError
-from mlp_core.settings import Run
+from mlp_core.memory import available_bytes, check_memory
+from mlp_core.settings import Run, Settings
 from tasks.caching import RECORDS
 from tasks.console import Lines, quieten_prefect, stderr_console
 
@@ -117,11 +118,15 @@ def laboratory(run: Run) -> Iterator[Path]:
 
     Yields:
         The artifact folder, absolute.
+
+    Raises:
+        InputError: If the run cannot fit into memory.
     """
     context = FlowRunContext.get()
     if context is None or context.result_store is None:
         message = "laboratory() works in the body of a flow"
         raise RuntimeError(message)
+    check_memory((model for model in (context.parameters or {}).values() if isinstance(model, Settings)), WORKERS, available_bytes())
     root = run.artifacts.expanduser().resolve()
     storage = LocalFileSystem(basepath=str(root / RECORDS))
     stops: list[Any] = [_stopping]
