@@ -85,6 +85,7 @@ def _run_program(arguments: Sequence[str], folder: Path) -> tuple[float, float]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment["PREFECT_HOME"] = str(folder / "prefect")
     command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(folder / "artifacts")]
+    command += ["--workers", str(WORKERS)]
     log = folder / "log"
     with log.open("w") as file:
         started = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,18 @@ def prune(artifacts: str | None, yes: bool) -> None:
             click.echo(path)
             if yes:
                 (root / path).unlink()
+                with suppress(OSError):  # a record's own folder, if it was the last one there
+                    (root / path).parent.rmdir()
     done = "deleted" if yes else "to delete with --yes"
     click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
 
 
 def _root(artifacts: str | None) -> Path:
-    return validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts.expanduser().resolve()
+    location = validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts
+    if "://" in location:
+        message = f"artifacts must be a folder of this machine here, got {location!r}; list a bucket with tools for it."
+        raise InputError(message)
+    return Path(location).expanduser().resolve()
 
 
 def _settings(metadata: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ import click
 from pydantic import BaseModel
 
 from flows.server import LocalServer, configured_api_url, healthy
-from mlp_core.errors import InputError
 from mlp_core.memory import available_bytes, check_memory
-from mlp_core.settings import Run, Settings
+from mlp_core.places import artifact_folder, check_run
+from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     _check(run, name)
-    check_memory((model for model in parameters.values() if isinstance(model, Settings)), _WORKERS, available_bytes())
+    check_memory(parameters.values(), available_bytes())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = None if configured_api_url() else LocalServer()
@@ -87,14 +87,7 @@ def _check(run: Run, name: str) -> None:
         from mlp_core.images import check_image_source
 
         check_image_source(run.images)
-    root = run.artifacts.expanduser().resolve()
-    nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        what = "read-only" if nearest.is_dir() else "a file"
-        message = (
-            f"artifacts must be a folder to write to, got {root}, but {nearest} is {what}; choose another --artifacts."
-        )
-        raise InputError(message)
+    check_run(run)
 
 
 def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) -> None:
@@ -111,7 +104,7 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) 
             stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             rows = _drained(flow_run_ids, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)
-    root = run.artifacts.expanduser().resolve()
+    root = artifact_folder(run.artifacts)
     click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
 
 

@@ -16,8 +16,8 @@ from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
-from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
-from tasks.laboratory import WORKERS, logger
+from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
+from tasks.laboratory import logger, side_by_side
 from tasks.training import TrainedConfiguration, train_configurations
 
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ def submit_trainings(
 ) -> Trainings:
     """Submit the training of each plan, but none that this run has submitted already; return them all."""
     plans, trainings = list(plans), dict(submitted or {})
-    together = ensembles([plan for plan in plans if plan not in trainings], n_members, WORKERS)
+    together = ensembles([plan for plan in plans if plan not in trainings], n_members, side_by_side())
     for ensemble, future in zip(
         together, train_configurations.map(together, unmapped(data), unmapped(n_members)), strict=True
     ):
@@ -80,19 +80,21 @@ class SweepFailed(RuntimeError):
 
 
 def photographs(run: Run) -> ImageTable:
-    """Return the decoded photographs of the run's source, before anything is trained: bad input ends a run early."""
+    """Return the decoded photographs of the run's source, before anything is trained: bad input ends a run early.
+
+    They are read by the flow itself: another machine does not have the user's files.
+    """
     from mlp_core.images import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC
 
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
-    source: PrefectFuture[Any]
+    source: Artifact | ImageSource
     if run.images == SYNTHETIC:
-        source = draw_faces.submit(run.seed)
+        source = draw_faces(run.seed)
     elif url.lower().startswith(("http://", "https://")):
-        source = download_images.submit(url)
+        source = download_images(url)
     else:
-        source = locate_images.submit(run.images)
-    source.result()
-    return decode_images.submit(source).result()
+        source = locate_images(run.images)
+    return decode_images(source)
 
 
 def device_of(run: Run) -> str:
@@ -112,6 +114,16 @@ def device_of(run: Run) -> str:
         )
         raise InputError(message)
     return run.device
+
+
+def _reason(future: PrefectFuture[Any]) -> str:
+    """Return why a task failed; one that was lost with its dask workers has no state of its end."""
+    if not future.state.is_final():
+        try:
+            future.result()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return future.state.message or future.state.name
 
 
 class Outcome:
@@ -138,7 +150,7 @@ class Outcome:
                 results.append(future.result())
             else:
                 # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = Failure(experiment, future.state.message or future.state.name)
+                self.failed[future.task_run_id] = Failure(experiment, _reason(future))
         return results
 
     def trainings(
@@ -156,13 +168,15 @@ class Outcome:
         names = shown or {}
         experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
         self.experiments.add(experiment)
-        found = {one.plan: one for together in self.gather([one.future for one in asked], experiment) for one in together}
+        found = {
+            one.plan: one for together in self.gather([one.future for one in asked], experiment) for one in together
+        }
         trained = [found[plan] for plan in trainings if plan in found]
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained
 
     def _mended(self, training: Training) -> list[Training]:
-        """Return a training, or where several configurations failed together, a training of each: one may be to blame."""
+        """Return a training; where several configurations failed together, one of each, as one may be to blame."""
         if len(training.plans) == 1 or training.future.state.is_completed():
             return [training]
         key = training.future.task_run_id

@@ -55,10 +55,9 @@ def stored_files(root: Path) -> list[StoredFile]:
     found = []
     for path in [*_files(root), *root.glob("report.html")]:
         status = path.stat()
-        kind = path.parent.name if path.parent != root else "report"
         rows, metadata = _described(path)
         name = path.relative_to(root).as_posix()
-        found.append(StoredFile(name, kind, status.st_size, status.st_mtime, rows, metadata))
+        found.append(StoredFile(name, _kind(root, path), status.st_size, status.st_mtime, rows, metadata))
     return found
 
 
@@ -76,7 +75,7 @@ def unneeded_files(root: Path) -> list[str]:
     if not results:
         message = f"prune goes by the results, got none in {root / 'results'}; run an experiment first."
         raise InputError(message)
-    cache = [path for path in _files(root) if path.parent.name in _CACHE]
+    cache = [path for path in _files(root) if _kind(root, path) in _CACHE]
     digests = {path: file_digest(path) for path in cache}
     inputs = {path: set(_described(path)[1].get("inputs", {}).values()) for path in cache}
     wanted: set[str] = set()
@@ -95,17 +94,21 @@ def unneeded_files(root: Path) -> list[str]:
         wanted |= {digests[path] for path in new}.union(*(inputs[path] for path in new))
     there = {path.relative_to(root).as_posix(): digests[path] for path in needed}
     for path in _files(root):
-        if path.parent.name in {"results", "figures"}:
+        if _kind(root, path) in {"results", "figures"}:
             there[path.relative_to(root).as_posix()] = file_digest(path)
     unneeded = [path for path in cache if path not in needed]
-    unneeded += [path for path in (root / ".records").glob("*") if not _holds(path, there)]
+    unneeded += [path for path in _files(root) if _kind(root, path) == ".records" and not _holds(path, there)]
     return sorted(path.relative_to(root).as_posix() for path in unneeded)
 
 
 def _files(root: Path) -> Iterator[Path]:
     for kind in KINDS:
         # what begins with a dot is being written
-        yield from sorted(path for path in (root / kind).glob("[!.]*") if path.is_file())
+        yield from sorted(path for path in (root / kind).rglob("[!.]*") if path.is_file())
+
+
+def _kind(root: Path, path: Path) -> str:
+    return path.relative_to(root).parts[0] if path.parent != root else "report"
 
 
 def _described(path: Path) -> tuple[int | None, dict[str, Any]]:
@@ -141,6 +144,7 @@ def _holds(record: Path, there: dict[str, str]) -> bool:
     """Return whether all files that a record names are there as it names them."""
     text = record.read_text(errors="replace")
     if record.suffix == ".json":  # ours, of a block of members
-        weights = there.get(f"models/{record.stem}.safetensors", "nothing")
-        return there.get(f"members/{record.stem}.parquet", "nothing") in text and weights in text
+        block = f"{record.parent.name}-{record.stem}"
+        weights = there.get(f"models/{block}.safetensors", "nothing")
+        return there.get(f"members/{block}.parquet", "nothing") in text and weights in text
     return all(there.get(name) == digest for name, digest in _REFERENCE.findall(text))

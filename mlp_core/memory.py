@@ -12,9 +12,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from mlp_core import plans as all_plans
 from mlp_core.errors import InputError
-from mlp_core.plans import TrainingPlan
+from mlp_core.places import cores
+from mlp_core.plans import (
+    TrainingPlan,
+    depth_sweep_plans,
+    features_plans,
+    gain_sweep_plans,
+    images_plan,
+    phase_plans,
+    polynomial_plan,
+)
 from mlp_core.settings import (
     DepthSweep,
     Explanation,
@@ -30,7 +38,7 @@ from mlp_core.settings import (
     Spirals,
     text_of,
 )
-from mlp_core.sizes import monomial_count
+from mlp_core.sizes import parameter_count
 
 TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
@@ -53,14 +61,16 @@ def member_bytes(plan: TrainingPlan, n_examples: int) -> int:
 
     Example:
         >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
-        >>> plan = all_plans.depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")[0]
+        >>> plan = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")[0]
         >>> member_bytes(plan, 4000)
-        366152
+        261784
     """
     widths = plan.layer_sizes[1:]
     hidden, classes = widths[:-1], widths[-1]
     # A row of more than 63 weights is filled up to 16 numbers
-    parameters = sum((n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes))
+    parameters = sum(
+        (n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes)
+    )
     copies = 4 if plan.optimizer == "adam" else 2  # with gradient and moments
     batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
     order = n_examples * (plan.layer_sizes[0] + 1 + classes + 2) if plan.batches == "private" else 0
@@ -84,9 +94,9 @@ def in_parts(
 
     Example:
         >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
-        >>> plans = all_plans.depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
+        >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
         >>> [len(part) for _, part in in_parts(plans, range(10_000), 4000)]
-        [2932, 2932, 2932, 1204]
+        [4101, 4101, 1798]
     """
     at_once = max(1, limit_bytes // member_bytes(plans[0], n_examples))
     n_plans = min(len(plans), at_once)
@@ -113,7 +123,7 @@ class Need:
     value: object
 
 
-def needs(settings: Iterable[Settings], n_workers: int) -> list[Need]:
+def needs(settings: Iterable[object]) -> list[Need]:
     """Return what the parts of a run need that take memory, by its settings.
 
     Parts that follow each other count each for itself; of what the workers do side by side, the largest counts for
@@ -121,25 +131,24 @@ def needs(settings: Iterable[Settings], n_workers: int) -> list[Need]:
 
     Args:
         settings: A flow's parameters.
-        n_workers: Tasks side by side.
 
     Example:
-        >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep()], 2)]
+        >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep()])]
         ['points', 'parameter_budget', 'seeds']
     """
-    by_kind = {type(model): model for model in settings}
+    by_kind = {type(model): model for model in settings if isinstance(model, Settings)}
     run = next((model for model in by_kind.values() if isinstance(model, Run)), Run())
     spirals = by_kind.get(Spirals, Spirals())
     assert isinstance(spirals, Spirals)
-    n_points = spirals.arms * spirals.points
+    n_workers, n_points = run.workers or cores(), spirals.arms * spirals.points
     found = [Need(n_points * _BYTES_PER_POINT, "the spirals", "points", spirals.points)] if Spirals in by_kind else []
     n_epochs = 0
     for model in by_kind.values():
         if isinstance(model, Explanation):
             continue
         if isinstance(model, Signals):
-            weights = model.width * max(model.width, _PIXELS)
-            found.append(Need(n_workers * 13 * weights, "random networks", "width", model.width))
+            n_weights = model.width * max(model.width, _PIXELS)
+            found.append(Need(n_workers * 13 * n_weights, "random networks", "width", model.width))
         for plan, n_members, n_plans, n_examples, setting in _trainings(model, run, spirals):
             part_plans, members = next(iter(in_parts([plan] * min(n_plans, 8), range(n_members), n_examples)))
             training = len(part_plans) * len(members) * member_bytes(plan, n_examples)
@@ -147,6 +156,9 @@ def needs(settings: Iterable[Settings], n_workers: int) -> list[Need]:
             what = f"{plan.experiment} {plan.configuration}"
             found.append(Need(n_workers * training + data, what, setting, getattr(model, setting)))
             n_epochs += n_plans * n_members * plan.epochs
+            if isinstance(model, (Features, Generalization)):  # they read the weights of all members at once
+                weights = n_members * parameter_count(plan.layer_sizes) * 2 * _FLOAT_BYTES
+                found.append(Need(weights, f"the weights of {what}", setting, getattr(model, setting)))
     if n_epochs:
         found.append(Need(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
     return found
@@ -164,33 +176,31 @@ def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[Tr
         return max(plans, key=lambda plan: member_bytes(plan, n_examples))
 
     if isinstance(model, DepthSweep):
-        found = all_plans.depth_sweep_plans(model.depths, model.parameter_budget, arms, **training)
+        found = depth_sweep_plans(model.depths, model.parameter_budget, arms, **training)
         yield largest(found, n_points), run.seeds, len(found), n_points, "parameter_budget"
     elif isinstance(model, Polynomial):
-        yield all_plans.polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"
+        yield polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"
     elif isinstance(model, Generalization):
-        plan = all_plans.polynomial_plan(max(model.degrees), arms, **wide)
+        plan = polynomial_plan(max(model.degrees), arms, **wide)
         yield plan, run.seeds, len(model.degrees), n_points, "degrees"
-        found = all_plans.depth_sweep_plans(model.depths, max(model.parameter_budgets), arms, **training)
+        found = depth_sweep_plans(model.depths, max(model.parameter_budgets), arms, **training)
         n_plans = len(found) * len(model.parameter_budgets)
         yield largest(found, n_points), run.seeds, n_plans, n_points, "parameter_budgets"
     elif isinstance(model, Images):
-        plan = all_plans.images_plan(model.hidden_widths, _PIXELS, _PHOTOGRAPH_CLASSES, **training)
+        plan = images_plan(model.hidden_widths, _PIXELS, _PHOTOGRAPH_CLASSES, **training)
         yield plan, run.seeds, 1, _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, GainSweep):
         gains, widths = model.gains[:1], model.hidden_widths
         sizes = (_PIXELS, _PHOTOGRAPH_CLASSES)
-        found = all_plans.gain_sweep_plans(gains, model.distribution, widths, *sizes, 1.0, **training)
+        found = gain_sweep_plans(gains, model.distribution, widths, *sizes, 1.0, **training)
         yield found[0], run.seeds, len(model.gains), _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, Features):
-        found = list(
-            all_plans.features_plans(model.depths, model.width, _PIXELS, _PHOTOGRAPH_CLASSES, **training).values()
-        )
+        found = list(features_plans(model.depths, model.width, _PIXELS, _PHOTOGRAPH_CLASSES, **training).values())
         yield largest(found, _PHOTOGRAPHS), run.seeds, len(found), _PHOTOGRAPHS, "width"
     elif isinstance(model, Phase):
         n_inputs, n_classes = (_PIXELS, _PHOTOGRAPH_CLASSES) if model.data == "images" else (2, arms)
         n_examples = min(model.examples, n_points) * 2
-        found = all_plans.phase_plans(model.depths, model.gains, model.width, n_inputs, n_classes, **training)
+        found = phase_plans(model.depths, model.gains, model.width, n_inputs, n_classes, **training)
         yield largest(found, n_examples), run.seeds * len(model.gains), len(found), n_examples, "width"
 
 
@@ -225,26 +235,26 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     return min(found) if found else None
 
 
-def check_memory(settings: Iterable[Settings], n_workers: int, available: int | None) -> None:
-    """Refuse a run that cannot fit into memory.
+def check_memory(settings: Iterable[object], available: int | None) -> None:
+    """Refuse a run that cannot fit into this machine's memory; what dask's machines have is not known here.
 
     Args:
         settings: The flow's parameters.
-        n_workers: Tasks side by side.
         available: See `available_bytes`; None refuses nothing.
 
     Raises:
         InputError: With what the largest part needs and what there is.
 
     Example:
-        >>> check_memory([Images(hidden_widths=(100_000, 100_000))], 2, available=16 * 10**9)
+        >>> check_memory([Run(workers=2), Images(hidden_widths=(100_000, 100_000))], available=16 * 10**9)
         Traceback (most recent call last):
         mlp_core.errors.InputError: hidden_widths must leave what fits into memory, got 100000,100000: images \
 hidden=100000-100000 needs about 330 GB and 16 GB are available; use a smaller --hidden-widths or fewer --seeds.
     """
-    if available is None:
+    settings = list(settings)
+    if available is None or any(isinstance(model, Run) and model.scheduler for model in settings):
         return
-    need = max(needs(settings, n_workers), key=lambda need: need.n_bytes, default=None)
+    need = max(needs(settings), key=lambda need: need.n_bytes, default=None)
     if need is None or need.n_bytes <= available:
         return
     flag = f"--{need.setting.replace('_', '-')}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from mlp_core.places import local_view
 from mlp_core.storage import (
     Artifact,
     Provenance,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
     from torch import Tensor
+    from upath import UPath
 
 _MAPS = ("mlp_core.networks", "mlp_core.features")
 _FIGURES = ("mlp_core.figures",)
@@ -98,7 +100,7 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
     return write_table(root, f"results/{experiment}.parquet", table.combine_chunks(), provenance)
 
 
-def result_rows(root: Path, configuration: TrainedConfiguration) -> pa.Table:
+def result_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
     """Return a row per member of a configuration: what tells it from others, its seed and what it reached."""
     import pyarrow as pa
 
@@ -127,7 +129,7 @@ def _trained_code() -> str:
     return code_digest("mlp_core.members")
 
 
-def _members(root: Path, trained: TrainedConfiguration) -> pa.Table:
+def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     """Return the rows of a configuration's members 0 .. n - 1."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -142,7 +144,6 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     root = artifact_root()
     path = root / "results" / "history.parquet"
@@ -165,7 +166,7 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     table = pa.concat_tables(parts)
     ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
     try:
-        earlier = pq.read_table(path, page_checksum_verification=True)
+        earlier = read_table(root, Artifact.of(root, path))
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
     except (OSError, pa.ArrowException):
@@ -353,14 +354,15 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
 
     root = artifact_root()
     _note_failures(root, experiments, failures)
-    page = render_report(read_report_content(root))
+    with local_view(root, "results", "figures") as folder:
+        page = render_report(read_report_content(folder))
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     logger.info("report: %s", path)
     return str(path)
 
 
-def _note_failures(root: Path, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
+def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
     """Keep what failed beside the results, so that they do not pass for whole; no file if nothing is missing.
 
     Args:
@@ -370,7 +372,6 @@ def _note_failures(root: Path, experiments: Sequence[str], failures: Sequence[Fa
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     name = "results/failures.parquet"
     table = pa.table(
@@ -380,7 +381,7 @@ def _note_failures(root: Path, experiments: Sequence[str], failures: Sequence[Fa
         }
     )
     try:
-        earlier = pq.read_table(root / name, page_checksum_verification=True)
+        earlier = read_table(root, Artifact.of(root, root / name))
         ran = pa.array([*experiments, ""], pa.string())
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
