@@ -55,6 +55,11 @@ def checkpoint() -> None:
         raise Stopped
 
 
+def is_stopping() -> bool:
+    """Return whether the run in this process is being stopped."""
+    return _stopping.is_set()
+
+
 def side_by_side() -> int:
     """Return how many tasks of the current run work at the same time."""
     return _side_by_side.get()
@@ -106,6 +111,21 @@ def _held(root: Path | UPath) -> Iterator[None]:
                     empty.rmdir()
 
 
+class _Processes(ProcessPoolTaskRunner):
+    """Worker processes that Ctrl-C does not reach, from their first moment on.
+
+    They are started by threads that the first submissions start, and inherit what those have blocked.
+    """
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task with Ctrl-C put off for that moment."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
     """Return what runs the tasks; `stops` gets an event more if its processes listen to one."""
     n_workers = run.workers or cores()
@@ -114,7 +134,7 @@ def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
     if run.runner == "processes":
         stops.append(get_context("spawn").Event())
         on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
-        return ProcessPoolTaskRunner(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
+        return _Processes(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
     from prefect_dask import DaskTaskRunner
 
     if run.scheduler:
