@@ -1,12 +1,9 @@
 """More than one machine: dask's workers, and an artifact folder on S3 (moto's server) that is all they share."""
 
-import os
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
