@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -38,6 +39,11 @@ class Training:
     data: Any
     n_members: int
     future: PrefectFuture[list[TrainedConfiguration]]
+
+    @property
+    def name(self) -> str:
+        """Return which configurations it trains."""
+        return " to ".join(dict.fromkeys((self.plans[0].configuration, self.plans[-1].configuration)))
 
     def one_by_one(self) -> list[Training]:
         """Submit the training of each configuration alone."""
@@ -123,7 +129,7 @@ def _reason(future: PrefectFuture[Any]) -> str:
             future.result()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    return future.state.message or future.state.name
+    return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
 
 
 class Outcome:
@@ -135,22 +141,27 @@ class Outcome:
         self.experiments: set[str] = set()
         self._one_by_one: dict[UUID, list[Training]] = {}
 
-    def gather(self, futures: Iterable[PrefectFuture[Result]], experiment: str = "") -> list[Result]:
+    def gather(
+        self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
+    ) -> list[Result]:
         """Wait for all and return the results of those that succeeded.
 
         Args:
             futures: The tasks.
             experiment: Whose trainings they are, if they are trainings.
+            names: Of the trainings.
         """
         futures = list(futures)
         wait(futures)
         results = []
-        for future in futures:
+        for future, name in zip_longest(futures, names, fillvalue=""):
             if future.state.is_completed():
                 results.append(future.result())
             else:
                 # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = Failure(experiment, _reason(future))
+                self.failed[future.task_run_id] = Failure(
+                    experiment, f"{name}: {_reason(future)}" if name else _reason(future)
+                )
         return results
 
     def trainings(
@@ -168,9 +179,8 @@ class Outcome:
         names = shown or {}
         experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
         self.experiments.add(experiment)
-        found = {
-            one.plan: one for together in self.gather([one.future for one in asked], experiment) for one in together
-        }
+        made = self.gather([one.future for one in asked], experiment, [one.name for one in asked])
+        found = {one.plan: one for together in made for one in together}
         trained = [found[plan] for plan in trainings if plan in found]
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained
