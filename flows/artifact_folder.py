@@ -99,7 +99,11 @@ def _root(artifacts: str | None) -> Path:
     if "://" in location:
         message = f"artifacts must be a folder of this machine here, got {location!r}; list a bucket with tools for it."
         raise InputError(message)
-    return Path(location).expanduser().resolve()
+    root = Path(location).expanduser().resolve()
+    if not root.is_dir():
+        message = f"artifacts must be a folder that exists, got {str(root)!r}; name the folder that a run wrote to."
+        raise InputError(message)
+    return root
 
 
 def _settings(metadata: dict[str, Any]) -> str:

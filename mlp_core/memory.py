@@ -154,11 +154,14 @@ def needs(settings: Iterable[object]) -> list[Need]:
             training = len(part_plans) * len(members) * member_bytes(plan, n_examples)
             data = n_examples * plan.layer_sizes[0] * _FLOAT_BYTES * _FEATURE_COPIES
             what = f"{plan.experiment} {plan.configuration}"
-            found.append(Need(n_workers * training + data, what, setting, getattr(model, setting)))
+            value = getattr(model, setting)
+            if plan.batches == "private" and member_bytes(plan, n_examples) > 4 * member_bytes(plan, 4000):
+                setting, value = "points", spirals.points  # each member's own order of them
+            found.append(Need(n_workers * training + data, what, setting, value))
             n_epochs += n_plans * n_members * plan.epochs
             if isinstance(model, (Features, Generalization)):  # they read the weights of all members at once
                 weights = n_members * parameter_count(plan.layer_sizes) * 2 * _FLOAT_BYTES
-                found.append(Need(weights, f"the weights of {what}", setting, getattr(model, setting)))
+                found.append(Need(weights, f"the weights of {what}", setting, value))
     if n_epochs:
         found.append(Need(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
     return found

@@ -169,7 +169,7 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         earlier = read_table(root, Artifact.of(root, path))
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, pa.ArrowException):
+    except (OSError, KeyError, pa.ArrowException):  # none, damaged, or another table under this name
         pass
     table = table.sort_by(
         [
@@ -385,7 +385,7 @@ def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Seq
         ran = pa.array([*experiments, ""], pa.string())
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, pa.ArrowException):
+    except (OSError, KeyError, pa.ArrowException):
         pass
     if len(table):
         units = {column: UNITS[column] for column in table.column_names}

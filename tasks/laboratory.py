@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.context import FlowRunContext
-from prefect.filesystems import LocalFileSystem, RemoteFileSystem
+from prefect.filesystems import RemoteFileSystem
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -26,7 +27,7 @@ from mlp_core.errors import InputError
 from mlp_core.memory import available_bytes, check_memory
 from mlp_core.places import artifact_folder, check_run, cores
 from mlp_core.settings import Run
-from tasks.caching import RECORDS
+from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ logger = logging.getLogger("deep_mlp")
 
 # Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
 _SWITCH_SECONDS = 0.0002
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 _stopping = threading.Event()
 _side_by_side: ContextVar[int] = ContextVar("side_by_side")
 
@@ -204,7 +206,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     check_memory((context.parameters or {}).values(), available_bytes())
     root = artifact_folder(run.artifacts)
     records = str(root / RECORDS)
-    storage: Any = LocalFileSystem(basepath=records)
+    storage: Any = Records(basepath=records)
     if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
         storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
     stops: list[Any] = [_stopping]
@@ -223,9 +225,15 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             yield root
-        except BaseException:
+        except BaseException as error:
             for stop in stops:
                 stop.set()
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                message = (
+                    f"artifacts must be where there is room and permission to write, got {root}: "
+                    f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
+                )
+                raise InputError(message) from error
             raise
         finally:
             sys.setswitchinterval(usual_switch_seconds)
