@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from flows.server import LocalServer, ServerLost, check_server, configured_api_url, gone, healthy
 from mlp_core.errors import InputError
-from mlp_core.memory import available_bytes, check_memory
+from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
@@ -51,7 +51,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     _check(run, name)
-    check_memory(parameters.values(), available_bytes())
+    check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     configured = configured_api_url()
