@@ -7,7 +7,15 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    submit_photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.meanfield import critical_point, forward_gain
 from mlp_core.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, Run
@@ -23,7 +31,7 @@ def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
     """Train a network for one epoch from Xavier weights at several gains; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("gain_sweep"):
-        pictures = photographs(run)
+        pictures = submit_photographs(run).result()
         trained = outcome.trainings(train_gain_sweep(run, sweep, pictures))
         return outcome.publish(publish_gain_sweep(run, sweep, pictures, trained))
 

@@ -7,7 +7,15 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    submit_photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.plans import images_plan
 from mlp_core.settings import Images, Run
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
@@ -21,9 +29,11 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
     """Train a network on photographs of animal faces; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("images"):
-        pictures = photographs(run)
-        trained = outcome.trainings(train_images(run, model, pictures))
-        return outcome.publish(publish_images(run, model, pictures, trained))
+        pictures = submit_photographs(run).result()
+        trainings = train_images(run, model, pictures)
+        samples = plot_samples.submit(pictures, run.seed)
+        trained = outcome.trainings(trainings)
+        return outcome.publish([samples, *publish_images(run, model, trained)])
 
 
 def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
@@ -35,13 +45,10 @@ def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
     return submit_trainings([plan], pictures, run.seeds)
 
 
-def publish_images(
-    run: Run, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
-) -> list[PrefectFuture[Any]]:
+def publish_images(run: Run, model: Images, trained: list[TrainedConfiguration]) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figures."""
-    samples = plot_samples.submit(pictures, run.seed)
     if not trained:
-        return [samples]
+        return []
     settings = table_settings(run, model, images=run.images)
     table = summarize.submit("images", trained, settings)
-    return [samples, table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]
+    return [table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]

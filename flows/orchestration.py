@@ -51,8 +51,11 @@ class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
 
 
-def photographs(run: Run) -> ImageTable:
-    """Return the decoded photographs of the run's source, before anything is trained: bad input ends a run early."""
+def submit_photographs(run: Run) -> PrefectFuture[ImageTable]:
+    """Find the photographs of the run's source and submit their decoding, before all else: bad input ends a run early.
+
+    Waits for a download.
+    """
     from mlp_core.images import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC
 
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
@@ -64,7 +67,7 @@ def photographs(run: Run) -> ImageTable:
     else:
         source = locate_images.submit(run.images)
     source.result()
-    return decode_images.submit(source).result()
+    return decode_images.submit(source)
 
 
 def device_of(run: Run) -> str:

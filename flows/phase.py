@@ -7,7 +7,15 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    submit_photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.plans import phase_plans
 from mlp_core.settings import FewSeeds, Phase, Run, Spirals
 from mlp_core.storage import Artifact
@@ -24,7 +32,7 @@ def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Pha
     outcome = Outcome()
     with laboratory(run), tags("phase"):
         if grid.data == "images":
-            data: Artifact | ImageTable = photographs(run)
+            data: Artifact | ImageTable = submit_photographs(run).result()
         else:
             data = generate_spirals.submit(spirals, run.seed).result()
         trained = outcome.trainings(train_phase(run, spirals, grid, data))

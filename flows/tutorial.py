@@ -15,7 +15,7 @@ from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
 from flows.generalization import check_generalization, compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
-from flows.orchestration import Outcome, photographs, submit_trainings
+from flows.orchestration import Outcome, submit_photographs, submit_trainings
 from flows.phase import publish_phase, train_phase
 from flows.polynomial import publish_polynomial, train_polynomial
 from flows.signals import measure_networks, publish_signals
@@ -32,7 +32,7 @@ from mlp_core.settings import (
     Signals,
     Spirals,
 )
-from tasks.analysis import map_decisions, plot_decision_maps
+from tasks.analysis import map_decisions, plot_decision_maps, plot_samples
 from tasks.data import generate_spirals
 from tasks.laboratory import laboratory
 
@@ -64,16 +64,18 @@ def tutorial(
     beyond = run.seeds > 1
     with laboratory(run):
         with tags("images"):
-            pictures = photographs(run)
+            decoding = submit_photographs(run)
         with tags("depth_sweep"):
             points = generate_spirals.submit(spirals, run.seed).result()
-        # The longest first: it keeps one worker busy while the other does the rest
-        with tags("images"):
-            image_trainings = train_images(run, images, pictures)
+        # On spirals, while one worker decodes
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
+        pictures = decoding.result()
+        # The longest first: it keeps one worker busy while the other does the rest
+        with tags("images"):
+            image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
         submitted = image_trainings | polynomial_trainings | depth_trainings
@@ -92,7 +94,8 @@ def tutorial(
         with tags("signals"):
             measurements = measure_networks(run, signals, pictures) if beyond else []
 
-        results = []
+        with tags("images"):
+            results = [plot_samples.submit(pictures, run.seed)]
         with tags("polynomial"):
             wide = outcome.trainings(polynomial_trainings)
             results += publish_polynomial(run, spirals, polynomial, wide)
@@ -107,7 +110,7 @@ def tutorial(
             results += publish_gain_sweep(run, gain_sweep, pictures, gains)
         with tags("images"):
             trained = outcome.trainings(image_trainings)
-            results += publish_images(run, images, pictures, trained)
+            results += publish_images(run, images, trained)
         with tags("depth_sweep"):
             trained = outcome.trainings(interventions, explained)
             results += publish_explanation(run, spirals, depth_sweep, explanation, points, trained, explained)

@@ -214,20 +214,19 @@ def load_split(root: Path, artifact: Artifact) -> Split:
     import torch
 
     from mlp_core.datasets import Split
-    from mlp_core.storage import read_table
+    from mlp_core.storage import read_pieces
 
-    wanted = ["x1", "x2", "features", "pixels", "label", "split"]
-    table = read_table(root, artifact).combine_chunks()
-    table = table.select([name for name in wanted if name in table.column_names])
-    n_train = table["split"].to_pylist().count("train")
-    labels = torch.from_numpy(table["label"].to_numpy().copy())
-    if "pixels" in table.column_names or "features" in table.column_names:
-        column = table[0].chunk(0)
-        inputs = torch.from_numpy(column.flatten().to_numpy().copy()).view(len(column), -1)
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.view(len(column), 3, 32, 32)
-    else:
-        inputs = torch.from_numpy(np.stack([table["x1"].to_numpy(), table["x2"].to_numpy()], 1))
+    wanted = ["x1", "x2", "features", "pixels"]
+    inputs_parts, labels_parts, n_train = [], [], 0
+    for piece in read_pieces(root, artifact):
+        columns = [piece.column(name) for name in wanted if name in piece.schema.names]
+        nested = [column.flatten().to_numpy().reshape(len(column), -1) for column in columns if column.type.num_fields]
+        inputs_parts.append(nested[0] if nested else np.stack([column.to_numpy() for column in columns], 1))
+        labels_parts.append(piece.column("label").to_numpy())
+        n_train += piece.column("split").to_pylist().count("train")
+    inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
+    if inputs.dtype == torch.uint8:
+        inputs = inputs.view(len(labels), 3, 32, 32)
     return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
 
 
