@@ -371,9 +371,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
             for gain, accuracies in zip(gains, members, strict=True)
         ]
         # all in one: a scatter for each of a thousand gains took most of a run's time
-        axes.scatter(
-            np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0
-        )
+        axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
         _draw_intervals(axes, gains + step * side, found, colour, marker)
         axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
     tests = [mean_interval(member_accuracies(cell, "test_accuracy")) for cell in cells]

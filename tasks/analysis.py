@@ -131,25 +131,7 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
 
     root = artifact_root()
     path = root / "results" / "history.parquet"
-    parts, inputs = [], {}
-    for configuration in trained:
-        members = _members(root, configuration)
-        n_members, n_epochs = len(members), configuration.plan.epochs
-        parts.append(
-            pa.table(
-                {
-                    "experiment": pa.array([configuration.plan.experiment] * (n_members * n_epochs)),
-                    "configuration": pa.array([configuration.plan.configuration] * (n_members * n_epochs)),
-                    "member": members["member"]
-                    .combine_chunks()
-                    .take(pa.array([row for row in range(n_members) for _ in range(n_epochs)])),
-                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
-                    "train_loss": members["train_loss"].combine_chunks().flatten(),
-                }
-            )
-        )
-        inputs |= {block.table.path: block.table.sha256 for block in configuration.blocks}
-    table = pa.concat_tables(parts)
+    table = _history(root, trained)
     ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
     try:
         earlier = pq.read_table(path, page_checksum_verification=True)
@@ -170,8 +152,31 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         root,
         "results/history.parquet",
         table.combine_chunks(),
-        Provenance({}, _trained_code(), inputs, units),
+        Provenance({}, _trained_code(), table_digests(trained), units),
     )
+
+
+def _history(root: Path, trained: Sequence[TrainedConfiguration]) -> pa.Table:
+    """Return a row per configuration, member and epoch."""
+    import pyarrow as pa
+
+    parts = []
+    for configuration in trained:
+        members = _members(root, configuration)
+        n_members, n_epochs = len(members), configuration.plan.epochs
+        rows = pa.array([row for row in range(n_members) for _ in range(n_epochs)])
+        parts.append(
+            pa.table(
+                {
+                    "experiment": pa.repeat(configuration.plan.experiment, len(rows)),
+                    "configuration": pa.repeat(configuration.plan.configuration, len(rows)),
+                    "member": members["member"].combine_chunks().take(rows),
+                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
+                    "train_loss": members["train_loss"].combine_chunks().flatten(),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
 
 
 @task(name="map decisions", task_run_name="map decisions {trained[0].plan.experiment}", **cached(*_MAPS))
@@ -266,19 +271,10 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
 def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
-    import pandas as pd
-
     from mlp_core.figures import loss_curves_figure
 
-    root = artifact_root()
-    frames = []
-    for configuration in trained:
-        members = _members(root, configuration).select(["member", "train_loss"]).to_pandas()
-        curves = members.explode("train_loss", ignore_index=True).astype({"train_loss": float})
-        curves["epoch"] = curves.groupby("member").cumcount() + 1
-        frames.append(curves.assign(configuration=configuration.plan.configuration))
     experiment = trained[0].plan.experiment
-    history = pd.concat(frames, ignore_index=True).assign(experiment=experiment)
+    history = _history(artifact_root(), trained).to_pandas()
     return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 
