@@ -135,7 +135,7 @@ def test_a_killed_worker_costs_only_what_it_was_at(program, run, bucket, cluster
     models = {path.name: path.fs.info(path.path)["LastModified"] for path in root.glob("models/*")}
     assert len(models) == 6
     assert {name: models[name] for name in finished_before} == finished_before
-    assert out.splitlines()[2].split()[:3] == ["depth_sweep", "6", "0"]
+    assert out.splitlines()[2].split()[:2] == ["depth_sweep", "6"]  # one of them may say that it found its result
     again = program(f"{command.replace(' --runner dask', '')} --artifacts undisturbed")
     assert again.status == 0, again.err
     assert contents(root) == contents(tmp_path / "undisturbed")
