@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.work import Outcome, Work
 
 CORES = os.cpu_count() or 1
-WORKERS = 2  # tasks.laboratory.WORKERS, whose import would bring Prefect along
+WORKERS = 2
 MATRIX_SIZE = 2048
 
 OURS, OURS_ONE_THREAD, TUTORIAL, TUTORIAL_DECODED = (

@@ -98,6 +98,7 @@ def _run_program(arguments: Sequence[str], folder: Path) -> tuple[float, float]:
         message = f"a cold start must start its own Prefect server, got one at {_USUAL_API}; stop that first."
         raise InputError(message)
     command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(folder / "artifacts")]
+    command += ["--workers", str(WORKERS)]
     log = folder / "log"
     with log.open("w") as file:
         started = time.perf_counter()

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
@@ -55,7 +54,8 @@ def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
             if field.annotation is bool:
                 options.append(click.Option([flag], is_flag=True, help=field.description))
                 continue
-            help_text = f"{(field.description or '').rstrip('.')}.  [default: {text_of(field.default)}]"
+            default = text_of(field.default)
+            help_text = f"{(field.description or '').rstrip('.')}." + (f"  [default: {default}]" if default else "")
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
             metavar = "|".join(choices) or _metavar(field.default)
             options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
@@ -65,7 +65,7 @@ def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
 def _metavar(default: object) -> str:
     if isinstance(default, tuple):
         return "LIST"
-    return {int: "N", float: "X", Path: "DIR"}.get(type(default), "DIR" if isinstance(default, Path) else "TEXT")
+    return {int: "N", float: "X"}.get(type(default), "TEXT")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -93,11 +93,13 @@ for _name, _models in _COMMANDS.items():
 @click.option("--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]")
 def report(artifacts: str | None) -> None:
     """Write the report again from the results that are there."""
+    from mlp_core.places import artifact_folder, local_view
     from mlp_core.report import read_report_content, render_report
     from mlp_core.storage import write_file
 
-    root = validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts.expanduser().resolve()
-    page = render_report(read_report_content(root))
+    root = artifact_folder(validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts)
+    with local_view(root, "results", "figures") as folder:
+        page = render_report(read_report_content(folder))
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
 

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, device_of, submit_photographs, submit_trainings, table_settings
+from flows.orchestration import PIXELS, Outcome, device_of, photographs, submit_trainings, table_settings
 from mlp_core.plans import TrainingPlan, features_plans
 from mlp_core.settings import Features, Run
 from tasks.data import ImageTable
@@ -21,7 +21,7 @@ def features(run: Run = Run(), model: Features = Features()) -> str:
     """Train networks of several depths on photographs and measure their first layers; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("features"):
-        pictures = submit_photographs(run).result()
+        pictures = photographs(run)
         plans = measured_plans(run, model, pictures)
         trained = outcome.trainings(submit_trainings(plans, pictures, run.seeds), plans)
         return outcome.publish(publish_features(run, model, pictures, trained))

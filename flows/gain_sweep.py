@@ -12,7 +12,7 @@ from flows.orchestration import (
     Outcome,
     Trainings,
     device_of,
-    submit_photographs,
+    photographs,
     submit_trainings,
     table_settings,
 )
@@ -31,7 +31,7 @@ def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
     """Train a network for one epoch from Xavier weights at several gains; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("gain_sweep"):
-        pictures = submit_photographs(run).result()
+        pictures = photographs(run)
         trained = outcome.trainings(train_gain_sweep(run, sweep, pictures))
         return outcome.publish(publish_gain_sweep(run, sweep, pictures, trained))
 

@@ -12,7 +12,7 @@ from flows.orchestration import (
     Outcome,
     Trainings,
     device_of,
-    submit_photographs,
+    photographs,
     submit_trainings,
     table_settings,
 )
@@ -29,7 +29,7 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
     """Train a network on photographs of animal faces; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("images"):
-        pictures = submit_photographs(run).result()
+        pictures = photographs(run)
         trainings = train_images(run, model, pictures)
         samples = plot_samples.submit(pictures, run.seed)
         trained = outcome.trainings(trainings)

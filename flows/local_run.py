@@ -16,7 +16,7 @@ import click
 from pydantic import BaseModel
 
 from flows.server import LocalServer, configured_api_url, healthy
-from mlp_core.errors import InputError
+from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
 
@@ -85,14 +85,7 @@ def _check(run: Run, name: str) -> None:
         from mlp_core.images import check_image_source
 
         check_image_source(run.images)
-    root = run.artifacts.expanduser().resolve()
-    nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        what = "read-only" if nearest.is_dir() else "a file"
-        message = (
-            f"artifacts must be a folder to write to, got {root}, but {nearest} is {what}; choose another --artifacts."
-        )
-        raise InputError(message)
+    check_run(run)
 
 
 def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) -> None:
@@ -109,7 +102,7 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float) 
             stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             rows = _drained(flow_run_ids, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)
-    root = run.artifacts.expanduser().resolve()
+    root = artifact_folder(run.artifacts)
     click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
 
 

@@ -16,8 +16,8 @@ from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
-from tasks.data import ImageTable, decode_images, download_images, draw_faces, locate_images
-from tasks.laboratory import WORKERS, logger
+from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
+from tasks.laboratory import logger, side_by_side
 from tasks.training import TrainedConfiguration, train_configurations
 
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ def submit_trainings(
 ) -> Trainings:
     """Submit the training of each plan, but none that this run has submitted already; return them all."""
     plans, trainings = list(plans), dict(submitted or {})
-    together = ensembles([plan for plan in plans if plan not in trainings], n_members, WORKERS)
+    together = ensembles([plan for plan in plans if plan not in trainings], n_members, side_by_side())
     for ensemble, future in zip(
         together, train_configurations.map(together, unmapped(data), unmapped(n_members)), strict=True
     ):
@@ -51,23 +51,22 @@ class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
 
 
-def submit_photographs(run: Run) -> PrefectFuture[ImageTable]:
-    """Find the photographs of the run's source and submit their decoding, before all else: bad input ends a run early.
+def photographs(run: Run) -> ImageTable:
+    """Return the decoded photographs of the run's source, before anything is trained on them.
 
-    Waits for a download.
+    They are read by the flow itself: another machine does not have the user's files.
     """
     from mlp_core.images import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC
 
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
-    source: PrefectFuture[Any]
+    source: Artifact | ImageSource
     if run.images == SYNTHETIC:
-        source = draw_faces.submit(run.seed)
+        source = draw_faces(run.seed)
     elif url.lower().startswith(("http://", "https://")):
-        source = download_images.submit(url)
+        source = download_images(url)
     else:
-        source = locate_images.submit(run.images)
-    source.result()
-    return decode_images.submit(source)
+        source = locate_images(run.images)
+    return decode_images(source)
 
 
 def device_of(run: Run) -> str:
@@ -89,6 +88,16 @@ def device_of(run: Run) -> str:
     return run.device
 
 
+def _reason(future: PrefectFuture[Any]) -> str:
+    """Return why a task failed; one that was lost with its dask workers has no state of its end."""
+    if not future.state.is_final():
+        try:
+            future.result()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return future.state.message or future.state.name
+
+
 class Outcome:
     """Collects what the tasks of a run made, and what failed."""
 
@@ -106,7 +115,7 @@ class Outcome:
                 results.append(future.result())
             else:
                 # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = future.state.message or future.state.name
+                self.failed[future.task_run_id] = _reason(future)
         return results
 
     def trainings(

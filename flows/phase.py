@@ -12,7 +12,7 @@ from flows.orchestration import (
     Outcome,
     Trainings,
     device_of,
-    submit_photographs,
+    photographs,
     submit_trainings,
     table_settings,
 )
@@ -32,7 +32,7 @@ def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Pha
     outcome = Outcome()
     with laboratory(run), tags("phase"):
         if grid.data == "images":
-            data: Artifact | ImageTable = submit_photographs(run).result()
+            data: Artifact | ImageTable = photographs(run)
         else:
             data = generate_spirals.submit(spirals, run.seed).result()
         trained = outcome.trainings(train_phase(run, spirals, grid, data))

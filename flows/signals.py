@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, submit_photographs, table_settings
+from flows.orchestration import PIXELS, Outcome, photographs, table_settings
 from mlp_core.errors import InputError
 from mlp_core.meanfield import critical_point
 from mlp_core.plans import signal_plans
@@ -23,7 +23,7 @@ def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
     """Measure random networks at an ordered, a critical and a chaotic gain; return the report's path."""
     outcome = Outcome()
     with laboratory(run), tags("signals"):
-        pictures = submit_photographs(run).result()
+        pictures = photographs(run)
         measured = outcome.gather(measure_networks(run, networks, pictures))
         return outcome.publish(publish_signals(run, networks, measured))
 

@@ -15,7 +15,7 @@ from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
 from flows.generalization import check_generalization, compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
-from flows.orchestration import Outcome, submit_photographs, submit_trainings
+from flows.orchestration import Outcome, photographs, submit_trainings
 from flows.phase import publish_phase, train_phase
 from flows.polynomial import publish_polynomial, train_polynomial
 from flows.signals import measure_networks, publish_signals
@@ -63,18 +63,16 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
-        with tags("images"):
-            decoding = submit_photographs(run)
         with tags("depth_sweep"):
             points = generate_spirals.submit(spirals, run.seed).result()
-        # On spirals, while one worker decodes
+        # The workers train on these while the photographs are decoded here
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
-        pictures = decoding.result()
-        # The longest first: it keeps one worker busy while the other does the rest
         with tags("images"):
+            pictures = photographs(run)
+            # The longest first: it keeps one worker busy while the other does the rest
             image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)

@@ -34,6 +34,11 @@ class _NotAZipError(Exception):
     """The server's answer is no zip; the words say what it is instead."""
 
 
+def zip_name(url: str) -> str:
+    """Return the name of the file that a zip is downloaded to: a digest of its address."""
+    return f"{sha256(url.encode()).hexdigest()[:16]}.zip"
+
+
 def download(url: str, folder: Path) -> Path:
     """Fetch a zip into a folder, or find it there from an earlier run.
 
@@ -44,7 +49,7 @@ def download(url: str, folder: Path) -> Path:
         folder: Made if it is missing.
 
     Returns:
-        Path of the zip; its name is a digest of the URL.
+        Path of the zip; its name is `zip_name(url)`.
 
     Raises:
         TemporaryDownloadError: If another attempt may succeed: no connection, no answer in time, 5xx.
@@ -52,9 +57,8 @@ def download(url: str, folder: Path) -> Path:
     """
     # pooch logs at level INFO where the file went and what its hash is, which is no news to the user
     pooch.get_logger().setLevel(logging.WARNING)
-    name = f"{sha256(url.encode()).hexdigest()[:16]}.zip"
     try:
-        return Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder, downloader=_fetch_zip))
+        return Path(pooch.retrieve(url, known_hash=None, fname=zip_name(url), path=folder, downloader=_fetch_zip))
     except _NotAZipError as error:
         raise InputError(_sentence(url, str(error))) from error
     except requests.HTTPError as error:

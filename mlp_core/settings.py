@@ -10,11 +10,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from mlp_core.errors import InputError
 
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(SLOPE)")
+
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9!_.*'()=/-]*)?")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -123,6 +125,28 @@ Gains = Annotated[
 OptimizerName = Literal["adam", "sgd"]
 
 
+def _folder_or_bucket(value: Any) -> Any:
+    """Let in a path, and of addresses that of a bucket; never one that carries keys."""
+    location = str(value) if isinstance(value, Path) else value
+    if isinstance(location, str) and "://" in location and not _BUCKET.fullmatch(location):
+        message = "must be a folder or s3://BUCKET/PREFIX, with the keys in the environment (AWS_ACCESS_KEY_ID)"
+        raise ValueError(message)
+    return location
+
+
+def _scheduler_of_dask(value: str, others: ValidationInfo) -> str:
+    if not re.fullmatch(r"((tcp|tls)://[^\s:/@]+:\d{1,5})?", value):
+        message = "must be an address such as tcp://127.0.0.1:8786"
+        raise ValueError(message)
+    if value and others.data.get("runner") != "dask":
+        message = "must be left out unless --runner dask"
+        raise ValueError(message)
+    if value and others.data.get("workers"):
+        message = "must be left out with --workers: the workers are those of the scheduler"
+        raise ValueError(message)
+    return value
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, and nothing unknown is let in."""
 
@@ -138,12 +162,16 @@ class Run(Settings):
     """Root seed: data, initial weights and shuffling all derive from it."""
     images: Annotated[str, Field(min_length=1)] = "synthetic"
     """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder with train/ and val/."""
-    artifacts: Path = Path("artifacts")
-    """Folder for results, figures, models, report and cache."""
+    artifacts: Annotated[str, Field(min_length=1), BeforeValidator(_folder_or_bucket)] = "artifacts"
+    """Folder for results, figures, models, report and cache, or s3://BUCKET/PREFIX."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU if there is one."""
-    runner: Literal["threads", "processes"] = "threads"
+    runner: Literal["threads", "processes", "dask"] = "threads"
     """How tasks run side by side."""
+    workers: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Tasks side by side, at most one per core; 0 is one per core."""
+    scheduler: Annotated[str, AfterValidator(_scheduler_of_dask)] = ""
+    """Address of a dask scheduler that is up, such as tcp://127.0.0.1:8786; without it dask runs on this machine."""
     refresh: bool = False
     """Make everything again, whatever the cache holds."""
 
@@ -376,6 +404,7 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
         rule = f"must be valid: {rule}"
     subject = name if rule.startswith("must") else f"{name}:"
     shown = repr(first["input"])
+    shown = re.sub("//[^/@]*@", "//...@", shown)  # keys in an address
     shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
     return f"{subject} {rule}, got {shown}; the default is {text_of(model.model_fields[name].default)}."
 

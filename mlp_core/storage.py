@@ -1,10 +1,12 @@
 """Files in one artifact folder: written whole or not at all, named by a reference with a digest.
 
-Between tasks travel references, never the bytes.
+Between tasks travel references, never the bytes. The folder is a path, or an address on S3; what lies there is read
+through copies on this machine that are named by their digest, so that none can be out of date.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -12,19 +14,27 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlp_core.places import cores
+
+if TYPE_CHECKING:
+    from upath import UPath
+
 _NUMBER_MAKERS = ("torch", "numpy", "pillow")
 """Libraries whose version may change a number."""
 _VALUES_IN_A_PIECE = 1 << 22
+_SECONDS_BETWEEN_TRIES = 0.1
 _CORE_IMPORT = re.compile(r"^\s*from (mlp_core\.\w+) import", re.MULTILINE)
 
 
@@ -45,23 +55,47 @@ class Artifact:
     rows: int = 0
 
     @classmethod
-    def of(cls, root: Path, path: Path, rows: int = 0) -> Artifact:
-        """Return the reference of a file that exists."""
-        size_bytes = path.stat().st_size
-        return cls(path.relative_to(root).as_posix(), file_digest(path), size_bytes, rows)
+    def of(cls, root: Path | UPath, path: Path | UPath, rows: int = 0) -> Artifact:
+        """Return the reference of a file that exists.
 
-    def locate(self, root: Path) -> Path:
-        """Return the file's path.
+        Raises:
+            FileNotFoundError: If it does not.
+        """
+        sha256, size_bytes = _described(path)
+        name = str(path.relative_to(root))  # type: ignore[arg-type] # both are here, or both on S3
+        return cls(name, sha256, size_bytes, rows)
+
+    def check(self, root: Path | UPath) -> None:
+        """Look whether the file is there and the one that was written; on S3 without reading it.
+
+        Raises:
+            FileNotFoundError: If the file is gone.
+            ValueError: If its bytes are not those that were written.
+        """
+        if _described(root / self.path) != (self.sha256, self.size_bytes):
+            raise ValueError(self._changed())
+
+    def locate(self, root: Path | UPath) -> Path:
+        """Return the path of the file, or of its copy on this machine.
 
         Raises:
             FileNotFoundError: If the file is gone.
             ValueError: If its bytes are not those that were written.
         """
         path = root / self.path
-        if path.stat().st_size != self.size_bytes or file_digest(path) != self.sha256:
-            message = f"{self.path} was changed after it was written; delete it and run the same command again."
-            raise ValueError(message)
-        return path
+        if isinstance(path, Path):
+            self.check(root)
+            return path
+        copy = _copy_path(self.sha256, path.suffix)
+        if not copy.exists() or file_digest(copy) != self.sha256:
+            write_file(copy, lambda file: path.fs.get_file(path.path, str(file)))
+            if file_digest(copy) != self.sha256:
+                copy.unlink()
+                raise ValueError(self._changed())
+        return copy
+
+    def _changed(self) -> str:
+        return f"{self.path} was changed after it was written; delete it and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -106,8 +140,7 @@ def machine() -> str:
     if cpu_info.exists():
         names = [line.split(":", 1)[1] for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
         name = " ".join(names[0].split()) if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores()} cores"
 
 
 def file_digest(path: Path) -> str:
@@ -120,6 +153,25 @@ def file_digest(path: Path) -> str:
 def _file_digest(path: Path, _size_bytes: int, _changed_ns: int, _inode: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _described(path: Path | UPath) -> tuple[str, int]:
+    """Return a file's SHA-256 and length; on S3 those that `write_file` left with it, as a put is all or nothing."""
+    if isinstance(path, Path):
+        return file_digest(path), path.stat().st_size
+    described = path.fs.metadata(path.path)
+    if "sha256" not in described:  # it came by another way, such as the copy of a folder
+        content = path.read_bytes()
+        return hashlib.sha256(content).hexdigest(), len(content)
+    return described["sha256"], int(described["size-bytes"])
+
+
+def _copies() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deep-mlp"
+
+
+def _copy_path(sha256: str, suffix: str) -> Path:
+    return _copies() / sha256[:2] / f"{sha256}{suffix}"
 
 
 @cache
@@ -159,24 +211,100 @@ def settings_digest(settings: Mapping[str, Any], *more: str) -> str:
     return hashlib.sha256("\0".join([_json(settings), *more]).encode()).hexdigest()
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a temporary file beside `path`, then move it there in one step.
+def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
+    """Let `write` make a temporary file, then put it at `path` in one step.
 
-    Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind.
+    Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind. What goes
+    to S3 stays on this machine as a copy.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
+    folder = path.parent if isinstance(path, Path) else _copies()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
         temporary.chmod(0o644)
+        if not isinstance(path, Path):
+            path = _uploaded(temporary, path)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_table(root: Path, name: str, table: pa.Table, provenance: Provenance) -> Artifact:
+def _uploaded(file: Path, path: UPath) -> Path:
+    """Put a file on S3, its digest and length beside it, and return where its copy on this machine belongs."""
+    sha256 = file_digest(file)
+    described = {"sha256": sha256, "size-bytes": str(file.stat().st_size)}
+    path.fs.put_file(str(file), path.path, Metadata=described)
+    copy = _copy_path(sha256, path.suffix)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    return copy
+
+
+@contextmanager
+def locked(folders: Iterable[Path | UPath], waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold folders, made if they are missing, against all who do the same, in this process and in others.
+
+    The locks are the kernel's: a killed process cannot leave one behind. S3 has none, and nothing is held there.
+
+    Args:
+        folders: Held in the order of their names, so that two who want the same ones cannot wait for each other. Those
+            that are empty at the end are removed.
+        waiting: Called again and again while others hold them; may raise.
+    """
+    with ExitStack() as held:
+        for folder in sorted({folder for folder in folders if isinstance(folder, Path)}):
+            held.enter_context(_locked(folder, waiting))
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    handle = _lock(folder, waiting)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+        os.close(handle)
+
+
+def _lock(folder: Path, waiting: Callable[[], None]) -> int:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            while not _lock_at_once(handle):
+                waiting()
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+            if _is_still(handle, folder):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # whoever held it before found nothing to keep, and removed it
+
+
+def _is_still(handle: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock_at_once(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Provenance) -> Artifact:
     """Write a table as Parquet with its provenance in the file's metadata.
 
     Args:
@@ -205,7 +333,7 @@ def write_table(root: Path, name: str, table: pa.Table, provenance: Provenance) 
     return Artifact.of(root, path, table.num_rows)
 
 
-def read_table(root: Path, artifact: Artifact, columns: list[str] | None = None) -> pa.Table:
+def read_table(root: Path | UPath, artifact: Artifact, columns: list[str] | None = None) -> pa.Table:
     """Read a table after checking that the file is the one that was written.
 
     Raises:
@@ -215,7 +343,7 @@ def read_table(root: Path, artifact: Artifact, columns: list[str] | None = None)
     return pq.read_table(artifact.locate(root), columns=columns, page_checksum_verification=True)
 
 
-def read_pieces(root: Path, artifact: Artifact) -> Iterator[pa.RecordBatch]:
+def read_pieces(root: Path | UPath, artifact: Artifact) -> Iterator[pa.RecordBatch]:
     """Read a table piece by piece, as it was written, in the memory of one piece; raises what `read_table` does."""
     with pq.ParquetFile(artifact.locate(root), page_checksum_verification=True) as file:
         for piece in range(file.num_row_groups):

@@ -2,7 +2,7 @@
 
 import os
 
-# Read by Prefect as it is imported; a value of the user's own stands.
+# Read by Prefect and by torch as they are imported; a value of the user's own stands.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -11,5 +11,7 @@ for _name, _value in {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
+    # as many tasks as cores run side by side: a thread each
+    "OMP_NUM_THREADS": "1",
 }.items():
     os.environ.setdefault(_name, _value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from mlp_core.places import local_view
 from mlp_core.storage import (
     Artifact,
     Provenance,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
     from torch import Tensor
+    from upath import UPath
 
 _MAPS = ("mlp_core.networks", "mlp_core.features")
 _FIGURES = ("mlp_core.figures",)
@@ -84,7 +86,7 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
     return write_table(root, f"results/{experiment}.parquet", table.combine_chunks(), provenance)
 
 
-def result_rows(root: Path, configuration: TrainedConfiguration) -> pa.Table:
+def result_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
     """Return a row per member of a configuration: what tells it from others, its seed and what it reached."""
     import pyarrow as pa
 
@@ -113,7 +115,7 @@ def _trained_code() -> str:
     return code_digest("mlp_core.members")
 
 
-def _members(root: Path, trained: TrainedConfiguration) -> pa.Table:
+def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     """Return the rows of a configuration's members 0 .. n - 1."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -127,14 +129,13 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     root = artifact_root()
     path = root / "results" / "history.parquet"
     table = _history(root, trained)
     ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
     try:
-        earlier = pq.read_table(path, page_checksum_verification=True)
+        earlier = read_table(root, Artifact.of(root, path))
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
     except (OSError, pa.ArrowException):
@@ -335,7 +336,8 @@ def write_report(results: Sequence[Artifact]) -> str:
     from mlp_core.report import read_report_content, render_report
 
     root = artifact_root()
-    page = render_report(read_report_content(root))
+    with local_view(root, "results", "figures") as folder:
+        page = render_report(read_report_content(folder))
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     logger.info("report: %s", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
@@ -13,15 +13,20 @@ from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder
 from prefect.settings import get_current_settings
 
+from mlp_core.places import artifact_folder
 from mlp_core.storage import Artifact, code_digest, settings_digest, versions
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 RECORDS = ".records"
 """Folder of the records of results, in the artifact folder."""
 
 
-def artifact_root() -> Path:
+def artifact_root() -> Path | UPath:
     """Return the artifact folder of the run: the one that holds Prefect's records of results."""
-    return Path(get_result_store().result_storage.basepath).parent  # type: ignore[union-attr]
+    records: str = get_result_store().result_storage.basepath  # type: ignore[union-attr]
+    return artifact_folder(records.removesuffix(f"/{RECORDS}"))
 
 
 def refreshing() -> bool:
@@ -99,9 +104,9 @@ def decode(data: dict[str, Any]) -> Any:
     return value
 
 
-def _verify(value: Any, root: Path) -> None:
+def _verify(value: Any, root: Path | UPath) -> None:
     if isinstance(value, Artifact):
-        value.locate(root)
+        value.check(root)
     elif is_dataclass(value):
         for item in fields(value):
             _verify(getattr(value, item.name), root)

@@ -27,6 +27,7 @@ from tasks.laboratory import logger
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from upath import UPath
 
     from mlp_core.datasets import Split
 
@@ -148,15 +149,19 @@ def draw_faces(seed: int) -> Artifact:
 )
 def download_images(url: str) -> Artifact:
     """Download a zip of photographs; again only if the file is gone or changed."""
-    from mlp_core.downloads import download
+    from mlp_core.downloads import download, zip_name
 
-    folder = artifact_root() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
+    root = artifact_root()
+    path = root / "images" / zip_name(url)
     logger.info("downloading %s", url)
-    # In a folder of its own, so that a damaged file of an earlier run is not taken for this one
-    with TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as temporary:
-        path = download(url, Path(temporary))
-        return Artifact.of(folder.parent, path.replace(folder / path.name))
+
+    def fetch(file: Path) -> None:
+        # In a folder of its own, so that a damaged file of an earlier run is not taken for this one
+        with TemporaryDirectory(prefix=".", suffix=".partial", dir=file.parent) as temporary:
+            download(url, Path(temporary)).replace(file)
+
+    write_file(path, fetch)
+    return Artifact.of(root, path)
 
 
 def _is_temporary(state: Any) -> bool:
@@ -204,7 +209,7 @@ def decode_images(source: ImageSource | Artifact) -> ImageTable:
 
 
 @lru_cache(maxsize=4)
-def load_split(root: Path, artifact: Artifact) -> Split:
+def load_split(root: Path | UPath, artifact: Artifact) -> Split:
     """Read a table of examples as tensors; remembered, since many tasks train on the same one.
 
     Returns:

@@ -19,6 +19,7 @@ from tasks.training import TrainedConfiguration
 if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
+    from upath import UPath
 
     from mlp_core.extrapolation import Extrapolation
 
@@ -144,7 +145,7 @@ def extrapolate(trained: TrainedConfiguration, spirals: Artifact) -> Artifact:
     return write_table(root, f"tables/extrapolation-{name}.parquet", table, provenance)
 
 
-def load_state(root: Path, trained: TrainedConfiguration) -> dict[str, Tensor]:
+def load_state(root: Path | UPath, trained: TrainedConfiguration) -> dict[str, Tensor]:
     """Return the stacked parameters of members 0 .. n - 1."""
     import torch
     from safetensors.torch import load_file

@@ -11,27 +11,36 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.context import FlowRunContext
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from mlp_core.errors import InputError
+from mlp_core.places import artifact_folder, check_run, cores
 from mlp_core.settings import Run
 from tasks.caching import RECORDS
 from tasks.console import Lines, quieten_prefect, stderr_console
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 logger = logging.getLogger("deep_mlp")
 """What a user should read; goes to Prefect's log too."""
 
-WORKERS = 2
 # Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
 _SWITCH_SECONDS = 0.0002
 _stopping = threading.Event()
+_stopped_runs: set[str] = set()
+"""Flow runs that were stopped, in a dask worker: it may work for others too."""
+_side_by_side: ContextVar[int] = ContextVar("side_by_side")
 
 
 class Stopped(Exception):
@@ -44,8 +53,17 @@ def checkpoint() -> None:
     Raises:
         Stopped: If it is.
     """
-    if _stopping.is_set():
+    if _stopping.is_set() or (_stopped_runs and flow_run.id in _stopped_runs):
         raise Stopped
+
+
+def _stop_run(flow_run_id: str) -> None:
+    _stopped_runs.add(flow_run_id)
+
+
+def side_by_side() -> int:
+    """Return how many tasks of the current run work at the same time."""
+    return _side_by_side.get()
 
 
 def _start_worker(stop: Event, on_console: bool) -> None:
@@ -67,50 +85,110 @@ def _start_worker(stop: Event, on_console: bool) -> None:
 
 
 @contextmanager
-def _held(root: Path) -> Iterator[None]:
+def _held(root: Path | UPath) -> Iterator[None]:
     """Hold the artifact folder, and clear what killed runs left half-written unless another run is at work in it.
 
-    A run that made nothing leaves no folder. The lock is the kernel's: a killed process cannot leave it behind.
+    A run that made nothing leaves no folder. The lock is the kernel's: a killed process cannot leave it behind. On S3
+    there is none, and nothing half-written.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    folder = os.open(root, os.O_RDONLY)
+    folder = None
     try:
-        with suppress(BlockingIOError):
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in list(root.rglob(".*.partial")):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        fcntl.flock(folder, fcntl.LOCK_SH)
+        if isinstance(root, Path):
+            root.mkdir(parents=True, exist_ok=True)
+            folder = os.open(root, os.O_RDONLY)
+            with suppress(BlockingIOError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for leftover in list(root.rglob(".*.partial")):
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            fcntl.flock(folder, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(folder)
         for error in (root / RECORDS).glob("[0-9a-f]" * 32):  # what Prefect keeps of a failed task
             error.unlink(missing_ok=True)
-        for empty in (root / RECORDS, root / "images", root):
-            with suppress(OSError):
-                empty.rmdir()
+        if folder is not None:
+            os.close(folder)
+            for empty in (root / RECORDS, root / "images", root):
+                with suppress(OSError):
+                    empty.rmdir()
+
+
+def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
+    """Return what runs the tasks; `stops` gets an event more if its processes listen to one."""
+    n_workers = run.workers or cores()
+    if run.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=n_workers)
+    if run.runner == "processes":
+        stops.append(get_context("spawn").Event())
+        on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
+        return ProcessPoolTaskRunner(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
+    from prefect_dask import DaskTaskRunner
+
+    if run.scheduler:
+        return DaskTaskRunner(address=run.scheduler)
+    # Dask's own defaults listen on every interface
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "processes": True}
+    return DaskTaskRunner(cluster_kwargs={**local, "n_workers": n_workers, "threads_per_worker": 1})
+
+
+def _count_workers(run: Run, runner: TaskRunner[Any]) -> int:
+    """Return how many tasks a runner that is up works on at the same time.
+
+    Raises:
+        InputError: If the scheduler cannot be reached or has no workers: tasks would wait for ever.
+    """
+    if not run.scheduler:
+        return run.workers or cores()
+    try:
+        n_workers = sum(runner.client.nthreads().values())  # type: ignore[attr-defined]
+        reason = "it has no workers"
+    except OSError as error:
+        n_workers, reason = 0, str(error)
+    if n_workers == 0:
+        message = (
+            f"scheduler must be a dask scheduler with workers, got {run.scheduler}, but {reason}; "
+            f"start one with `dask scheduler`, and workers with `dask worker {run.scheduler}`."
+        )
+        raise InputError(message)
+    return n_workers
+
+
+def _listen_to_dask(run: Run, client: Any) -> None:
+    """Show the project's own lines of dask's workers on this console; those that this run started show nothing else."""
+    from distributed.diagnostics.plugin import ForwardLoggingPlugin
+
+    client.run(logger.setLevel, logging.INFO)
+    for lines in (handler for handler in logger.handlers if isinstance(handler, Lines)):
+        topic = f"lines of {flow_run.id}"
+        client.subscribe_topic(topic, lambda event, lines=lines: lines.handle(logging.makeLogRecord(event[1])))
+        client.register_plugin(ForwardLoggingPlugin(logger.name, logging.INFO, topic), name=topic)
+        if not run.scheduler:
+            client.run(quieten_prefect)
 
 
 @contextmanager
-def laboratory(run: Run) -> Iterator[Path]:
+def laboratory(run: Run) -> Iterator[Path | UPath]:
     """Run the tasks of the current flow on the runner, and in the artifact folder, that the settings name.
 
     To be entered in the body of a flow: a deployment knows its settings no sooner.
 
     Yields:
-        The artifact folder, absolute.
+        The artifact folder.
+
+    Raises:
+        InputError: If the settings ask for what this machine does not have.
     """
     context = FlowRunContext.get()
     if context is None or context.result_store is None:
         message = "laboratory() works in the body of a flow"
         raise RuntimeError(message)
-    root = run.artifacts.expanduser().resolve()
-    storage = LocalFileSystem(basepath=str(root / RECORDS))
+    check_run(run)
+    root = artifact_folder(run.artifacts)
+    records = str(root / RECORDS)
+    storage: Any = LocalFileSystem(basepath=records)
+    if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
+        storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
     stops: list[Any] = [_stopping]
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=WORKERS)
-    if run.runner == "processes":
-        stops.append(get_context("spawn").Event())
-        on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
-        runner = ProcessPoolTaskRunner(WORKERS, initializer=_start_worker, initargs=(stops[-1], on_console))
+    runner = _runner(run, stops)
     inside = context.model_copy(
         update={
             "task_runner": runner,
@@ -120,6 +198,9 @@ def laboratory(run: Run) -> Iterator[Path]:
     logger.setLevel(logging.INFO)
     _stopping.clear()
     with _held(root), temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh}), runner, inside:
+        counted = _side_by_side.set(_count_workers(run, runner))
+        if run.runner == "dask":
+            _listen_to_dask(run, runner.client)  # type: ignore[attr-defined]
         usual_switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
@@ -127,6 +208,10 @@ def laboratory(run: Run) -> Iterator[Path]:
         except BaseException:
             for stop in stops:
                 stop.set()
+            if run.runner == "dask":
+                with suppress(Exception):  # the scheduler may be what is gone
+                    runner.client.run(_stop_run, flow_run.id)  # type: ignore[attr-defined]
             raise
         finally:
             sys.setswitchinterval(usual_switch_seconds)
+            _side_by_side.reset(counted)

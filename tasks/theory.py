@@ -17,6 +17,7 @@ from tasks.laboratory import checkpoint, logger
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from upath import UPath
 
 _EXAMPLES = ("mlp_core.augmentation", "mlp_core.datasets", "mlp_core.seeds")
 _SIGNALS = ("mlp_core.augmentation", "mlp_core.datasets", "mlp_core.meanfield", "mlp_core.signals")
@@ -126,7 +127,7 @@ def measure_signals(plan: SignalPlan, images: ImageTable, n_members: int) -> Art
     return write_table(root, f"tables/signals-{name}.parquet", table, provenance)
 
 
-def _two_inputs(root: Path, plan: SignalPlan, images: ImageTable) -> Tensor:
+def _two_inputs(root: Path | UPath, plan: SignalPlan, images: ImageTable) -> Tensor:
     """Return two random directions of a set length and angle, or the first test photographs of two classes."""
     import torch
 

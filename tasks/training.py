@@ -18,6 +18,7 @@ from mlp_core.storage import (
     Artifact,
     Provenance,
     code_digest,
+    locked,
     settings_digest,
     versions,
     write_file,
@@ -29,6 +30,7 @@ from tasks.laboratory import checkpoint, logger
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from upath import UPath
 
     from mlp_core.members import TrainedMembers
 
@@ -76,9 +78,28 @@ def _name(plans: Sequence[TrainingPlan]) -> str:
 def train_configurations(
     plans: tuple[TrainingPlan, ...], data: Artifact | ImageTable, n_members: int
 ) -> list[TrainedConfiguration]:
-    """Train the members that no earlier run has trained already, of configurations that differ in their gains alone."""
+    """Train the members that no earlier run has trained already, of configurations that differ in their gains alone.
+
+    Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
+    """
     root = artifact_root()
     examples = data.table if isinstance(data, ImageTable) else data
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        checkpoint()
+        if not said:
+            said = True
+            logger.info("waiting for another run that trains %s %s", plans[0].experiment, _name(plans))
+
+    with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), wait):
+        return _train_missing(root, plans, examples, n_members)
+
+
+def _train_missing(
+    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, n_members: int
+) -> list[TrainedConfiguration]:
     blocks: dict[TrainingPlan, list[MemberBlock]] = {}
     alike: dict[tuple[int, ...], list[TrainingPlan]] = {}  # by the members to train
     for plan in plans:
@@ -117,11 +138,11 @@ def _runs(members: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
+def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[MemberBlock]:
     """Return blocks of earlier runs that do not overlap, the larger ones first, as far as they are whole."""
     found = []
-    for path in (root / RECORDS).glob(f"{name}-*.json"):
-        first, last = (int(number) for number in path.stem.rsplit("-", 2)[1:])
+    for path in (root / RECORDS / name).glob("*.json"):
+        first, last = (int(number) for number in path.stem.split("-"))
         if first < n_members:
             found.append((first, last, path))
     blocks: list[MemberBlock] = []
@@ -129,8 +150,9 @@ def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
         if blocks and first <= blocks[-1].last:
             continue
         try:
-            table = Artifact.of(root, root / "members" / f"{path.stem}.parquet", last - first + 1)
-            weights = Artifact.of(root, root / "models" / f"{path.stem}.safetensors")
+            stem = f"{name}-{path.stem}"
+            table = Artifact.of(root, root / "members" / f"{stem}.parquet", last - first + 1)
+            weights = Artifact.of(root, root / "models" / f"{stem}.safetensors")
             whole = json.loads(path.read_bytes()) == {"table": table.sha256, "weights": weights.sha256}
         except (OSError, ValueError):
             continue
@@ -140,7 +162,7 @@ def _earlier_blocks(root: Path, name: str, n_members: int) -> list[MemberBlock]:
 
 
 def _train_blocks(
-    root: Path, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int]
+    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int]
 ) -> list[MemberBlock]:
     import torch
 
@@ -170,11 +192,12 @@ def _train_blocks(
     return blocks
 
 
-def _keep(root: Path, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
+def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
     first, last = trained.member[0], trained.member[-1]
-    stem = f"{_file_name(plan, examples)}-{first:03d}-{last:03d}"
+    name, numbers = _file_name(plan, examples), f"{first:03d}-{last:03d}"
+    stem = f"{name}-{numbers}"
     weights = root / "models" / f"{stem}.safetensors"
     # safetensors writes several entries in a random order
     metadata = {"plan": json.dumps(plan.settings(), sort_keys=True)}
@@ -196,7 +219,7 @@ def _keep(root: Path, plan: TrainingPlan, examples: Artifact, trained: TrainedMe
     table = write_table(root, f"members/{stem}.parquet", _member_table(trained), provenance)
     # Last, so that what it names is there and whole: Parquet has no checksum of its footer
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
-    write_file(root / RECORDS / f"{stem}.json", lambda file: file.write_text(digests))
+    write_file(root / RECORDS / name / f"{numbers}.json", lambda file: file.write_text(digests))
     return MemberBlock(first, last, table, parameters)
 
 

@@ -32,6 +32,12 @@ def pytest_unconfigure():
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def new_port():
+    """Give a function that returns a port that nobody uses."""
+    return free_port
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

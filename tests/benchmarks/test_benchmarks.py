@@ -8,15 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import ours, tutorial_style
-from benchmarks.measure import OURS, TUTORIAL, WORKERS, Run
+from benchmarks.measure import OURS, TUTORIAL, Run
 from benchmarks.report import Results
 from benchmarks.work import Work, draw_photographs, forward_flops, gain_plans, images_plans, training_flops
-from tasks import laboratory
-
-
-def test_as_many_workers_as_the_flows_have():
-    """The benchmark trains on as many threads as the project does."""
-    assert WORKERS == laboratory.WORKERS
 
 
 @pytest.mark.parametrize("sizes", [(2, 14, 4), (3, 5, 7, 2), (1325, 4)])

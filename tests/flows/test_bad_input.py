@@ -51,7 +51,7 @@ def sentence(text):
         ("tutorial --seeds 0", ["seeds must be greater than or equal to 1", "'0'", "the default is 8"]),
         ("tutorial --seeds many", ["seeds must be a whole number", "'many'", "the default is 8"]),
         ("tutorial --seed -1", ["seed must be greater than or equal to 0", "'-1'", "2021"]),
-        ("tutorial --runner dask", ["runner must be 'threads' or 'processes'", "'dask'"]),
+        ("tutorial --runner ray", ["runner must be 'threads', 'processes' or 'dask'", "'ray'"]),
         ("depth-sweep --depths 0", ["depths must be greater than or equal to 1", "'0'", "1,2,3,4,5"]),
         ("depth-sweep --learning-rate nan", ["learning_rate must be a finite number", "'nan'", "0.001"]),
         ("images --hidden-widths 64,0", ["hidden_widths must be greater than or equal to 1", "'0'", "64,64,64"]),

@@ -133,7 +133,7 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     while processes(tmp_path.name):  # workers see within a second that the program is gone
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    stems = [path.stem for path in folder.glob(".records/*.json")]
+    stems = [f"{path.parent.name}-{path.stem}" for path in folder.glob(".records/*/*.json")]
     finished = {folder / "models" / f"{stem}.safetensors" for stem in stems}
     identities = {path: path.stat().st_ino for path in finished}
     assert 1 <= len(finished) < 5

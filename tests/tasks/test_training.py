@@ -24,9 +24,9 @@ def trained(tmp_path):
     def trained(first, last):
         stem = f"sweep-key-{first:03d}-{last:03d}"
         files = [tmp_path / "members" / f"{stem}.parquet", tmp_path / "models" / f"{stem}.safetensors"]
-        record = tmp_path / ".records" / f"{stem}.json"
+        record = tmp_path / ".records/sweep-key" / f"{first:03d}-{last:03d}.json"
         for path in (*files, record):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(path.name)
         record.write_text(json.dumps(dict(zip(("table", "weights"), map(file_digest, files), strict=True))))
         return [*files, record]
