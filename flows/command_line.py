@@ -12,6 +12,8 @@ import click
 from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
+from flows.artifact_folder import artifacts
+from flows.server import ServerLost
 from mlp_core import settings
 from mlp_core.errors import InputError
 from mlp_core.settings import Run, Spirals, text_of, validated
@@ -104,6 +106,9 @@ def report(artifacts: str | None) -> None:
     click.echo(f"report   {root / 'report.html'}")
 
 
+program.add_command(artifacts)
+
+
 @program.command()
 def ui() -> None:
     """Open Prefect's server, with all runs so far, until Ctrl-C: http://127.0.0.1:4200."""
@@ -129,6 +134,9 @@ def _status(command: Callable[[], Any]) -> int:
     except InputError as error:
         click.echo(f"deep-mlp: {error}", err=True)
         return 2
+    except ServerLost as error:
+        click.echo(f"deep-mlp: {error}", err=True)
+        return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
         return 130

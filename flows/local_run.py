@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import BaseModel
 
-from flows.server import LocalServer, configured_api_url, healthy
+from flows.server import LocalServer, ServerLost, check_server, configured_api_url, gone, healthy
+from mlp_core.errors import InputError
+from mlp_core.memory import available_bytes, check_memory
 from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 _SLOW_LIBRARIES = "torch", "pyarrow.parquet", "matplotlib.figure"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
+_LOST_SECONDS = 30
+_GIVE_UP_SECONDS = 10
 
 
 def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
@@ -39,15 +44,20 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     Raises:
         InputError: If the input is bad.
         SweepFailed: If a task failed.
+        ServerLost: If the server was gone for half a minute.
         KeyboardInterrupt: If the user stopped it.
     """
     run = parameters["run"]
     if not isinstance(run, Run):
         raise TypeError
     _check(run, name)
+    check_memory(parameters.values(), available_bytes())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = None if configured_api_url() else LocalServer()
+    configured = configured_api_url()
+    if configured:
+        check_server(configured)
+    server = None if configured else LocalServer()
     try:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
@@ -61,11 +71,51 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     import_module(library)
         if server:
             server.wait()
-        _run(flow, parameters, run, started)
+        with _watched(configured or server.url):
+            _run(flow, parameters, run, started)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
         if server:
             server.release()
+
+
+@contextmanager
+def _watched(url: str) -> Iterator[None]:
+    """End a run whose server is gone: Prefect's client would go on asking for it, ten minutes and more.
+
+    The trainings are stopped as by Ctrl-C, which leaves nothing half-written; what then still waits for the server is
+    left behind.
+    """
+    from tasks.laboratory import is_stopping
+
+    ended, lost = threading.Event(), threading.Event()
+    message = f"the Prefect server at {url} is gone; what was finished is kept: run the same command again."
+
+    def watch() -> None:
+        answered = time.monotonic()
+        while not ended.wait(1):
+            if not gone(url):
+                answered = time.monotonic()
+            elif is_stopping() or time.monotonic() > answered + _LOST_SECONDS:
+                break
+        else:
+            return
+        lost.set()
+        if not is_stopping():
+            os.kill(os.getpid(), signal.SIGINT)
+        if not ended.wait(_GIVE_UP_SECONDS):
+            click.echo(f"deep-mlp: {message}", err=True)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if lost.is_set() or (not isinstance(error, (InputError, KeyboardInterrupt)) and gone(url)):
+            raise ServerLost(message) from error
+        raise
+    finally:
+        ended.set()
 
 
 @contextmanager

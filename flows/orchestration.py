@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,14 +15,47 @@ from mlp_core.errors import InputError
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
-from tasks.analysis import collect_history, write_report
+from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
 from tasks.laboratory import logger, side_by_side
 from tasks.training import TrainedConfiguration, train_configurations
 
 Result = TypeVar("Result")
-Trainings = dict[TrainingPlan, PrefectFuture[list[TrainedConfiguration]]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that was submitted: one configuration, or several together.
+
+    Attributes:
+        plans: What it trains.
+        data: What it trains on, or the task that makes that.
+        n_members: Members of each plan.
+        future: Its task.
+    """
+
+    plans: tuple[TrainingPlan, ...]
+    data: Any
+    n_members: int
+    future: PrefectFuture[list[TrainedConfiguration]]
+
+    @property
+    def name(self) -> str:
+        """Return which configurations it trains."""
+        return " to ".join(dict.fromkeys((self.plans[0].configuration, self.plans[-1].configuration)))
+
+    def one_by_one(self) -> list[Training]:
+        """Submit the training of each configuration alone."""
+        return [
+            Training(
+                (plan,), self.data, self.n_members, train_configurations.submit((plan,), self.data, self.n_members)
+            )
+            for plan in self.plans
+        ]
+
+
+Trainings = dict[TrainingPlan, Training]
 """The trainings of a run by what they train."""
 PIXELS = 3 * 32 * 32
 
@@ -35,7 +69,7 @@ def submit_trainings(
     for ensemble, future in zip(
         together, train_configurations.map(together, unmapped(data), unmapped(n_members)), strict=True
     ):
-        trainings |= dict.fromkeys(ensemble, future)
+        trainings |= dict.fromkeys(ensemble, Training(ensemble, data, n_members, future))
     return {plan: trainings[plan] for plan in plans}
 
 
@@ -95,7 +129,7 @@ def _reason(future: PrefectFuture[Any]) -> str:
             future.result()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    return future.state.message or future.state.name
+    return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
 
 
 class Outcome:
@@ -103,19 +137,31 @@ class Outcome:
 
     def __init__(self) -> None:
         self.trained: list[TrainedConfiguration] = []
-        self.failed: dict[UUID, str] = {}
+        self.failed: dict[UUID, Failure] = {}
+        self.experiments: set[str] = set()
+        self._one_by_one: dict[UUID, list[Training]] = {}
 
-    def gather(self, futures: Iterable[PrefectFuture[Result]]) -> list[Result]:
-        """Wait for all and return the results of those that succeeded."""
+    def gather(
+        self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
+    ) -> list[Result]:
+        """Wait for all and return the results of those that succeeded.
+
+        Args:
+            futures: The tasks.
+            experiment: Whose trainings they are, if they are trainings.
+            names: Of the trainings.
+        """
         futures = list(futures)
         wait(futures)
         results = []
-        for future in futures:
+        for future, name in zip_longest(futures, names, fillvalue=""):
             if future.state.is_completed():
                 results.append(future.result())
             else:
                 # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = _reason(future)
+                self.failed[future.task_run_id] = Failure(
+                    experiment, f"{name}: {_reason(future)}" if name else _reason(future)
+                )
         return results
 
     def trainings(
@@ -127,12 +173,27 @@ class Outcome:
             trainings: The trainings.
             shown: Under which name the experiment shows a plan, in the history too, if not under its own.
         """
-        futures = {future.task_run_id: future for future in trainings.values()}
-        found = {one.plan: one for together in self.gather(futures.values()) for one in together}
-        trained = [found[plan] for plan in trainings if plan in found]
+        submitted = {training.future.task_run_id: training for training in trainings.values()}
+        wait([training.future for training in submitted.values()])
+        asked = [one for training in submitted.values() for one in self._mended(training)]
         names = shown or {}
+        experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
+        self.experiments.add(experiment)
+        made = self.gather([one.future for one in asked], experiment, [one.name for one in asked])
+        found = {one.plan: one for together in made for one in together}
+        trained = [found[plan] for plan in trainings if plan in found]
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained
+
+    def _mended(self, training: Training) -> list[Training]:
+        """Return a training; where several configurations failed together, one of each, as one may be to blame."""
+        if len(training.plans) == 1 or training.future.state.is_completed():
+            return [training]
+        key = training.future.task_run_id
+        if key not in self._one_by_one:
+            logger.warning("training %d configurations together failed; each is trained alone", len(training.plans))
+            self._one_by_one[key] = training.one_by_one()
+        return self._one_by_one[key]
 
     def publish(self, results: Sequence[PrefectFuture[Any]]) -> str:
         """Wait for tables and figures, write history and report, and return the report's path.
@@ -147,9 +208,10 @@ class Outcome:
         if tables := claimed_tables(made):
             made += self.gather([measure_claims.submit(tables)])
         if made:
-            report = write_report.submit(made).result()
+            failures = list(self.failed.values())
+            report = write_report.submit(made, sorted(self.experiments), failures).result()
         if self.failed:
-            shown = "; ".join(list(self.failed.values())[:5])
+            shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
             message = f"{len(self.failed)} tasks failed, the report holds what the others made: {shown}"
             logger.error(message)
             raise SweepFailed(message)

@@ -14,13 +14,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mlp_core.errors import InputError
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
+_ANSWER_SECONDS = 2
 
 
 def usual_port() -> int:
@@ -79,7 +81,7 @@ class LocalServer:
         if self._lives():
             return str(json.loads(self.record.read_text())["url"])
         self.record.unlink(missing_ok=True)
-        return url if healthy(url) else None
+        return url if _serves_this_home(url) else None
 
     def _lives(self) -> bool:
         """Return whether a server that a run started is up: it holds the lock of its log as long as it lives.
@@ -168,13 +170,67 @@ def _stop(pid: int) -> None:
         pass
 
 
+class ServerLost(RuntimeError):
+    """The server of a run was there and is no longer."""
+
+
 def healthy(url: str) -> bool:
     """Return whether a Prefect server answers at an API address."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(json.load(answer) is True)
-    except (OSError, ValueError, urllib.error.URLError):
+        return _asked(url, "health") is True
+    except (OSError, ValueError):
         return False
+
+
+def gone(url: str) -> bool:
+    """Return whether nobody listens at an API address; a server that is slow to answer is not gone."""
+    try:
+        _asked(url, "health")
+    except urllib.error.HTTPError:
+        return False
+    except OSError as error:
+        return not isinstance(getattr(error, "reason", error), TimeoutError)
+    except ValueError:
+        return False
+    return False
+
+
+def check_server(url: str) -> None:
+    """Refuse an address where no Prefect server answers: Prefect's client would ask for minutes.
+
+    Raises:
+        InputError: With the reason. A server that wants a key or a password answers too.
+    """
+    reason = "what answers there is no Prefect API"
+    try:
+        if _asked(url, "health") is True:
+            return
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.NOT_FOUND:
+            return
+    except OSError as error:
+        reason = str(getattr(error, "reason", error))
+    except ValueError:
+        pass
+    message = (
+        f"PREFECT_API_URL must be the address of a Prefect server that is up, such as http://127.0.0.1:4200/api, "
+        f"got {url!r}: {reason}; start that server, or unset the variable and a run starts its own."
+    )
+    raise InputError(message)
+
+
+def _serves_this_home(url: str) -> bool:
+    """Return whether a server keeps its runs where this user's are: another one may be stopped at any time."""
+    try:
+        home = _asked(url, "admin/settings")["home"]
+        return bool(Path(home).resolve() == prefect_home().resolve())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _asked(url: str, what: str) -> Any:
+    with urllib.request.urlopen(f"{url}/{what}", timeout=_ANSWER_SECONDS) as answer:
+        return json.load(answer)
 
 
 def _free_port() -> int:

@@ -121,7 +121,8 @@ def read_report_content(artifacts: Path) -> ReportContent:
     Raises:
         InputError: If there is no result, or if a result is damaged or lacks a column.
     """
-    paths = sorted((artifacts / "results").glob("*.parquet"))
+    # Nothing here shows the history, which may be larger than all the rest
+    paths = sorted(path for path in (artifacts / "results").glob("*.parquet") if path.stem != "history")
     if not paths:
         message = (
             f"the report needs results, got none in {artifacts / 'results'}; run an experiment such as "
@@ -191,8 +192,10 @@ def render_report(content: ReportContent) -> str:
         if all(found.get(name) == value for found in shown.values())
     }
     claims = content.tables.get("claims", pd.DataFrame())
+    failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
     shown_in = {figure["name"]: section["title"] for section in sections for figure in section["figures"]}
     return environment.get_template("report.html.jinja").render(
+        failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
         claims=None if claims.empty else claims_in_words(claims, shown_in),
         sections=sections,
         missing=[experiment for experiment in _EXPERIMENTS if experiment.name not in content.tables],

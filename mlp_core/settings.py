@@ -174,6 +174,8 @@ class Run(Settings):
     """Address of a dask scheduler that is up, such as tcp://127.0.0.1:8786; without it dask runs on this machine."""
     refresh: bool = False
     """Make everything again, whatever the cache holds."""
+    time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
+    """How long one training may take before it counts as failed; 0 for as long as it needs."""
 
 
 class FewSeeds(Run):

@@ -61,7 +61,21 @@ UNITS = {
     "x1": "1",
     "x2": "1",
     "class": "class index",
+    "reason": "text",
 }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed.
+
+    Attributes:
+        experiment: Whose training it was; empty for other tasks.
+        reason: What it said.
+    """
+
+    experiment: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         earlier = read_table(root, Artifact.of(root, path))
         kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
         table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, pa.ArrowException):
+    except (OSError, KeyError, pa.ArrowException):  # none, damaged, or another table under this name
         pass
     table = table.sort_by(
         [
@@ -159,20 +173,20 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
 
 def _history(root: Path, trained: Sequence[TrainedConfiguration]) -> pa.Table:
     """Return a row per configuration, member and epoch."""
+    import numpy as np
     import pyarrow as pa
 
     parts = []
     for configuration in trained:
         members = _members(root, configuration)
         n_members, n_epochs = len(members), configuration.plan.epochs
-        rows = pa.array([row for row in range(n_members) for _ in range(n_epochs)])
         parts.append(
             pa.table(
                 {
-                    "experiment": pa.repeat(configuration.plan.experiment, len(rows)),
-                    "configuration": pa.repeat(configuration.plan.configuration, len(rows)),
-                    "member": members["member"].combine_chunks().take(rows),
-                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
+                    "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
+                    "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
+                    "member": np.repeat(members["member"].to_numpy(), n_epochs),
+                    "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
                     "train_loss": members["train_loss"].combine_chunks().flatten(),
                 }
             )
@@ -331,14 +345,47 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
 
 
 @task(name="write report", **UNCACHED)
-def write_report(results: Sequence[Artifact]) -> str:
-    """Write the report from every result in the artifact folder; return its path."""
+def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
+    """Write the report from every result in the artifact folder, and what failed; return its path."""
     from mlp_core.report import read_report_content, render_report
 
     root = artifact_root()
+    _note_failures(root, experiments, failures)
     with local_view(root, "results", "figures") as folder:
         page = render_report(read_report_content(folder))
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     logger.info("report: %s", path)
     return str(path)
+
+
+def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
+    """Keep what failed beside the results, so that they do not pass for whole; no file if nothing is missing.
+
+    Args:
+        root: The artifact folder.
+        experiments: Those of this run: what failed in an earlier one of theirs no longer counts.
+        failures: Those of this run.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    name = "results/failures.parquet"
+    table = pa.table(
+        {
+            "experiment": pa.array([failure.experiment for failure in failures], pa.string()),
+            "reason": pa.array([failure.reason for failure in failures], pa.string()),
+        }
+    )
+    try:
+        earlier = read_table(root, Artifact.of(root, root / name))
+        ran = pa.array([*experiments, ""], pa.string())
+        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
+        table = pa.concat_tables([table, kept.cast(table.schema)])
+    except (OSError, KeyError, pa.ArrowException):
+        pass
+    if len(table):
+        units = {column: UNITS[column] for column in table.column_names}
+        write_table(root, name, table.combine_chunks(), Provenance({}, "", {}, units))
+    else:
+        (root / name).unlink(missing_ok=True)

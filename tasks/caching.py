@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
+from prefect.filesystems import LocalFileSystem
 from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder
 from prefect.settings import get_current_settings
@@ -21,6 +23,32 @@ if TYPE_CHECKING:
 
 RECORDS = ".records"
 """Folder of the records of results, in the artifact folder."""
+
+
+class Records(LocalFileSystem):
+    """Prefect's records of results on this machine; one that was written for another key counts as none."""
+
+    _block_type_name = "Records of deep-mlp"
+
+    async def aread_path(self, path: str) -> bytes:
+        """Return a record."""
+        return _of_key(await super().aread_path(path), path)
+
+    def read_path(self, path: str, _sync: bool | None = None) -> bytes:
+        """Return a record.
+
+        Raises:
+            ValueError: If it is another's.
+        """
+        return _of_key(super().read_path(path, _sync=True), path)
+
+
+def _of_key(record: bytes, path: str) -> bytes:
+    # By name alone: the folder may have been moved
+    if Path(json.loads(record)["metadata"]["storage_key"]).name != Path(path).name:
+        message = f"{Path(path).name} is the record of another result"
+        raise ValueError(message)
+    return record
 
 
 def artifact_root() -> Path | UPath:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -18,15 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.context import FlowRunContext
-from prefect.filesystems import LocalFileSystem, RemoteFileSystem
+from prefect.filesystems import RemoteFileSystem
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mlp_core.errors import InputError
+from mlp_core.memory import available_bytes, check_memory
 from mlp_core.places import artifact_folder, check_run, cores
 from mlp_core.settings import Run
-from tasks.caching import RECORDS
+from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ logger = logging.getLogger("deep_mlp")
 
 # Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
 _SWITCH_SECONDS = 0.0002
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 _stopping = threading.Event()
 _stopped_runs: set[str] = set()
 """Flow runs that were stopped, in a dask worker: it may work for others too."""
@@ -59,6 +62,11 @@ def checkpoint() -> None:
 
 def _stop_run(flow_run_id: str) -> None:
     _stopped_runs.add(flow_run_id)
+
+
+def is_stopping() -> bool:
+    """Return whether the run in this process is being stopped."""
+    return _stopping.is_set()
 
 
 def side_by_side() -> int:
@@ -112,6 +120,21 @@ def _held(root: Path | UPath) -> Iterator[None]:
                     empty.rmdir()
 
 
+class _Processes(ProcessPoolTaskRunner):
+    """Worker processes that Ctrl-C does not reach, from their first moment on.
+
+    They are started by threads that the first submissions start, and inherit what those have blocked.
+    """
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task with Ctrl-C put off for that moment."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
     """Return what runs the tasks; `stops` gets an event more if its processes listen to one."""
     n_workers = run.workers or cores()
@@ -120,7 +143,7 @@ def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
     if run.runner == "processes":
         stops.append(get_context("spawn").Event())
         on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
-        return ProcessPoolTaskRunner(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
+        return _Processes(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
     from prefect_dask import DaskTaskRunner
 
     if run.scheduler:
@@ -166,6 +189,24 @@ def _listen_to_dask(run: Run, client: Any) -> None:
 
 
 @contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold an artifact folder while no run is at work in it; one that starts meanwhile waits.
+
+    Raises:
+        InputError: If a run is.
+    """
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
+        raise InputError(message) from None
+    finally:
+        os.close(folder)
+
+
+@contextmanager
 def laboratory(run: Run) -> Iterator[Path | UPath]:
     """Run the tasks of the current flow on the runner, and in the artifact folder, that the settings name.
 
@@ -182,9 +223,10 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         message = "laboratory() works in the body of a flow"
         raise RuntimeError(message)
     check_run(run)
+    check_memory((context.parameters or {}).values(), available_bytes())
     root = artifact_folder(run.artifacts)
     records = str(root / RECORDS)
-    storage: Any = LocalFileSystem(basepath=records)
+    storage: Any = Records(basepath=records)
     if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
         storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
     stops: list[Any] = [_stopping]
@@ -205,12 +247,19 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             yield root
-        except BaseException:
+        except BaseException as error:
             for stop in stops:
                 stop.set()
             if run.runner == "dask":
                 with suppress(Exception):  # the scheduler may be what is gone
                     runner.client.run(_stop_run, flow_run.id)  # type: ignore[attr-defined]
+
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                message = (
+                    f"artifacts must be where there is room and permission to write, got {root}: "
+                    f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
+                )
+                raise InputError(message) from error
             raise
         finally:
             sys.setswitchinterval(usual_switch_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
+from prefect.context import FlowRunContext
 
+from mlp_core.memory import in_parts
 from mlp_core.plans import TrainingPlan
+from mlp_core.settings import Run
 from mlp_core.storage import (
     Artifact,
     Provenance,
@@ -36,6 +40,10 @@ if TYPE_CHECKING:
 
 _CODE = ("mlp_core.members",)
 _SECONDS_BETWEEN_LINES = 10
+
+
+class TimeLimitExceeded(RuntimeError):
+    """A training took longer than its run allows."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,9 @@ def _train_missing(
         if not members:
             logger.info("found %s %s: all %d members", plans[0].experiment, _name(together), n_members)
         for run in _runs(members):
-            for plan, block in zip(together, _train_blocks(root, together, examples, run), strict=True):
-                blocks[plan].append(block)
+            for part, numbers in in_parts(together, run, examples.rows):
+                for plan, block in zip(part, _train_blocks(root, part, examples, numbers), strict=True):
+                    blocks[plan].append(block)
     return [
         TrainedConfiguration(plan, n_members, tuple(sorted(blocks[plan], key=lambda block: block.first)))
         for plan in plans
@@ -173,12 +182,17 @@ def _train_blocks(
     plan, name = plans[0], _name(plans)
     data = load_split(root, examples)
     started = said = time.monotonic()
+    limit_seconds = _time_limit_seconds()
+    deadline = started + (limit_seconds or math.inf)
     n_batches = -(-len(data.train_labels) // plan.batch_size)
     n_steps = 0
 
     def watch() -> None:
         nonlocal n_steps, said
         checkpoint()
+        if time.monotonic() > deadline:
+            message = f"{name} took longer than the {limit_seconds:g} s of --time-limit-seconds"
+            raise TimeLimitExceeded(message)
         n_steps += 1
         if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
             said = time.monotonic()
@@ -190,6 +204,12 @@ def _train_blocks(
     seconds, n_members = time.monotonic() - started, len(plans) * len(members)
     logger.info("trained %s %s: %d members in %.1f s", plan.experiment, name, n_members, seconds)
     return blocks
+
+
+def _time_limit_seconds() -> float:
+    """Return the run's setting, in a worker process too; none outside a run."""
+    context = FlowRunContext.get()
+    return Run.model_validate(context.parameters["run"]).time_limit_seconds if context else 0.0
 
 
 def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:

@@ -1,71 +1,36 @@
 """Runs that are stopped, killed or broken in part: what is left behind, and what the next run does with it."""
 
+import contextlib
 import fcntl
-import json
 import os
+import random
 import re
+import shutil
 import signal
-import sqlite3
 import subprocess
 import time
-from contextlib import closing
-from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from stored import contents
+from watching import (
+    MARK,
+    processes,
+    runs,
+    stop_by_keyboard,
+    stop_by_keyboard_twice,
+    stop_by_termination,
+    wait_for,
+)
 
 from flows.command_line import _status
+from flows.command_line import program as command
 from flows.orchestration import SweepFailed
-from mlp_core.settings import DepthSweep
-
-MARK = "DEEP_MLP_TEST"
-
-
-def processes(mark):
-    """Return the command lines of all processes with a mark in their environment, which children inherit."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{MARK}={mark}\0".encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # gone, or another user's
-            pass
-    return found
-
-
-def wait_for(condition, process, seconds=60):
-    """Wait until a condition holds while a process is at work."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def runs(home, table):
-    """Return the state names of all runs in a Prefect database that no server has open."""
-    with closing(sqlite3.connect(home / "prefect.db")) as database:
-        return [name for (name,) in database.execute(f"SELECT state_name FROM {table}")]
-
+from mlp_core.errors import InputError
+from mlp_core.settings import DepthSweep, GainSweep
 
 ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
-
-
-def stop_by_keyboard(process):
-    """Send what Ctrl-C sends: SIGINT to everything in the terminal's foreground."""
-    os.killpg(process.pid, signal.SIGINT)
-
-
-def stop_by_keyboard_twice(process):
-    """Press Ctrl-C again while the program is still tidying up."""
-    stop_by_keyboard(process)
-    time.sleep(0.3)
-    stop_by_keyboard(process)
-
-
-def stop_by_termination(process):
-    """Send what `kill` sends, to the program alone."""
-    process.terminate()
 
 
 def slow(*values):
@@ -176,11 +141,15 @@ def test_a_training_that_fails_costs_no_other(run, copied):
         ran.state.result()
     assert _status(ran.state.result) == 1
     assert pq.read_table(folder / "results/depth_sweep.parquet")["depth"].to_pylist() == [1, 1]
-    assert "depth=2" not in (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text()
+    assert re.search("Partial: 1 task failed.*depth_sweep: depth=2 width=7: IsADirectoryError", report, re.DOTALL)
+    assert pq.read_table(folder / "results/failures.parquet")["experiment"].to_pylist() == ["depth_sweep"]
 
     (weights / "in the way").rmdir()
     weights.rmdir()
     assert "train depth=2 width=7" in run("depth_sweep", folder).tasks["Completed"]
+    assert "Partial" not in (folder / "report.html").read_text()
+    assert not (folder / "results/failures.parquet").exists()
     assert pq.read_table(folder / "results/depth_sweep.parquet")["depth"].to_pylist() == [1, 1, 2, 2]
 
 
@@ -236,21 +205,6 @@ def test_a_good_run_ends_clean(program, servers, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
-    """After a crash of the machine a number may be another program's: that one is neither used nor stopped."""
-    home = tmp_path / "home"
-    environment = servers.new_home(home)
-    with subprocess.Popen(["sleep", "300"]) as innocent:
-        record = {"pid": innocent.pid, "url": "http://127.0.0.1:9/api"}
-        (home / "deep-mlp-server.json").write_text(json.dumps(record))
-        process = program.start(program.depth_sweep, environment)
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert innocent.poll() is None
-        innocent.kill()
-
-
-@pytest.mark.slow
 def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path):
     """Both end well with one server, the last one stops it, and the results are whole."""
     environment = servers.new_home(tmp_path / "home")
@@ -262,3 +216,159 @@ def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path
     assert runs(tmp_path / "home", "flow_run") == ["Completed"] * 2
     assert set(runs(tmp_path / "home", "task_run")) == {"Completed", "Cached"}
     assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 4
+
+
+@pytest.mark.parametrize("runner", ["threads", slow("processes")])
+def test_a_configuration_that_raises_costs_none_trained_beside_it(run, tmp_path, runner):
+    """Few seeds train several gains as one task; where one cannot be kept the others of its task are."""
+    four = GainSweep(gains=(0.5, 1.0, 1.5, 2.0), hidden_widths=(8,), batch_size=32)
+    assert run("gain_sweep", tmp_path / "good", seeds=1, sweep=four).state.is_completed()
+    (weights,) = (tmp_path / "good").glob("models/gain_sweep-gain=1-*")
+    in_the_way = tmp_path / "bad/models" / weights.name / "in the way"
+    in_the_way.mkdir(parents=True)
+    ran = run("gain_sweep", tmp_path / "bad", seeds=1, sweep=four, runner=runner)
+    with pytest.raises(SweepFailed, match=r"^1 tasks failed, the report holds what the others made: gain=1: IsADirec"):
+        ran.state.result()
+    table = pq.read_table(tmp_path / "bad/results/gain_sweep.parquet")
+    assert table["gain"].to_pylist() == [0.5, 1.5, 2.0]
+    good = pq.read_table(tmp_path / "good/results/gain_sweep.parquet").replace_schema_metadata()
+    assert table.replace_schema_metadata() == good.filter(pc.not_equal(good["gain"], 1.0))
+    assert "Partial: 1 task failed" in (tmp_path / "bad/report.html").read_text()
+    assert pq.read_table(tmp_path / "bad/results/failures.parquet").num_rows == 1
+
+
+def test_a_gain_that_diverges_is_a_result_beside_others(run, tmp_path):
+    """Trained in one task, one diverges and the other does not; the run is whole."""
+    sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
+    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep).state.is_completed()
+    table = pq.read_table(tmp_path / "results/gain_sweep.parquet")
+    assert table["status"].to_pylist() == ["diverged", "ok", "ok", "ok"]
+    assert "Partial" not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("runner", ["threads", slow("processes")])
+def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
+    """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
+    sweep = DepthSweep(depths=(1, 1000), epochs=40, batch_size=32)
+    ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit=1.5, runner=runner)
+    with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
+        ran.state.result()
+    assert _status(ran.state.result) == 1
+    assert set(pq.read_table(tmp_path / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1}
+    assert re.search("Partial: 1 task failed.*--time-limit-seconds", (tmp_path / "report.html").read_text(), re.DOTALL)
+    again = run("depth_sweep", tmp_path, sweep=sweep.model_copy(update={"depths": (1, 2)}), time_limit=60)
+    assert again.state.is_completed()
+    assert "Partial" not in (tmp_path / "report.html").read_text()
+
+
+MOMENTS = int(os.environ.get("FAULT_MOMENTS", "20"))
+SWEEP = "depth-sweep --points 40 --depths 1:5 --epochs 300 --batch-size 32 --seeds 2"
+
+
+def stop_by_kill(process):
+    """Send what nobody can catch."""
+    process.kill()
+
+
+@pytest.mark.slow
+def test_a_run_stopped_at_any_moment_is_taken_up(program, tmp_path):
+    """SIGKILL, SIGTERM or Ctrl-C at random moments, then the same command: the tables are those of a run left alone.
+
+    FAULT_MOMENTS=100 in the environment tries a hundred.
+    """
+    stream = random.Random(6)
+    started = time.monotonic()
+    assert program(f"{SWEEP} --artifacts undisturbed").status == 0
+    seconds = time.monotonic() - started
+    expected = {
+        path.relative_to(tmp_path / "undisturbed"): path.read_bytes()
+        for path in (tmp_path / "undisturbed").rglob("*.*")
+        if path.parent.name in {"results", "members", "models", "tables", "figures"}
+    }
+    interrupted = 0
+    for moment in range(MOMENTS):
+        folder = tmp_path / f"run-{moment}"
+        runner, stop = stream.choice(("threads", "processes")), stream.choice(STOPS)
+        process = program.start(f"{SWEEP} --artifacts {folder} --runner {runner}", **{MARK: tmp_path.name})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(stream.uniform(0.2, 1.1) * seconds)
+        interrupted += process.poll() is None
+        stop(process)
+        process.communicate(timeout=60)
+        assert process.returncode in {0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}, (moment, stop)
+        deadline = time.monotonic() + 15
+        while processes(tmp_path.name):
+            assert time.monotonic() < deadline, (moment, stop, processes(tmp_path.name))
+            time.sleep(0.1)
+        finished = {
+            path: path.stat().st_ino
+            for record in folder.glob(".records/*/*.json")
+            for path in folder.glob(f"models/{record.parent.name}-{record.stem}.safetensors")
+        }
+        again = program(f"{SWEEP} --artifacts {folder}")
+        assert again.status == 0, (moment, stop, again.err)
+        for path, content in expected.items():
+            assert (folder / path).read_bytes() == content, (moment, stop, path)
+        assert {path: path.stat().st_ino for path in finished} == finished
+        assert not list(folder.rglob("*.partial"))
+        shutil.rmtree(folder)
+    assert interrupted > MOMENTS // 2
+
+
+STOPS = (stop_by_kill, stop_by_termination, stop_by_keyboard)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_ctrl_c_while_workers_start_prints_no_traceback(program, tmp_path, seconds):
+    """Worker processes do not hear Ctrl-C, not even while they import."""
+    process = program.start(f"{ENDLESS} --runner processes", **{MARK: tmp_path.name})
+    wait_for(lambda: len(processes(tmp_path.name)) > 2, process)
+    time.sleep(seconds)
+    stop_by_keyboard(process)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "\ndeep-mlp: stopped; what was finished is kept.\n")
+    assert processes(tmp_path.name) == []
+
+
+@pytest.mark.slow
+def test_eight_runs_at_once_in_one_folder(program, run, tmp_path):
+    """All end well, and the tables are those of one run alone."""
+    started = [program.start(program.depth_sweep) for _ in range(8)]
+    for process in started:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert run("depth_sweep", tmp_path / "alone").state.is_completed()
+    assert contents(tmp_path / "artifacts") == contents(tmp_path / "alone")
+
+
+def test_nothing_is_pruned_while_a_run_is_at_work(copied):
+    """`deep-mlp artifacts prune` says so, with status 2, and deletes nothing."""
+    folder = copied("depth_sweep")
+    (folder / "members/old.parquet").write_bytes(b"of an earlier program")
+    other_run = os.open(folder, os.O_RDONLY)
+    fcntl.flock(other_run, fcntl.LOCK_SH)
+    arguments = ["artifacts", "prune", "--yes", "--artifacts", str(folder)]
+    with pytest.raises(InputError, match=r"that no run is at work in, got .*; wait until the run has ended"):
+        command.main(arguments, standalone_mode=False)
+    os.close(other_run)
+    assert (folder / "members/old.parquet").exists()
+    command.main(arguments, standalone_mode=False)
+    assert not (folder / "members/old.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_while_another_prunes_waits(program, copied):
+    """It takes what is left when that is done, and makes the rest."""
+    folder = copied("depth_sweep")
+    pruning = os.open(folder, os.O_RDONLY)
+    fcntl.flock(pruning, fcntl.LOCK_EX)
+    process = program.start(f"{program.depth_sweep} --artifacts {folder}")
+    time.sleep(15)
+    assert process.poll() is None
+    for path in folder.glob("members/*"):
+        path.unlink()
+    os.close(pruning)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert len(list(folder.glob("members/*"))) == 2

@@ -1,0 +1,128 @@
+"""`deep-mlp artifacts`: look at an artifact folder, and delete from it what no result needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlp_core.errors import InputError
+from mlp_core.settings import Run, validated
+
+_FOLDER = click.option("--artifacts", type=str, metavar="DIR", help=f"The folder.  [default: {Run().artifacts}]")
+_HEAD_ROWS = 8
+
+
+@click.group()
+def artifacts() -> None:
+    """List, show and prune what is in an artifact folder."""
+
+
+@artifacts.command("list")
+@_FOLDER
+def list_files(artifacts: str | None) -> None:
+    """List all files: kind, rows, size, age, and the settings that each was made with."""
+    from mlp_core.inventory import stored_files
+
+    files = stored_files(_root(artifacts))
+    now = time.time()
+    totals: dict[str, tuple[int, int]] = {}
+    click.echo(f"{'kind':<9}{'rows':>9}{'size':>10}{'age':>7}  file and settings")
+    for file in files:
+        count, size_bytes = totals.get(file.kind, (0, 0))
+        totals[file.kind] = count + 1, size_bytes + file.size_bytes
+        if file.kind != ".records":
+            rows = "" if file.rows is None else f"{file.rows:,}"
+            told = f"{file.path}  {_settings(file.metadata)}".rstrip()
+            click.echo(f"{file.kind:<9}{rows:>9}{_size(file.size_bytes):>10}{_age(now - file.changed):>7}  {told}")
+    click.echo()
+    for kind, (count, size_bytes) in totals.items():
+        click.echo(f"{kind:<9}{count:>9,}{_size(size_bytes):>10}")
+
+
+@artifacts.command()
+@click.argument("file", type=str, metavar="FILE")
+@_FOLDER
+def show(file: str, artifacts: str | None) -> None:
+    """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
+    from mlp_core.inventory import stored_files
+
+    root = _root(artifacts)
+    files = [stored for stored in stored_files(root) if stored.kind != ".records"]
+    found = [stored for stored in files if stored.path == file] or [stored for stored in files if file in stored.path]
+    if len(found) != 1:
+        names = ", ".join(stored.path for stored in found[:5]) + (", ..." if len(found) > 5 else "")
+        message = (
+            f"FILE must name one file of {root}, got {file!r}, which fits {names or 'none'}; "
+            "`deep-mlp artifacts list` has all names."
+        )
+        raise InputError(message)
+    stored = found[0]
+    click.echo(f"{stored.path}: {_size(stored.size_bytes)}, {_age(time.time() - stored.changed)} old")
+    for name, value in stored.metadata.items():
+        click.echo(f"{name}: {value if isinstance(value, str) else json.dumps(value, sort_keys=True)}")
+    if stored.rows is not None:
+        import pyarrow.parquet as pq
+
+        head = next(pq.ParquetFile(root / stored.path).iter_batches(_HEAD_ROWS)).to_pandas()
+        click.echo(f"\n{head.to_string(index=False, max_colwidth=40)}\n{stored.rows:,} rows")
+
+
+@artifacts.command()
+@_FOLDER
+@click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
+def prune(artifacts: str | None, yes: bool) -> None:
+    """Delete from the cache what no result needs; results, figures and the report stay."""
+    from mlp_core.inventory import unneeded_files
+    from tasks.laboratory import alone
+
+    root = _root(artifacts)
+    with alone(root):
+        unneeded = unneeded_files(root)
+        size_bytes = sum((root / path).stat().st_size for path in unneeded)
+        for path in unneeded:
+            click.echo(path)
+            if yes:
+                (root / path).unlink()
+                with suppress(OSError):  # a record's own folder, if it was the last one there
+                    (root / path).parent.rmdir()
+    done = "deleted" if yes else "to delete with --yes"
+    click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
+
+
+def _root(artifacts: str | None) -> Path:
+    location = validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts
+    if "://" in location:
+        message = f"artifacts must be a folder of this machine here, got {location!r}; list a bucket with tools for it."
+        raise InputError(message)
+    root = Path(location).expanduser().resolve()
+    if not root.is_dir():
+        message = f"artifacts must be a folder that exists, got {str(root)!r}; name the folder that a run wrote to."
+        raise InputError(message)
+    return root
+
+
+def _settings(metadata: dict[str, Any]) -> str:
+    settings = metadata.get("settings") or {}
+    named = [settings[name] for name in ("experiment", "configuration") if name in settings]
+    text = " ".join(named) if named else json.dumps(settings, sort_keys=True) if settings else ""
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"

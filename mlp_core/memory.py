@@ -1,0 +1,275 @@
+"""How much memory a run will need, and how much there is: what cannot fit is refused before anything is made.
+
+Plain arithmetic on settings and plans, no torch. The tests compare it with what trainings took.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from mlp_core.errors import InputError
+from mlp_core.places import cores
+from mlp_core.plans import (
+    TrainingPlan,
+    depth_sweep_plans,
+    features_plans,
+    gain_sweep_plans,
+    images_plan,
+    phase_plans,
+    polynomial_plan,
+)
+from mlp_core.settings import (
+    DepthSweep,
+    Explanation,
+    Features,
+    GainSweep,
+    Generalization,
+    Images,
+    Phase,
+    Polynomial,
+    Run,
+    Settings,
+    Signals,
+    Spirals,
+    text_of,
+)
+from mlp_core.sizes import parameter_count
+
+TRAINING_BYTES = 2**30
+"""What the members that are trained at once may take, as long as more than one is trained."""
+_PIXELS = 3 * 32 * 32
+_PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
+_PHOTOGRAPH_CLASSES = 3
+_FLOAT_BYTES = 4
+_EVALUATION_EXAMPLES = 2048
+_BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
+_BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
+_FEATURE_COPIES = 5  # while they are made and joined, written, read and laid out for training
+
+
+def member_bytes(plan: TrainingPlan, n_examples: int) -> int:
+    """Return the memory that one member of a plan takes at its peak, while it is trained or measured.
+
+    Args:
+        plan: What to train.
+        n_examples: Train and test examples.
+
+    Example:
+        >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
+        >>> plan = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")[0]
+        >>> member_bytes(plan, 4000)
+        261784
+    """
+    widths = plan.layer_sizes[1:]
+    hidden, classes = widths[:-1], widths[-1]
+    # A row of more than 63 weights is filled up to 16 numbers
+    parameters = sum(
+        (n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes)
+    )
+    copies = 4 if plan.optimizer == "adam" else 2  # with gradient and moments
+    batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
+    order = n_examples * (plan.layer_sizes[0] + 1 + classes + 2) if plan.batches == "private" else 0
+    training = copies * parameters + batch + order
+    around = max(before + 2 * width for before, width in pairwise((0, *widths)))
+    evaluation = parameters + min(_EVALUATION_EXAMPLES, n_examples) * around + 2 * n_examples
+    saving = 3 * parameters  # the members, their state, and that as bytes
+    return _FLOAT_BYTES * max(training, evaluation, saving)
+
+
+def in_parts(
+    plans: Sequence[TrainingPlan], members: Sequence[int], n_examples: int, limit_bytes: int = TRAINING_BYTES
+) -> Iterator[tuple[Sequence[TrainingPlan], Sequence[int]]]:
+    """Cut an ensemble into parts that fit into memory; a member is what it is whoever trains beside it.
+
+    Args:
+        plans: Plans that differ in their gains alone.
+        members: Numbers of the members of each.
+        n_examples: Train and test examples.
+        limit_bytes: What the members of a part may take, unless it is one member.
+
+    Example:
+        >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
+        >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
+        >>> [len(part) for _, part in in_parts(plans, range(10_000), 4000)]
+        [4101, 4101, 1798]
+    """
+    at_once = max(1, limit_bytes // member_bytes(plans[0], n_examples))
+    n_plans = min(len(plans), at_once)
+    n_members = at_once // n_plans
+    for first_plan in range(0, len(plans), n_plans):
+        for first in range(0, len(members), n_members):
+            yield plans[first_plan : first_plan + n_plans], members[first : first + n_members]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a part of a run needs.
+
+    Attributes:
+        n_bytes: At its peak.
+        what: The part, in words.
+        setting: Name of the setting that decides the size most.
+        value: Its value.
+    """
+
+    n_bytes: int
+    what: str
+    setting: str
+    value: object
+
+
+def needs(settings: Iterable[object]) -> list[Need]:
+    """Return what the parts of a run need that take memory, by its settings.
+
+    Parts that follow each other count each for itself; of what the workers do side by side, the largest counts for
+    each of them.
+
+    Args:
+        settings: A flow's parameters.
+
+    Example:
+        >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep()])]
+        ['points', 'parameter_budget', 'seeds']
+    """
+    by_kind = {type(model): model for model in settings if isinstance(model, Settings)}
+    run = next((model for model in by_kind.values() if isinstance(model, Run)), Run())
+    spirals = by_kind.get(Spirals, Spirals())
+    assert isinstance(spirals, Spirals)
+    n_workers, n_points = run.workers or cores(), spirals.arms * spirals.points
+    found = [Need(n_points * _BYTES_PER_POINT, "the spirals", "points", spirals.points)] if Spirals in by_kind else []
+    n_epochs = 0
+    for model in by_kind.values():
+        if isinstance(model, Explanation):
+            continue
+        if isinstance(model, Signals):
+            n_weights = model.width * max(model.width, _PIXELS)
+            found.append(Need(n_workers * 13 * n_weights, "random networks", "width", model.width))
+        for plan, n_members, n_plans, n_examples, setting in _trainings(model, run, spirals):
+            part_plans, members = next(iter(in_parts([plan] * min(n_plans, 8), range(n_members), n_examples)))
+            training = len(part_plans) * len(members) * member_bytes(plan, n_examples)
+            data = n_examples * plan.layer_sizes[0] * _FLOAT_BYTES * _FEATURE_COPIES
+            what = f"{plan.experiment} {plan.configuration}"
+            value = getattr(model, setting)
+            if plan.batches == "private" and member_bytes(plan, n_examples) > 4 * member_bytes(plan, 4000):
+                setting, value = "points", spirals.points  # each member's own order of them
+            found.append(Need(n_workers * training + data, what, setting, value))
+            n_epochs += n_plans * n_members * plan.epochs
+            if isinstance(model, (Features, Generalization)):  # they read the weights of all members at once
+                weights = n_members * parameter_count(plan.layer_sizes) * 2 * _FLOAT_BYTES
+                found.append(Need(weights, f"the weights of {what}", setting, value))
+    if n_epochs:
+        found.append(Need(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
+    return found
+
+
+def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[TrainingPlan, int, int, int, str]]:
+    """Yield the largest training of each kind: plan, members, plans like it, examples, and the setting behind it."""
+    n_points, arms = spirals.arms * spirals.points, spirals.arms
+    common = {"seed": run.seed, "device": "cpu"}
+    names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"}
+    training = {**model.model_dump(include=names), **common}
+    wide = {name: value for name, value in training.items() if name != "activation"}
+
+    def largest(plans: Iterable[TrainingPlan], n_examples: int) -> TrainingPlan:
+        return max(plans, key=lambda plan: member_bytes(plan, n_examples))
+
+    if isinstance(model, DepthSweep):
+        found = depth_sweep_plans(model.depths, model.parameter_budget, arms, **training)
+        yield largest(found, n_points), run.seeds, len(found), n_points, "parameter_budget"
+    elif isinstance(model, Polynomial):
+        yield polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"
+    elif isinstance(model, Generalization):
+        plan = polynomial_plan(max(model.degrees), arms, **wide)
+        yield plan, run.seeds, len(model.degrees), n_points, "degrees"
+        found = depth_sweep_plans(model.depths, max(model.parameter_budgets), arms, **training)
+        n_plans = len(found) * len(model.parameter_budgets)
+        yield largest(found, n_points), run.seeds, n_plans, n_points, "parameter_budgets"
+    elif isinstance(model, Images):
+        plan = images_plan(model.hidden_widths, _PIXELS, _PHOTOGRAPH_CLASSES, **training)
+        yield plan, run.seeds, 1, _PHOTOGRAPHS, "hidden_widths"
+    elif isinstance(model, GainSweep):
+        gains, widths = model.gains[:1], model.hidden_widths
+        sizes = (_PIXELS, _PHOTOGRAPH_CLASSES)
+        found = gain_sweep_plans(gains, model.distribution, widths, *sizes, 1.0, **training)
+        yield found[0], run.seeds, len(model.gains), _PHOTOGRAPHS, "hidden_widths"
+    elif isinstance(model, Features):
+        found = list(features_plans(model.depths, model.width, _PIXELS, _PHOTOGRAPH_CLASSES, **training).values())
+        yield largest(found, _PHOTOGRAPHS), run.seeds, len(found), _PHOTOGRAPHS, "width"
+    elif isinstance(model, Phase):
+        n_inputs, n_classes = (_PIXELS, _PHOTOGRAPH_CLASSES) if model.data == "images" else (2, arms)
+        n_examples = min(model.examples, n_points) * 2
+        found = phase_plans(model.depths, model.gains, model.width, n_inputs, n_classes, **training)
+        yield largest(found, n_examples), run.seeds * len(model.gains), len(found), n_examples, "width"
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that this process may still take: the machine's, and less where a control group limits it.
+
+    Args:
+        root: Where the kernel's files begin.
+
+    Returns:
+        Bytes, or None where the system does not say.
+    """
+    found = []
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except OSError:
+        if root == Path("/") and "SC_PHYS_PAGES" in os.sysconf_names:
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit_name, usage_name, cached_name in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit, usage = root / "sys/fs/cgroup" / limit_name, root / "sys/fs/cgroup" / usage_name
+        try:
+            statistics = dict(line.split() for line in (limit.parent / "memory.stat").read_text().splitlines())
+            # What the kernel caches of files it gives back when memory is short
+            used = int(usage.read_text()) - int(statistics.get(cached_name, 0))
+            found.append(max(0, int(limit.read_text()) - used))
+        except (OSError, ValueError):  # no such group, or one without a limit
+            continue
+    return min(found) if found else None
+
+
+def check_memory(settings: Iterable[object], available: int | None) -> None:
+    """Refuse a run that cannot fit into this machine's memory; what dask's machines have is not known here.
+
+    Args:
+        settings: The flow's parameters.
+        available: See `available_bytes`; None refuses nothing.
+
+    Raises:
+        InputError: With what the largest part needs and what there is.
+
+    Example:
+        >>> check_memory([Run(workers=2), Images(hidden_widths=(100_000, 100_000))], available=16 * 10**9)
+        Traceback (most recent call last):
+        mlp_core.errors.InputError: hidden_widths must leave what fits into memory, got 100000,100000: images \
+hidden=100000-100000 needs about 330 GB and 16 GB are available; use a smaller --hidden-widths or fewer --seeds.
+    """
+    settings = list(settings)
+    if available is None or any(isinstance(model, Run) and model.scheduler for model in settings):
+        return
+    need = max(needs(settings), key=lambda need: need.n_bytes, default=None)
+    if need is None or need.n_bytes <= available:
+        return
+    flag = f"--{need.setting.replace('_', '-')}"
+    way_out = "use fewer --seeds or --epochs" if need.setting == "seeds" else f"use a smaller {flag} or fewer --seeds"
+    message = (
+        f"{need.setting} must leave what fits into memory, got {text_of(need.value)}: {need.what} needs about "
+        f"{_gigabytes(need.n_bytes)} GB and {_gigabytes(available)} GB are available; {way_out}."
+    )
+    raise InputError(message)
+
+
+def _gigabytes(n_bytes: int) -> str:
+    gigabytes = n_bytes / 1e9
+    digits = 1 - math.floor(math.log10(gigabytes)) if gigabytes > 0 else 0
+    return f"{round(gigabytes, digits):,.{max(0, digits)}f}"

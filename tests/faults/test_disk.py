@@ -1,0 +1,153 @@
+"""The disk: full, read-only, gone, forbidden, with odd names, with a clock that was set back."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+from stored import computed, contents, result
+from watching import wait_for
+
+from mlp_core.errors import InputError
+from mlp_core.settings import DepthSweep
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of a given size, in memory, and unmount it in the end."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False)
+        if done.returncode:
+            pytest.skip("this root may not mount either")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "--lazy", folder], check=False, stderr=subprocess.DEVNULL)
+
+
+@as_root
+@pytest.mark.parametrize("kilobytes", [4, 16, 48])
+def test_a_full_disk_is_one_sentence(run, finished, small_disk, kilobytes):
+    """Wherever it fills up the run says so and no half-written file stays; with room the same command finishes."""
+    folder = small_disk(f"size={kilobytes}k")
+    with pytest.raises(Exception, match="No space left on device") as caught:
+        run("depth_sweep", folder).state.result()
+    assert type(caught.value).__name__ in {"InputError", "SweepFailed"}
+    assert "\n" not in str(caught.value)
+    assert not list(folder.rglob("*.partial"))
+    subprocess.run(["mount", "-o", "remount,size=50m", folder], check=True)
+    assert run("depth_sweep", folder).state.is_completed()
+    assert contents(folder) == contents(finished("depth_sweep"))
+
+
+@as_root
+def test_a_read_only_disk_is_said_before_the_run(program, small_disk):
+    """Root may write everywhere, but not there."""
+    folder = small_disk("size=1m,ro")
+    ran = program(f"{program.depth_sweep} --artifacts {folder}/below")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == (
+        f"deep-mlp: artifacts must be a folder to write to, got {folder}/below, but {folder} is read-only; "
+        "choose another --artifacts.\n"
+    )
+
+
+@as_root
+def test_a_disk_that_becomes_read_only_is_one_sentence(run, small_disk):
+    """What a run can only find when it writes is a sentence too."""
+    folder = small_disk("size=50m")
+    assert run("depth_sweep", folder).state.is_completed()
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    with pytest.raises(InputError, match=r"^artifacts must be .*read-only"):
+        run("depth_sweep", folder, sweep=DepthSweep(depths=(3,), epochs=2, batch_size=32)).state.result()
+
+
+def test_a_folder_of_another_user_is_said_before_the_run(tmp_path):
+    """Whoever may not write there is told before a server is started."""
+    (tmp_path / "locked").mkdir(mode=0o555)
+    program = [sys.executable, "-m", "flows.command_line", "depth-sweep", "--artifacts", "locked/below"]
+    if os.geteuid() == 0:  # root as anybody else: without the right to ignore modes
+        os.chown(tmp_path / "locked", 65534, 65534)
+        rights = "-dac_override,-dac_read_search"
+        program = ["setpriv", "--bounding-set", rights, "--inh-caps", rights, *program]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    locked = tmp_path / "locked"
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr == (
+        f"deep-mlp: artifacts must be a folder to write to, got {locked}/below, but {locked} is read-only; "
+        "choose another --artifacts.\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_deleted_during_a_run_comes_back(program, run, tmp_path):
+    """The run ends with a status that says what is missing, and the same command makes it all."""
+    folder, sweep = tmp_path / "artifacts", DepthSweep(depths=(1, 2, 3, 4, 5), epochs=300, batch_size=32)
+    command = "depth-sweep --points 40 --depths 1:5 --epochs 300 --batch-size 32 --seeds 2"
+    process = program.start(command)
+    wait_for(lambda: list(folder.glob(".records/train-*")), process)
+    shutil.rmtree(folder, ignore_errors=True)
+    process.communicate(timeout=120)
+    assert process.returncode in {0, 1, 2}
+    assert program(command).status == 0
+    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep).state.is_completed()
+    assert result(folder) == result(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'it\'s "odd"; $HOME `x` 50% #1 & Ünïcödé 漢字 🦊',
+        pytest.param("two words", marks=pytest.mark.slow),
+        pytest.param("x" * 200, marks=pytest.mark.slow),
+        pytest.param("-rf", marks=pytest.mark.slow),
+        pytest.param("new\nline", marks=pytest.mark.slow),
+        pytest.param("a:b?c=d", marks=pytest.mark.slow),
+    ],
+)
+def test_a_folder_may_have_any_name(run, finished, tmp_path, name):
+    """The files are those of any folder, and a second run finds them."""
+    folder = tmp_path / name / "artifacts"
+    assert run("depth_sweep", folder).state.is_completed()
+    assert contents(folder) == contents(finished("depth_sweep"))
+    assert computed(run("depth_sweep", folder)) == set()
+
+
+@pytest.mark.parametrize("experiment", ["depth_sweep", "gain_sweep"])
+def test_no_two_names_differ_in_case_alone(finished, experiment):
+    """A file system that does not tell a from A keeps all files apart."""
+    folder = finished(experiment)
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_a_clock_set_back_changes_nothing(run, copied):
+    """Files from the future are taken as they are: what counts is their digest."""
+    folder = copied("depth_sweep")
+    for path in folder.rglob("*"):
+        os.utime(path, (4e9, 4e9))  # in 2096
+    ran = run("depth_sweep", folder)
+    assert ran.state.is_completed()
+    assert computed(ran) == set()
+
+
+def test_a_change_that_keeps_the_time_is_noticed(copied):
+    """Length, time and inode of a file may be those of before; another process takes its digest anew."""
+    folder = copied("depth_sweep")
+    table = folder / "results/depth_sweep.parquet"
+    imports = "import sys; from pathlib import Path; from mlp_core.storage import file_digest"
+    took = [sys.executable, "-c", f"{imports}; print(file_digest(Path(sys.argv[1])))", str(table)]
+    before, status = subprocess.check_output(took), table.stat()
+    with table.open("r+b") as file:
+        file.seek(100)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert subprocess.check_output(took) != before
+    assert pq.read_metadata(table).num_rows == 4

@@ -1,0 +1,213 @@
+"""Stored files that are damaged, of another version, or another's: noticed by their digest and made again."""
+
+import hashlib
+import json
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+from stored import ALWAYS_WRITTEN, computed, contents, identities, written
+
+from mlp_core.storage import Artifact, read_table
+from tasks.caching import RECORDS
+
+KINDS = [
+    ("depth_sweep", "tables/spirals-*.parquet", "generate spirals"),
+    ("depth_sweep", "tables/decision_map-*.parquet", "map decisions depth_sweep"),
+    ("depth_sweep", "members/*.parquet", "train depth=1 width=14"),
+    ("depth_sweep", "models/*.safetensors", "train depth=1 width=14"),
+    ("depth_sweep", "results/depth_sweep.parquet", "summarize depth_sweep"),
+    ("depth_sweep", "figures/depth_sweep.png", "plot depth_sweep"),
+    ("depth_sweep", "figures/depth_sweep_loss.png", "plot losses depth_sweep"),
+    ("depth_sweep", "figures/decision_maps.png", "plot decision maps"),
+    ("polynomial", "tables/polynomial_features-*.parquet", "expand polynomial features degree=3"),
+    ("images", "tables/images-*.parquet", "unzip and decode images"),
+    ("images", "figures/samples.png", "plot samples"),
+    ("images", "figures/first_layer.png", "plot first layer"),
+    ("images", "results/history.parquet", None),
+    ("images", "report.html", None),
+]
+"""Every kind of file: an experiment that has it, where it lies, and the task that makes it unless it always does."""
+
+
+def delete(path):
+    """Remove a file."""
+    path.unlink()
+
+
+def flip_in_the_middle(path):
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def flip_near_the_end(path):
+    """Change one bit where a Parquet file keeps its metadata."""
+    data = bytearray(path.read_bytes())
+    data[-len(data) // 4] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path):
+    """Cut off the last third."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+DAMAGES = [delete, flip_in_the_middle, flip_near_the_end, truncate]
+slow_unless_deleted = [DAMAGES[0], *(pytest.param(damage, marks=pytest.mark.slow) for damage in DAMAGES[1:])]
+
+
+@pytest.mark.parametrize("damage", slow_unless_deleted)
+@pytest.mark.parametrize(("experiment", "pattern", "maker"), KINDS)
+def test_a_damaged_file_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage):
+    """Whichever file is gone or changed, one task makes it again with the bytes that it had."""
+    folder = copied(experiment)
+    expected, before = contents(folder), identities(folder)
+    damaged = min(folder.glob(pattern))
+    damage(damaged)
+    ran = run(experiment, folder)
+    assert ran.state.is_completed()
+    assert computed(ran) == ({maker} if maker else set())
+    together = {f"members/{damaged.stem}.parquet", f"models/{damaged.stem}.safetensors"}  # one training makes both
+    damaged_path = damaged.relative_to(folder).as_posix()
+    made = together if damaged_path in together else {damaged_path}
+    assert written(before, identities(folder)) == made | ALWAYS_WRITTEN
+    assert contents(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_folder_of_damaged_files_is_mended(run, copied, damage):
+    """With every file gone or changed, all of them come back with the bytes that they had."""
+    folder = copied("tutorial")
+    expected = contents(folder)
+    for path in expected:
+        damage(folder / path)
+    assert run("tutorial", folder).state.is_completed()
+    assert contents(folder) == expected
+
+
+@pytest.mark.parametrize("damage", slow_unless_deleted)
+def test_damaged_records_cost_no_training(run, copied, damage):
+    """Without Prefect's records tasks run again, but trainings are found and every byte is the same."""
+    folder = copied("depth_sweep")
+    expected, before = contents(folder), identities(folder)
+    for record in (folder / RECORDS).glob("*-*"):
+        if record.is_file():  # Prefect's, not ours
+            damage(record)
+    assert run("depth_sweep", folder).state.is_completed()
+    assert not [path for path in written(before, identities(folder)) if path.startswith("models/")]
+    assert contents(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["members/*.parquet", ".records/train-*", ".records/*/*.json"])
+def test_no_changed_bit_gets_into_a_result(run, copied, pattern):
+    """Wherever a bit of what a training left is changed, footers and records too, the bytes come out the same."""
+    folder = copied("depth_sweep")
+    expected = contents(folder)
+    damaged = min(folder.glob(pattern))
+    good = damaged.read_bytes()
+    for position in range(0, len(good), len(good) // 20):
+        damaged.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+        if pattern == ".records/*/*.json":
+            min(folder.glob(".records/train-*")).unlink()
+            min(folder.glob(".records/train-*")).unlink()
+        assert run("depth_sweep", folder).state.is_completed(), position
+        assert contents(folder) == expected, position
+
+
+def empty(path):
+    """Leave a file of no bytes."""
+    path.write_bytes(b"")
+
+
+def replace_by_another(path):
+    """Put another file of the same kind there, whole as it is."""
+    alike = [other for other in sorted(path.parent.iterdir()) if other.is_file() and other.suffix == path.suffix]
+    others = [other for other in alike if other != path]
+    path.write_bytes(others[0].read_bytes() if others else b"PAR1 something else PAR1")
+
+
+def cut_anywhere(path):
+    """Cut off at an offset that differs from file to file, and stays the same from test to test."""
+    data = path.read_bytes()
+    path.write_bytes(data[: random.Random(path.name).randrange(len(data))])
+
+
+@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere, flip_in_the_middle])
+def test_all_files_damaged_at_once_are_made_again(run, copied, damage):
+    """With every file of an experiment damaged, all come back with the bytes that they had."""
+    folder = copied("depth_sweep")
+    expected = contents(folder)
+    for path in sorted(expected):
+        damage(folder / path)
+    assert run("depth_sweep", folder).state.is_completed()
+    assert contents(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere])
+@pytest.mark.parametrize(("experiment", "pattern", "maker"), KINDS)
+def test_one_file_damaged_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage):
+    """Whatever became of one file, one task makes it again."""
+    test_a_damaged_file_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere])
+def test_all_files_of_the_tutorial_damaged_are_made_again(run, copied, damage):
+    """The same for every table, model, figure and result that there is."""
+    test_a_folder_of_damaged_files_is_mended(run, copied, damage)
+
+
+@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere])
+def test_damaged_records_of_prefect_are_never_used(run, copied, damage):
+    """A record that is empty, another's or cut off counts as none; trainings are found by their own records."""
+    test_damaged_records_cost_no_training(run, copied, damage)
+
+
+def test_a_model_that_is_a_pickle_is_never_loaded(run, copied, tmp_path):
+    """Weights are safetensors: code that hides in a file of that name does not run, and the training is done again."""
+    folder = copied("depth_sweep")
+    expected = contents(folder)
+
+    class Hidden:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "it ran",)
+
+    for weights in folder.glob("models/*"):
+        weights.write_bytes(pickle.dumps(Hidden()))
+    assert run("depth_sweep", folder).state.is_completed()
+    assert not (tmp_path / "it ran").exists()
+    assert contents(folder) == expected
+
+
+def test_a_damaged_table_is_named(copied):
+    """Who reads a table by its reference learns which file is not the one that was written."""
+    folder = copied("depth_sweep")
+    path = folder / "results/depth_sweep.parquet"
+    reference = Artifact.of(folder, path, 4)
+    flip_in_the_middle(path)
+    with pytest.raises(ValueError, match=r"^results/depth_sweep\.parquet was changed after it was written; delete it"):
+        read_table(folder, reference)
+
+
+def test_a_record_of_a_program_with_other_classes_is_a_miss(run, copied):
+    """Where a class was renamed since, the record counts as none, and every byte comes out the same."""
+    folder = copied("depth_sweep")
+    expected = contents(folder)
+    for record in folder.glob(".records/train-*"):
+        if record.is_file():
+            text = json.loads(record.read_text())
+            _, _, value = text["result"].partition(" ")
+            value = value.replace("tasks.training.TrainedConfiguration", "tasks.training.Trained")
+            text["result"] = f"{hashlib.sha256(value.encode()).hexdigest()} {value}"
+            record.write_text(json.dumps(text))
+    ran = run("depth_sweep", folder)
+    assert ran.state.is_completed()
+    assert {"train depth=1 width=14", "train depth=2 width=7"} <= computed(ran)
+    assert contents(folder) == expected

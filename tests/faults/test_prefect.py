@@ -1,0 +1,271 @@
+"""Prefect's server down, lost, back, locked, somebody else's; a deployment whose code is gone."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from watching import MARK, processes, runs, stop_by_keyboard, wait_for
+
+from flows.command_line import main
+from flows.server import gone, healthy
+
+ROOT = Path(__file__).parents[2]
+ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
+LONG = "depth-sweep --points 40 --depths 1:5 --epochs 2000 --batch-size 32 --seeds 2"
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers every request with one status and text."""
+
+    def do_GET(self):
+        """Send them."""
+        status, text = self.server.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        """Stay silent."""
+
+
+@pytest.fixture
+def http_server():
+    """Give a function that serves one answer on loopback and returns the address."""
+    servers = []
+
+    def serve(status, text):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+        server.answer = status, text
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/api"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Give a function that runs the program, here, with an address of a server, and returns its sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(url):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", "depth-sweep"])
+        started = time.monotonic()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        assert time.monotonic() < started + 10
+        assert (ended.value.code, output.out) == (2, "")
+        assert list(tmp_path.iterdir()) == []
+        return output.err
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9/api", "Connection refused"),
+        ("http://nowhere.invalid/api", "[Nn]ame"),
+        ("127.0.0.1:4200/api", "unknown url type|no Prefect API"),
+        ("not an address", "no Prefect API"),
+    ],
+)
+def test_a_server_that_is_not_there_is_one_sentence(refused, url, reason):
+    """An address in PREFECT_API_URL where nobody answers is said within seconds, with the reason and the way out."""
+    said = refused(url)
+    assert said.startswith("deep-mlp: PREFECT_API_URL must be the address of a Prefect server that is up, such as http")
+    assert said.endswith("start that server, or unset the variable and a run starts its own.\n")
+    assert re.search(f"got '{url}': .*({reason})", said), said
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(200, b"<html>a page</html>"), (404, b"not found"), (200, b"{}"), (200, b"false")]
+)
+def test_another_server_at_that_address_is_told_from_prefect_s(refused, http_server, status, text):
+    """A page, a 404, or any other answer is not Prefect's."""
+    assert "what answers there is no Prefect API" in refused(http_server(status, text))
+
+
+def test_a_server_that_is_slow_or_wants_a_password_is_not_gone(http_server):
+    """Only where nobody listens is a server lost; a server that refuses or is busy is there."""
+    assert not gone(http_server(401, b"who are you?"))
+    assert not gone(http_server(503, b"database is locked"))
+    assert not healthy(http_server(503, b"database is locked"))
+    assert gone("http://127.0.0.1:9/api")
+
+
+@pytest.mark.slow
+def test_a_server_of_another_home_is_not_adopted(program, servers, tmp_path):
+    """It may be stopped by its own people: a run starts one of its own, and leaves that one as it is."""
+    theirs = servers.new_home(tmp_path / "theirs")
+    server = servers.start(theirs)
+    try:
+        ours = {**servers.new_home(tmp_path / "ours"), "PREFECT_SERVER_API_PORT": theirs["PREFECT_SERVER_API_PORT"]}
+        process = program.start(program.depth_sweep, ours)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert server.poll() is None
+    finally:
+        servers.stop(server)
+    assert runs(tmp_path / "ours", "flow_run") == ["Completed"]
+    assert runs(tmp_path / "theirs", "flow_run") == []
+
+
+@pytest.mark.slow
+def test_a_server_of_the_same_home_is_used(program, servers, tmp_path):
+    """Such as that of `deep-mlp ui`: a run starts none beside it, and does not stop it."""
+    environment = servers.new_home(tmp_path / "home")
+    server = servers.start(environment)
+    try:
+        process = program.start(program.depth_sweep, environment)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert server.poll() is None
+        assert not (tmp_path / "home/deep-mlp-server.log").read_text()
+    finally:
+        servers.stop(server)
+    assert runs(tmp_path / "home", "flow_run") == ["Completed"]
+
+
+def _with_its_server(program, servers, tmp_path, command):
+    """Start a server and a program that uses it; return both, the environment, and when trainings are under way."""
+    environment = servers.new_home(tmp_path / "home")
+    server = servers.start(environment)
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    process = program.start(command, {**environment, "PREFECT_API_URL": url}, **{MARK: tmp_path.name})
+    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
+    time.sleep(3)
+    return server, process, environment, url
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["threads", "processes"])
+def test_a_server_that_is_lost_ends_the_run_within_a_minute(program, servers, tmp_path, runner):
+    """Status 1 and one sentence; nothing half-written, no process left."""
+    server, process, _, url = _with_its_server(program, servers, tmp_path, f"{ENDLESS} --runner {runner}")
+    os.killpg(server.pid, 9)
+    server.wait()
+    started = time.monotonic()
+    out, err = process.communicate(timeout=90)
+    assert time.monotonic() < started + 60
+    assert (process.returncode, out) == (1, "")
+    last = err.strip().splitlines()[-1]
+    assert (
+        last == f"deep-mlp: the Prefect server at {url} is gone; what was finished is kept: run the same command again."
+    )
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("artifacts/**/*.partial"))
+    time.sleep(2)
+    assert processes(tmp_path.name) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_quick_after_the_server_is_lost(program, servers, tmp_path):
+    """Nobody waits for a server that cannot be told."""
+    server, process, _, _ = _with_its_server(program, servers, tmp_path, ENDLESS)
+    os.killpg(server.pid, 9)
+    server.wait()
+    time.sleep(3)
+    stop_by_keyboard(process)
+    started = time.monotonic()
+    process.communicate(timeout=90)
+    assert time.monotonic() < started + 20
+    assert process.returncode in {1, 130}
+    assert processes(tmp_path.name) == []
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_is_used_again(program, servers, tmp_path):
+    """Gone for some seconds, it is waited for, and the run completes."""
+    server, process, environment, _ = _with_its_server(program, servers, tmp_path, LONG)
+    os.killpg(server.pid, 9)
+    server.wait()
+    time.sleep(5)
+    server = servers.start(environment)
+    try:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 10
+    finally:
+        servers.stop(server)
+
+
+@pytest.mark.slow
+def test_a_locked_database_is_waited_for(program, servers, tmp_path):
+    """Another program that holds SQLite's lock for ten seconds costs those, and nothing else."""
+    server, process, _, _ = _with_its_server(program, servers, tmp_path, LONG)
+    try:
+        with closing(sqlite3.connect(tmp_path / "home/prefect.db", isolation_level=None, timeout=30)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            time.sleep(10)
+            database.execute("ROLLBACK")
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 10
+    finally:
+        servers.stop(server)
+
+
+@pytest.mark.slow
+def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
+    """The run is Failed or Crashed, and its log names the folder that is gone; the worker goes on."""
+    environment = servers.new_home(tmp_path / "home")
+    server = servers.start(environment)
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    code = tmp_path / "code"
+    code.mkdir()
+    for name in ("flows", "tasks", "mlp_core"):
+        shutil.copytree(ROOT / name, code / name)
+    shutil.copy(ROOT / "prefect.yaml", code)
+    environment |= {"PREFECT_API_URL": url, "PWD": str(code)}
+    prefect = [sys.executable, "-m", "prefect"]
+
+    def asked(*arguments, cwd=tmp_path):
+        done = subprocess.run([*prefect, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        asked("work-pool", "create", "deep-mlp", "--type", "process")
+        asked("--no-prompt", "deploy", "--name", "depth-sweep/on-demand", cwd=code)
+        asked("deployment", "run", "depth-sweep/on-demand")
+        code.rename(tmp_path / "moved")
+        log = asked("worker", "start", "--pool", "deep-mlp", "--run-once")
+    finally:
+        servers.stop(server)
+    assert runs(tmp_path / "home", "flow_run")[0] in {"Failed", "Crashed"}
+    with closing(sqlite3.connect(tmp_path / "home/prefect.db")) as database:
+        log += " ".join(message for (message,) in database.execute("SELECT message FROM log"))
+    assert str(code) in log
+
+
+@pytest.mark.slow
+def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
+    """After a crash of the machine a number may be another program's: that one is neither used nor stopped."""
+    home = tmp_path / "home"
+    environment = servers.new_home(home)
+    with subprocess.Popen(["sleep", "300"]) as innocent:
+        record = {"pid": innocent.pid, "url": "http://127.0.0.1:9/api"}
+        (home / "deep-mlp-server.json").write_text(json.dumps(record))
+        process = program.start(program.depth_sweep, environment)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert innocent.poll() is None
+        innocent.kill()

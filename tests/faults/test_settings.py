@@ -1,0 +1,244 @@
+"""Settings: whatever is asked for becomes a plan or one sentence; what cannot fit into memory is refused at once."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from stored import result
+
+from flows.command_line import main
+from mlp_core import settings
+from mlp_core.errors import InputError
+from mlp_core.memory import available_bytes, check_memory, needs
+from mlp_core.settings import DepthSweep, Images, Polynomial, Run, Settings, Spirals, validated
+
+MODELS = sorted(
+    (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),
+    key=lambda model: model.__name__,
+)
+FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
+NUMBERS = st.integers(-(10**20), 10**20) | st.floats() | st.sampled_from([0, 1, 2, 100, 10**6, 10**6 + 1])
+VALUES = (
+    st.text(max_size=30)
+    | NUMBERS
+    | NUMBERS.map(str)
+    | st.booleans()
+    | st.none()
+    | st.lists(NUMBERS, max_size=4)
+    | st.lists(NUMBERS, max_size=4).map(lambda values: ",".join(map(str, values)))
+    | st.tuples(NUMBERS, NUMBERS, NUMBERS).map(lambda values: ":".join(map(str, values)))
+    | st.sampled_from(
+        ["relu,tanh", "leaky_relu(1e400)", "1:5", "0.1:3:4", "s3://", "\0", "💥", "-1:-5", "cpu", "uniform"]
+    )
+)
+
+
+@pytest.mark.parametrize(("model", "name"), FIELDS, ids=[f"{model.__name__}.{name}" for model, name in FIELDS])
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(value=VALUES)
+def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
+    """A value that is let in has a plan, with a memory that is a number; any other gets one short sentence."""
+    try:
+        found = validated(model, {name: value})
+    except InputError as error:
+        said = str(error)
+        assert said.startswith(name)
+        assert re.search(r"must.*got .*; the default is ", said, re.DOTALL), said
+        assert len(said) < 400
+        return
+    assert model.model_validate(found.model_dump()) == found
+    for need in needs([found] if isinstance(found, (Run, Spirals)) else [Run(), Spirals(), found]):
+        assert 0 < need.n_bytes < 10**30
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Give a function that runs the program, here, on what it must refuse before it starts a server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.server.LocalServer", None)
+
+    def refused(command):
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        assert (ended.value.code, output.out) == (2, "")
+        assert list(tmp_path.iterdir()) == []
+        return output.err
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("depth-sweep --seeds 1000000 --epochs 1000", "seeds"),
+        ("polynomial --degree 500 --points 1000000", "degree"),
+        ("images --hidden-widths 100000,100000,100000", "hidden_widths"),
+        ("images --seeds 1000000 --epochs 100000", "seeds"),
+        ("gain-sweep --hidden-widths 100000,100000,100000 --seeds 1", "hidden_widths"),
+        ("phase --width 100000", "width"),
+        ("features --width 100000", "width"),
+        ("depth-sweep --points 1000000 --arms 100", "points"),
+        ("depth-sweep --parameter-budget 1000000 --depths 1 --arms 100 --points 1000000", "parameter_budget"),
+        ("generalization --degrees 500 --points 1000000", "degrees"),
+    ],
+)
+def test_what_cannot_fit_into_memory_is_refused(refused, command, setting):
+    """The sentence says what the run would need and what there is, before a server is started or a file made."""
+    assert re.fullmatch(
+        rf"deep-mlp: {setting} must leave what fits into memory, got .*: .* needs? about [\d,.]+ GB and [\d,.]+ GB are "
+        r"available; use .*--.*\.\n",
+        said := refused(command),
+    ), said
+
+
+def test_a_flow_without_the_program_refuses_too(run, tmp_path):
+    """A deployment's run is checked in the flow, by the same rule, and leaves no folder."""
+    with pytest.raises(InputError, match="hidden_widths must leave what fits into memory"):
+        run("images", tmp_path / "artifacts", model=Images(hidden_widths=(10**5, 10**5, 10**5))).state.result()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fits_is_let_through():
+    """The check goes by what there is: the same run is refused on a smaller machine."""
+    wanted = [Run(workers=2), Spirals(), Polynomial(degree=200)]
+    check_memory(wanted, available=8 * 10**9)
+    with pytest.raises(InputError, match=r"degree must .* needs about 1\.\d GB and 1\.0 GB are available"):
+        check_memory(wanted, available=10**9)
+    check_memory(wanted, available=None)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    4194304 kB\n"}, 4 * GIB),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "sys/fs/cgroup/memory.max": f"{2 * GIB}\n",
+                "sys/fs/cgroup/memory.current": f"{GIB + GIB // 2}\n",
+                "sys/fs/cgroup/memory.stat": f"anon 5\ninactive_file {GIB // 2}\n",
+            },
+            GIB,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "sys/fs/cgroup/memory.max": "max\n",
+                "sys/fs/cgroup/memory.current": "5\n",
+                "sys/fs/cgroup/memory.stat": "inactive_file 0\n",
+            },
+            4 * GIB,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": f"{GIB}\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": f"{2 * GIB}\n",
+                "sys/fs/cgroup/memory/memory.stat": "total_inactive_file 0\n",
+            },
+            0,
+        ),
+    ],
+    ids=["nothing known", "a machine", "a container", "a container without a limit", "a full container of version 1"],
+)
+def test_the_memory_that_there_is_counts_the_container_s_limit(tmp_path, files, expected):
+    """The kernel's files as they are on a machine and in control groups of both versions."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert available_bytes(tmp_path) == expected
+
+
+PEAK = """
+import json, resource, sys, tempfile, torch
+from mlp_core.datasets import Split
+from mlp_core.members import train_members
+from mlp_core.memory import member_bytes
+from mlp_core.plans import depth_sweep_plans, images_plan, polynomial_plan
+from safetensors.torch import save_file
+
+kind, size, n_members, n_examples, training = json.loads(sys.argv[1])
+training |= {"learning_rate": 1e-3, "epochs": 1, "seed": 1, "device": "cpu"}
+if kind == "polynomial":
+    training.pop("activation")
+
+def plan_of(size):
+    if kind == "depth_sweep":
+        return depth_sweep_plans([size[0]], size[1], 4, **training)[0]
+    return images_plan(size, 3072, 3, **training) if kind == "images" else polynomial_plan(size[0], 4, **training)
+
+def part(plan, n):
+    features = (n, 3, 32, 32) if kind == "images" else (n, plan.layer_sizes[0])
+    inputs = torch.randint(255, features, dtype=torch.uint8) if kind == "images" else torch.randn(features)
+    return inputs, torch.arange(n) % plan.layer_sizes[-1]
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+torch.set_num_threads(1)
+small = plan_of({"depth_sweep": [1, 10], "images": [2], "polynomial": [2]}[kind])
+train_members(small, Split(*part(small, 1600), *part(small, 400)), [0])
+plan = plan_of(size)
+data = Split(*part(plan, n_examples * 4 // 5), *part(plan, n_examples // 5))
+before = peak()
+with tempfile.NamedTemporaryFile() as file:
+    save_file(train_members(plan, data, range(n_members)).state, file.name)
+print(json.dumps([peak() - before, n_members * member_bytes(plan, n_examples)]))
+"""
+ADAM = {"activation": "relu", "optimizer": "adam", "batch_size": 128}
+SGD = {"activation": "tanh", "optimizer": "sgd", "batch_size": 64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("depth_sweep", [1, 100], 2000, 4000, ADAM),
+        ("depth_sweep", [5, 100], 2000, 4000, ADAM),
+        ("depth_sweep", [3, 5304], 300, 4000, {**ADAM, "activation": "gelu", "batch_size": 512}),
+        ("depth_sweep", [3, 500_000], 30, 4000, ADAM),
+        ("depth_sweep", [2, 100], 30, 400_000, SGD),
+        ("images", [64, 64, 64], 200, 2000, ADAM),
+        ("images", [128, 64, 32], 200, 2000, SGD),
+        ("images", [4000, 4000], 4, 2000, ADAM),
+        ("images", [64] * 64, 100, 2000, SGD),
+        ("polynomial", [50], 2000, 4000, ADAM),
+    ],
+    ids=lambda case: f"{case[2]} of {case[0]} {case[1][0]} x {len(case[1])}",
+)
+def test_the_estimate_is_what_a_training_takes(case):
+    """The peak of the process's memory lies within a factor of two of the estimate."""
+    done = subprocess.run([sys.executable, "-c", PEAK, json.dumps(case)], capture_output=True, text=True, check=True)
+    took, estimated = json.loads(done.stdout)
+    assert took > 100e6
+    assert estimated / 2 < took < estimated * 2
+
+
+def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
+    """What would take more than the limit is cut, and the table is that of one piece."""
+    assert run("depth_sweep", tmp_path / "whole", seeds=5).state.is_completed()
+    monkeypatch.setattr("mlp_core.memory.in_parts.__defaults__", (80_000,))
+    assert run("depth_sweep", tmp_path / "parts", seeds=5).state.is_completed()
+    blocks = {
+        name: sorted(path.stem[-7:] for path in (tmp_path / name).glob("members/depth_sweep-depth=1-*"))
+        for name in ("whole", "parts")
+    }
+    assert blocks["whole"] == ["000-004"]
+    assert len(blocks["parts"]) > 1
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
+
+
+def test_a_depth_sweep_s_defaults_need_little():
+    """What everybody runs is far from any limit."""
+    assert max(need.n_bytes for need in needs([Run(workers=2), Spirals(), DepthSweep()])) < 10**8
