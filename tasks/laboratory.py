@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -84,10 +85,11 @@ def _start_worker(stop: Event, on_console: bool) -> None:
     program = parent_process()
 
     def watch() -> None:
-        while not stop.wait(0.5):
-            if program is None or not program.is_alive():
-                os._exit(1)
-        _stopping.set()
+        while program is not None and program.is_alive():
+            if stop.wait(0.5):
+                _stopping.set()
+                time.sleep(0.5)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

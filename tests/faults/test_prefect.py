@@ -149,7 +149,7 @@ def _with_its_server(program, servers, tmp_path, command):
     environment = servers.new_home(tmp_path / "home")
     server = servers.start(environment)
     url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
-    process = program.start(command, {**environment, "PREFECT_API_URL": url}, **{MARK: tmp_path.name})
+    process = program.start(command, {**environment, "PREFECT_API_URL": url}, **{MARK: str(tmp_path)})
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
     time.sleep(3)
     return server, process, environment, url
@@ -173,7 +173,7 @@ def test_a_server_that_is_lost_ends_the_run_within_a_minute(program, servers, tm
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("artifacts/**/*.partial"))
     time.sleep(2)
-    assert processes(tmp_path.name) == []
+    assert processes(str(tmp_path)) == []
 
 
 @pytest.mark.slow
@@ -188,7 +188,7 @@ def test_ctrl_c_is_quick_after_the_server_is_lost(program, servers, tmp_path):
     process.communicate(timeout=90)
     assert time.monotonic() < started + 20
     assert process.returncode in {1, 130}
-    assert processes(tmp_path.name) == []
+    assert processes(str(tmp_path)) == []
 
 
 @pytest.mark.slow
@@ -244,8 +244,8 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
 
     try:
         asked("work-pool", "create", "deep-mlp", "--type", "process")
-        asked("--no-prompt", "deploy", "--name", "depth-sweep/on-demand", cwd=code)
-        asked("deployment", "run", "depth-sweep/on-demand")
+        asked("--no-prompt", "deploy", "--name", "on-demand-explained", cwd=code)
+        asked("deployment", "run", "depth-sweep/on-demand-explained")
         code.rename(tmp_path / "moved")
         log = asked("worker", "start", "--pool", "deep-mlp", "--run-once")
     finally:
