@@ -1,6 +1,11 @@
-"""Prefect for the session: a real server on loopback, in a home of its own, started when a test first asks for it."""
+"""What tests of whole runs share: Prefect for the session, photographs, tiny experiments, the real program.
 
+The server is a real one on loopback, in a home of its own, started when a test first asks for it.
+"""
+
+import io
 import os
+import random
 import shutil
 import socket
 import sqlite3
@@ -8,12 +13,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image, ImageDraw
+
+from mlp_core.settings import (
+    DepthSweep,
+    Explanation,
+    Features,
+    GainSweep,
+    Generalization,
+    Images,
+    Phase,
+    Polynomial,
+    Run,
+    Signals,
+    Spirals,
+)
 
 
 def pytest_configure():
@@ -30,6 +52,12 @@ def pytest_configure():
 def pytest_unconfigure():
     """Remove the session's home."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_port():
+    """Give a function that returns a port that nobody uses."""
+    return free_port
 
 
 def free_port():
@@ -104,3 +132,203 @@ def api_url(servers):
     process = servers.start({**environment, "PREFECT_SERVER_API_PORT": str(urlsplit(url).port)})
     yield url
     servers.stop(process)
+
+
+def photograph(colour, stream, form):
+    """Return a small picture: a blob of a colour on a ground of any colour."""
+    picture = Image.new("RGB", (32, 32), tuple(stream.randrange(256) for _ in range(3)))
+    left, top = stream.randrange(8), stream.randrange(8)
+    ImageDraw.Draw(picture).ellipse((left, top, left + 20, top + 20), fill=colour)
+    file = io.BytesIO()
+    picture.save(file, form)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """Give a zip of 60 train and 24 test photographs of three classes, JPEG and PNG."""
+    stream = random.Random(0)
+    path = tmp_path_factory.mktemp("photographs") / "faces.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, count in (("train", 20), ("val", 8)):
+            for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
+                for number in range(count):
+                    form = ("jpeg", "png")[number % 2]
+                    picture = photograph(colour, stream, form)
+                    archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
+    return path
+
+
+SPIRALS = Spirals(points=40)
+DEPTHS = DepthSweep(depths=(1, 2), epochs=2, batch_size=32)
+POLYNOMIAL = Polynomial(degree=3, epochs=2, batch_size=32)
+IMAGES = Images(hidden_widths=(8,), epochs=2, batch_size=32)
+GAINS = GainSweep(gains=(0.5, 1.4), hidden_widths=(8, 4), batch_size=32)
+EXPLANATION = Explanation(explain=True, explain_activations=("relu",), explain_epochs=3)
+GENERALIZATION = Generalization(degrees=(3,), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32)
+FEATURES = Features(depths=(1, 2), width=8, epochs=2, batch_size=32)
+SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
+PHASE = Phase(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16)
+PARAMETERS = {
+    "depth_sweep": {"spirals": SPIRALS, "sweep": DEPTHS},
+    "generalization": {"spirals": SPIRALS, "models": GENERALIZATION},
+    "features": {"model": FEATURES},
+    "polynomial": {"spirals": SPIRALS, "model": POLYNOMIAL},
+    "images": {"model": IMAGES},
+    "gain_sweep": {"sweep": GAINS},
+    "signals": {"networks": SIGNALS},
+    "phase": {"grid": PHASE},
+    "tutorial": {
+        "spirals": SPIRALS,
+        "depth_sweep": DEPTHS,
+        "polynomial": POLYNOMIAL,
+        "images": IMAGES,
+        "gain_sweep": GAINS,
+        "explanation": EXPLANATION,
+        "generalization": GENERALIZATION,
+        "features": FEATURES,
+        "signals": SIGNALS,
+        "phase": PHASE,
+    },
+}
+"""The smallest experiments: each takes about a second."""
+
+
+@pytest.fixture(scope="session")
+def ended_tasks():
+    """Collect (name, state name) of every task run that ends in this process."""
+    from prefect import Task
+
+    import tasks.analysis
+    import tasks.claims
+    import tasks.data
+    import tasks.explanations
+    import tasks.theory
+    import tasks.training
+
+    ended = []
+
+    def note(task, task_run, state):
+        ended.append((task_run.name, state.name))
+
+    for module in (tasks.analysis, tasks.claims, tasks.data, tasks.explanations, tasks.theory, tasks.training):
+        for task in vars(module).values():
+            if isinstance(task, Task):
+                task.on_completion(note)
+                task.on_failure(note)
+    return ended
+
+
+@pytest.fixture(scope="session")
+def run(api_url, ended_tasks, photographs):
+    """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
+
+    It returns the flow's state and the names of its tasks by the names of their states.
+    """
+    from importlib import import_module
+
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+
+    settings = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
+        PREFECT_LOGGING_TO_API_ENABLED: False,
+    }
+
+    def run(
+        experiment,
+        artifacts,
+        *,
+        seeds=2,
+        runner="threads",
+        refresh=False,
+        images=photographs,
+        time_limit=0.0,
+        **changed,
+    ):
+        flow = getattr(import_module(f"flows.{experiment}"), experiment)
+        how = Run(
+            artifacts=artifacts,
+            seeds=seeds,
+            runner=runner,
+            refresh=refresh,
+            images=str(images),
+            time_limit_seconds=time_limit,
+        )
+        ended_tasks.clear()
+        with temporary_settings(settings):
+            state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
+        tasks = {}
+        for name, ending in ended_tasks:
+            tasks.setdefault(ending, []).append(name)
+        return SimpleNamespace(state=state, tasks=tasks)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(run, tmp_path_factory):
+    """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy."""
+    folders = {}
+
+    def finished(experiment):
+        if experiment not in folders:
+            folders[experiment] = tmp_path_factory.mktemp(experiment) / "artifacts"
+            assert run(experiment, folders[experiment]).state.is_completed()
+        return folders[experiment]
+
+    return finished
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """Give a function that copies the artifact folder of a finished experiment."""
+
+    def copied(experiment):
+        return Path(shutil.copytree(finished(experiment), tmp_path / "artifacts", copy_function=shutil.copy2))
+
+    return copied
+
+
+class Program:
+    """The real program, in a folder of its own and, unless told otherwise, with the session's server."""
+
+    depth_sweep = "depth-sweep --points 40 --depths 1,2 --epochs 2 --batch-size 32 --seeds 2"
+    images = "images --hidden-widths 8 --epochs 2 --batch-size 32 --seeds 2"
+    """The experiments of the same names above, as commands."""
+
+    def __init__(self, folder):
+        self.folder, self.processes = folder, []
+
+    def start(self, command, environment=None, **changed):
+        """Start a command as a terminal does, in a process group of its own, with pipes for what it writes."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.command_line", *command.split()],
+            cwd=self.folder,
+            env={**(environment or os.environ), **changed},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def __call__(self, command, **environment):
+        """Run a command to its end and return its exit status and what it wrote."""
+        process = self.start(command, **environment)
+        out, err = process.communicate(timeout=120)
+        return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+
+@pytest.fixture
+def program(tmp_path, api_url):
+    """Give the real program; what a failed test leaves running is killed."""
+    found = Program(tmp_path)
+    yield found
+    for process in found.processes:
+        with process:
+            process.kill()
