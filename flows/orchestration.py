@@ -10,6 +10,7 @@ from uuid import UUID
 from prefect import unmapped
 from prefect.futures import PrefectFuture, wait
 
+from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.errors import InputError
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
@@ -47,6 +48,11 @@ def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
     return values
 
 
+def photograph_settings(run: Run, pictures: ImageTable) -> dict[str, Any]:
+    """Return what the table of results on photographs carries about them."""
+    return {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+
+
 class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
 
@@ -56,18 +62,16 @@ def submit_photographs(run: Run) -> PrefectFuture[ImageTable]:
 
     Waits for a download.
     """
-    from mlp_core.images import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC
-
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: PrefectFuture[Any]
     if run.images == SYNTHETIC:
         source = draw_faces.submit(run.seed)
-    elif url.lower().startswith(("http://", "https://")):
+    elif is_web_address(url):
         source = download_images.submit(url)
     else:
         source = locate_images.submit(run.images)
     source.result()
-    return decode_images.submit(source)
+    return decode_images.submit(source, run.skip_bad_images)
 
 
 def device_of(run: Run) -> str:
