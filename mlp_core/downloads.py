@@ -27,6 +27,7 @@ from mlp_core.errors import InputError
 
 _CHUNK_BYTES = 1 << 16
 _REDIRECTIONS = 10
+_REDIRECTING = {301, 302, 303, 307, 308}
 _PASSING_STATUS = {206, 408, 416, 425, 429}
 """Answers after which another attempt may succeed, beside 5xx; 206 and 416 are about parts, asked for or not."""
 
@@ -66,6 +67,14 @@ class _PassingError(Exception):
 
 class _LastingError(Exception):
     """A failure that no other attempt would mend."""
+
+
+class _Session(requests.Session):
+    """Leaves redirections alone: requests would read the body of one into memory, however long it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nothing."""
+        return
 
 
 def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Callable[[], None] = lambda: None) -> int:
@@ -126,7 +135,7 @@ def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Ca
 def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event) -> int:
     """Write the file, with as many attempts as it takes, and return their number."""
     validator = None
-    with file.open("wb") as out, requests.Session() as session:
+    with file.open("wb") as out, _Session() as session:
         for attempt in range(1, limits.attempts + 1):
             try:
                 with _answer(session, url, out.tell(), validator, limits) as response:
@@ -137,7 +146,7 @@ def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event) -> in
                     message = f"{error} and asks to come again in {error.wait_seconds:.0f} s"
                     raise _LastingError(message) from None
                 wait_seconds = error.wait_seconds or limits.backoff_seconds * 2 ** (attempt - 1)
-                if attempt == limits.attempts:
+                if attempt == limits.attempts or stop.is_set():
                     raise
                 if validator is None:
                     _start_over(out)
@@ -166,10 +175,10 @@ def _answer(
             raise _LastingError(what) from None
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _PassingError(_connection_words(error, limits)) from None
-        except (requests.RequestException, UnicodeError) as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             message = f"the address leads nowhere ({type(error).__name__})"
             raise _LastingError(message) from None
-        if not response.is_redirect:
+        if "Location" not in response.headers or response.status_code not in _REDIRECTING:
             return response
         with response:
             url = _next_address(url, response.headers["Location"])
@@ -208,6 +217,9 @@ def _prepared(response: requests.Response, out: BinaryIO, validator: str | None)
         if status in _PASSING_STATUS or status >= 500:
             raise _PassingError(words, _retry_after_seconds(response.headers.get("Retry-After", "")))
         raise _LastingError(words)
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        message = "the server packed it once more, which it was asked not to"
+        raise _LastingError(message)
     found = response.headers.get("ETag", "")
     return found if found.startswith('"') else None  # a weak one does not promise the same bytes
 
@@ -232,10 +244,9 @@ def _receive(response: requests.Response, out: BinaryIO, limits: Limits, stop: t
             if stop.is_set():
                 break
     except HTTPError as error:
-        raise _PassingError(_connection_words(error, limits)) from None
-    if n_expected is not None and out.tell() < n_expected:
-        message = f"the connection broke off after {out.tell():,} of {n_expected:,} bytes"
-        raise _PassingError(message)
+        how_far = f"{out.tell():,}" + ("" if n_expected is None else f" of {n_expected:,}")
+        message = f"{_connection_words(error, limits)} after {how_far} bytes"
+        raise _PassingError(message) from None
 
 
 def _retry_after_seconds(text: str) -> float | None:

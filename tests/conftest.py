@@ -238,26 +238,9 @@ def run(api_url, ended_tasks, photographs):
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
 
-    def run(
-        experiment,
-        artifacts,
-        *,
-        seeds=2,
-        runner="threads",
-        refresh=False,
-        images=photographs,
-        time_limit=0.0,
-        **changed,
-    ):
+    def run(experiment, artifacts, *, seeds=2, runner="threads", refresh=False, images=photographs, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
-        how = Run(
-            artifacts=artifacts,
-            seeds=seeds,
-            runner=runner,
-            refresh=refresh,
-            images=str(images),
-            time_limit_seconds=time_limit,
-        )
+        how = Run(artifacts=artifacts, seeds=seeds, runner=runner, refresh=refresh, images=str(images))
         ended_tasks.clear()
         with temporary_settings(settings):
             state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
