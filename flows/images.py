@@ -12,6 +12,7 @@ from flows.orchestration import (
     Outcome,
     Trainings,
     device_of,
+    photograph_settings,
     photographs,
     submit_trainings,
     table_settings,
@@ -33,7 +34,7 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
         trainings = train_images(run, model, pictures)
         samples = plot_samples.submit(pictures, run.seed)
         trained = outcome.trainings(trainings)
-        return outcome.publish([samples, *publish_images(run, model, trained)])
+        return outcome.publish([samples, *publish_images(run, model, pictures, trained)])
 
 
 def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
@@ -45,10 +46,12 @@ def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
     return submit_trainings([plan], pictures, run.seeds)
 
 
-def publish_images(run: Run, model: Images, trained: list[TrainedConfiguration]) -> list[PrefectFuture[Any]]:
+def publish_images(
+    run: Run, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
+) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figures."""
     if not trained:
         return []
-    settings = table_settings(run, model, images=run.images)
+    settings = table_settings(run, model, **photograph_settings(run, pictures))
     table = summarize.submit("images", trained, settings)
     return [table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]

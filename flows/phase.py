@@ -12,6 +12,7 @@ from flows.orchestration import (
     Outcome,
     Trainings,
     device_of,
+    photograph_settings,
     photographs,
     submit_trainings,
     table_settings,
@@ -64,7 +65,7 @@ def publish_phase(
     if not trained:
         return []
     n_classes = _n_classes(spirals, data)
-    source = {"images": run.images} if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
+    source = photograph_settings(run, data) if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
     settings = table_settings(run, grid, classes=n_classes, **source)
     table = summarize.submit("phase", trained[::-1], settings)
     return [table, plot_phase.submit(table, n_classes)]

@@ -108,7 +108,7 @@ def tutorial(
             results += publish_gain_sweep(run, gain_sweep, pictures, gains)
         with tags("images"):
             trained = outcome.trainings(image_trainings)
-            results += publish_images(run, images, trained)
+            results += publish_images(run, images, pictures, trained)
         with tags("depth_sweep"):
             trained = outcome.trainings(interventions, explained)
             results += publish_explanation(run, spirals, depth_sweep, explanation, points, trained, explained)
@@ -122,5 +122,5 @@ def tutorial(
             trained = outcome.trainings(phase_trainings)
             results += publish_phase(one_seed, spirals, phase, phase_data, trained)
         with tags("signals"):
-            results += publish_signals(run, signals, outcome.gather(measurements))
+            results += publish_signals(run, signals, pictures, outcome.gather(measurements))
         return outcome.publish(results)

@@ -256,7 +256,9 @@ def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     assert _status(ran.state.result) == 1
     assert set(pq.read_table(tmp_path / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1}
     assert re.search("Partial: 1 task failed.*--time-limit-seconds", (tmp_path / "report.html").read_text(), re.DOTALL)
-    again = run("depth_sweep", tmp_path, sweep=sweep.model_copy(update={"depths": (1, 2)}), how={"time_limit_seconds": 60})
+    again = run(
+        "depth_sweep", tmp_path, sweep=sweep.model_copy(update={"depths": (1, 2)}), how={"time_limit_seconds": 60}
+    )
     assert again.state.is_completed()
     assert "Partial" not in (tmp_path / "report.html").read_text()
 
