@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all check bench bench-quick lock
+.PHONY: help install tutorial test test-all faults check bench bench-quick lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,9 @@ test: check ## Check style and types, run the tests
 
 test-all: check ## The same with the slow tests
 	$(BIN)/python -m pytest --numprocesses 2 -m ""
+
+faults: .venv/installed-test ## Run all fault cases, the slow ones too: docs/reliability.md
+	$(BIN)/python -m pytest --numprocesses 2 -m "" tests/faults
 
 check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff format --check .

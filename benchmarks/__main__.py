@@ -14,8 +14,8 @@ from benchmarks.report import Results
 from benchmarks.rows import photographs_comparisons, spirals_comparisons
 from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
 from benchmarks.work import Photographs, draw_photographs, unpack_photographs
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
-from mlp_core.images import SYNTHETIC
 
 _SPIRALS = ("small", "many", "polynomial")
 _PHOTOGRAPHS = ("images", "gains", "augmentation")

@@ -7,7 +7,15 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    device_of,
+    photograph_settings,
+    photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.plans import TrainingPlan, features_plans
 from mlp_core.settings import Features, Run
 from tasks.data import ImageTable
@@ -41,6 +49,6 @@ def publish_features(
     """Submit the table of units and the figures."""
     if not trained:
         return []
-    settings = table_settings(run, model, images=run.images)
+    settings = table_settings(run, model, **photograph_settings(run, pictures))
     table = measure_features.submit(trained, pictures, settings)
     return [table, plot_features.submit(table), plot_units.submit(trained, pictures)]

@@ -7,7 +7,16 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    photograph_settings,
+    photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.meanfield import critical_point, forward_gain
 from mlp_core.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, Run
@@ -51,7 +60,7 @@ def publish_gain_sweep(
     """Submit the result table, the figures, and what the theoretical gain does to signals before training."""
     if not trained:
         return []
-    settings = table_settings(run, sweep, images=run.images)
+    settings = table_settings(run, sweep, **photograph_settings(run, pictures))
     table = summarize.submit("gain_sweep", trained, settings)
     start = xavier_plan(
         sweep.hidden_widths,
@@ -63,7 +72,8 @@ def publish_gain_sweep(
         seed=run.seed,
     )
     measured = measure_signals.submit(start, pictures, run.seeds)
-    settings = table_settings(run, images=run.images, layer_sizes=start.layer_sizes, sigma_b=start.sigma_b)
+    shown = photograph_settings(run, pictures)
+    settings = table_settings(run, **shown, layer_sizes=start.layer_sizes, sigma_b=start.sigma_b)
     signals = collect_signals.submit([measured], settings, "xavier")
     return [
         table,

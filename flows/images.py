@@ -7,7 +7,16 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    photograph_settings,
+    photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.plans import images_plan
 from mlp_core.settings import Images, Run
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
@@ -22,8 +31,10 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
     outcome = Outcome()
     with laboratory(run), tags("images"):
         pictures = photographs(run)
-        trained = outcome.trainings(train_images(run, model, pictures))
-        return outcome.publish(publish_images(run, model, pictures, trained))
+        trainings = train_images(run, model, pictures)
+        samples = plot_samples.submit(pictures, run.seed)
+        trained = outcome.trainings(trainings)
+        return outcome.publish([samples, *publish_images(run, model, pictures, trained)])
 
 
 def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
@@ -39,9 +50,8 @@ def publish_images(
     run: Run, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
 ) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figures."""
-    samples = plot_samples.submit(pictures, run.seed)
     if not trained:
-        return [samples]
-    settings = table_settings(run, model, images=run.images)
+        return []
+    settings = table_settings(run, model, **photograph_settings(run, pictures))
     table = summarize.submit("images", trained, settings)
-    return [samples, table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]
+    return [table, plot_losses.submit(trained), plot_first_layer.submit(trained[0])]

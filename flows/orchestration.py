@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect import unmapped
 from prefect.futures import PrefectFuture, wait
 
+from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.errors import InputError
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
@@ -81,26 +82,29 @@ def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
     return values
 
 
+def photograph_settings(run: Run, pictures: ImageTable) -> dict[str, Any]:
+    """Return what the table of results on photographs carries about them."""
+    return {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+
+
 class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
 
 
 def photographs(run: Run) -> ImageTable:
-    """Return the decoded photographs of the run's source, before anything is trained: bad input ends a run early.
+    """Return the decoded photographs of the run's source, before anything is trained on them.
 
     They are read by the flow itself: another machine does not have the user's files.
     """
-    from mlp_core.images import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC
-
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource
     if run.images == SYNTHETIC:
         source = draw_faces(run.seed)
-    elif url.lower().startswith(("http://", "https://")):
+    elif is_web_address(url):
         source = download_images(url)
     else:
         source = locate_images(run.images)
-    return decode_images(source)
+    return decode_images(source, run.skip_bad_images)
 
 
 def device_of(run: Run) -> str:

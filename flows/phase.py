@@ -7,7 +7,16 @@ from typing import Any
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, Trainings, device_of, photographs, submit_trainings, table_settings
+from flows.orchestration import (
+    PIXELS,
+    Outcome,
+    Trainings,
+    device_of,
+    photograph_settings,
+    photographs,
+    submit_trainings,
+    table_settings,
+)
 from mlp_core.plans import phase_plans
 from mlp_core.settings import FewSeeds, Phase, Run, Spirals
 from mlp_core.storage import Artifact
@@ -56,7 +65,7 @@ def publish_phase(
     if not trained:
         return []
     n_classes = _n_classes(spirals, data)
-    source = {"images": run.images} if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
+    source = photograph_settings(run, data) if isinstance(data, ImageTable) else spirals.model_dump(mode="json")
     settings = table_settings(run, grid, classes=n_classes, **source)
     table = summarize.submit("phase", trained[::-1], settings)
     return [table, plot_phase.submit(table, n_classes)]

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, photographs, table_settings
+from flows.orchestration import PIXELS, Outcome, photograph_settings, photographs, table_settings
 from mlp_core.errors import InputError
 from mlp_core.meanfield import critical_point
 from mlp_core.plans import signal_plans
@@ -25,7 +25,7 @@ def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
     with laboratory(run), tags("signals"):
         pictures = photographs(run)
         measured = outcome.gather(measure_networks(run, networks, pictures))
-        return outcome.publish(publish_signals(run, networks, measured))
+        return outcome.publish(publish_signals(run, networks, pictures, measured))
 
 
 def measure_networks(run: Run, networks: Signals, pictures: ImageTable) -> list[PrefectFuture[Artifact]]:
@@ -50,10 +50,12 @@ def _critical_gain(networks: Signals) -> float:
     return point.sigma_w
 
 
-def publish_signals(run: Run, networks: Signals, measured: list[Artifact]) -> list[PrefectFuture[Any]]:
+def publish_signals(
+    run: Run, networks: Signals, pictures: ImageTable, measured: list[Artifact]
+) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figure."""
     if not measured:
         return []
-    settings = table_settings(run, networks, images=run.images)
+    settings = table_settings(run, networks, **photograph_settings(run, pictures))
     table = collect_signals.submit(measured, settings)
     return [table, plot_signals.submit(table)]

@@ -32,7 +32,7 @@ from mlp_core.settings import (
     Signals,
     Spirals,
 )
-from tasks.analysis import map_decisions, plot_decision_maps
+from tasks.analysis import map_decisions, plot_decision_maps, plot_samples
 from tasks.data import generate_spirals
 from tasks.laboratory import laboratory
 
@@ -63,17 +63,17 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
-        with tags("images"):
-            pictures = photographs(run)
         with tags("depth_sweep"):
             points = generate_spirals.submit(spirals, run.seed).result()
-        # The longest first: it keeps one worker busy while the other does the rest
-        with tags("images"):
-            image_trainings = train_images(run, images, pictures)
+        # The workers train on these while the photographs are decoded here
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
+        with tags("images"):
+            pictures = photographs(run)
+            # The longest first: it keeps one worker busy while the other does the rest
+            image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
         submitted = image_trainings | polynomial_trainings | depth_trainings
@@ -92,7 +92,8 @@ def tutorial(
         with tags("signals"):
             measurements = measure_networks(run, signals, pictures) if beyond else []
 
-        results = []
+        with tags("images"):
+            results = [plot_samples.submit(pictures, run.seed)]
         with tags("polynomial"):
             wide = outcome.trainings(polynomial_trainings)
             results += publish_polynomial(run, spirals, polynomial, wide)
@@ -121,5 +122,5 @@ def tutorial(
             trained = outcome.trainings(phase_trainings)
             results += publish_phase(one_seed, spirals, phase, phase_data, trained)
         with tags("signals"):
-            results += publish_signals(run, signals, outcome.gather(measurements))
+            results += publish_signals(run, signals, pictures, outcome.gather(measurements))
         return outcome.publish(results)

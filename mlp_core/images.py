@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import stat
@@ -13,18 +14,14 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
+from mlp_core.addresses import ANIMAL_FACES, SYNTHETIC, is_web_address, shown_address
 from mlp_core.errors import InputError
 from mlp_core.storage import file_digest
-
-SYNTHETIC = "synthetic"
-ANIMAL_FACES = "animal-faces"
-ANIMAL_FACES_URL = "https://osf.io/kgfvj/download"
 
 _SIDE = 32
 _SPLITS = {"train": "train", "val": "test"}  # folder name to split name, in the order of the table's rows
@@ -33,6 +30,9 @@ _LAYOUT = "put each class in its own folder below train/ and val/"
 
 # A picture of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
 _MOST_BYTES = 1 << 20
+# Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
+_MOST_DIRECTORY_BYTES = 24 << 20
+_MOST_TOTAL_BYTES = 4 << 30
 
 
 class ImageEntry(NamedTuple):
@@ -49,11 +49,39 @@ class ImageEntry(NamedTuple):
     name: str
 
 
+class BadImageError(InputError):
+    """One image file that cannot be used; the others can.
+
+    Attributes:
+        name: The file's, inside its source.
+        reason: What is the matter with it, in a few words.
+    """
+
+    def __init__(self, message: str, name: str, reason: str) -> None:
+        super().__init__(message)
+        self.name, self.reason = name, reason
+
+
+class _LimitedReader(io.BufferedReader):
+    """A file that a zip's directory cannot make `zipfile` read into memory without bound."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as a file does, but for a size that only a directory of too many files has."""
+        if size is not None and size > _MOST_DIRECTORY_BYTES:
+            message = (
+                f"images must be fewer files, got a zip with {size:,} bytes of file names ({self.name}), "
+                f"more than {_MOST_DIRECTORY_BYTES:,}; split it."
+            )
+            raise InputError(message)
+        return super().read(size)
+
+
 def check_image_source(text: str) -> None:
     """Check what `--images` names before anything is run; a URL is not opened.
 
     Args:
-        text: `synthetic`, `animal-faces`, an http(s) URL, or the path of a zip or a folder.
+        text: `synthetic`, `animal-faces`, an http(s) URL, with `#sha256=...` at its end if one digest alone will do,
+            or the path of a zip or a folder.
 
     Raises:
         InputError: If it is none of these, or a path that `list_images` refuses.
@@ -64,15 +92,15 @@ def check_image_source(text: str) -> None:
         Traceback (most recent call last):
         mlp_core.errors.InputError: images must be synthetic, animal-faces, ... got 'ftp://host/faces.zip'.
     """
-    if text in (SYNTHETIC, ANIMAL_FACES) or _is_web_address(text):
+    if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
         return
     path = Path(text)
     with suppress(RuntimeError):  # the home of a user whom this machine does not know
         path = path.expanduser()
     if not text or _mode(path) is None:
         message = (
-            f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip, or a zip or folder "
-            f"that exists, got {text!r}."
+            f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip (after # nothing but "
+            f"sha256=DIGEST), or a zip or folder that exists, got {_shortened(repr(shown_address(text)))}."
         )
         raise InputError(message)
     list_images(path)
@@ -114,9 +142,12 @@ def list_images(source: Path) -> list[ImageEntry]:
     entries = set()  # a zip may hold a name twice; the later one counts, as in unpacking
     for name in names:
         *prefix, split, class_name, file_name = ["", "", *name.split("/")]
-        if split in _SPLITS and file_name.lower().endswith(_SUFFIXES) and not _is_ignored(name):
+        if split in _SPLITS and class_name and file_name.lower().endswith(_SUFFIXES) and not _is_ignored(name):
             prefixes.add("/".join(prefix[2:]))
             entries.add(ImageEntry(_SPLITS[split], class_name, name))
+            if not _is_unicode(name):
+                message = f"images must have names in valid Unicode, got {name!r} in {source}; rename it."
+                raise InputError(message)
     _check_layout(source, sorted(prefixes), entries)
     return sorted(entries, key=lambda entry: (entry.split != "train", *entry))
 
@@ -134,51 +165,74 @@ def source_digest(source: Path) -> str:
         return file_digest(source)
     digest = sha256()
     for entry in list_images(source):
-        content = (source / entry.name).read_bytes()
+        try:
+            content = _read_file(source, entry.name)
+        except BadImageError as error:
+            content = error.reason.encode()
         digest.update(f"{entry.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
-def decode_images(source: Path) -> pa.Table:
+def decode_images(source: Path, skip_bad: int = 0) -> pa.Table:
     """Decode all images of a zip or a folder, in memory.
+
+    What becomes of a picture: its pixels as they are stored, whatever its EXIF data say on how to turn it; of several
+    frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow converts them, which drops
+    transparency; of 16 bits the upper 8.
 
     On one thread: two hand Python's interpreter lock to and fro for each tiny picture, and took longer.
 
     Args:
         source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
+        skip_bad: How many image files may be left out because they cannot be used.
 
     Returns:
         A row per image in the order of `list_images`: `pixels` (3072 uint8, RGB, in channel, row, column
         order), `label` (int64, index of the class by name), `class`, `split` (`train` or `test`) and `source`
-        (the file's name).
+        (the file's name). The table's metadata hold, as JSON under `skipped`, what is the matter with each file that
+        was left out, by its name.
 
     Raises:
-        InputError: For what `list_images` refuses, another size, and a file that is no whole JPEG or PNG.
+        BadImageError: For a file more than may be skipped that has another size or is no whole JPEG or PNG.
+        InputError: For what `list_images` refuses, also after the skipped files.
     """
     entries = list_images(source)
-    classes = sorted({entry.class_name for entry in entries})
     pixels = np.empty((len(entries), 3, _SIDE, _SIDE), dtype=np.uint8)
+    kept: list[ImageEntry] = []
+    skipped: dict[str, str] = {}
     with _opened(source) as read:
-        for entry, destination in zip(entries, pixels, strict=True):
-            rgb = np.frombuffer(_decoded(source, entry.name, read), dtype=np.uint8)
-            destination[:] = rgb.reshape(_SIDE, _SIDE, 3).transpose(2, 0, 1)
+        for entry in entries:
+            try:
+                rgb = np.frombuffer(_decoded(source, entry.name, read), dtype=np.uint8)
+            except BadImageError as error:
+                if len(skipped) == skip_bad:
+                    raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
+                skipped[entry.name] = error.reason
+            else:
+                pixels[len(kept)] = rgb.reshape(_SIDE, _SIDE, 3).transpose(2, 0, 1)
+                kept.append(entry)
+    _check_layout(source, [], set(kept))
+    classes = sorted({entry.class_name for entry in kept})
+    pixels = pixels[: len(kept)]
     return pa.table(
         {
             "pixels": pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), pixels[0].size),
-            "label": pa.array([classes.index(entry.class_name) for entry in entries], pa.int64()),
-            "class": [entry.class_name for entry in entries],
-            "split": [entry.split for entry in entries],
-            "source": [entry.name for entry in entries],
-        }
+            "label": pa.array([classes.index(entry.class_name) for entry in kept], pa.int64()),
+            "class": [entry.class_name for entry in kept],
+            "split": [entry.split for entry in kept],
+            "source": [entry.name for entry in kept],
+        },
+        metadata={"skipped": json.dumps(skipped)},
     )
 
 
-def _is_web_address(text: str) -> bool:
-    try:
-        address = urlsplit(text)
-    except ValueError:
-        return False
-    return address.scheme in ("http", "https") and bool(address.hostname)
+def _too_many(error: BadImageError, skip_bad: int) -> InputError:
+    message = f"skip_bad_images allows {skip_bad} bad files, got one more: {error}"
+    return BadImageError(message, error.name, error.reason)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _mode(path: Path) -> int | None:
@@ -189,19 +243,32 @@ def _mode(path: Path) -> int | None:
         return None
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_ignored(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _folder_names(source: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(source):
+    def refuse(error: OSError) -> None:
+        message = f"images must be in folders that can be read, got {error.filename!r} ({error.strerror})."
+        raise InputError(message)
+
+    # left to itself, walk passes over what it may not read
+    for folder, _, names in os.walk(source, onerror=refuse):
         inside = Path(folder).relative_to(source).as_posix()
         yield from (name if inside == "." else f"{inside}/{name}" for name in names)
 
 
 def _zip_names(source: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(source) as archive:
+        with _zip_file(source) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
         message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
@@ -216,14 +283,27 @@ def _zip_names(source: Path) -> list[str]:
             or "\0" in name
             or ".." in name.split("/")
         )
-        if outside or stat.S_ISLNK(member.external_attr >> 16):
-            what = "points outside the folder" if outside else "is a link"
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            what = "points outside the folder" if outside else "is a link" if stat.S_ISLNK(kind) else "is a device"
             message = (
                 f"images must be plain files inside the zip, got {name!r} in {source}, which {what}; "
                 "nothing was read, make the zip anew from a folder you trust."
             )
             raise InputError(message)
+    n_bytes = sum(min(member.file_size, _MOST_BYTES) for member in members)
+    if n_bytes > _MOST_TOTAL_BYTES:
+        message = (
+            f"images must unpack to at most {_MOST_TOTAL_BYTES:,} bytes, got {n_bytes:,} in {source}; split the zip."
+        )
+        raise InputError(message)
     return [member.filename for member in members]
+
+
+@contextmanager
+def _zip_file(source: Path) -> Iterator[zipfile.ZipFile]:
+    with _LimitedReader(io.FileIO(source)) as file, zipfile.ZipFile(file) as archive:
+        yield archive
 
 
 def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -> None:
@@ -254,45 +334,72 @@ def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -
 def _opened(source: Path) -> Iterator[Callable[[str], bytes]]:
     """Give a function that reads one image file of a source by its name."""
     if source.is_dir():
-
-        def read_file(name: str) -> bytes:
-            with (source / name).open("rb") as file:
-                return file.read(_MOST_BYTES)
-
-        yield read_file
+        yield lambda name: _read_file(source, name)
         return
-    with zipfile.ZipFile(source) as archive:
+    with _zip_file(source) as archive:
+        yield lambda name: _read_member(source, name, archive)
 
-        def read_member(name: str) -> bytes:
-            with archive.open(name) as member:
-                return member.read(_MOST_BYTES)
 
-        yield read_member
+def _read_file(source: Path, name: str) -> bytes:
+    path = source / name
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never end
+            raise _damaged(source, name, "is no plain file")
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise _damaged(source, name, f"cannot be read ({error.strerror})") from error
+
+
+def _read_member(source: Path, name: str, archive: zipfile.ZipFile) -> bytes:
+    # zipfile unpacks the other methods in pieces without bound: a kilobyte of bzip2 may become a gigabyte
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _damaged(source, name, "is packed in a way other than stored or deflated")
+    try:
+        with archive.open(name) as member:
+            return member.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(source, name, f"is damaged ({error})") from error
+    except (NotImplementedError, RuntimeError) as error:  # encryption, among others
+        raise _damaged(source, name, f"cannot be unpacked ({error})") from error
 
 
 def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     """Return a picture as RGB, in row, column, channel order."""
+    content = read(name)
     size = "far too many"
     try:
-        with Image.open(io.BytesIO(read(name)), formats=("JPEG", "PNG")) as picture:
-            if picture.size == (_SIDE, _SIDE):
-                return (picture if picture.mode == "RGB" else picture.convert("RGB")).tobytes()
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
+            if picture.size == (_SIDE, _SIDE) and len(content) <= _MOST_BYTES:
+                return _as_rgb(picture).tobytes()
             size = f"{picture.width} x {picture.height}"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except UnidentifiedImageError as error:
         raise _damaged(source, name, "is no JPEG or PNG picture") from error
-    except (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:
+        # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
         raise _damaged(source, name, f"is damaged ({error})") from error
-    except (NotImplementedError, RuntimeError) as error:
-        # zipfile's words for encryption and rare compression methods
-        raise _damaged(source, name, f"cannot be unpacked ({error})") from error
+    if size == f"{_SIDE} x {_SIDE}":
+        raise _damaged(source, name, f"has more than {_MOST_BYTES:,} bytes")
     message = (
         f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
         "scale the pictures first, they are not resized here."
     )
-    raise InputError(message)
+    raise BadImageError(message, name, f"{size} pixels")
 
 
-def _damaged(source: Path, name: str, what: str) -> InputError:
-    return InputError(f"images must be whole JPEG or PNG pictures, got {name!r} in {source}, which {what}; replace it.")
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _damaged(source: Path, name: str, what: str) -> BadImageError:
+    message = (
+        f"images must be whole JPEG or PNG pictures, got {name!r} in {source}, which {what}; "
+        "replace it, or leave out up to N such files with --skip-bad-images N."
+    )
+    return BadImageError(message, name, what)

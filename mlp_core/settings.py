@@ -10,8 +10,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+)
 
+from mlp_core.addresses import shown_address
 from mlp_core.errors import InputError
 
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(SLOPE)")
@@ -162,6 +172,8 @@ class Run(Settings):
     """Root seed: data, initial weights and shuffling all derive from it."""
     images: Annotated[str, Field(min_length=1)] = "synthetic"
     """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder with train/ and val/."""
+    skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
     artifacts: Annotated[str, Field(min_length=1), BeforeValidator(_folder_or_bucket)] = "artifacts"
     """Folder for results, figures, models, report and cache, or s3://BUCKET/PREFIX."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -176,6 +188,11 @@ class Run(Settings):
     """Make everything again, whatever the cache holds."""
     time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
     """How long one training may take before it counts as failed; 0 for as long as it needs."""
+
+    @field_serializer("images", when_used="json")
+    def _without_secrets(self, images: str) -> str:
+        """Prefect keeps a run's settings as JSON, for everyone who can open its page."""
+        return shown_address(images)
 
 
 class FewSeeds(Run):

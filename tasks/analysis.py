@@ -141,29 +141,12 @@ def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
 @task(name="collect history", **UNCACHED)
 def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     root = artifact_root()
     path = root / "results" / "history.parquet"
-    parts, inputs = [], {}
-    for configuration in trained:
-        members = _members(root, configuration)
-        n_members, n_epochs = len(members), configuration.plan.epochs
-        parts.append(
-            pa.table(
-                {
-                    "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
-                    "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
-                    "member": np.repeat(members["member"].to_numpy(), n_epochs),
-                    "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
-                    "train_loss": members["train_loss"].combine_chunks().flatten(),
-                }
-            )
-        )
-        inputs |= {block.table.path: block.table.sha256 for block in configuration.blocks}
-    table = pa.concat_tables(parts)
+    table = _history(root, trained)
     ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
     try:
         earlier = read_table(root, Artifact.of(root, path))
@@ -184,8 +167,31 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
         root,
         "results/history.parquet",
         table.combine_chunks(),
-        Provenance({}, _trained_code(), inputs, units),
+        Provenance({}, _trained_code(), table_digests(trained), units),
     )
+
+
+def _history(root: Path, trained: Sequence[TrainedConfiguration]) -> pa.Table:
+    """Return a row per configuration, member and epoch."""
+    import numpy as np
+    import pyarrow as pa
+
+    parts = []
+    for configuration in trained:
+        members = _members(root, configuration)
+        n_members, n_epochs = len(members), configuration.plan.epochs
+        parts.append(
+            pa.table(
+                {
+                    "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
+                    "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
+                    "member": np.repeat(members["member"].to_numpy(), n_epochs),
+                    "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
+                    "train_loss": members["train_loss"].combine_chunks().flatten(),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
 
 
 @task(name="map decisions", task_run_name="map decisions {trained[0].plan.experiment}", **cached(*_MAPS))
@@ -280,19 +286,10 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
 def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
-    import pandas as pd
-
     from mlp_core.figures import loss_curves_figure
 
-    root = artifact_root()
-    frames = []
-    for configuration in trained:
-        members = _members(root, configuration).select(["member", "train_loss"]).to_pandas()
-        curves = members.explode("train_loss", ignore_index=True).astype({"train_loss": float})
-        curves["epoch"] = curves.groupby("member").cumcount() + 1
-        frames.append(curves.assign(configuration=configuration.plan.configuration))
     experiment = trained[0].plan.experiment
-    history = pd.concat(frames, ignore_index=True).assign(experiment=experiment)
+    history = _history(artifact_root(), trained).to_pandas()
     return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
-from prefect.tasks import exponential_backoff
 
 from mlp_core.errors import InputError
 from mlp_core.settings import Spirals
@@ -23,7 +23,7 @@ from mlp_core.storage import (
     write_table,
 )
 from tasks.caching import UNCACHED, artifact_root, cached
-from tasks.laboratory import logger
+from tasks.laboratory import checkpoint, logger
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,10 +47,17 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Decoded photographs: the table and its class names in the order of the labels."""
+    """Decoded photographs: the table, its class names in the order of the labels, and the files that were left out."""
 
     table: Artifact
     classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def skipped_in_words(self) -> str:
+        """Return how many files were left out, and which, as far as there is room."""
+        names = ", ".join(repr(name) for name in self.skipped[:10])
+        more = ", ..." if len(self.skipped) > 10 else ""
+        return f"{len(self.skipped)}: {names}{more}" if names else "none"
 
 
 @task(name="generate spirals", **cached(*_SPIRALS))
@@ -139,35 +146,19 @@ def draw_faces(seed: int) -> Artifact:
     return Artifact.of(root, path)
 
 
-@task(
-    name="download images",
-    retries=3,
-    retry_delay_seconds=exponential_backoff(1),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=lambda task, task_run, state: _is_temporary(state),
-    **cached("mlp_core.downloads"),
-)
+@task(name="download images", **cached("mlp_core.downloads"))
 def download_images(url: str) -> Artifact:
     """Download a zip of photographs; again only if the file is gone or changed."""
-    from mlp_core.downloads import download, zip_name
+    from mlp_core.addresses import shown_address
+    from mlp_core.downloads import download
 
     root = artifact_root()
-    path = root / "images" / zip_name(url)
-    logger.info("downloading %s", url)
-
-    def fetch(file: Path) -> None:
-        # In a folder of its own, so that a damaged file of an earlier run is not taken for this one
-        with TemporaryDirectory(prefix=".", suffix=".partial", dir=file.parent) as temporary:
-            download(url, Path(temporary)).replace(file)
-
-    write_file(path, fetch)
-    return Artifact.of(root, path)
-
-
-def _is_temporary(state: Any) -> bool:
-    from mlp_core.downloads import TemporaryDownloadError
-
-    return isinstance(state.result(raise_on_failure=False), TemporaryDownloadError)
+    path = root / "images" / f"{sha256(url.encode()).hexdigest()[:16]}.zip"
+    logger.info("downloading %s", shown_address(url))
+    write_file(path, lambda file: download(url, file, checkpoint=checkpoint))
+    archive = Artifact.of(root, path)
+    logger.info("downloaded %d bytes, sha256=%s", archive.size_bytes, archive.sha256)
+    return archive
 
 
 @task(name="locate images", **UNCACHED)
@@ -180,18 +171,19 @@ def locate_images(location: str) -> ImageSource:
 
 
 @task(name="unzip and decode images", **cached(*_IMAGES))
-def decode_images(source: ImageSource | Artifact) -> ImageTable:
-    """Decode photographs straight from their zip or folder, once; one row per photograph."""
+def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTable:
+    """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less."""
     import pyarrow.compute as pc
 
     from mlp_core import images
 
     root = artifact_root()
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = images.decode_images(path)
+    table = images.decode_images(path, skip_bad)
+    settings = {"skipped": json.loads(table.schema.metadata[b"skipped"])}
     classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
     provenance = Provenance(
-        {},
+        settings,
         code_digest(*_IMAGES),
         {"images": source.sha256},
         {
@@ -202,10 +194,13 @@ def decode_images(source: ImageSource | Artifact) -> ImageTable:
             "source": "file name",
         },
     )
-    name = settings_digest({}, provenance.code, source.sha256)[:12]
+    name = settings_digest(settings, provenance.code, source.sha256)[:12]
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
     logger.info("decoded %d photographs of %d classes from %s", table.num_rows, len(classes), path.name)
-    return ImageTable(artifact, classes)
+    decoded = ImageTable(artifact, classes, tuple(settings["skipped"]))
+    if decoded.skipped:
+        logger.warning("bad images left out: %s", decoded.skipped_in_words())
+    return decoded
 
 
 @lru_cache(maxsize=4)
@@ -219,20 +214,19 @@ def load_split(root: Path | UPath, artifact: Artifact) -> Split:
     import torch
 
     from mlp_core.datasets import Split
-    from mlp_core.storage import read_table
+    from mlp_core.storage import read_pieces
 
-    wanted = ["x1", "x2", "features", "pixels", "label", "split"]
-    table = read_table(root, artifact).combine_chunks()
-    table = table.select([name for name in wanted if name in table.column_names])
-    n_train = table["split"].to_pylist().count("train")
-    labels = torch.from_numpy(table["label"].to_numpy().copy())
-    if "pixels" in table.column_names or "features" in table.column_names:
-        column = table[0].chunk(0)
-        inputs = torch.from_numpy(column.flatten().to_numpy().copy()).view(len(column), -1)
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.view(len(column), 3, 32, 32)
-    else:
-        inputs = torch.from_numpy(np.stack([table["x1"].to_numpy(), table["x2"].to_numpy()], 1))
+    wanted = ["x1", "x2", "features", "pixels"]
+    inputs_parts, labels_parts, n_train = [], [], 0
+    for piece in read_pieces(root, artifact):
+        columns = [piece.column(name) for name in wanted if name in piece.schema.names]
+        nested = [column.flatten().to_numpy().reshape(len(column), -1) for column in columns if column.type.num_fields]
+        inputs_parts.append(nested[0] if nested else np.stack([column.to_numpy() for column in columns], 1))
+        labels_parts.append(piece.column("label").to_numpy())
+        n_train += piece.column("split").to_pylist().count("train")
+    inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
+    if inputs.dtype == torch.uint8:
+        inputs = inputs.view(len(labels), 3, 32, 32)
     return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.context import FlowRunContext
 from prefect.filesystems import RemoteFileSystem
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -41,6 +42,8 @@ logger = logging.getLogger("deep_mlp")
 _SWITCH_SECONDS = 0.0002
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 _stopping = threading.Event()
+_stopped_runs: set[str] = set()
+"""Flow runs that were stopped, in a dask worker: it may work for others too."""
 _side_by_side: ContextVar[int] = ContextVar("side_by_side")
 
 
@@ -54,8 +57,12 @@ def checkpoint() -> None:
     Raises:
         Stopped: If it is.
     """
-    if _stopping.is_set():
+    if _stopping.is_set() or (_stopped_runs and flow_run.id in _stopped_runs):
         raise Stopped
+
+
+def _stop_run(flow_run_id: str) -> None:
+    _stopped_runs.add(flow_run_id)
 
 
 def is_stopping() -> bool:
@@ -144,7 +151,7 @@ def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
     if run.scheduler:
         return DaskTaskRunner(address=run.scheduler)
     # Dask's own defaults listen on every interface
-    local = {"host": "127.0.0.1", "dashboard_address": None, "processes": True}
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "processes": True}
     return DaskTaskRunner(cluster_kwargs={**local, "n_workers": n_workers, "threads_per_worker": 1})
 
 
@@ -168,6 +175,19 @@ def _count_workers(run: Run, runner: TaskRunner[Any]) -> int:
         )
         raise InputError(message)
     return n_workers
+
+
+def _listen_to_dask(run: Run, client: Any) -> None:
+    """Show the project's own lines of dask's workers on this console; those that this run started show nothing else."""
+    from distributed.diagnostics.plugin import ForwardLoggingPlugin
+
+    client.run(logger.setLevel, logging.INFO)
+    for lines in (handler for handler in logger.handlers if isinstance(handler, Lines)):
+        topic = f"lines of {flow_run.id}"
+        client.subscribe_topic(topic, lambda event, lines=lines: lines.handle(logging.makeLogRecord(event[1])))
+        client.register_plugin(ForwardLoggingPlugin(logger.name, logging.INFO, topic), name=topic)
+        if not run.scheduler:
+            client.run(quieten_prefect)
 
 
 @contextmanager
@@ -223,6 +243,8 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     _stopping.clear()
     with _held(root), temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh}), runner, inside:
         counted = _side_by_side.set(_count_workers(run, runner))
+        if run.runner == "dask":
+            _listen_to_dask(run, runner.client)  # type: ignore[attr-defined]
         usual_switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
@@ -230,6 +252,10 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         except BaseException as error:
             for stop in stops:
                 stop.set()
+            if run.runner == "dask":
+                with suppress(Exception):  # the scheduler may be what is gone
+                    runner.client.run(_stop_run, flow_run.id)  # type: ignore[attr-defined]
+
             if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                 message = (
                     f"artifacts must be where there is room and permission to write, got {root}: "

@@ -246,21 +246,21 @@ def run(api_url, ended_tasks, photographs):
         runner="threads",
         refresh=False,
         images=photographs,
-        time_limit=0.0,
+        how=(),
         **changed,
     ):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
-        how = Run(
+        settled = Run(
             artifacts=artifacts,
             seeds=seeds,
             runner=runner,
             refresh=refresh,
             images=str(images),
-            time_limit_seconds=time_limit,
+            **dict(how),
         )
         ended_tasks.clear()
         with temporary_settings(settings):
-            state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
+            state = flow(run=settled, **{**PARAMETERS[experiment], **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:
             tasks.setdefault(ending, []).append(name)

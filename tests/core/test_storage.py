@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlp_core
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_file, write_table
+from mlp_core.storage import (
+    Artifact,
+    Provenance,
+    code_digest,
+    locked,
+    read_table,
+    settings_digest,
+    write_file,
+    write_table,
+)
 
 UNITS = {"accuracy": "0..1", "name": "name"}
 
@@ -259,3 +270,73 @@ def test_a_code_digest_of_nothing_is_an_error():
     """A misspelt module is no empty digest."""
     with pytest.raises(ModuleNotFoundError, match=r"no source for mlp_core\.trainig"):
         code_digest("mlp_core.trainig")
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Give another process that holds the folder `held`, with a file in it if asked for."""
+    with ExitStack() as stack:
+
+        def holder(keep):
+            program = (
+                "import sys, time, pathlib\n"
+                "from mlp_core.storage import locked\n"
+                f"folder = pathlib.Path({str(tmp_path / 'held')!r})\n"
+                "with locked([folder], time.sleep):\n"
+                f"    (folder / 'file').touch() if {keep} else None\n"
+                "    print('held', flush=True)\n"
+                "    sys.stdin.readline()\n"
+            )
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", program], **pipes))
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "held\n"
+            return process
+
+        yield holder
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("end", ["killed", "done"])
+def test_a_held_folder_is_waited_for(tmp_path, holder, end, keep):
+    """Who comes second waits as long as the first lives and holds it, and then holds it alone, removed or not."""
+    process, waited = holder(keep), []
+
+    def waiting():
+        waited.append(1)
+        if len(waited) == 3 and end == "killed":
+            process.kill()
+        elif len(waited) == 3:
+            process.communicate("go on\n")
+        assert len(waited) < 300
+
+    folder = tmp_path / "held"
+    with locked([folder, folder], waiting):
+        assert len(waited) >= 3
+        assert (folder / "file").exists() == keep
+        with pytest.raises(InterruptedError), locked([folder], interrupt):
+            pass
+    assert folder.exists() == keep
+
+
+def interrupt():
+    raise InterruptedError
+
+
+def test_folders_are_held_in_one_order(tmp_path):
+    """Two who want the same folders the other way round both come to their end."""
+    ended = []
+
+    def work(names):
+        for _ in range(20):
+            with locked([tmp_path / name for name in names], lambda: None):
+                pass
+        ended.append(names)
+
+    threads = [threading.Thread(target=work, args=[names], daemon=True) for names in ("ab", "ba")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(ended) == ["ab", "ba"]
+    assert files(tmp_path) == []

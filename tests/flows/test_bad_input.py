@@ -51,6 +51,13 @@ def sentence(text):
         ("tutorial --seeds many", ["seeds must be a whole number", "'many'", "the default is 8"]),
         ("tutorial --seed -1", ["seed must be greater than or equal to 0", "'-1'", "2021"]),
         ("tutorial --runner ray", ["runner must be 'threads', 'processes' or 'dask'", "'ray'"]),
+        (
+            "depth-sweep --workers 9999",
+            ["workers must be at most the", "cores", "9999", "leave --workers"],
+        ),
+        ("depth-sweep --scheduler tcp://127.0.0.1:1", ["scheduler must be left out unless --runner dask"]),
+        ("depth-sweep --runner dask --workers 1 --scheduler tcp://127.0.0.1:1", ["must be left out with --workers"]),
+        ("depth-sweep --artifacts gs://bucket", ["artifacts must be a folder or s3://BUCKET/PREFIX", "'gs://bucket'"]),
         ("depth-sweep --depths 0", ["depths must be greater than or equal to 1", "'0'", "1,2,3,4,5"]),
         ("depth-sweep --learning-rate nan", ["learning_rate must be a finite number", "'nan'", "0.001"]),
         ("images --hidden-widths 64,0", ["hidden_widths must be greater than or equal to 1", "'0'", "64,64,64"]),

@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from mlp_core.settings import DepthSweep, GainSweep
 
@@ -17,6 +18,16 @@ def test_processes_give_what_threads_give(run, finished, tmp_path, experiment):
     """Each table and all weights have the same bytes."""
     assert run(experiment, tmp_path, runner="processes").state.is_completed()
     assert tables(tmp_path) == tables(finished(experiment))
+
+
+def test_trainings_take_one_thread_each(run, tmp_path, monkeypatch):
+    """Whatever torch was told before: with as many workers as cores, more threads would only wait for each other."""
+    seen = set()
+    torch.set_num_threads(2)
+    monkeypatch.setattr("tasks.training.checkpoint", lambda: seen.add(torch.get_num_threads()))
+    assert run("depth_sweep", tmp_path).state.is_completed()
+    torch.set_num_threads(1)
+    assert seen == {1}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """More than one machine: dask's workers, and an artifact folder on S3 (moto's server) that is all they share."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +69,109 @@ def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monk
     ran = run(experiment, location)
     assert sorted(ran.tasks) == ["Cached", "Completed"]
     assert sorted(name.rsplit("-", 1)[0] for name in ran.tasks["Completed"]) == ["collect history", "write report"]
+
+
+@pytest.fixture(scope="module")
+def cluster(s3, api_url, tmp_path_factory, new_port):
+    """Start a dask scheduler and two workers, each in an empty folder; a function starts one more."""
+    folder, port = tmp_path_factory.mktemp("dask"), new_port()
+    address, workers = f"tcp://127.0.0.1:{port}", []
+
+    def start(stack, name, *arguments):
+        home = folder / name
+        home.mkdir()
+        own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "copies"), "PREFECT_HOME": str(home / "prefect")}
+        environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"} | own
+        command = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1"]
+        log = stack.enter_context((home / "log").open("w"))
+        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
+        stack.callback(process.wait, 30)
+        stack.callback(process.kill)
+        return process
+
+    with ExitStack() as stack:
+        dashboard = f"127.0.0.1:{new_port()}"
+        start(stack, "scheduler", "scheduler", "--port", str(port), "--dashboard-address", dashboard)
+        wait_until(lambda: listening(port))
+
+        def add_worker():
+            name = f"worker-{len(workers)}"
+            options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name)
+            workers.append(start(stack, name, "worker", address, *options))
+            wait_until(lambda: "Registered to" in (folder / name / "log").read_text())
+            return workers[-1]
+
+        workers[:] = []
+        add_worker()
+        add_worker()
+        yield SimpleNamespace(address=address, folder=folder, workers=workers, add_worker=add_worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["depth_sweep", "tutorial"])
+def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket, cluster, experiment):
+    """Every file has the same bytes, and both workers took part."""
+    how = {"scheduler": cluster.address}
+    assert run(experiment, bucket, runner="dask", how=how).state.is_completed()
+    assert contents(artifact_folder(bucket)) == contents(finished(experiment))
+    logs = [(cluster.folder / f"worker-{number}/log").read_text() for number in range(2)]
+    assert all("trained " in log for log in logs)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_only_what_it_was_at(program, run, bucket, cluster, tmp_path):
+    """The sweep goes on with the worker that is left and completes; nothing that was finished is trained again."""
+    location = f"{bucket}/killed"
+    command = "depth-sweep --points 40 --depths 1:6 --epochs 1500 --batch-size 32 --seeds 2 --runner dask"
+    process = program.start(f"{command} --scheduler {cluster.address} --artifacts {location}")
+    root = artifact_folder(location)
+    wait_until(lambda: process.poll() is not None or len(list(root.glob(".records/depth*/*.json"))) >= 2)
+    finished_before = {path.name: path.fs.info(path.path)["LastModified"] for path in root.glob("models/*")}
+    cluster.workers[0].kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    cluster.workers[0] = cluster.add_worker()
+    assert 2 <= len(finished_before) < 6
+    models = {path.name: path.fs.info(path.path)["LastModified"] for path in root.glob("models/*")}
+    assert len(models) == 6
+    assert {name: models[name] for name in finished_before} == finished_before
+    assert out.splitlines()[2].split()[:2] == ["depth_sweep", "6"]  # one of them may say that it found its result
+    again = program(f"{command.replace(' --runner dask', '')} --artifacts undisturbed")
+    assert again.status == 0, again.err
+    assert contents(root) == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_stopped_run_leaves_the_workers_free(program, bucket, cluster):
+    """Ctrl-C ends the program within 10 s, and the workers give up their trainings."""
+    command = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --runner dask"
+    process = program.start(f"{command} --scheduler {cluster.address} --artifacts {bucket}")
+    logs = [worker / "log" for worker in cluster.folder.glob("worker-*")]
+    wait_until(lambda: sum(": epoch " in log.read_text() for log in logs) >= 2)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() < started + 10
+    assert process.returncode == 130
+    assert err.endswith("\ndeep-mlp: stopped; what was finished is kept.\n"), err
+    time.sleep(12)
+    lengths = [len(log.read_text()) for log in logs]
+    time.sleep(12)  # a training says where it is every ten seconds
+    assert [len(log.read_text()) for log in logs] == lengths
+
+
+@pytest.mark.slow
+def test_keys_are_nowhere_but_in_the_environment(program, bucket, cluster, tmp_path):
+    """Neither name nor secret is in the logs, on the console, in Prefect's database or in the artifact folder."""
+    command = f"{program.depth_sweep} --runner dask --scheduler {cluster.address} --artifacts {bucket}"
+    ran = program(command)
+    assert ran.status == 0, ran.err
+    found = program(command, AWS_SECRET_ACCESS_KEY="secret-of-the-test-wrong", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert found.status == 2
+    written = {path.name: path.read_bytes() for path in artifact_folder(bucket).rglob("*") if path.is_file()}
+    written |= {str(path): path.read_bytes() for path in cluster.folder.rglob("log")}
+    written |= {str(path): path.read_bytes() for path in Path(os.environ["PREFECT_HOME"]).glob("prefect.db*")}
+    written |= {"console": f"{ran.out}{ran.err}{found.out}{found.err}".encode()}
+    assert len(written) > 20
+    for key in KEYS.values():
+        assert [name for name, content in written.items() if key.encode() in content] == []

@@ -1,0 +1,71 @@
+"""What a machine can do is asked before a run: its cores, its packages, its folder or bucket."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlp_core import places
+from mlp_core.errors import InputError
+from mlp_core.settings import Run
+
+
+def test_as_many_workers_as_cores_are_let_in(tmp_path):
+    """One more is refused, with the way out."""
+    places.check_run(Run(artifacts=str(tmp_path), workers=places.cores()))
+    more = places.cores() + 1
+    with pytest.raises(InputError, match=rf"^workers must be at most the {more - 1} cores .*, got {more}; leave"):
+        places.check_run(Run(artifacts=str(tmp_path), workers=more))
+
+
+def test_cores_are_those_that_the_process_may_use():
+    """A process that is held to one core counts one."""
+    program = (
+        "import os\n"
+        "from mlp_core.places import cores\n"
+        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "print(cores())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_a_task_computes_on_one_thread():
+    """Whoever imports the tasks before torch, as every worker does, has a torch that uses one thread."""
+    program = "import tasks, torch; print(torch.get_num_threads())"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"runner": "dask"},
+            r"^--runner dask needs packages that are not installed \(prefect_dask\); .*\[dask\]'",
+        ),
+        ({"artifacts": "s3://bucket/a"}, r"^--artifacts s3://bucket/a needs packages .* \(s3fs, upath\); .*\[s3\]'"),
+    ],
+)
+def test_a_missing_extra_is_named(monkeypatch, tmp_path, settings, words):
+    """The sentence says what to install."""
+    monkeypatch.setattr(places, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=words):
+        places.check_run(Run(**{"artifacts": str(tmp_path), **settings}))
+
+
+@pytest.mark.slow
+def test_a_bucket_out_of_reach_is_refused(monkeypatch):
+    """Nobody answers there: the sentence names the folder, the reason, and the settings of the environment."""
+    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(InputError, match=r"got s3://bucket/a, but .*127.0.0.1:9.*; see .* set AWS_ENDPOINT_URL"):
+        places.check_run(Run(artifacts="s3://bucket/a"))
+
+
+def test_a_folder_of_this_machine_is_looked_at_where_it_is(tmp_path):
+    """No copy is made."""
+    with places.local_view(Path(tmp_path), "results") as folder:
+        assert folder == tmp_path

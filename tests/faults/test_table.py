@@ -1,0 +1,61 @@
+"""The table of faults in docs/reliability.md names the cases of this folder, all of them and no others."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+FILES = sorted(path.name for path in FOLDER.glob("test_*.py") if path != Path(__file__))
+
+
+def case(test_id):
+    """Return the words that a table has for a test: its name, and after a colon its parameters."""
+    name, _, parameters = test_id.removeprefix("test_").partition("[")
+    words = name.replace("_", " ")
+    return f"{words}: {parameters.removesuffix(']')}" if parameters else words
+
+
+@pytest.fixture(scope="module")
+def tested():
+    """Give the cases of each file, slow ones too, as pytest itself collects them."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", str(FOLDER)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = {}
+    for line in done.stdout.splitlines():
+        path, _, test_id = line.partition("::")
+        if test_id:
+            cases.setdefault(Path(path).name, set()).add(case(test_id))
+    return cases
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Give the rows of each file's section: what a case is, and what the user sees."""
+    sections = re.split(r"^## .*`tests/faults/(\w+\.py)`.*$", Path(ROOT, "docs/reliability.md").read_text(), flags=re.M)
+    return {
+        name: re.findall(r"^\| (?!-)(.+?) \| (.+) \|$", text, flags=re.M)[1:]
+        for name, text in zip(sections[1::2], sections[2::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_case_is_told_and_every_told_case_is_tested(tested, told, name):
+    """A row for each case, a case for each row, no row twice, and none without a word on what the user sees."""
+    assert name in told, "no section in docs/reliability.md"
+    rows = [row.replace("\\|", "|") for row, _ in told[name]]
+    assert len(rows) == len(set(rows))
+    for_all = {row.removesuffix(": *") for row in rows if row.endswith(": *")}
+    cases = {f"{words}: *" if (words := one.split(": ")[0]) in for_all else one for one in tested[name]}
+    assert cases - set(rows) == set(), "tested, but not in docs/reliability.md"
+    assert set(rows) - cases == set(), "in docs/reliability.md, but not tested"
+    assert all(seen.strip() for _, seen in told[name])
+
+
+def test_no_section_is_about_a_file_that_is_gone(told):
+    """Each section has its file."""
+    assert set(told) == set(FILES)

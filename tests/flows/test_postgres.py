@@ -1,0 +1,143 @@
+"""The server that people really run: Prefect on PostgreSQL, deployments, and two workers that want the same sweep."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/none"), key=lambda path: int(path.parent.name))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PROGRAMS.exists(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
+
+
+@pytest.fixture(scope="module")
+def database(new_port):
+    """Run PostgreSQL on loopback, its data in a folder that is removed, and give the address for Prefect."""
+    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    folder, port = Path(tempfile.mkdtemp(prefix="deep-mlp-postgres-", dir="/tmp")), new_port()
+    password = folder / "password"
+    password.write_text("of-the-test")
+    for path in (folder, password) if owner else ():
+        shutil.chown(path, owner)
+    own = {"user": owner, "cwd": folder, "stdout": subprocess.DEVNULL}
+    initialize = [PROGRAMS / "initdb", "-D", folder / "data", "-U", "prefect", "-A", "scram-sha-256"]
+    subprocess.run([*initialize, f"--pwfile={password}", "--no-sync"], check=True, **own)
+    serve = [PROGRAMS / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    with (folder / "log").open("w") as log, subprocess.Popen(serve, stderr=log, **own) as process:
+        while subprocess.run([PROGRAMS / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode:
+            assert process.poll() is None, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield f"postgresql+asyncpg://prefect:of-the-test@127.0.0.1:{port}/postgres"
+        process.terminate()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def environment(servers, database, tmp_path_factory):
+    """Serve Prefect from PostgreSQL and give the environment of its users."""
+    home = tmp_path_factory.mktemp("home")
+    environment = servers.environment(home)
+    process = servers.start({**environment, "PREFECT_API_DATABASE_CONNECTION_URL": database})
+    yield {**environment, "PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
+    servers.stop(process)
+    assert not (home / "prefect.db").exists()  # nothing went to SQLite
+
+
+@pytest.fixture
+def prefect(environment):
+    """Give a function that runs a command of Prefect's and returns what it says."""
+
+    def prefect(*arguments):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return prefect
+
+
+@pytest.fixture
+def workers(prefect, environment, tmp_path):
+    """Deploy everything and start two workers that take a run each."""
+    prefect("work-pool", "create", "deep-mlp", "--type", "process")
+    prefect("deploy", "--all")
+    with ExitStack() as stack:
+        for name in ("first", "second"):
+            log = stack.enter_context((tmp_path / name).open("w"))
+            command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "deep-mlp", "--limit", "1"]
+            process = subprocess.Popen([*command, "--name", name], env=environment, stdout=log, stderr=log)
+            stack.callback(process.wait, 60)
+            stack.callback(process.terminate)
+        yield
+
+
+class Api:
+    """What Prefect's server says, as the UI asks it."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def __call__(self, route, **query):
+        import requests
+
+        answer = requests.post(f"{self.url}/{route}", json=query, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def runs(self, kind, flow_run_ids):
+        return self(f"{kind}_runs/filter", flow_runs={"id": {"any_": flow_run_ids}}, limit=200)
+
+    def lines(self, flow_run_ids):
+        logs = self("logs/filter", logs={"flow_run_id": {"any_": flow_run_ids}}, limit=200)
+        return [log["message"] for log in logs]
+
+
+def test_two_workers_that_want_the_same_sweep_train_it_once(prefect, workers, environment, tmp_path):
+    """Of two runs at the same time each training is done by one, the other waits for it; both have all results.
+
+    The server has both runs and all their tasks as completed, and the nightly run still stands in the calendar.
+    """
+    api, folder, n_configurations = Api(environment["PREFECT_API_URL"]), tmp_path / "artifacts", 2
+    parameters = {
+        "run": {"artifacts": str(folder), "seeds": 4, "workers": 1},
+        "spirals": {"points": 100},
+        "sweep": {"depths": list(range(1, n_configurations + 1)), "epochs": 6000, "batch_size": 32},
+        "explanation": {"explain": False},
+    }
+    names = ("depth-sweep/on-demand", "depth-sweep/on-demand-explained")
+    found = [prefect("deployment", "run", name, "--params", json.dumps(parameters)) for name in names]
+    ids = [re.search(r"UUID: (\S+)", text)[1] for text in found]
+    deadline = time.monotonic() + 300
+    states = set()
+    while states != {"COMPLETED"}:
+        assert time.monotonic() < deadline, states
+        time.sleep(1)
+        runs = api.runs("flow", ids)
+        states = {run["state_type"] for run in runs}
+        assert not states & {"FAILED", "CRASHED", "CANCELLED"}, api.lines(ids)
+    first, second = sorted(runs, key=lambda run: run["start_time"])
+    assert second["start_time"] < first["end_time"]  # they were at work at the same time
+    lines = api.lines(ids)
+    trained = [line.split(":")[0] for line in lines if line.startswith("trained ")]
+    assert len(trained) == len(set(trained)) == n_configurations
+    assert any(line.startswith("waiting for another run that trains ") for line in lines), lines
+    time.sleep(2)  # the server records states up to a second late
+    tasks = api.runs("task", ids)
+    assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+    assert len([task for task in tasks if task["name"].startswith("train ")]) == 2 * n_configurations
+    assert len(list(folder.glob("models/*"))) == n_configurations
+    assert not list(folder.rglob("*.partial"))
+    nightly = api("flow_runs/filter", deployments={"name": {"any_": ["nightly"]}}, limit=200)
+    assert {run["state_name"] for run in nightly} == {"Scheduled"}
