@@ -54,6 +54,8 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What a killed program's workers leave is cleared by their tracker, which need not talk about it
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     configured = configured_api_url()
     if configured:
         check_server(configured)
