@@ -146,6 +146,8 @@ class Run(Settings):
     """How tasks run side by side."""
     refresh: bool = False
     """Make everything again, whatever the cache holds."""
+    on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
+    """Compare with the accepted baseline, and how the run ends if a figure moved: Drifted or Failed; ignore: don't."""
 
 
 class FewSeeds(Run):
