@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import BaseModel
@@ -15,8 +15,13 @@ import tasks  # noqa: F401 - its defaults for Prefect must stand before anything
 from flows.artifact_folder import artifacts
 from flows.server import ServerLost
 from mlp_core import settings
-from mlp_core.errors import InputError
+from mlp_core.errors import Drifted, InputError
 from mlp_core.settings import Run, Spirals, text_of, validated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from upath import UPath
 
 # Flow parameter and settings model, by command; the flow is flows.<command>.<command>
 _COMMANDS: dict[str, dict[str, type[BaseModel]]] = {
@@ -91,15 +96,26 @@ for _name, _models in _COMMANDS.items():
     )
 
 
+_artifacts = click.option(
+    "--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]"
+)
+
+
+def _folder(artifacts: str | None) -> Path | UPath:
+    from mlp_core.places import artifact_folder
+
+    return artifact_folder(validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts)
+
+
 @program.command()
-@click.option("--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]")
+@_artifacts
 def report(artifacts: str | None) -> None:
     """Write the report again from the results that are there."""
-    from mlp_core.places import artifact_folder, local_view
+    from mlp_core.places import local_view
     from mlp_core.report import read_report_content, render_report
     from mlp_core.storage import write_file
 
-    root = artifact_folder(validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts)
+    root = _folder(artifacts)
     with local_view(root, "results", "figures") as folder:
         page = render_report(read_report_content(folder))
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
@@ -107,6 +123,45 @@ def report(artifacts: str | None) -> None:
 
 
 program.add_command(artifacts)
+
+
+@program.group()
+def baseline() -> None:
+    """Accept results as they are, and see what has moved since."""
+
+
+@baseline.command()
+@_artifacts
+def accept(artifacts: str | None) -> None:
+    """Keep the results that are there as the baseline of later runs."""
+    from datetime import UTC, datetime
+
+    from mlp_core.baseline import accept
+
+    root = _folder(artifacts)
+    click.echo(f"accepted {root / accept(root, datetime.now(UTC)).path}")
+
+
+@baseline.command()
+@_artifacts
+def show(artifacts: str | None) -> None:
+    """Print the accepted results: when, with what, and the mean test accuracies."""
+    from mlp_core.baseline import accepted_baseline, baseline_in_words
+
+    click.echo(baseline_in_words(accepted_baseline(_folder(artifacts))))
+
+
+@baseline.command()
+@_artifacts
+def compare(artifacts: str | None) -> None:
+    """Say which results have moved from the baseline; exit status 1 if any has."""
+    from mlp_core.baseline import accepted_baseline, compare, comparison_in_words, read_results
+
+    root = _folder(artifacts)
+    found = compare(accepted_baseline(root), read_results(root))
+    click.echo(comparison_in_words(found))
+    if found.moved:
+        raise Drifted
 
 
 @program.command()
@@ -118,7 +173,7 @@ def ui() -> None:
 
 
 def main() -> None:
-    """Run the program and end with its status: 0, 1 for failed trainings, 2 for bad input, 130 for Ctrl-C."""
+    """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
     sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
 
 
@@ -140,6 +195,8 @@ def _status(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
         return 130
+    except Drifted:
+        return 1
     except RuntimeError as error:
         if type(error).__name__ != "SweepFailed":
             raise

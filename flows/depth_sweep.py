@@ -28,7 +28,7 @@ def depth_sweep(
 ) -> str:
     """Train networks of several depths and one parameter budget on the spirals; return the report's path."""
     check_depth_sweep(spirals, sweep)
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("depth_sweep"):
         points = generate_spirals.submit(spirals, run.seed).result()
         trainings = train_depth_sweep(run, spirals, sweep, points)

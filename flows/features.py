@@ -27,7 +27,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="features")
 def features(run: Run = Run(), model: Features = Features()) -> str:
     """Train networks of several depths on photographs and measure their first layers; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("features"):
         pictures = photographs(run)
         plans = measured_plans(run, model, pictures)

@@ -30,7 +30,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="gain-sweep")
 def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
     """Train a network for one epoch from Xavier weights at several gains; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("gain_sweep"):
         pictures = photographs(run)
         trained = outcome.trainings(train_gain_sweep(run, sweep, pictures))

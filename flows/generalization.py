@@ -22,7 +22,7 @@ from tasks.training import TrainedConfiguration
 def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Generalization = Generalization()) -> str:
     """Train polynomials and perceptrons, and ask them outside the training region; return the report's path."""
     check_generalization(spirals, models)
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("generalization"):
         points = generate_spirals.submit(spirals, run.seed).result()
         plans = compared_plans(run, spirals, models)

@@ -28,7 +28,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="images")
 def images(run: Run = Run(), model: Images = Images()) -> str:
     """Train a network on photographs of animal faces; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("images"):
         pictures = photographs(run)
         trainings = train_images(run, model, pictures)

@@ -10,16 +10,19 @@ from uuid import UUID
 
 from prefect import unmapped
 from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed
 
 from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
-from mlp_core.errors import InputError
+from mlp_core.errors import Drifted, InputError
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
+from tasks.drift import compare_with_baseline
 from tasks.laboratory import logger, side_by_side
+from tasks.monitoring import Progress
 from tasks.training import TrainedConfiguration, train_configurations
 
 Result = TypeVar("Result")
@@ -139,11 +142,13 @@ def _reason(future: PrefectFuture[Any]) -> str:
 class Outcome:
     """Collects what the tasks of a run made, and what failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.trained: list[TrainedConfiguration] = []
         self.failed: dict[UUID, Failure] = {}
         self.experiments: set[str] = set()
         self._one_by_one: dict[UUID, list[Training]] = {}
+        self.progress = Progress()
 
     def gather(
         self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
@@ -177,6 +182,7 @@ class Outcome:
             trainings: The trainings.
             shown: Under which name the experiment shows a plan, in the history too, if not under its own.
         """
+        self.progress.expect(training.future for training in trainings.values())
         submitted = {training.future.task_run_id: training for training in trainings.values()}
         wait([training.future for training in submitted.values()])
         asked = [one for training in submitted.values() for one in self._mended(training)]
@@ -199,18 +205,26 @@ class Outcome:
             self._one_by_one[key] = training.one_by_one()
         return self._one_by_one[key]
 
-    def publish(self, results: Sequence[PrefectFuture[Any]]) -> str:
-        """Wait for tables and figures, write history and report, and return the report's path.
+    def publish(self, results: Sequence[PrefectFuture[Any]]) -> Any:
+        """Wait for tables and figures, compare with the baseline, write history and report.
+
+        Returns:
+            The report's path; in a state named Drifted if a figure moved and the run is to end so.
 
         Raises:
             SweepFailed: If any task failed; after everything that could be written was written.
+            Drifted: If a figure moved and the run is to fail then.
         """
+        self.progress.end()
         made = self.gather(results)
         report = ""
         if self.trained:
             made += self.gather([collect_history.submit(self.trained)])
         if tables := claimed_tables(made):
             made += self.gather([measure_claims.submit(tables)])
+        drift = ""
+        if made and self.run.on_drift != "ignore":
+            drift = "".join(self.gather([compare_with_baseline.submit(made)]))
         if made:
             failures = list(self.failed.values())
             report = write_report.submit(made, sorted(self.experiments), failures).result()
@@ -219,4 +233,6 @@ class Outcome:
             message = f"{len(self.failed)} tasks failed, the report holds what the others made: {shown}"
             logger.error(message)
             raise SweepFailed(message)
-        return report
+        if drift and self.run.on_drift == "failed":
+            raise Drifted(drift)
+        return Completed(name="Drifted", message=drift, data=report) if drift else report

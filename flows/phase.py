@@ -30,7 +30,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="phase")
 def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Phase()) -> str:
     """Train networks of many depths from many gains; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("phase"):
         if grid.data == "images":
             data: Artifact | ImageTable = photographs(run)

@@ -20,7 +20,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="polynomial")
 def polynomial(run: Run = Run(), spirals: Spirals = Spirals(), model: Polynomial = Polynomial()) -> str:
     """Train one linear layer on all monomials of the spirals' points; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("polynomial"):
         points = generate_spirals.submit(spirals, run.seed).result()
         trained = outcome.trainings(train_polynomial(run, spirals, model, points))

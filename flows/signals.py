@@ -21,7 +21,7 @@ from tasks.theory import collect_signals, measure_signals, plot_signals
 @flow(name="signals")
 def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
     """Measure random networks at an ordered, a critical and a chaotic gain; return the report's path."""
-    outcome = Outcome()
+    outcome = Outcome(run)
     with laboratory(run), tags("signals"):
         pictures = photographs(run)
         measured = outcome.gather(measure_networks(run, networks, pictures))

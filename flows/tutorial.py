@@ -59,7 +59,7 @@ def tutorial(
     """
     check_depth_sweep(spirals, depth_sweep)
     check_generalization(spirals, generalization)
-    outcome = Outcome()
+    outcome = Outcome(run)
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
@@ -91,6 +91,9 @@ def tutorial(
             phase_trainings = train_phase(one_seed, spirals, phase, phase_data) if beyond else {}
         with tags("signals"):
             measurements = measure_networks(run, signals, pictures) if beyond else []
+
+        submitted |= gain_trainings | interventions | comparisons | feature_trainings | phase_trainings
+        outcome.progress.expect(training.future for training in submitted.values())
 
         with tags("images"):
             results = [plot_samples.submit(pictures, run.seed)]

@@ -1,4 +1,4 @@
-"""The one error that is the user's to fix."""
+"""Errors that are no defects of the program."""
 
 
 class InputError(ValueError):
@@ -12,3 +12,7 @@ class InputError(ValueError):
         Traceback (most recent call last):
         mlp_core.errors.InputError: gain must be positive, got -1.0; try --gains 0.1:3.0:10.
     """
+
+
+class Drifted(RuntimeError):
+    """A figure moved away from the accepted baseline; the command line exits with status 1."""

@@ -28,6 +28,7 @@ from mlp_core.findings import (
     EXPRESSIVITY,
     INITIALIZATION,
     Findings,
+    FurtherTable,
     ReportFigure,
     Study,
     bracketed,
@@ -59,6 +60,50 @@ class ReportContent:
     figures: dict[str, bytes]
     settings: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class DrawnFigure(ReportFigure):
+    """A figure of a section, with its PNG bytes."""
+
+    png: bytes
+
+    @property
+    def source(self) -> str:
+        """Return the figure as the address of an image that needs no file."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report as it is shown; what is not said here is as in `Study` and `Findings`.
+
+    Attributes:
+        settings: Of the table, flat.
+        seeds: How many different ones, if the table has them.
+    """
+
+    name: str
+    title: str
+    question: str
+    summary: list[str]
+    reasons: list[str]
+    figures: list[DrawnFigure]
+    header: list[str]
+    n_keys: int
+    rows: list[list[str]]
+    note: str
+    further: tuple[FurtherTable, ...]
+    settings: dict[str, str]
+    seeds: int | None
+    links: tuple[tuple[str, str], ...]
+
+    def named_rows(self) -> list[dict[str, str]]:
+        """Return the rows by the names of their columns; a name that comes again is told by the column before it."""
+        names: list[str] = []
+        for name in self.header:
+            names.append(f"{names[-1]}, {name}" if name in names else name)
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -173,11 +218,11 @@ def render_report(content: ReportContent) -> str:
         >>> page.splitlines()[0], "not run yet" in page
         ('<!doctype html>', True)
     """
-    sections = [_section(experiment, content) for experiment in _EXPERIMENTS if experiment.name in content.tables]
-    if not sections:
-        known = ", ".join(experiment.name for experiment in _EXPERIMENTS)
-        message = f"the report needs a table of at least one of {known}, got {sorted(content.tables)}."
-        raise InputError(message)
+    return render_sections(report_sections(content), content)
+
+
+def render_sections(sections: list[Section], content: ReportContent) -> str:
+    """Return the report as one HTML page, from its sections and the content they were made of."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -185,7 +230,7 @@ def render_report(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = {section["name"]: _flat(content.provenance.get(section["name"], {})) for section in sections}
+    shown = {section.name: _flat(content.provenance.get(section.name, {})) for section in sections}
     common = {
         name: value
         for name, value in next(iter(shown.values())).items()
@@ -193,7 +238,7 @@ def render_report(content: ReportContent) -> str:
     }
     claims = content.tables.get("claims", pd.DataFrame())
     failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
-    shown_in = {figure["name"]: section["title"] for section in sections for figure in section["figures"]}
+    shown_in = {figure.name: section.title for section in sections for figure in section.figures}
     return environment.get_template("report.html.jinja").render(
         failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
         claims=None if claims.empty else claims_in_words(claims, shown_in),
@@ -207,36 +252,45 @@ def render_report(content: ReportContent) -> str:
     )
 
 
-def _section(experiment: _Experiment | Study, content: ReportContent) -> dict[str, Any]:
+def report_sections(content: ReportContent) -> list[Section]:
+    """Return the report's section of each experiment that has a table.
+
+    Raises:
+        InputError: If the content has no table of a known experiment, or if one lacks a column.
+    """
+    sections = [_section(experiment, content) for experiment in _EXPERIMENTS if experiment.name in content.tables]
+    if not sections:
+        known = ", ".join(experiment.name for experiment in _EXPERIMENTS)
+        message = f"the report needs a table of at least one of {known}, got {sorted(content.tables)}."
+        raise InputError(message)
+    return sections
+
+
+def _section(experiment: _Experiment | Study, content: ReportContent) -> Section:
     table = content.tables[experiment.name]
     settings = content.settings.get(experiment.name, {})
     _check_columns(table, experiment)
     findings = experiment.find(table, settings)
-    return {
-        "name": experiment.name,
-        "title": experiment.title,
-        "question": experiment.question,
-        "summary": [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
-        "reasons": [sentence.replace(" %", "\u00a0%") for sentence in findings.reasons],
-        "figures": [
-            {
-                "name": figure.name,
-                "caption": figure.caption,
-                "alt": figure.alt,
-                "source": "data:image/png;base64," + base64.b64encode(content.figures[figure.name]).decode(),
-            }
+    return Section(
+        experiment.name,
+        experiment.title,
+        experiment.question,
+        [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
+        [sentence.replace(" %", "\u00a0%") for sentence in findings.reasons],
+        [
+            DrawnFigure(figure.name, figure.caption, figure.alt, content.figures[figure.name])
             for figure in experiment.figures
             if figure.name in content.figures
         ],
-        "header": findings.header,
-        "n_keys": findings.n_keys,
-        "rows": findings.rows,
-        "note": findings.note,
-        "further": findings.further,
-        "settings": _flat(settings),
-        "seeds": int(table["seed"].nunique()) if "seed" in table else None,
-        "links": experiment.links,
-    }
+        findings.header,
+        findings.n_keys,
+        findings.rows,
+        findings.note,
+        findings.further,
+        _flat(settings),
+        int(table["seed"].nunique()) if "seed" in table else None,
+        experiment.links,
+    )
 
 
 def _cell(experiment: _Experiment, values: dict[str, Any], rows: pd.DataFrame) -> _Cell:

@@ -188,6 +188,8 @@ class Run(Settings):
     """Make everything again, whatever the cache holds."""
     time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
     """How long one training may take before it counts as failed; 0 for as long as it needs."""
+    on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
+    """Compare with the accepted baseline, and how the run ends if a figure moved: Drifted or Failed; ignore: don't."""
 
     @field_serializer("images", when_used="json")
     def _without_secrets(self, images: str) -> str:

@@ -22,6 +22,7 @@ from mlp_core.storage import (
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import logger
+from tasks.monitoring import show_results
 from tasks.training import TrainedConfiguration
 
 if TYPE_CHECKING:
@@ -346,15 +347,24 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
 
 @task(name="write report", **UNCACHED)
 def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
-    """Write the report from every result in the artifact folder, and what failed; return its path."""
-    from mlp_core.report import read_report_content, render_report
+    """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
+
+    Returns:
+        The report's path.
+    """
+    from mlp_core.report import read_report_content, render_sections, report_sections
 
     root = artifact_root()
     _note_failures(root, experiments, failures)
     with local_view(root, "results", "figures") as folder:
-        page = render_report(read_report_content(folder))
+        content = read_report_content(folder)
+    sections = report_sections(content)
+    page = render_sections(sections, content)
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
+    made = {artifact.path for artifact in results}
+    if shown := [section for section in sections if f"results/{section.name}.parquet" in made]:
+        show_results(shown, path)
     logger.info("report: %s", path)
     return str(path)
 

@@ -1,0 +1,45 @@
+"""Drift: this run's results beside the accepted baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect import task
+
+from mlp_core.storage import Artifact
+from tasks.analysis import save_figure
+from tasks.caching import UNCACHED, artifact_root
+from tasks.laboratory import logger
+
+
+@task(name="compare with baseline", **UNCACHED)
+def compare_with_baseline(results: Sequence[Artifact]) -> str:
+    """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
+
+    Returns:
+        What moved, in words; nothing if no figure did, or if there is no baseline to compare with.
+    """
+    from mlp_core.baseline import compare, keep_comparison, read_baseline, read_comparisons, read_results
+    from mlp_core.drift_figures import trend_figure
+
+    root = artifact_root()
+    made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]
+    baseline, found = read_baseline(root), read_results(root, made)
+    if baseline is None:
+        logger.info("no baseline to compare with; `deep-mlp baseline accept` makes these results the baseline")
+        return ""
+    if not found.members:
+        logger.info("nothing to compare with the baseline: these results are not of trained members")
+        return ""
+    comparison = compare(baseline, found)
+    for experiment, reason in comparison.left_out.items():
+        logger.warning("not compared with the baseline: %s (%s)", experiment, reason)
+    keep_comparison(root, comparison, datetime.now(UTC))
+    if (comparisons := read_comparisons(root)) is not None:
+        save_figure("trend", trend_figure(comparisons.to_pandas()))
+    if comparison.moved:
+        logger.warning("%s", comparison.in_words())
+        return comparison.in_words()
+    logger.info("%s", comparison.in_words())
+    return ""

@@ -1,0 +1,320 @@
+"""The deployments: what prefect.yaml says, and runs of a copy of the clone with a real server and worker."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.importtools import import_object
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+AUTOMATIONS = yaml.safe_load((ROOT / "automations.yaml").read_text())["automations"]
+NAMES = [f"{one['entrypoint'].split('.')[-1]}/{one['name']}" for one in CONFIGURATION["deployments"]]
+
+
+@pytest.mark.parametrize("deployment", CONFIGURATION["deployments"], ids=NAMES)
+def test_a_deployment_is_what_it_names(deployment):
+    """Its entrypoint is a flow that takes its parameters; one run at a time; its tags name it."""
+    flow = import_object(deployment["entrypoint"])
+    flow.validate_parameters(deployment.get("parameters", {}))
+    module = deployment["entrypoint"].split(".")[1]
+    assert deployment["tags"] == ["deep-mlp", module]
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert deployment["description"].endswith(".")
+
+
+def test_every_command_has_a_deployment():
+    """What runs by hand runs on a schedule, too."""
+    from flows.command_line import _COMMANDS
+
+    deployed = {deployment["entrypoint"] for deployment in CONFIGURATION["deployments"]}
+    modules = [command.replace("-", "_") for command in _COMMANDS]
+    assert deployed == {f"flows.{module}.{module}" for module in modules}
+    for module in modules:
+        import_module(f"flows.{module}")
+
+
+def test_the_automations_wait_for_more_than_two_heartbeats():
+    """A run whose heartbeat is late once is not dead; one that is gone is marked within two minutes."""
+    heartbeat = int(
+        CONFIGURATION["definitions"]["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+    )
+    assert 2 * heartbeat < AUTOMATIONS[0]["trigger"]["within"] <= 120 - heartbeat
+
+
+class Laboratory:
+    """A copy of the clone, deployed to a server of its own, with one worker."""
+
+    def __init__(self, folder, environment, url):
+        self.folder, self.url = folder, url
+        self.environment = {**environment, "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+        del self.environment["PREFECT_SERVER_API_PORT"]
+        self.environment.pop("PYTHONPATH", None)
+        self.worker = self.client = self.notices = None
+
+    def prefect(self, *arguments, **environment):
+        """Run a command of Prefect's in the copy, as in a terminal without anyone to answer."""
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.environment, "PWD": str(self.folder), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+
+    def start_worker(self):
+        """Start a worker; it makes the work pool if there is none."""
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "deep-mlp", "--type", "process"]
+        with (self.folder.parent / "worker.log").open("a") as log:
+            self.worker = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop_worker(self):
+        """End the worker as Ctrl-C does."""
+        self.worker.terminate()
+        self.worker.wait(60)
+
+    def run(self, name, **parameters):
+        """Ask for a run of a deployment and return its id."""
+        parameters = {"run": self.how, **parameters}
+        deployment = self.client.read_deployment_by_name(name)
+        return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+
+    @property
+    def artifacts(self):
+        """Return the folder for results of the runs that the tests ask for."""
+        return self.folder.parent / "artifacts"
+
+    @property
+    def how(self):
+        """Return how those are run."""
+        return {"artifacts": str(self.artifacts), "seeds": 2}
+
+    def until(self, flow_run_id, *names, seconds=90):
+        """Wait until a run is in a state of one of these names and return the run."""
+        deadline = time.monotonic() + seconds
+        while (run := self.client.read_flow_run(flow_run_id)).state_name not in names:
+            assert time.monotonic() < deadline, (run.state, names, self.log(flow_run_id))
+            assert not run.state.is_final(), (run.state, names, self.log(flow_run_id))
+            time.sleep(0.2)
+        return run
+
+    def log(self, flow_run_id):
+        """Return what the run wrote."""
+        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+        return "\n".join(line.message for line in self.client.read_logs(wanted, limit=200))
+
+    def process_of(self, flow_run_id):
+        """Return the number of the process that executes a run, from the operating system."""
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                environment = path.read_bytes()
+            except OSError:
+                continue
+            if f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in environment:
+                return int(path.parent.name)
+        return None
+
+
+@pytest.fixture(scope="module")
+def laboratory(servers, tmp_path_factory):
+    """Deploy a copy of the clone by the README's commands."""
+    home = tmp_path_factory.mktemp("deployments")
+    folder = home / "clone"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    environment = servers.new_home(home / "prefect")
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    found = Laboratory(folder, environment, url)
+    with ExitStack() as stack:
+        stack.callback(servers.stop, servers.start(environment))
+        found.notices = Notices()
+        stack.callback(found.notices.close)
+        found.start_worker()
+        stack.callback(found.stop_worker)
+        stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
+        found.client = stack.enter_context(get_client(sync_client=True))
+        deadline = time.monotonic() + 60
+        while not found.client.read_work_pools():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        found.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=found.notices.url)
+        yield found
+
+
+class Notices:
+    """A receiver of webhooks on loopback."""
+
+    def __init__(self):
+        self.received = []
+        notices = self
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                notices.received.append(SimpleNamespace(kind=self.headers["Content-Type"], **json.loads(body)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/notice"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def of(self, flow_run, seconds=30):
+        """Wait for the notice of a run and return it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for notice in self.received:
+                if flow_run.name in notice.text:
+                    return notice
+            assert time.monotonic() < deadline, self.received
+            time.sleep(0.2)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+QUICK = {"spirals": {"points": 40}, "sweep": {"depths": [1, 2], "epochs": 2, "batch_size": 32}}
+LONG = {"spirals": {"points": 400}, "sweep": {"depths": list(range(1, 13)), "epochs": 60}}
+"""A depth sweep of a second, and one of half a minute with twelve trainings."""
+
+
+@pytest.mark.slow
+def test_all_is_deployed_and_deploying_again_changes_nothing(laboratory):
+    """Every flow, the three schedules and the automations are there once, however often they are deployed."""
+    found = []
+    for _ in range(2):
+        deployments = laboratory.client.read_deployments()
+        schedules = {str(one.schedule.cron) for deployment in deployments for one in deployment.schedules}
+        automations = json.loads(laboratory.prefect("automation", "inspect", "deep-mlp: crashed", "--output", "json"))
+        found.append((sorted(one.name for one in deployments), schedules, automations["id"]))
+        laboratory.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=laboratory.notices.url)
+    assert found[0] == found[1]
+    assert found[0][0] == sorted(name.split("/")[1] for name in NAMES)
+    assert found[0][1] == {"0 3 * * *", "0 4 * * 0", "0 5 * * 0"}
+    assert {one.name for one in laboratory.client.read_automations()} == {one["name"] for one in AUTOMATIONS}
+
+
+@pytest.mark.slow
+def test_a_schedule_fires(laboratory):
+    """A run that nobody asked for comes at its time, with the schedule's parameters, in the clone's own folder."""
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    deployment = laboratory.client.read_deployment_by_name("depth-sweep/on-demand")
+    schedule = IntervalSchedule(interval=timedelta(seconds=20))
+    (made,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
+    laboratory.client.update_deployment_schedule(deployment.id, made.id, parameters={"run": {"seeds": 2}, **QUICK})
+    try:
+        deadline = time.monotonic() + 90
+        while not (laboratory.folder / "artifacts" / "report.html").exists():
+            assert time.monotonic() < deadline, (laboratory.folder.parent / "worker.log").read_text()
+            time.sleep(0.2)
+    finally:
+        laboratory.client.delete_deployment_schedule(deployment.id, made.id)
+    runs = laboratory.client.read_flow_runs()
+    assert any(
+        run.auto_scheduled and run.deployment_id == deployment.id and run.state_name == "Completed" for run in runs
+    )
+
+
+@pytest.mark.slow
+def test_a_custom_run_has_its_own_parameters_and_log(laboratory):
+    """Parameters changed for one run decide its results; its log says what was trained and how long it took."""
+    flow_run_id = laboratory.run("depth-sweep/on-demand", **QUICK)
+    laboratory.until(flow_run_id, "Completed")
+    import pyarrow.parquet as pq
+
+    assert set(pq.read_table(laboratory.artifacts / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1, 2}
+    assert "trained depth_sweep depth=1 width=14: 2 members in " in laboratory.log(flow_run_id)
+
+
+@pytest.mark.slow
+def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(laboratory):
+    """The next run waits for the slot, gets it when the first is cancelled, and trains only what is missing."""
+    first = laboratory.run("depth-sweep/on-demand", **LONG)
+    laboratory.until(first, "Running")
+    second = laboratory.run("depth-sweep/on-demand", **LONG)
+    while "trained" not in laboratory.log(first):
+        time.sleep(0.2)
+    pid = laboratory.process_of(first)
+    assert laboratory.client.read_flow_run(second).state.type == StateType.SCHEDULED
+    laboratory.prefect("flow-run", "cancel", str(first))
+    laboratory.until(first, "Cancelled")
+    assert not Path(f"/proc/{pid}").exists()
+    laboratory.until(second, "Completed", seconds=180)
+    trained = [laboratory.log(run).count("trained depth_sweep") for run in (first, second)]
+    assert trained[0] > 0
+    assert sum(trained) == 12
+
+
+@pytest.mark.slow
+def test_a_worker_killed_and_restarted_goes_on(laboratory):
+    """The run of a killed worker goes on to its end, and what was asked for meanwhile is run by the next worker."""
+    first = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 1}})
+    laboratory.until(first, "Running")
+    laboratory.worker.kill()
+    laboratory.worker.wait()
+    second = laboratory.run("depth-sweep/on-demand", **QUICK)
+    laboratory.start_worker()
+    assert laboratory.until(first, "Completed", seconds=180).end_time
+    laboratory.until(second, "Completed", seconds=60)
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
+    """The worker sees it; the notice says so; the next run trains what is missing."""
+    how = {**laboratory.how, "seed": 2}
+    killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": how})
+    laboratory.until(killed, "Running")
+    while "trained" not in laboratory.log(killed):
+        time.sleep(0.2)
+    os.kill(laboratory.process_of(killed), signal.SIGKILL)
+    run = laboratory.until(killed, "Crashed", seconds=30)
+    notice = laboratory.notices.of(run)
+    assert notice.kind == "application/json"
+    assert notice.text.startswith(f"depth-sweep / {run.name} is Crashed: ")
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
+    """As if the machine had lost its power: nobody is left to say so but the server."""
+    killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 3}})
+    laboratory.until(killed, "Running")
+    time.sleep(5)
+    laboratory.worker.kill()
+    os.kill(laboratory.process_of(killed), signal.SIGKILL)
+    laboratory.worker.wait()
+    try:
+        run = laboratory.until(killed, "Crashed", seconds=120)
+    finally:
+        laboratory.start_worker()
+    assert run.state.message.startswith("No sign of life for 90 seconds")
