@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import BaseModel
 
-from flows.server import LocalServer, ServerLost, check_server, configured_api_url, gone, healthy
+from flows.server import LocalServer, RunLost, check_server, configured_api_url, gone, healthy
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
@@ -44,7 +45,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     Raises:
         InputError: If the input is bad.
         SweepFailed: If a task failed.
-        ServerLost: If the server was gone for half a minute.
+        RunLost: If the server was gone for half a minute.
         KeyboardInterrupt: If the user stopped it.
     """
     run = parameters["run"]
@@ -114,7 +115,13 @@ def _watched(url: str) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if lost.is_set() or (not isinstance(error, (InputError, KeyboardInterrupt)) and gone(url)):
-            raise ServerLost(message) from error
+            raise RunLost(message) from error
+        if isinstance(error, BrokenProcessPool):
+            message_of_worker = (
+                "a worker process was killed, by somebody or by the system when memory was short; "
+                "what was finished is kept: run the same command again."
+            )
+            raise RunLost(message_of_worker) from error
         raise
     finally:
         ended.set()

@@ -59,5 +59,6 @@ def _is_news(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     names = {type(error).__name__} if error else set()
     return not (
-        isinstance(error, (InputError, KeyboardInterrupt)) or names & {"SweepFailed", "Stopped", "TimeLimitExceeded"}
+        isinstance(error, (InputError, KeyboardInterrupt))
+        or names & {"SweepFailed", "Stopped", "TimeLimitExceeded", "BrokenProcessPool"}
     )
