@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
 from flows.artifact_folder import artifacts
-from flows.server import ServerLost
+from flows.server import RunLost
 from mlp_core import settings
 from mlp_core.errors import Drifted, InputError
 from mlp_core.settings import Run, Spirals, text_of, validated
@@ -189,7 +189,7 @@ def _status(command: Callable[[], Any]) -> int:
     except InputError as error:
         click.echo(f"deep-mlp: {error}", err=True)
         return 2
-    except ServerLost as error:
+    except RunLost as error:
         click.echo(f"deep-mlp: {error}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import BaseModel
 
-from flows.server import LocalServer, ServerLost, check_server, configured_api_url, gone, healthy
+from flows.server import LocalServer, RunLost, check_server, configured_api_url, gone, healthy
 from mlp_core.errors import InputError
-from mlp_core.memory import available_bytes, check_memory
+from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
@@ -44,16 +45,18 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     Raises:
         InputError: If the input is bad.
         SweepFailed: If a task failed.
-        ServerLost: If the server was gone for half a minute.
+        RunLost: If the server was gone for half a minute.
         KeyboardInterrupt: If the user stopped it.
     """
     run = parameters["run"]
     if not isinstance(run, Run):
         raise TypeError
     _check(run, name)
-    check_memory(parameters.values(), available_bytes())
+    check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What a killed program's workers leave is cleared by their tracker, which need not talk about it
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     configured = configured_api_url()
     if configured:
         check_server(configured)
@@ -112,7 +115,13 @@ def _watched(url: str) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if lost.is_set() or (not isinstance(error, (InputError, KeyboardInterrupt)) and gone(url)):
-            raise ServerLost(message) from error
+            raise RunLost(message) from error
+        if isinstance(error, BrokenProcessPool):
+            message_of_worker = (
+                "a worker process was killed, by somebody or by the system when memory was short; "
+                "what was finished is kept: run the same command again."
+            )
+            raise RunLost(message_of_worker) from error
         raise
     finally:
         ended.set()

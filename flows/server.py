@@ -170,8 +170,8 @@ def _stop(pid: int) -> None:
         pass
 
 
-class ServerLost(RuntimeError):
-    """The server of a run was there and is no longer."""
+class RunLost(RuntimeError):
+    """The server of a run, or one of its worker processes, was there and is no longer."""
 
 
 def healthy(url: str) -> bool:

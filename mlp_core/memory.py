@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from mlp_core.errors import InputError
-from mlp_core.places import cores
+from mlp_core.places import artifact_folder, cores
 from mlp_core.plans import (
     TrainingPlan,
     depth_sweep_plans,
@@ -236,6 +237,61 @@ def available_bytes(root: Path = Path("/")) -> int | None:
         except (OSError, ValueError):  # no such group, or one without a limit
             continue
     return min(found) if found else None
+
+
+def check_room(settings: Iterable[object]) -> None:
+    """Refuse a run that cannot fit into this machine's memory, or its weights on the disk of its artifact folder.
+
+    Args:
+        settings: The flow's parameters.
+
+    Raises:
+        InputError: With what it needs and what there is.
+    """
+    settings = list(settings)
+    check_memory(settings, available_bytes())
+    run = next((model for model in settings if isinstance(model, Run)), Run())
+    root = artifact_folder(run.artifacts)
+    if isinstance(root, Path):
+        nearest = next(path for path in (root, *root.parents) if path.exists())
+        # What an earlier run has trained takes no more
+        trained = sum(path.stat().st_size for path in (root / "models").glob("*.safetensors"))
+        check_disk(settings, shutil.disk_usage(nearest).free + trained)
+
+
+def check_disk(settings: Iterable[object], available: int) -> None:
+    """Refuse a run whose weights cannot fit on the disk.
+
+    Args:
+        settings: The flow's parameters.
+        available: Bytes that are free or hold weights already.
+
+    Raises:
+        InputError: With what the weights take and what there is.
+
+    Example:
+        >>> check_disk([Run(seeds=1_000_000), Images()], available=10**11)
+        Traceback (most recent call last):
+        mlp_core.errors.InputError: seeds must leave what fits on the disk, got 1000000: the weights of all members \
+take about 820 GB and 100 GB are available; use fewer --seeds, or another --artifacts.
+    """
+    by_kind = {type(model): model for model in settings if isinstance(model, Settings)}
+    run = next((model for model in by_kind.values() if isinstance(model, Run)), Run())
+    spirals = by_kind.get(Spirals, Spirals())
+    assert isinstance(spirals, Spirals)
+    n_bytes = sum(
+        n_plans * n_members * parameter_count(plan.layer_sizes) * _FLOAT_BYTES
+        for model in by_kind.values()
+        if not isinstance(model, Explanation)
+        for plan, n_members, n_plans, _, _ in _trainings(model, run, spirals)
+    )
+    if n_bytes > available:
+        message = (
+            f"seeds must leave what fits on the disk, got {run.seeds}: the weights of all members take about "
+            f"{_gigabytes(n_bytes)} GB and {_gigabytes(available)} GB are available; "
+            "use fewer --seeds, or another --artifacts."
+        )
+        raise InputError(message)
 
 
 def check_memory(settings: Iterable[object], available: int | None) -> None:

@@ -17,6 +17,7 @@ _NO_NEWS = (
     "Crash detected! Execution was aborted by",  # the user's own Ctrl-C
     "Still processing items",  # the last event leaves a moment later
 )
+_LOST = ("ConnectError", "ConnectTimeout", "ReadError", "RemoteProtocolError")  # of a server that is gone
 
 
 class Lines(logging.Handler):
@@ -59,5 +60,6 @@ def _is_news(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     names = {type(error).__name__} if error else set()
     return not (
-        isinstance(error, (InputError, KeyboardInterrupt)) or names & {"SweepFailed", "Stopped", "TimeLimitExceeded"}
+        isinstance(error, (InputError, KeyboardInterrupt))
+        or names & {"SweepFailed", "Stopped", "TimeLimitExceeded", "BrokenProcessPool", *_LOST}
     )

@@ -26,7 +26,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mlp_core.errors import InputError
-from mlp_core.memory import available_bytes, check_memory
+from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run, cores
 from mlp_core.settings import Run
 from tasks.caching import RECORDS, Records
@@ -225,7 +225,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         message = "laboratory() works in the body of a flow"
         raise RuntimeError(message)
     check_run(run)
-    check_memory((context.parameters or {}).values(), available_bytes())
+    check_room((context.parameters or {}).values())
     root = artifact_folder(run.artifacts)
     records = str(root / RECORDS)
     storage: Any = Records(basepath=records)

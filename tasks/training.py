@@ -209,7 +209,8 @@ def _train_blocks(
 def _time_limit_seconds() -> float:
     """Return the run's setting, in a worker process too; none outside a run."""
     context = FlowRunContext.get()
-    return Run.model_validate(context.parameters["run"]).time_limit_seconds if context else 0.0
+    run = (context.parameters or {}).get("run") if context else None
+    return Run.model_validate(run).time_limit_seconds if run else 0.0
 
 
 def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:

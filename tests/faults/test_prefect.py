@@ -240,7 +240,7 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
     def asked(*arguments, cwd=tmp_path):
         done = subprocess.run([*prefect, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     try:
         asked("work-pool", "create", "deep-mlp", "--type", "process")
@@ -253,7 +253,7 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
     assert runs(tmp_path / "home", "flow_run")[0] in {"Failed", "Crashed"}
     with closing(sqlite3.connect(tmp_path / "home/prefect.db")) as database:
         log += " ".join(message for (message,) in database.execute("SELECT message FROM log"))
-    assert str(code) in log
+    assert str(code) in log, log
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ import pytest
 from stored import contents
 from watching import (
     MARK,
+    children,
     processes,
     runs,
     stop_by_keyboard,
@@ -330,6 +332,25 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(program, tmp_path, secon
     stop_by_keyboard(process)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "\ndeep-mlp: stopped; what was finished is kept.\n")
+    assert processes(str(tmp_path)) == []
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_one_sentence(program, tmp_path):
+    """As when the system is short of memory: the run ends at once with status 1, and the same command goes on."""
+    process = program.start(f"{ENDLESS} --runner processes", **{MARK: str(tmp_path)})
+    wait_for(lambda: len(processes(str(tmp_path))) == 4, process)
+    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
+    (worker, *_) = [pid for pid in children(process.pid) if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(worker, signal.SIGKILL)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() < started + 30
+    assert process.returncode == 1
+    assert err == (
+        "deep-mlp: a worker process was killed, by somebody or by the system when memory was short; "
+        "what was finished is kept: run the same command again.\n"
+    )
     assert processes(str(tmp_path)) == []
 
 

@@ -85,7 +85,7 @@ def refused(tmp_path, monkeypatch, capsys):
         ("phase --width 100000", "width"),
         ("features --width 100000", "width"),
         ("depth-sweep --points 1000000 --arms 100", "points"),
-        ("depth-sweep --parameter-budget 1000000 --depths 1 --arms 100 --points 1000000", "parameter_budget"),
+        ("depth-sweep --parameter-budget 1000000 --depths 1 --batch-size 1000000", "parameter_budget"),
         ("generalization --degrees 500 --points 1000000", "degrees"),
     ],
 )
@@ -95,6 +95,16 @@ def test_what_cannot_fit_into_memory_is_refused(refused, command, setting):
         rf"deep-mlp: {setting} must leave what fits into memory, got .*: .* needs? about [\d,.]+ GB and [\d,.]+ GB are "
         r"available; use .*--.*\.\n",
         said := refused(command),
+    ), said
+
+
+def test_weights_that_cannot_fit_on_the_disk_are_refused(refused):
+    """A million networks for photographs are more than a disk holds, and that is said before the first."""
+    said = refused("images --seeds 1000000 --hidden-widths 512,512 --epochs 1")
+    assert re.fullmatch(
+        r"deep-mlp: seeds must leave what fits on the disk, got 1000000: the weights of all members take about [\d,]+ "
+        r"GB and [\d.,]+ GB are available; use fewer --seeds, or another --artifacts\.\n",
+        said,
     ), said
 
 

@@ -22,6 +22,18 @@ def processes(mark):
     return found
 
 
+def children(pid):
+    """Return the numbers of a process's children."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.name))
+        except OSError:
+            pass
+    return found
+
+
 def wait_for(condition, process, seconds=60):
     """Wait until a condition holds while a process is at work."""
     deadline = time.monotonic() + seconds
