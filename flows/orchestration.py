@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 Trainings = dict[TrainingPlan, PrefectFuture[list[TrainedConfiguration]]]
 """The trainings of a run by what they train."""
 PIXELS = 3 * 32 * 32
+_NAMES_IN_A_LINE = 8
 
 
 def submit_trainings(
@@ -124,6 +125,11 @@ class Outcome:
         futures = {future.task_run_id: future for future in trainings.values()}
         found = {one.plan: one for together in self.gather(futures.values()) for one in together}
         trained = [found[plan] for plan in trainings if plan in found]
+        cached = {task_run_id for task_run_id, future in futures.items() if future.state.name == "Cached"}
+        if kept := [plan.configuration for plan in trainings if trainings[plan].task_run_id in cached]:
+            shown_names = ", ".join(kept[:_NAMES_IN_A_LINE]) + (", ..." if len(kept) > _NAMES_IN_A_LINE else "")
+            experiment = next(iter(trainings)).experiment
+            logger.info("from the cache: %d of %d %s: %s", len(kept), len(trainings), experiment, shown_names)
         names = shown or {}
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained

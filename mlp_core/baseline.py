@@ -45,6 +45,7 @@ _UNITS = {
     "diverged": "0|1",
     "run": "when it was compared, UTC",
     "versions": "libraries",
+    "made_otherwise": "versions, code and machine that differ from the baseline's",
     "measure": "train_accuracy|test_accuracy|diverged, the last a share of members",
     "n": "members that both sides have",
     "before": "mean of the baseline",
@@ -145,7 +146,19 @@ class Comparison:
 
     def since(self) -> str:
         """Return what is different in how the results were made."""
-        return f"Since then: {', '.join(self.made_otherwise) or 'the same versions, code and machine'}."
+        return since(self.made_otherwise)
+
+
+def since(made_otherwise: Sequence[str]) -> str:
+    """Return a sentence on what is different in how results were made.
+
+    Example:
+        >>> since(["torch 2.13 → 2.14"]), since([])
+        ('Changed since: torch 2.13 → 2.14.', 'Versions, code and machine are the same.')
+    """
+    if not made_otherwise:
+        return "Versions, code and machine are the same."
+    return f"Changed since: {', '.join(made_otherwise)}."
 
 
 def read_results(root: Path, experiments: Sequence[str] | None = None) -> Results:
@@ -360,7 +373,7 @@ def _made_otherwise(origins: Sequence[tuple[Origin, Origin, str]]) -> list[str]:
 def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifact:
     """Write a comparison as a file of its own, so that two runs at a time lose nothing: the points of the trend."""
     run = now.astimezone(UTC)
-    stamps = {"run": run, "versions": comparison.versions}
+    stamps = {"run": run, "versions": comparison.versions, "made_otherwise": ", ".join(comparison.made_otherwise)}
     rows = [
         stamps
         | {
@@ -369,12 +382,23 @@ def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifa
         }
         for change in comparison.changes
     ]
-    schema = {"run": pa.timestamp("ms", "UTC"), "versions": pa.string()}
+    schema = {"run": pa.timestamp("ms", "UTC"), "versions": pa.string(), "made_otherwise": pa.string()}
     kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     schema |= {field.name: kinds[str(field.type)] for field in fields(Change)}
     table = pa.Table.from_pylist(rows, pa.schema(schema))
-    settings = {"made_otherwise": comparison.made_otherwise, "left_out": comparison.left_out}
+    settings = {"left_out": comparison.left_out}
     return write_table(root, f"{RUNS}/{run:%Y-%m-%dT%H%M%S.%fZ}.parquet", table, _provenance(settings, table))
+
+
+def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Return the changes of rows of a comparison's table."""
+    found = []
+    for row in rows:
+        values: dict[str, Any] = {
+            field.name: math.nan if row[field.name] is None else row[field.name] for field in fields(Change)
+        }
+        found.append(Change(**values))
+    return found
 
 
 def read_comparisons(root: Path, last: int = 100) -> pa.Table | None:

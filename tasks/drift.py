@@ -13,7 +13,7 @@ from tasks.caching import UNCACHED, artifact_root
 from tasks.laboratory import logger
 
 
-@task(name="compare with baseline", **UNCACHED)
+@task(name="compare with baseline", task_run_name="compare with baseline", **UNCACHED)
 def compare_with_baseline(results: Sequence[Artifact]) -> str:
     """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
 

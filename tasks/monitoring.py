@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlp_core.report import Section
 
 _COLOURS = 64
+_MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newest of each key twice
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
@@ -36,19 +37,19 @@ def show_results(sections: Sequence[Section], report: Path) -> None:
     One of each, whatever the run made: an artifact takes the server some 30 ms.
 
     Args:
-        sections: Of the experiments of this run; of several only the first figure of each is shown.
+        sections: Of the experiments of this run; of several only the first figure of each, as far as there is room.
         report: The report's file.
     """
     rows = sections[0].named_rows() if len(sections) == 1 else [row for one in sections for row in _rows(one)]
     titles = "; ".join(section.title for section in sections)
     artifacts = [
         TableArtifact(key="results", table=rows, description=f"{titles}. Means [95 % intervals over members]."),
-        MarkdownArtifact(key="figures", markdown="\n\n".join(_markdown(one, len(sections) == 1) for one in sections)),
+        MarkdownArtifact(key="figures", markdown=_markdown(sections), description=titles),
         LinkArtifact(
             key="report",
             link=report.as_uri(),
             link_text=str(report),
-            description="Browsers follow no link from a server's page to a file: copy the address into a new tab.",
+            description="Browsers follow no link from a server's page to a file: open this path yourself.",
         ),
     ]
     asyncio.run(_create(artifacts))
@@ -60,19 +61,32 @@ async def _create(artifacts: Sequence[Artifact]) -> None:
 
 
 def _rows(section: Section) -> list[dict[str, str]]:
-    """Return rows that tables of different experiments have in common."""
-    rows = []
-    for row in section.named_rows():
-        pairs = [f"{name} {value}" for name, value in row.items()]
-        configuration, measured = ", ".join(pairs[: section.n_keys]), "; ".join(pairs[section.n_keys :])
-        rows.append({"experiment": section.name, "configuration": configuration, "measured": measured})
-    return rows
+    """Return rows with columns that tables of different experiments have in common."""
+    table = section.named_rows()
+    names = list(table[0])
+    varying = [name for name in names[: section.n_keys] if len({row[name] for row in table}) > 1]
+    named_by = varying or names[: section.n_keys]
+    return [
+        {
+            "experiment": section.name,
+            "configuration": ", ".join(f"{name} {row[name]}" for name in named_by),
+            "test accuracy": row.get("test accuracy", ""),
+            "more": "; ".join(f"{name} {row[name]}" for name in names[section.n_keys :] if name != "test accuracy"),
+        }
+        for row in table
+    ]
 
 
-def _markdown(section: Section, with_all_figures: bool) -> str:
-    shown = section.figures if with_all_figures else section.figures[:1]
-    figures = [f"![{figure.alt}]({_address(figure.png)})\n\n{figure.caption}" for figure in shown]
-    return "\n\n".join([f"## {section.title}", " ".join(section.summary), *figures])
+def _markdown(sections: Sequence[Section]) -> str:
+    """Return what the sections say, with figures as long as there is room."""
+    lines, size = [], 0
+    for section in sections:
+        lines += [f"## {section.title}", " ".join(section.summary)]
+        for figure in section.figures if len(sections) == 1 else section.figures[:1]:
+            if size < _MARKDOWN_CHARACTERS:
+                lines += [f"![{figure.alt}]({_address(figure.png)})", figure.caption]
+                size += len(lines[-2])
+    return "\n\n".join(lines)
 
 
 def _address(png: bytes) -> str:
