@@ -292,7 +292,15 @@ def baseline_in_words(baseline: Results) -> str:
 
 
 def comparison_in_words(comparison: Comparison) -> str:
-    """Return what moved, a line each, what was not compared, and what is different in how the results were made."""
+    """Return what moved, a line each, what was not compared, and what is different in how the results were made.
+
+    Raises:
+        InputError: If nothing was compared.
+    """
+    if not comparison.changes:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
+        message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
+        raise InputError(message)
     judged = sum(one.n > 1 for one in comparison.changes)
     moved = [f"  {one.in_words()}" for one in comparison.moved]
     left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
@@ -301,9 +309,6 @@ def comparison_in_words(comparison: Comparison) -> str:
 
 def compare(baseline: Results, results: Results) -> Comparison:
     """Compare results with the baseline, experiment by experiment with the same settings, member by member.
-
-    Raises:
-        InputError: If no experiment is in both with the same settings.
 
     Example:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
@@ -321,10 +326,6 @@ def compare(baseline: Results, results: Results) -> Comparison:
         elif differing := _differing(baseline.origins[name].settings, origin.settings, _BESIDE):
             left_out[name] = f"other settings: {', '.join(differing)}"
     compared = [name for name in results.origins if name not in left_out]
-    if not compared:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
-        raise InputError(message)
     pairs = {}
     for key, members in results.members.items():
         common = sorted(members.keys() & baseline.members.get(key, {}).keys())

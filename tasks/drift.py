@@ -35,6 +35,8 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
     comparison = compare(baseline, found)
     for experiment, reason in comparison.left_out.items():
         logger.warning("not compared with the baseline: %s (%s)", experiment, reason)
+    if not comparison.changes:
+        return ""
     keep_comparison(root, comparison, datetime.now(UTC))
     if (comparisons := read_comparisons(root)) is not None:
         save_figure("trend", trend_figure(comparisons.to_pandas()))

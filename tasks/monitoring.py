@@ -12,15 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect.artifacts import (
-    Artifact,
-    LinkArtifact,
-    MarkdownArtifact,
-    TableArtifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
 if TYPE_CHECKING:
@@ -115,7 +110,7 @@ class Progress:
         new = [future for future in futures if future.task_run_id not in self._known]
         self._known |= {future.task_run_id for future in new}
         if new and self._artifact is None:
-            self._artifact = create_progress_artifact(0.0, key="progress", description="Trainings that have ended")  # type: ignore[assignment]
+            self._artifact = self._create()
             self._shown = time.monotonic()
         for future in new:
             future.add_done_callback(self._count)
@@ -129,10 +124,21 @@ class Progress:
         if due:
             self._show()
 
+    def _create(self) -> UUID:
+        # Not `create_progress_artifact`: of Prefect 3.8.8 it leaves a connection open
+        context = FlowRunContext.get()
+        flow_run_id = context.flow_run.id if context and context.flow_run else None
+        artifact = ArtifactCreate(key="progress", type="progress", data=0.0, flow_run_id=flow_run_id)
+        with get_client(sync_client=True) as client:
+            return client.create_artifact(artifact).id
+
     def _show(self) -> None:
-        if self._artifact is not None:
-            text = f"{self._n_done} of {len(self._known)} trainings have ended"
-            update_progress_artifact(self._artifact, 100 * self._n_done / len(self._known), description=text)
+        if self._artifact is None:
+            return
+        n_done, n_known = self._n_done, len(self._known)
+        text = f"{n_done} of {n_known} trainings have ended"
+        with get_client(sync_client=True) as client:
+            client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:
         """Show the last count, whenever it was."""

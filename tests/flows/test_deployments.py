@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
@@ -18,9 +18,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.importtools import import_object
+
+from mlp_core.baseline import accept
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -240,17 +243,15 @@ def test_a_schedule_fires(laboratory):
     schedule = IntervalSchedule(interval=timedelta(seconds=20))
     (made,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
     laboratory.client.update_deployment_schedule(deployment.id, made.id, parameters={"run": {"seeds": 2}, **QUICK})
+    came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"name": {"any_": ["Completed"]}})
     try:
-        deadline = time.monotonic() + 90
-        while not (laboratory.folder / "artifacts" / "report.html").exists():
+        deadline = time.monotonic() + 120
+        while not laboratory.client.read_flow_runs(flow_run_filter=came_by_itself):
             assert time.monotonic() < deadline, (laboratory.folder.parent / "worker.log").read_text()
-            time.sleep(0.2)
+            time.sleep(0.5)
     finally:
         laboratory.client.delete_deployment_schedule(deployment.id, made.id)
-    runs = laboratory.client.read_flow_runs()
-    assert any(
-        run.auto_scheduled and run.deployment_id == deployment.id and run.state_name == "Completed" for run in runs
-    )
+    assert (laboratory.folder / "artifacts" / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -323,3 +324,18 @@ def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     finally:
         laboratory.start_worker()
     assert run.state.message.startswith("No sign of life for 90 seconds")
+
+
+@pytest.mark.slow
+def test_the_notice_of_a_run_that_drifted_says_what_moved(laboratory, raise_baseline):
+    """A scheduled run compares itself; the webhook gets the figure, from what to what, and which version changed."""
+    how = {**laboratory.how, "artifacts": str(laboratory.folder.parent / "nightly"), "on_drift": "drifted"}
+    laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Completed")
+    root = Path(how["artifacts"])
+    accept(root, datetime.now(UTC))
+    raise_baseline(root)
+    run = laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Drifted")
+    notice = laboratory.notices.of(run)
+    assert notice.text == f"depth-sweep / {run.name} is Drifted: {run.state.message}"
+    assert "depth_sweep depth=2" in notice.text
+    assert "Changed since: torch 2.9.0 → " in notice.text
