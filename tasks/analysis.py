@@ -139,7 +139,7 @@ def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     return table.filter(pc.less(table["member"], trained.n_members)).sort_by("member")
 
 
-@task(name="collect history", **UNCACHED)
+@task(name="collect history", task_run_name="collect history", **UNCACHED)
 def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
     import pyarrow as pa
@@ -294,7 +294,7 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 
-@task(name="plot decision maps", **cached(*_FIGURES))
+@task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_FIGURES))
 def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: str = "decision_maps") -> Artifact:
     """Draw decision maps side by side, with the test points on them."""
     from mlp_core.figures import DecisionMap, decision_maps_figure
@@ -316,7 +316,7 @@ def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: s
     return save_figure(name, decision_maps_figure(shown))
 
 
-@task(name="plot samples", **cached(*_SAMPLES))
+@task(name="plot samples", task_run_name="plot samples", **cached(*_SAMPLES))
 def plot_samples(images: ImageTable, seed: int) -> Artifact:
     """Draw a grid of augmented training photographs."""
     import torch
@@ -333,7 +333,7 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     return save_figure("samples", samples_figure(pictures.numpy(), names))
 
 
-@task(name="plot first layer", **cached(*_FIGURES))
+@task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIGURES))
 def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     """Draw the first layer's weights of member 0 as pictures."""
     from safetensors import safe_open
@@ -345,7 +345,7 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     return save_figure("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
 
 
-@task(name="write report", **UNCACHED)
+@task(name="write report", task_run_name="write report", **UNCACHED)
 def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
     """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
 
