@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mlp_core.storage import (
     Artifact,
     Provenance,
     code_digest,
+    locked,
     read_table,
     settings_digest,
     write_file,
@@ -21,7 +23,7 @@ from mlp_core.storage import (
 )
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.data import ImageTable, load_split
-from tasks.laboratory import logger
+from tasks.laboratory import checkpoint, logger
 from tasks.training import TrainedConfiguration
 
 if TYPE_CHECKING:
@@ -131,47 +133,38 @@ def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     import pyarrow.compute as pc
 
     root = artifact_root()
+    by_experiment: dict[str, list[pa.Table]] = {}
+    for configuration in sorted(trained, key=lambda one: one.plan.configuration):
+        rows = _history_rows(root, configuration)
+        by_experiment.setdefault(configuration.plan.experiment, []).append(rows)
+    schema = rows.schema
     path = root / "results" / "history.parquet"
-    parts, inputs = [], {}
-    for configuration in trained:
-        members = _members(root, configuration)
-        n_members, n_epochs = len(members), configuration.plan.epochs
-        parts.append(
-            pa.table(
-                {
-                    "experiment": pa.array([configuration.plan.experiment] * (n_members * n_epochs)),
-                    "configuration": pa.array([configuration.plan.configuration] * (n_members * n_epochs)),
-                    "member": members["member"]
-                    .combine_chunks()
-                    .take(pa.array([row for row in range(n_members) for _ in range(n_epochs)])),
-                    "epoch": pa.array(list(range(1, n_epochs + 1)) * n_members, pa.int64()),
-                    "train_loss": members["train_loss"].combine_chunks().flatten(),
-                }
-            )
-        )
-        inputs |= {block.table.path: block.table.sha256 for block in configuration.blocks}
-    table = pa.concat_tables(parts)
-    ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
-    try:
-        earlier = read_table(root, Artifact.of(root, path))
-        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
-        table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, pa.ArrowException):
-        pass
-    table = table.sort_by(
-        [
-            ("experiment", "ascending"),
-            ("configuration", "ascending"),
-            ("member", "ascending"),
-            ("epoch", "ascending"),
-        ]
-    )
-    units = {name: UNITS[name] for name in table.column_names}
-    return write_table(
-        root,
-        "results/history.parquet",
-        table.combine_chunks(),
-        Provenance({}, _trained_code(), inputs, units),
+    with locked([root / "results"], checkpoint):  # two runs that add to it at once must not lose each other's rows
+        with suppress(OSError, ValueError, pa.ArrowException):
+            earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata().cast(schema)
+            for experiment in set(pc.unique(earlier["experiment"]).to_pylist()) - set(by_experiment):
+                by_experiment[experiment] = [earlier.filter(pc.equal(earlier["experiment"], experiment))]
+        table = pa.concat_tables([part for name in sorted(by_experiment) for part in by_experiment[name]])
+        units = {name: UNITS[name] for name in table.column_names}
+        provenance = Provenance({}, _trained_code(), table_digests(trained), units)
+        return write_table(root, "results/history.parquet", table.combine_chunks(), provenance)
+
+
+def _history_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
+    """Return a row per member and epoch, in this order."""
+    import numpy as np
+    import pyarrow as pa
+
+    members = _members(root, configuration)
+    n_members, n_epochs = len(members), configuration.plan.epochs
+    return pa.table(
+        {
+            "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
+            "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
+            "member": np.repeat(members["member"].to_numpy(), n_epochs),
+            "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
+            "train_loss": members["train_loss"].combine_chunks().flatten(),
+        }
     )
 
 
@@ -267,19 +260,13 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
 def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
-    import pandas as pd
+    import pyarrow as pa
 
     from mlp_core.figures import loss_curves_figure
 
     root = artifact_root()
-    frames = []
-    for configuration in trained:
-        members = _members(root, configuration).select(["member", "train_loss"]).to_pandas()
-        curves = members.explode("train_loss", ignore_index=True).astype({"train_loss": float})
-        curves["epoch"] = curves.groupby("member").cumcount() + 1
-        frames.append(curves.assign(configuration=configuration.plan.configuration))
     experiment = trained[0].plan.experiment
-    history = pd.concat(frames, ignore_index=True).assign(experiment=experiment)
+    history = pa.concat_tables([_history_rows(root, configuration) for configuration in trained]).to_pandas()
     return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 

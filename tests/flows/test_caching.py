@@ -142,7 +142,7 @@ def test_damaged_records_cost_no_training(run, copied, damage):
     folder = copied("depth_sweep")
     expected, before = contents(folder), identities(folder)
     for record in (folder / RECORDS).iterdir():
-        if record.suffix != ".json":
+        if record.is_file():  # what trainings leave lies deeper
             damage(record)
     assert run("depth_sweep", folder).state.is_completed()
     assert not [path for path in written(before, identities(folder)) if path.startswith("models/")]
