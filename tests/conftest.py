@@ -238,9 +238,26 @@ def run(api_url, ended_tasks, photographs):
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
 
-    def run(experiment, artifacts, *, seeds=2, runner="threads", refresh=False, images=photographs, **changed):
+    def run(
+        experiment,
+        artifacts,
+        *,
+        seeds=2,
+        runner="threads",
+        refresh=False,
+        images=photographs,
+        skip_bad_images=0,
+        **changed,
+    ):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
-        how = Run(artifacts=artifacts, seeds=seeds, runner=runner, refresh=refresh, images=str(images))
+        how = Run(
+            artifacts=artifacts,
+            seeds=seeds,
+            runner=runner,
+            refresh=refresh,
+            images=str(images),
+            skip_bad_images=skip_bad_images,
+        )
         ended_tasks.clear()
         with temporary_settings(settings):
             state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
