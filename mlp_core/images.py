@@ -95,7 +95,7 @@ def check_image_source(text: str) -> None:
     if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
         return
     path = Path(text)
-    with suppress(RuntimeError):  # the home of a user whom this machine does not know
+    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
         path = path.expanduser()
     if not text or _mode(path) is None:
         message = (
