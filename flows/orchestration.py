@@ -62,6 +62,7 @@ class Training:
 Trainings = dict[TrainingPlan, Training]
 """The trainings of a run by what they train."""
 PIXELS = 3 * 32 * 32
+_NAMES_IN_A_LINE = 8
 
 
 def submit_trainings(
@@ -192,6 +193,10 @@ class Outcome:
         made = self.gather([one.future for one in asked], experiment, [one.name for one in asked])
         found = {one.plan: one for together in made for one in together}
         trained = [found[plan] for plan in trainings if plan in found]
+        if kept := [plan.configuration for plan in trainings if trainings[plan].future.state.name == "Cached"]:
+            more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
+            shown_names = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
+            logger.info("from the cache: %d of %d %s: %s", len(kept), len(trainings), experiment, shown_names)
         self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
         return trained
 

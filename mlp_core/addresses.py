@@ -49,18 +49,21 @@ def split_pin(address: str) -> tuple[str, str | None]:
 def shown_address(text: str) -> str:
     """Return an address for messages, logs and tables: user, password and query are left out; a path stays as it is.
 
-    Rather too much is left out than too little: a password may hold any letter, so all before the last `@` goes.
+    Rather too much is left out than too little: where it is not clear which part is the password, nearly all goes.
 
     Example:
         >>> shown_address("https://me:word@host/faces.zip?signature=1234")
         'https://...@host/faces.zip?...'
     """
-    if not _SCHEME.match(text):
+    scheme = _SCHEME.match(text)
+    if not scheme or not set("@?") & set(text):
         return text
+    if not is_web_address(text):
+        return f"{scheme[0]}..."
     url, pin = split_pin(text)
-    scheme, rest = re.split("(?<=:)", url, maxsplit=1)
-    if "@" in rest:
-        slashes = "//" if rest.startswith("//") else ""
-        rest = f"{slashes}...@{rest.rpartition('@')[2]}"
-    path, query, _ = rest.partition("?")
-    return f"{scheme}{path}{'?...' if query else ''}{f'#sha256={pin}' if pin else ''}"
+    place, query_mark, query = url.removeprefix(scheme[0]).partition("?")
+    if "@" in place:
+        place = f"//...@{place.rpartition('@')[2]}"
+    elif "@" in query:  # perhaps a question mark in a password
+        place = "//..."
+    return f"{scheme[0]}{place}{query_mark and '?...'}{f'#sha256={pin}' if pin else ''}"

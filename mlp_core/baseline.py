@@ -45,6 +45,7 @@ _UNITS = {
     "diverged": "0|1",
     "run": "when it was compared, UTC",
     "versions": "libraries",
+    "made_otherwise": "versions, code and machine that differ from the baseline's",
     "measure": "train_accuracy|test_accuracy|diverged, the last a share of members",
     "n": "members that both sides have",
     "before": "mean of the baseline",
@@ -145,7 +146,19 @@ class Comparison:
 
     def since(self) -> str:
         """Return what is different in how the results were made."""
-        return f"Since then: {', '.join(self.made_otherwise) or 'the same versions, code and machine'}."
+        return since(self.made_otherwise)
+
+
+def since(made_otherwise: Sequence[str]) -> str:
+    """Return a sentence on what is different in how results were made.
+
+    Example:
+        >>> since(["torch 2.13 → 2.14"]), since([])
+        ('Changed since: torch 2.13 → 2.14.', 'Versions, code and machine are the same.')
+    """
+    if not made_otherwise:
+        return "Versions, code and machine are the same."
+    return f"Changed since: {', '.join(made_otherwise)}."
 
 
 def read_results(root: Path, experiments: Sequence[str] | None = None) -> Results:
@@ -279,7 +292,15 @@ def baseline_in_words(baseline: Results) -> str:
 
 
 def comparison_in_words(comparison: Comparison) -> str:
-    """Return what moved, a line each, what was not compared, and what is different in how the results were made."""
+    """Return what moved, a line each, what was not compared, and what is different in how the results were made.
+
+    Raises:
+        InputError: If nothing was compared.
+    """
+    if not comparison.changes:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
+        message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
+        raise InputError(message)
     judged = sum(one.n > 1 for one in comparison.changes)
     moved = [f"  {one.in_words()}" for one in comparison.moved]
     left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
@@ -288,9 +309,6 @@ def comparison_in_words(comparison: Comparison) -> str:
 
 def compare(baseline: Results, results: Results) -> Comparison:
     """Compare results with the baseline, experiment by experiment with the same settings, member by member.
-
-    Raises:
-        InputError: If no experiment is in both with the same settings.
 
     Example:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
@@ -308,10 +326,6 @@ def compare(baseline: Results, results: Results) -> Comparison:
         elif differing := _differing(baseline.origins[name].settings, origin.settings, _BESIDE):
             left_out[name] = f"other settings: {', '.join(differing)}"
     compared = [name for name in results.origins if name not in left_out]
-    if not compared:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
-        raise InputError(message)
     pairs = {}
     for key, members in results.members.items():
         common = sorted(members.keys() & baseline.members.get(key, {}).keys())
@@ -360,7 +374,7 @@ def _made_otherwise(origins: Sequence[tuple[Origin, Origin, str]]) -> list[str]:
 def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifact:
     """Write a comparison as a file of its own, so that two runs at a time lose nothing: the points of the trend."""
     run = now.astimezone(UTC)
-    stamps = {"run": run, "versions": comparison.versions}
+    stamps = {"run": run, "versions": comparison.versions, "made_otherwise": ", ".join(comparison.made_otherwise)}
     rows = [
         stamps
         | {
@@ -369,12 +383,23 @@ def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifa
         }
         for change in comparison.changes
     ]
-    schema = {"run": pa.timestamp("ms", "UTC"), "versions": pa.string()}
+    schema = {"run": pa.timestamp("ms", "UTC"), "versions": pa.string(), "made_otherwise": pa.string()}
     kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     schema |= {field.name: kinds[str(field.type)] for field in fields(Change)}
     table = pa.Table.from_pylist(rows, pa.schema(schema))
-    settings = {"made_otherwise": comparison.made_otherwise, "left_out": comparison.left_out}
+    settings = {"left_out": comparison.left_out}
     return write_table(root, f"{RUNS}/{run:%Y-%m-%dT%H%M%S.%fZ}.parquet", table, _provenance(settings, table))
+
+
+def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Return the changes of rows of a comparison's table."""
+    found = []
+    for row in rows:
+        values: dict[str, Any] = {
+            field.name: math.nan if row[field.name] is None else row[field.name] for field in fields(Change)
+        }
+        found.append(Change(**values))
+    return found
 
 
 def read_comparisons(root: Path, last: int = 100) -> pa.Table | None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mlp_core.metrics import share_interval, student_t_factor
 
 N_RESAMPLES = 10_000
+_WEIGHTS_AT_ONCE = 5_000_000
 MIN_SEEDS = 8
 # Accuracies closer than this are called equal: with seeds enough, any two configurations differ in some digit
 SMALLEST_DIFFERENCE = 0.01
@@ -112,7 +113,7 @@ class Claim:
     figure: str
 
 
-def bootstrap_weights(n: int, stream: np.random.Generator) -> _Floats:
+def bootstrap_weights(n: int, stream: np.random.Generator, n_resamples: int = N_RESAMPLES) -> _Floats:
     """Return how much each of n seeds weighs in each resample: `weights @ values` are the resampled means.
 
     Configurations that share seeds are resampled together by one matrix product, which keeps them paired.
@@ -120,9 +121,10 @@ def bootstrap_weights(n: int, stream: np.random.Generator) -> _Floats:
     Args:
         n: Seeds, at least 1.
         stream: Where the resamples come from.
+        n_resamples: How many of them; two halves one after the other are the whole.
 
     Returns:
-        `[N_RESAMPLES, n]`, each row with sum 1.
+        `[n_resamples, n]`, each row with sum 1.
 
     Example:
         >>> weights = bootstrap_weights(8, np.random.default_rng(0))
@@ -132,8 +134,8 @@ def bootstrap_weights(n: int, stream: np.random.Generator) -> _Floats:
     Source:
         Efron 1979, "Bootstrap methods: another look at the jackknife".
     """
-    draws = stream.integers(n, size=(N_RESAMPLES, n)) + n * np.arange(N_RESAMPLES)[:, None]
-    return np.bincount(draws.ravel(), minlength=N_RESAMPLES * n).reshape(N_RESAMPLES, n) / n
+    draws = stream.integers(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
+    return np.bincount(draws.ravel(), minlength=n_resamples * n).reshape(n_resamples, n) / n
 
 
 def bootstrap_interval(resampled: _Floats, n: int) -> tuple[float, float]:
@@ -616,15 +618,22 @@ def _common_seeds(first: _BySeed, second: _BySeed) -> tuple[bool, list[_Floats]]
 
 def _resampled_means(groups: Sequence[_Floats], stream: np.random.Generator, paired: bool = False) -> list[_Floats]:
     """Return the means `[N_RESAMPLES, levels]` of groups `[levels, seeds]`; paired groups are resampled alike."""
-    means, weights = [], None
-    for values in groups:
-        if not values.shape[1]:
-            means.append(np.full((N_RESAMPLES, len(values)), math.nan))
-            continue
-        if weights is None or not paired:
-            weights = bootstrap_weights(values.shape[1], stream)
-        means.append(weights @ values.T)
-    return means
+    if not paired:
+        return [means for values in groups for means in _means_alike([values], stream)]
+    return _means_alike(groups, stream)
+
+
+def _means_alike(groups: Sequence[_Floats], stream: np.random.Generator) -> list[_Floats]:
+    n = groups[0].shape[1]
+    if not n:
+        return [np.full((N_RESAMPLES, len(values)), math.nan) for values in groups]
+    parts: list[list[_Floats]] = [[] for _ in groups]
+    at_once = max(1, _WEIGHTS_AT_ONCE // n)  # all weights of 20,000 seeds would take gigabytes
+    for start in range(0, N_RESAMPLES, at_once):
+        weights = bootstrap_weights(n, stream, min(at_once, N_RESAMPLES - start))
+        for part, values in zip(parts, groups, strict=True):
+            part.append(weights @ values.T)
+    return [np.concatenate(part) for part in parts]
 
 
 def _best_level(

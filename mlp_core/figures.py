@@ -225,7 +225,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if rows.empty:
         message = f"history has no rows of experiment {experiment!r}."
         raise ValueError(message)
-    curves = {name: _loss_curve(rows[rows["configuration"] == name]) for name in dict.fromkeys(rows["configuration"])}
+    curves = {str(name): _loss_curve(part) for name, part in rows.groupby("configuration", sort=False)}
     means = np.concatenate([curve["mean"].to_numpy() for curve in curves.values()])
     means = means[np.isfinite(means)]
     logarithmic = bool(means.size and means.min() > 0 and means.max() > 10 * means.min())

@@ -95,7 +95,7 @@ def check_image_source(text: str) -> None:
     if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
         return
     path = Path(text)
-    with suppress(RuntimeError):  # the home of a user whom this machine does not know
+    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
         path = path.expanduser()
     if not text or _mode(path) is None:
         message = (
@@ -367,10 +367,11 @@ def _read_member(source: Path, name: str, archive: zipfile.ZipFile) -> bytes:
 def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     """Return a picture as RGB, in row, column, channel order."""
     content = read(name)
+    too_large = f"has more than {_MOST_BYTES:,} bytes" if len(content) > _MOST_BYTES else ""
     size = "far too many"
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
-            if picture.size == (_SIDE, _SIDE) and len(content) <= _MOST_BYTES:
+            if picture.size == (_SIDE, _SIDE) and not too_large:
                 return _as_rgb(picture).tobytes()
             size = f"{picture.width} x {picture.height}"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -379,9 +380,9 @@ def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
         raise _damaged(source, name, "is no JPEG or PNG picture") from error
     except Exception as error:
         # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
-        raise _damaged(source, name, f"is damaged ({error})") from error
+        raise _damaged(source, name, too_large or f"is damaged ({error})") from error
     if size == f"{_SIDE} x {_SIDE}":
-        raise _damaged(source, name, f"has more than {_MOST_BYTES:,} bytes")
+        raise _damaged(source, name, too_large)
     message = (
         f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
         "scale the pictures first, they are not resized here."

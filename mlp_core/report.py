@@ -18,8 +18,10 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 
+from mlp_core.baseline import Comparison, changes_of, read_comparisons
 from mlp_core.claims_report import claims_in_words
 from mlp_core.errors import InputError
 from mlp_core.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
@@ -54,12 +56,14 @@ class ReportContent:
         settings: The settings of each table.
         provenance: For each table what it was made with: `code` (digest), `inputs` (name to digest),
             `versions` (library to version) and `machine` (processor and cores).
+        comparisons: Rows of the comparisons with the accepted baseline, if there were any.
     """
 
     tables: dict[str, pd.DataFrame]
     figures: dict[str, bytes]
     settings: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
+    comparisons: pyarrow.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def read_report_content(artifacts: Path) -> ReportContent:
         if experiment.name in tables:
             _check_columns(tables[experiment.name], experiment)
     figures = {path.stem: path.read_bytes() for path in sorted((artifacts / "figures").glob("*.png"))}
-    return ReportContent(tables, figures, settings, provenance)
+    return ReportContent(tables, figures, settings, provenance, read_comparisons(artifacts))
 
 
 def render_report(content: ReportContent) -> str:
@@ -241,6 +245,7 @@ def render_sections(sections: list[Section], content: ReportContent) -> str:
     shown_in = {figure.name: section.title for section in sections for figure in section.figures}
     return environment.get_template("report.html.jinja").render(
         failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
+        drift=_drift(content),
         claims=None if claims.empty else claims_in_words(claims, shown_in),
         sections=sections,
         missing=[experiment for experiment in _EXPERIMENTS if experiment.name not in content.tables],
@@ -250,6 +255,24 @@ def render_sections(sections: list[Section], content: ReportContent) -> str:
             name: {key: value for key, value in found.items() if key not in common} for name, found in shown.items()
         },
     )
+
+
+def _drift(content: ReportContent) -> dict[str, Any] | None:
+    """Return what the last comparison with the baseline says, if there was any."""
+    if content.comparisons is None:
+        return None
+    runs = content.comparisons["run"]
+    last = content.comparisons.filter(pyarrow.compute.equal(runs, runs[-1])).to_pylist()
+    comparison = Comparison(changes_of(last), [text for text in [last[0]["made_otherwise"]] if text], {}, "")
+    figure = content.figures.get("trend")
+    return {
+        "runs": len(runs.unique()),
+        "run": f"{last[0]['run']:%Y-%m-%d %H:%M} UTC",
+        "moved": [change.in_words() for change in comparison.moved],
+        "judged": sum(change.n > 1 for change in comparison.changes),
+        "since": comparison.since(),
+        "figure": None if figure is None else f"data:image/png;base64,{base64.b64encode(figure).decode()}",
+    }
 
 
 def report_sections(content: ReportContent) -> list[Section]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mlp_core.storage import (
     Artifact,
     Provenance,
     code_digest,
+    locked,
     read_table,
     settings_digest,
     write_file,
@@ -21,7 +23,7 @@ from mlp_core.storage import (
 )
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.data import ImageTable, load_split
-from tasks.laboratory import logger
+from tasks.laboratory import checkpoint, logger
 from tasks.monitoring import show_results
 from tasks.training import TrainedConfiguration
 
@@ -139,60 +141,46 @@ def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     return table.filter(pc.less(table["member"], trained.n_members)).sort_by("member")
 
 
-@task(name="collect history", **UNCACHED)
+@task(name="collect history", task_run_name="collect history", **UNCACHED)
 def collect_history(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     root = artifact_root()
+    by_experiment: dict[str, list[pa.Table]] = {}
+    for configuration in sorted(trained, key=lambda one: one.plan.configuration):
+        rows = _history_rows(root, configuration)
+        by_experiment.setdefault(configuration.plan.experiment, []).append(rows)
+    schema = rows.schema
     path = root / "results" / "history.parquet"
-    table = _history(root, trained)
-    ran = pa.array(sorted({configuration.plan.experiment for configuration in trained}))
-    try:
-        earlier = read_table(root, Artifact.of(root, path))
-        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
-        table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, KeyError, pa.ArrowException):  # none, damaged, or another table under this name
-        pass
-    table = table.sort_by(
-        [
-            ("experiment", "ascending"),
-            ("configuration", "ascending"),
-            ("member", "ascending"),
-            ("epoch", "ascending"),
-        ]
-    )
-    units = {name: UNITS[name] for name in table.column_names}
-    return write_table(
-        root,
-        "results/history.parquet",
-        table.combine_chunks(),
-        Provenance({}, _trained_code(), table_digests(trained), units),
-    )
+    with locked([root / "results"], checkpoint):  # two runs that add to it at once must not lose each other's rows
+        with suppress(OSError, ValueError, KeyError, pa.ArrowException):  # none, damaged, or another table of this name
+            earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata().cast(schema)
+            for experiment in set(pc.unique(earlier["experiment"]).to_pylist()) - set(by_experiment):
+                by_experiment[experiment] = [earlier.filter(pc.equal(earlier["experiment"], experiment))]
+        table = pa.concat_tables([part for name in sorted(by_experiment) for part in by_experiment[name]])
+        units = {name: UNITS[name] for name in table.column_names}
+        provenance = Provenance({}, _trained_code(), table_digests(trained), units)
+        return write_table(root, "results/history.parquet", table.combine_chunks(), provenance)
 
 
-def _history(root: Path, trained: Sequence[TrainedConfiguration]) -> pa.Table:
-    """Return a row per configuration, member and epoch."""
+def _history_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
+    """Return a row per member and epoch, in this order."""
     import numpy as np
     import pyarrow as pa
 
-    parts = []
-    for configuration in trained:
-        members = _members(root, configuration)
-        n_members, n_epochs = len(members), configuration.plan.epochs
-        parts.append(
-            pa.table(
-                {
-                    "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
-                    "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
-                    "member": np.repeat(members["member"].to_numpy(), n_epochs),
-                    "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
-                    "train_loss": members["train_loss"].combine_chunks().flatten(),
-                }
-            )
-        )
-    return pa.concat_tables(parts)
+    members = _members(root, configuration)
+    n_members, n_epochs = len(members), configuration.plan.epochs
+    return pa.table(
+        {
+            "experiment": pa.repeat(configuration.plan.experiment, n_members * n_epochs),
+            "configuration": pa.repeat(configuration.plan.configuration, n_members * n_epochs),
+            "member": np.repeat(members["member"].to_numpy(), n_epochs),
+            "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
+            "train_loss": members["train_loss"].combine_chunks().flatten(),
+        }
+    )
 
 
 @task(name="map decisions", task_run_name="map decisions {trained[0].plan.experiment}", **cached(*_MAPS))
@@ -287,14 +275,17 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
 def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
+    import pyarrow as pa
+
     from mlp_core.figures import loss_curves_figure
 
+    root = artifact_root()
     experiment = trained[0].plan.experiment
-    history = _history(artifact_root(), trained).to_pandas()
+    history = pa.concat_tables([_history_rows(root, configuration) for configuration in trained]).to_pandas()
     return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
 
 
-@task(name="plot decision maps", **cached(*_FIGURES))
+@task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_FIGURES))
 def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: str = "decision_maps") -> Artifact:
     """Draw decision maps side by side, with the test points on them."""
     from mlp_core.figures import DecisionMap, decision_maps_figure
@@ -316,7 +307,7 @@ def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: s
     return save_figure(name, decision_maps_figure(shown))
 
 
-@task(name="plot samples", **cached(*_SAMPLES))
+@task(name="plot samples", task_run_name="plot samples", **cached(*_SAMPLES))
 def plot_samples(images: ImageTable, seed: int) -> Artifact:
     """Draw a grid of augmented training photographs."""
     import torch
@@ -333,7 +324,7 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     return save_figure("samples", samples_figure(pictures.numpy(), names))
 
 
-@task(name="plot first layer", **cached(*_FIGURES))
+@task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIGURES))
 def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     """Draw the first layer's weights of member 0 as pictures."""
     from safetensors import safe_open
@@ -345,7 +336,7 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     return save_figure("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
 
 
-@task(name="write report", **UNCACHED)
+@task(name="write report", task_run_name="write report", **UNCACHED)
 def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
     """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
 

@@ -60,7 +60,7 @@ class ImageTable:
         return f"{len(self.skipped)}: {names}{more}" if names else "none"
 
 
-@task(name="generate spirals", **cached(*_SPIRALS))
+@task(name="generate spirals", task_run_name="generate spirals", **cached(*_SPIRALS))
 def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
     """Draw the spirals and split them; one row per point."""
     import pyarrow as pa
@@ -134,7 +134,7 @@ def expand_features(spirals: Artifact, degree: int) -> Artifact:
     return write_table(root, f"tables/polynomial_features-{name}.parquet", table, provenance)
 
 
-@task(name="draw synthetic faces", **cached(*_FACES))
+@task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
 def draw_faces(seed: int) -> Artifact:
     """Draw the embedded photographs and pack them as the real ones are packed."""
     from mlp_core.faces import write_faces
@@ -161,7 +161,7 @@ def download_images(url: str) -> Artifact:
     return archive
 
 
-@task(name="locate images", **UNCACHED)
+@task(name="locate images", task_run_name="locate images", **UNCACHED)
 def locate_images(location: str) -> ImageSource:
     """Find a local zip or folder and take the digest of its content."""
     from mlp_core.images import source_digest
@@ -170,7 +170,7 @@ def locate_images(location: str) -> ImageSource:
     return ImageSource(str(path), file_digest(path) if path.is_file() else source_digest(path))
 
 
-@task(name="unzip and decode images", **cached(*_IMAGES))
+@task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
 def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTable:
     """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less."""
     import pyarrow.compute as pc

@@ -13,7 +13,7 @@ from tasks.caching import UNCACHED, artifact_root
 from tasks.laboratory import logger
 
 
-@task(name="compare with baseline", **UNCACHED)
+@task(name="compare with baseline", task_run_name="compare with baseline", **UNCACHED)
 def compare_with_baseline(results: Sequence[Artifact]) -> str:
     """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
 
@@ -35,6 +35,8 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
     comparison = compare(baseline, found)
     for experiment, reason in comparison.left_out.items():
         logger.warning("not compared with the baseline: %s (%s)", experiment, reason)
+    if not comparison.changes:
+        return ""
     keep_comparison(root, comparison, datetime.now(UTC))
     if (comparisons := read_comparisons(root)) is not None:
         save_figure("trend", trend_figure(comparisons.to_pandas()))

@@ -62,7 +62,7 @@ _GENERALIZATION_COLUMNS = (
 )
 
 
-@task(name="explain", **cached(*_DIAGNOSIS))
+@task(name="explain", task_run_name="explain", **cached(*_DIAGNOSIS))
 def explain(
     trained: Sequence[TrainedConfiguration], shown: Sequence[TrainingPlan], spirals: Artifact, settings: dict[str, Any]
 ) -> Artifact:
@@ -166,7 +166,7 @@ def _extrapolation_table(found: Extrapolation) -> pa.Table:
     return pa.table(columns)
 
 
-@task(name="compare generalization", **cached(*_EXTRAPOLATION))
+@task(name="compare generalization", task_run_name="compare generalization", **cached(*_EXTRAPOLATION))
 def compare_generalization(
     trained: Sequence[TrainedConfiguration],
     shown: Sequence[TrainingPlan],
@@ -220,7 +220,7 @@ def compare_generalization(
     return write_table(root, "results/generalization.parquet", table.combine_chunks(), provenance)
 
 
-@task(name="plot generalization", **cached(*_FIGURES))
+@task(name="plot generalization", task_run_name="plot generalization", **cached(*_FIGURES))
 def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     """Draw accuracy against radius."""
     from mlp_core.explanation_figures import generalization_figure
@@ -229,7 +229,7 @@ def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     return save_figure("generalization", generalization_figure(table, n_classes))
 
 
-@task(name="measure features", **cached(*_FEATURES))
+@task(name="measure features", task_run_name="measure features", **cached(*_FEATURES))
 def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable, settings: dict[str, Any]) -> Artifact:
     """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
     import pyarrow as pa
@@ -285,7 +285,7 @@ def _unit_rows(kind: str, weights: Tensor, differences: Tensor) -> pa.Table:
     )
 
 
-@task(name="plot features", **cached(*_FIGURES))
+@task(name="plot features", task_run_name="plot features", **cached(*_FIGURES))
 def plot_features(results: Artifact) -> Artifact:
     """Draw the distributions of the measures."""
     from mlp_core.explanation_figures import features_figure
@@ -293,7 +293,7 @@ def plot_features(results: Artifact) -> Artifact:
     return save_figure("features", features_figure(read_table(artifact_root(), results).to_pandas()))
 
 
-@task(name="plot units", **cached(*_FIGURES, *_FEATURES))
+@task(name="plot units", task_run_name="plot units", **cached(*_FIGURES, *_FEATURES))
 def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> Artifact:
     """Draw the most local first-layer units of member 0 at each depth, beside random weights and edge filters."""
     from mlp_core.explanation_figures import UnitRow, units_figure

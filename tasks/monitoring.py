@@ -12,21 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect.artifacts import (
-    Artifact,
-    LinkArtifact,
-    MarkdownArtifact,
-    TableArtifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
 if TYPE_CHECKING:
     from mlp_core.report import Section
 
 _COLOURS = 64
+_MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newest of each key twice
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
@@ -36,19 +32,19 @@ def show_results(sections: Sequence[Section], report: Path) -> None:
     One of each, whatever the run made: an artifact takes the server some 30 ms.
 
     Args:
-        sections: Of the experiments of this run; of several only the first figure of each is shown.
+        sections: Of the experiments of this run; of several only the first figure of each, as far as there is room.
         report: The report's file.
     """
     rows = sections[0].named_rows() if len(sections) == 1 else [row for one in sections for row in _rows(one)]
     titles = "; ".join(section.title for section in sections)
     artifacts = [
         TableArtifact(key="results", table=rows, description=f"{titles}. Means [95 % intervals over members]."),
-        MarkdownArtifact(key="figures", markdown="\n\n".join(_markdown(one, len(sections) == 1) for one in sections)),
+        MarkdownArtifact(key="figures", markdown=_markdown(sections), description=titles),
         LinkArtifact(
             key="report",
             link=report.as_uri(),
             link_text=str(report),
-            description="Browsers follow no link from a server's page to a file: copy the address into a new tab.",
+            description="Browsers follow no link from a server's page to a file: open this path yourself.",
         ),
     ]
     asyncio.run(_create(artifacts))
@@ -60,19 +56,32 @@ async def _create(artifacts: Sequence[Artifact]) -> None:
 
 
 def _rows(section: Section) -> list[dict[str, str]]:
-    """Return rows that tables of different experiments have in common."""
-    rows = []
-    for row in section.named_rows():
-        pairs = [f"{name} {value}" for name, value in row.items()]
-        configuration, measured = ", ".join(pairs[: section.n_keys]), "; ".join(pairs[section.n_keys :])
-        rows.append({"experiment": section.name, "configuration": configuration, "measured": measured})
-    return rows
+    """Return rows with columns that tables of different experiments have in common."""
+    table = section.named_rows()
+    names = list(table[0])
+    varying = [name for name in names[: section.n_keys] if len({row[name] for row in table}) > 1]
+    named_by = varying or names[: section.n_keys]
+    return [
+        {
+            "experiment": section.name,
+            "configuration": ", ".join(f"{name} {row[name]}" for name in named_by),
+            "test accuracy": row.get("test accuracy", ""),
+            "more": "; ".join(f"{name} {row[name]}" for name in names[section.n_keys :] if name != "test accuracy"),
+        }
+        for row in table
+    ]
 
 
-def _markdown(section: Section, with_all_figures: bool) -> str:
-    shown = section.figures if with_all_figures else section.figures[:1]
-    figures = [f"![{figure.alt}]({_address(figure.png)})\n\n{figure.caption}" for figure in shown]
-    return "\n\n".join([f"## {section.title}", " ".join(section.summary), *figures])
+def _markdown(sections: Sequence[Section]) -> str:
+    """Return what the sections say, with figures as long as there is room."""
+    lines, size = [], 0
+    for section in sections:
+        lines += [f"## {section.title}", " ".join(section.summary)]
+        for figure in section.figures if len(sections) == 1 else section.figures[:1]:
+            if size < _MARKDOWN_CHARACTERS:
+                lines += [f"![{figure.alt}]({_address(figure.png)})", figure.caption]
+                size += len(lines[-2])
+    return "\n\n".join(lines)
 
 
 def _address(png: bytes) -> str:
@@ -101,7 +110,7 @@ class Progress:
         new = {future.task_run_id: future for future in futures if future.task_run_id not in self._known}
         self._known |= set(new)
         if new and self._artifact is None:
-            self._artifact = create_progress_artifact(0.0, key="progress", description="Trainings that have ended")  # type: ignore[assignment]
+            self._artifact = self._create()
             self._shown = time.monotonic()
         for future in new.values():
             future.add_done_callback(self._count)
@@ -115,10 +124,21 @@ class Progress:
         if due:
             self._show()
 
+    def _create(self) -> UUID:
+        # Not `create_progress_artifact`: of Prefect 3.8.8 it leaves a connection open
+        context = FlowRunContext.get()
+        flow_run_id = context.flow_run.id if context and context.flow_run else None
+        artifact = ArtifactCreate(key="progress", type="progress", data=0.0, flow_run_id=flow_run_id)
+        with get_client(sync_client=True) as client:
+            return client.create_artifact(artifact).id
+
     def _show(self) -> None:
-        if self._artifact is not None:
-            text = f"{self._n_done} of {len(self._known)} trainings have ended"
-            update_progress_artifact(self._artifact, 100 * self._n_done / len(self._known), description=text)
+        if self._artifact is None:
+            return
+        n_done, n_known = self._n_done, len(self._known)
+        text = f"{n_done} of {n_known} trainings have ended"
+        with get_client(sync_client=True) as client:
+            client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:
         """Show the last count, whenever it was."""

@@ -69,7 +69,7 @@ def choose_examples(data: Artifact | ImageTable, n_examples: int, seed: int) -> 
     return write_table(root, f"tables/examples-{name}.parquet", table, provenance)
 
 
-@task(name="plot phase", **cached(*_FIGURES))
+@task(name="plot phase", task_run_name="plot phase", **cached(*_FIGURES))
 def plot_phase(results: Artifact, n_classes: int) -> Artifact:
     """Draw the phase diagram."""
     from mlp_core.theory_figures import phase_figure
@@ -143,7 +143,7 @@ def _two_inputs(root: Path | UPath, plan: SignalPlan, images: ImageTable) -> Ten
     return normalize(split.test_inputs[torch.tensor(first)]).flatten(1)
 
 
-@task(name="collect signals", **cached())
+@task(name="collect signals", task_run_name="collect signals", **cached())
 def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any], name: str = "signals") -> Artifact:
     """Join the measurements of all gains and kinds of input into a result table."""
     import pyarrow as pa
@@ -159,7 +159,7 @@ def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any], name
     return write_table(root, f"results/{name}.parquet", table.combine_chunks(), provenance)
 
 
-@task(name="plot signals", **cached(*_FIGURES))
+@task(name="plot signals", task_run_name="plot signals", **cached(*_FIGURES))
 def plot_signals(results: Artifact, name: str = "signals") -> Artifact:
     """Draw what was measured on what is predicted."""
     from mlp_core.theory_figures import signals_figure

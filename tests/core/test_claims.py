@@ -116,6 +116,8 @@ def test_ranges_are_printed_in_words(claimed, words):
 def test_resampled_means_are_means_of_draws_with_replacement():
     """Each row holds shares of n draws; each seed comes once on average, with the variance of such draws."""
     weights = bootstrap_weights(16, stream())
+    halves = stream()
+    assert (np.concatenate([bootstrap_weights(16, halves, 5000) for _ in range(2)]) == weights).all()
     counts = weights * 16
     assert weights.shape == (10_000, 16)
     assert np.array_equal(counts, counts.round())

@@ -252,15 +252,13 @@ def test_a_gain_that_diverges_is_a_result_beside_others(run, tmp_path):
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
     sweep = DepthSweep(depths=(1, 1000), epochs=40, batch_size=32)
-    ran = run("depth_sweep", tmp_path, sweep=sweep, how={"time_limit_seconds": 1.5}, runner=runner)
+    ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=1.5, runner=runner)
     with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()
     assert _status(ran.state.result) == 1
     assert set(pq.read_table(tmp_path / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1}
     assert re.search("Partial: 1 task failed.*--time-limit-seconds", (tmp_path / "report.html").read_text(), re.DOTALL)
-    again = run(
-        "depth_sweep", tmp_path, sweep=sweep.model_copy(update={"depths": (1, 2)}), how={"time_limit_seconds": 60}
-    )
+    again = run("depth_sweep", tmp_path, sweep=sweep.model_copy(update={"depths": (1, 2)}), time_limit_seconds=60)
     assert again.state.is_completed()
     assert "Partial" not in (tmp_path / "report.html").read_text()
 

@@ -122,35 +122,6 @@ def test_a_report_needs_results(refused):
     assert "got none in" in refused("report", "--artifacts", "nowhere")
 
 
-def truncated_zip(photographs, path):
-    """Copy a zip of photographs, one of them cut in half."""
-    with zipfile.ZipFile(photographs) as source, zipfile.ZipFile(path, "w") as archive:
-        for name in source.namelist():
-            data = source.read(name)
-            archive.writestr(name, data[: len(data) // 2] if name == "faces/val/dog/02.jpeg" else data)
-
-
-def test_a_damaged_photograph_is_named(run, photographs, tmp_path):
-    """What only the run can find leaves nothing behind either."""
-    truncated_zip(photographs, tmp_path / "cut.zip")
-    ran = run("images", tmp_path / "artifacts", images=tmp_path / "cut.zip")
-    with pytest.raises(
-        InputError, match=r"whole JPEG or PNG.*'faces/val/dog/02.jpeg' in .*cut.zip, .*damaged.*replace"
-    ):
-        ran.state.result()
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
-
-
-@pytest.mark.slow
-def test_a_mistake_that_the_run_finds_is_one_line(program, photographs, tmp_path):
-    """Neither Prefect's errors nor a traceback stand beside the sentence."""
-    truncated_zip(photographs, tmp_path / "cut.zip")
-    ran = program("images --images cut.zip")
-    assert "'faces/val/dog/02.jpeg'" in sentence(ran.err)
-    assert (ran.status, ran.out) == (2, "")
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
-
-
 @pytest.mark.parametrize("experiment", ["depth_sweep", "tutorial"])
 def test_a_batch_that_no_epoch_fills_is_refused(run, tmp_path, experiment):
     """The sentence names the training points that there are, before anything is made."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
@@ -18,9 +18,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.importtools import import_object
+
+from mlp_core.baseline import accept
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -71,16 +74,17 @@ class Laboratory:
     def prefect(self, *arguments, **environment):
         """Run a command of Prefect's in the copy, as in a terminal without anyone to answer."""
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        return subprocess.run(
+        done = subprocess.run(
             command,
             cwd=self.folder,
             env={**self.environment, "PWD": str(self.folder), **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            check=True,
             timeout=120,
-        ).stdout
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def start_worker(self):
         """Start a worker; it makes the work pool if there is none."""
@@ -126,6 +130,12 @@ class Laboratory:
 
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
         return "\n".join(line.message for line in self.client.read_logs(wanted, limit=200))
+
+    def trained_something(self, flow_run_id):
+        """Wait until a run has trained something, but not everything."""
+        while "trained" not in self.log(flow_run_id):
+            assert not self.client.read_flow_run(flow_run_id).state.is_final()
+            time.sleep(0.2)
 
     def process_of(self, flow_run_id):
         """Return the number of the process that executes a run, from the operating system."""
@@ -204,7 +214,7 @@ class Notices:
 
 
 QUICK = {"spirals": {"points": 40}, "sweep": {"depths": [1, 2], "epochs": 2, "batch_size": 32}}
-LONG = {"spirals": {"points": 400}, "sweep": {"depths": list(range(1, 13)), "epochs": 60}}
+LONG = {"sweep": {"depths": list(range(1, 13)), "epochs": 400}}
 """A depth sweep of a second, and one of half a minute with twelve trainings."""
 
 
@@ -215,13 +225,13 @@ def test_all_is_deployed_and_deploying_again_changes_nothing(laboratory):
     for _ in range(2):
         deployments = laboratory.client.read_deployments()
         schedules = {str(one.schedule.cron) for deployment in deployments for one in deployment.schedules}
-        automations = json.loads(laboratory.prefect("automation", "inspect", "deep-mlp: crashed", "--output", "json"))
-        found.append((sorted(one.name for one in deployments), schedules, automations["id"]))
+        automations = sorted((one.name, one.id) for one in laboratory.client.read_automations())
+        found.append((sorted(one.name for one in deployments), schedules, automations))
         laboratory.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=laboratory.notices.url)
     assert found[0] == found[1]
     assert found[0][0] == sorted(name.split("/")[1] for name in NAMES)
     assert found[0][1] == {"0 3 * * *", "0 4 * * 0", "0 5 * * 0"}
-    assert {one.name for one in laboratory.client.read_automations()} == {one["name"] for one in AUTOMATIONS}
+    assert [name for name, _ in found[0][2]] == sorted(one["name"] for one in AUTOMATIONS)
 
 
 @pytest.mark.slow
@@ -233,17 +243,15 @@ def test_a_schedule_fires(laboratory):
     schedule = IntervalSchedule(interval=timedelta(seconds=20))
     (made,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
     laboratory.client.update_deployment_schedule(deployment.id, made.id, parameters={"run": {"seeds": 2}, **QUICK})
+    came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"name": {"any_": ["Completed"]}})
     try:
-        deadline = time.monotonic() + 90
-        while not (laboratory.folder / "artifacts" / "report.html").exists():
+        deadline = time.monotonic() + 120
+        while not laboratory.client.read_flow_runs(flow_run_filter=came_by_itself):
             assert time.monotonic() < deadline, (laboratory.folder.parent / "worker.log").read_text()
-            time.sleep(0.2)
+            time.sleep(0.5)
     finally:
         laboratory.client.delete_deployment_schedule(deployment.id, made.id)
-    runs = laboratory.client.read_flow_runs()
-    assert any(
-        run.auto_scheduled and run.deployment_id == deployment.id and run.state_name == "Completed" for run in runs
-    )
+    assert (laboratory.folder / "artifacts" / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -263,8 +271,7 @@ def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(labora
     first = laboratory.run("depth-sweep/on-demand", **LONG)
     laboratory.until(first, "Running")
     second = laboratory.run("depth-sweep/on-demand", **LONG)
-    while "trained" not in laboratory.log(first):
-        time.sleep(0.2)
+    laboratory.trained_something(first)
     pid = laboratory.process_of(first)
     assert laboratory.client.read_flow_run(second).state.type == StateType.SCHEDULED
     laboratory.prefect("flow-run", "cancel", str(first))
@@ -295,8 +302,7 @@ def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
     how = {**laboratory.how, "seed": 2}
     killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": how})
     laboratory.until(killed, "Running")
-    while "trained" not in laboratory.log(killed):
-        time.sleep(0.2)
+    laboratory.trained_something(killed)
     os.kill(laboratory.process_of(killed), signal.SIGKILL)
     run = laboratory.until(killed, "Crashed", seconds=30)
     notice = laboratory.notices.of(run)
@@ -318,3 +324,18 @@ def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     finally:
         laboratory.start_worker()
     assert run.state.message.startswith("No sign of life for 90 seconds")
+
+
+@pytest.mark.slow
+def test_the_notice_of_a_run_that_drifted_says_what_moved(laboratory, raise_baseline):
+    """A scheduled run compares itself; the webhook gets the figure, from what to what, and which version changed."""
+    how = {**laboratory.how, "artifacts": str(laboratory.folder.parent / "nightly"), "on_drift": "drifted"}
+    laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Completed")
+    root = Path(how["artifacts"])
+    accept(root, datetime.now(UTC))
+    raise_baseline(root)
+    run = laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Drifted")
+    notice = laboratory.notices.of(run)
+    assert notice.text == f"depth-sweep / {run.name} is Drifted: {run.state.message}"
+    assert "depth_sweep depth=2" in notice.text
+    assert "Changed since: torch 2.9.0 → " in notice.text

@@ -112,7 +112,7 @@ def cluster(s3, api_url, tmp_path_factory, new_port):
 def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket, cluster, experiment):
     """Every file has the same bytes, and both workers took part."""
     how = {"scheduler": cluster.address}
-    assert run(experiment, bucket, runner="dask", how=how).state.is_completed()
+    assert run(experiment, bucket, runner="dask", **how).state.is_completed()
     assert contents(artifact_folder(bucket)) == contents(finished(experiment))
     logs = [(cluster.folder / f"worker-{number}/log").read_text() for number in range(2)]
     assert all("trained " in log for log in logs)

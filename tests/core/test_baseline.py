@@ -1,0 +1,208 @@
+"""Drift: what counts as moved, what is named, and what the files of the baseline hold."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlp_core.baseline import (
+    BASELINE,
+    MEASURES,
+    Origin,
+    Results,
+    accept,
+    accepted_baseline,
+    baseline_in_words,
+    changes_of,
+    compare,
+    comparison_in_words,
+    keep_comparison,
+    read_baseline,
+    read_comparisons,
+    read_results,
+)
+from mlp_core.drift_figures import trend_figure
+from mlp_core.errors import InputError
+from mlp_core.storage import Provenance, write_table
+
+NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
+ORIGIN = Origin({"seeds": 8, "epochs": 100}, "code", {"torch": "2.13.0", "numpy": "2.4.6"}, "a machine, 2 cores")
+
+
+def results(accuracies, origin=ORIGIN, diverged=None):
+    """Return results of one experiment: test accuracies by configuration, one per member; NaN for a diverged one."""
+    members = {}
+    for name, values in accuracies.items():
+        members["images", name] = {
+            number: (0.5, float(value), float(np.isnan(value))) for number, value in enumerate(values)
+        }
+    return Results({"images": origin}, members)
+
+
+def draws(seed, n_configurations=1, n_members=8, spread=0.1):
+    stream = np.random.default_rng(seed)
+    return {f"depth={number}": stream.normal(0.7, spread, n_members) for number in range(n_configurations)}
+
+
+def test_equal_results_have_not_moved():
+    """The same numbers twice: every change is zero, and nothing is different in how they were made."""
+    found = compare(results(draws(0, 3)), results(draws(0, 3)))
+    assert len(found.changes) == 3 * len(MEASURES)
+    assert {change.change for change in found.changes} == {0.0}
+    assert found.moved == []
+    assert found.in_words() == "none of 9 figures moved from the baseline"
+    assert comparison_in_words(found).endswith("Versions, code and machine are the same.")
+
+
+def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart():
+    """Pairs see what two intervals do not: 2 points down for each, while the members spread over 40."""
+    before = draws(1, spread=0.1)
+    after = {name: values - np.linspace(0.019, 0.021, 8) for name, values in before.items()}
+    (change,) = compare(results(before), results(after)).moved
+    assert change.measure == "test_accuracy"
+    assert change.change == pytest.approx(-0.02)
+    assert change.low < -0.02 < change.high < 0
+    mean = before["depth=0"].mean()
+    assert change.after_low < mean < change.after_high
+
+
+def test_new_libraries_that_only_reshuffle_the_members_raise_few_false_alarms():
+    """Nothing but chance changed in 20 configurations: a comparison in twenty names any figure, at the most."""
+    alarms = sum(
+        bool(compare(results(draws(seed, 20)), results(draws(10_000 + seed, 20))).moved) for seed in range(200)
+    )
+    # 3 are due, as only a third of the figures change at all; unwidened intervals would raise 128
+    assert 1 <= alarms <= 9
+
+
+def test_what_moved_is_named_from_what_to_what_with_the_versions_that_changed():
+    """The largest change first; the sentence alone must do for a notice."""
+    before = draws(2, 2, spread=0.0)
+    after = {"depth=0": before["depth=0"] - 0.1, "depth=1": before["depth=1"] + 0.2}
+    origin = Origin(ORIGIN.settings, "other code", {**ORIGIN.versions, "torch": "2.14.1"}, ORIGIN.machine)
+    assert compare(results(before), results(after, origin)).in_words() == (
+        "2 of 6 figures moved from the baseline: "
+        "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+20.0, +20.0] points, n = 8); "
+        "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.0, -10.0] points, n = 8). "
+        "Changed since: torch 2.13.0 → 2.14.1, code behind images."
+    )
+
+
+def test_members_that_diverge_now_are_a_change():
+    """They have no accuracy to compare; the share of diverged members says it."""
+    before, after = draws(3), {"depth=0": np.full(8, np.nan)}
+    (change,) = compare(results(before), results(after)).moved
+    assert (change.measure, change.before, change.after) == ("diverged", 0.0, 1.0)
+
+
+def test_one_member_is_not_judged():
+    """Without a spread there is no interval, so nothing is said of it."""
+    found = compare(results({"": [0.9]}), results({"": [0.2]}))
+    assert [change.n for change in found.changes] == [1, 1, 1]
+    assert found.in_words() == "none of 0 figures moved from the baseline"
+
+
+def test_more_seeds_are_compared_as_far_as_both_have_them():
+    """Sixteen seeds beside eight: the first eight are the same draws."""
+    sixteen = Origin({**ORIGIN.settings, "seeds": 16}, *list(vars(ORIGIN).values())[1:])
+    before = draws(4)
+    after = {"depth=0": np.concatenate([before["depth=0"], draws(5)["depth=0"]])}
+    assert {(change.n, change.change) for change in compare(results(before), results(after, sixteen)).changes} == {
+        (8, 0.0)
+    }
+
+
+def test_other_settings_are_another_experiment():
+    """They are left out and named; if nothing is left the comparison is refused."""
+    other = Origin({**ORIGIN.settings, "epochs": 50}, *list(vars(ORIGIN).values())[1:])
+    both = results(draws(6))
+    more = Results({**both.origins, "phase": other, "new": other}, both.members)
+    baseline = Results({**both.origins, "phase": ORIGIN}, both.members)
+    assert compare(baseline, more).left_out == {
+        "phase": "other settings: epochs 100 → 50",
+        "new": "not in the baseline",
+    }
+    with pytest.raises(InputError, match=r"with the baseline's settings, got none \(images: other settings: epochs"):
+        comparison_in_words(compare(results(draws(6)), results(draws(6), other)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Give an artifact folder with a table of members, one of them diverged, and one of something else."""
+    table = pa.table(
+        {
+            "activation": ["relu"] * 4,
+            "gain": [0.5, 0.5, 1.0, 1.0],
+            "member": [0, 1, 0, 1],
+            "epochs": [1] * 4,
+            "train_accuracy": [0.5, 0.6, 0.7, None],
+            "test_accuracy": [0.4, 0.5, 0.6, None],
+            "status": ["ok", "ok", "ok", "diverged"],
+        }
+    )
+    write(tmp_path, "gain_sweep", table)
+    write(tmp_path, "signals", pa.table({"layer": [1], "member": [0]}))
+    return tmp_path
+
+
+def write(root, name, table):
+    units = dict.fromkeys(table.column_names, "")
+    return write_table(root, f"results/{name}.parquet", table, Provenance({"seeds": 2}, "code", {}, units))
+
+
+def test_the_baseline_is_one_file_with_all_that_a_comparison_needs(folder):
+    """Members, settings, versions and machine of every table; configurations by what varies."""
+    artifact = accept(folder, NOW)
+    assert artifact.path == BASELINE
+    assert artifact.rows == 4
+    found = read_baseline(folder)
+    assert found.accepted == "2026-11-24T03:00:00+00:00"
+    assert found.origins == read_results(folder).origins
+    assert found.members.keys() == {("gain_sweep", "gain=0.5"), ("gain_sweep", "gain=1")}
+    assert found.members["gain_sweep", "gain=0.5"] == {0: (0.5, 0.4, 0.0), 1: (0.6, 0.5, 0.0)}
+    assert compare(found, read_results(folder)).moved == []
+    metadata = pq.read_schema(folder / BASELINE).metadata
+    assert {b"versions", b"machine", b"units"} <= metadata.keys()
+    assert "gain=1: test accuracy 60.0 %, n = 1, no interval" in baseline_in_words(found)
+
+
+def test_a_bad_folder_gets_one_sentence(tmp_path, folder):
+    """No results, no baseline, a damaged baseline: each is said, with the way out."""
+    empty = tmp_path / "empty"
+    with pytest.raises(InputError, match=r"a baseline needs results, got none in .*run `deep-mlp tutorial`"):
+        accept(empty, NOW)
+    with pytest.raises(InputError, match=r"must be accepted first, got none at .*`deep-mlp baseline accept`"):
+        accepted_baseline(empty)
+    accept(folder, NOW)
+    (folder / BASELINE).write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"accepted\.parquet must be a Parquet file, got .*delete it"):
+        accepted_baseline(folder)
+
+
+def test_comparisons_are_kept_in_the_order_of_time(folder):
+    """A file each; what is read is what was found, the last ones only."""
+    accept(folder, NOW)
+    found = compare(read_baseline(folder), read_results(folder))
+    for day in (2, 0, 1):
+        keep_comparison(folder, found, NOW + timedelta(days=day))
+    table = read_comparisons(folder, last=2)
+    assert table["run"].unique().to_pylist() == [NOW + timedelta(days=1), NOW + timedelta(days=2)]
+    again = changes_of(table.to_pylist()[: len(found.changes)])
+    assert [repr(change) for change in again] == [repr(change) for change in found.changes]
+
+
+def test_the_trend_marks_what_moved_and_where_versions_changed(folder):
+    """Two runs, the second with another torch and one configuration down."""
+    before, after = draws(7, 2, spread=0.0), draws(7, 2, spread=0.0)
+    after["depth=1"] = after["depth=1"] - 0.2
+    newer = Origin(ORIGIN.settings, "code", {"torch": "2.14.1"}, ORIGIN.machine)
+    baseline = results(before)
+    keep_comparison(folder, compare(baseline, results(before)), NOW)
+    keep_comparison(folder, compare(baseline, results(after, newer)), NOW + timedelta(days=1))
+    (axes,) = trend_figure(read_comparisons(folder).to_pandas()).axes
+    marked = [line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o" and len(line.get_ydata())]
+    assert marked == [[pytest.approx(50.0)]]
+    assert sum(line.get_linestyle() == ":" for line in axes.lines) == 1
+    assert axes.get_title() == "images"

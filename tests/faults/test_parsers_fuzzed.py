@@ -1,0 +1,351 @@
+"""What reads bytes and texts from outside, fed with any: each answers or refuses in the one way that it says.
+
+With hypothesis in every run of the tests, and guided by coverage with atheris (`make fuzz`), which runs this file as a
+program. What either finds becomes an example below.
+"""
+
+import io
+import os
+import socket
+import sys
+import tempfile
+import threading
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mlp_core.addresses import is_web_address, shown_address
+from mlp_core.downloads import Limits, _retry_after_seconds, download
+from mlp_core.errors import InputError
+from mlp_core.images import check_image_source, decode_images
+from mlp_core.settings import (
+    DepthSweep,
+    Explanation,
+    GainSweep,
+    Generalization,
+    Images,
+    canonical_activation,
+    validated,
+)
+
+QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=200, database=None)
+SECONDS = 60
+
+
+def answered(read, *arguments):
+    """Return what a function gives, or the sentence with which it refuses."""
+    try:
+        return read(*arguments), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def read_activation(text):
+    """An activation's name: its one spelling, which is its own, or ValueError."""
+    with suppress(ValueError):
+        name = canonical_activation(text)
+        assert canonical_activation(name) == name
+
+
+def read_setting(model, field, text):
+    """A list or a range: a value, or one sentence."""
+    settings, words = answered(validated, model, {field: text})
+    if settings:
+        assert len(getattr(settings, field)) <= 100_000
+    else:
+        assert words.startswith(field)
+        assert words.isprintable()
+        assert len(words) < 500
+
+
+def read_image_source(text):
+    """What `--images` names: let in, or one sentence, without what may be secret in it."""
+    _, words = answered(check_image_source, text)
+    assert words == "" or words.startswith("images must ")
+    assert words.isprintable()
+    if is_web_address(text):
+        assert words == ""
+        assert shown_address(text).isprintable()
+
+
+def read_archive(content):
+    """A zip: a table of whole pictures, or one sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "photos.zip")
+        path.write_bytes(content)
+        table, words = answered(decode_images, path, 3)
+        if table:
+            assert table.column("pixels").type.list_size == 3072
+        else:
+            assert words.startswith(("images must ", "skip_bad_images allows "))
+            assert words.isprintable()
+        assert os.listdir(folder) == ["photos.zip"]  # noqa: PTH208 - names alone
+
+
+def read_picture(content):
+    """A picture: pixels, or one sentence."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
+            archive.writestr(name, content if name == "train/a/1.png" else GOOD_PICTURE)
+    read_archive(buffer.getvalue())
+
+
+def read_table(content):
+    """A table of results: what the report is made from, or one sentence."""
+    from mlp_core.report import read_report_content
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "results/polynomial.parquet")
+        path.parent.mkdir()
+        path.write_bytes(content)
+        answered(read_report_content, Path(folder))
+
+
+def read_record(text):
+    """A record of a result: as it was written, or ValueError."""
+    from tasks.checked_json import loads
+
+    with suppress(ValueError):
+        loads(text)
+
+
+def picture(kind):
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+GOOD_PICTURE, JPEG = picture("PNG"), picture("JPEG")
+
+
+def good_archive(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
+            archive.writestr(name, GOOD_PICTURE)
+    return buffer.getvalue()
+
+
+ARCHIVES = [good_archive(zipfile.ZIP_STORED), good_archive(zipfile.ZIP_DEFLATED)]
+
+
+def good_table():
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    rows = {"degree": [5, 5], "features": [21, 21], "epochs": [9, 9], "status": ["ok", "ok"], "seed": [1, 2]}
+    table = pa.table({**rows, "train_accuracy": [0.5, 0.6], "test_accuracy": [0.5, 0.7]})
+    pq.write_table(table.replace_schema_metadata({"settings": "{}", "inputs": "{}", "versions": "{}"}), buffer)
+    return buffer.getvalue()
+
+
+@st.composite
+def spoilt(draw, *good):
+    """Draw good bytes with a few changed, cut out or put in."""
+    content = bytearray(draw(st.sampled_from(good)))
+    for _ in range(draw(st.integers(1, 4))):
+        position = draw(st.integers(0, len(content)))
+        length = draw(st.integers(0, 8)) if draw(st.booleans()) else 0
+        content[position : position + length] = draw(st.binary(max_size=8))
+    return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.integers(0, 9)) == 0 else content)
+
+
+NAMES = st.text("RreluLakySELUtanhgsigmoderf_() .-0123456789e", max_size=20) | st.text(max_size=20)
+LISTS = st.text("0123456789.,:;-+eEnaif _", max_size=30) | st.text(max_size=30)
+SOURCES = (
+    st.text(max_size=60)
+    | st.text("htps:/@?#[]%.\\~\0\n ab1", max_size=40)
+    | st.builds("http{}://{}{}".format, st.sampled_from(["", "s"]), st.text(max_size=20), st.text(max_size=20))
+)
+
+
+@given(NAMES)
+@example("leaky_relu(1e-400)")
+@example("LeakyReLU()()")
+@QUICKLY
+def test_any_text_as_an_activation(text):
+    """A name, or ValueError."""
+    read_activation(text)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        pytest.param(GainSweep, "gains", id="gains"),
+        pytest.param(DepthSweep, "depths", id="depths"),
+        pytest.param(Images, "hidden_widths", id="widths"),
+        pytest.param(Generalization, "degrees", id="degrees"),
+        pytest.param(Explanation, "explain_activations", id="activations"),
+    ],
+)
+@given(text=LISTS | NAMES)
+@example(text="1:1e308:9")
+@example(text="-1e308:1e308:3")
+@example(text="1:2:" + "9" * 5000)
+@example(text="²:3:4")
+@example(text="1:2:²")
+@example(text="1,\x00")
+@QUICKLY
+def test_any_text_as_a_list(model, field, text):
+    """Values, or one sentence."""
+    read_setting(model, field, text)
+
+
+@given(SOURCES)
+@example("http://[::1")
+@example("http://a:99999999/")
+@example("http://\u2100.com/")
+@example("https://a/\x1b[2J.zip")
+@example("~\0")
+@QUICKLY
+def test_any_text_as_an_image_source(text):
+    """Let in, or one sentence; nothing is opened on the web."""
+    read_image_source(text)
+
+
+LETTERS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="#"), min_size=4, max_size=20)
+
+
+@given(LETTERS, LETTERS, LETTERS)
+@QUICKLY
+def test_any_secret_in_an_address(user, password, signature):
+    """Whatever it is made of, it is not shown."""
+    shown = shown_address(f"https://{user}:{password}@host/faces.zip?key={signature}")
+    assert shown in {"https://...@host/faces.zip?...", "https://...?...", "https:..."}
+
+
+@given(spoilt(*ARCHIVES) | st.binary(max_size=200))
+@QUICKLY
+def test_any_bytes_as_a_zip(content):
+    """Pictures, or one sentence; no file beside it."""
+    read_archive(content)
+
+
+@given(spoilt(GOOD_PICTURE, JPEG) | st.binary(max_size=200))
+@QUICKLY
+def test_any_bytes_as_a_picture(content):
+    """Left out, or whole."""
+    read_picture(content)
+
+
+@given(spoilt(good_table()) | st.binary(max_size=200))
+@QUICKLY
+def test_any_bytes_as_a_table_of_results(content):
+    """A report's content, or one sentence."""
+    read_table(content)
+
+
+@given(st.text())
+@QUICKLY
+def test_any_text_as_a_record(text):
+    """ValueError, which Prefect takes for a result that has to be made again."""
+    read_record(text)
+
+
+@given(st.text() | st.text("0123456789- :GMTaMonJn,+"))
+@example("Mon, 01 Jan 99999 00:00:00 GMT")
+@example("0 Jan 0 0:0:0 +99999999999")
+@example("9" * 5000)
+@QUICKLY
+def test_any_text_as_a_time_to_come_again(text):
+    """Seconds, or nothing."""
+    seconds = _retry_after_seconds(text)
+    assert seconds is None or seconds >= 0
+
+
+def test_any_bytes_as_a_servers_answer(tmp_path, monkeypatch):
+    """A file that is a zip, or one sentence."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    listener = socket.create_server(("127.0.0.1", 0))
+    answers = [b""]
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with suppress(OSError), connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(answers[0])
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    head = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: "a"\r\nConnection: close\r\n\r\n' % len(ARCHIVES[0])
+    moved = b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+    limits = Limits(attempts=1, connect_seconds=2, silence_seconds=2, total_seconds=10, longest_wait_seconds=0)
+
+    @given(spoilt(head + ARCHIVES[0], head, moved) | st.binary(max_size=100))
+    @hypothesis_settings(QUICKLY, max_examples=100)
+    def fetch(content):
+        answers[0] = content
+        url, file = f"http://127.0.0.1:{listener.getsockname()[1]}/x.zip", tmp_path / "x.zip"
+        n_requests, words = answered(download, url, file, limits)
+        assert (n_requests == 1 and zipfile.is_zipfile(file)) or words.startswith(
+            f"images could not be downloaded from {url}: "
+        )
+        assert words.isprintable()
+
+    try:
+        fetch()
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def text_of(data):
+    return data.decode("utf-8", "surrogateescape")
+
+
+TARGETS = {
+    "activations": (lambda data: read_activation(text_of(data)), [b"LeakyReLU(0.1)", b"relu"]),
+    "gains": (lambda data: read_setting(GainSweep, "gains", text_of(data)), [b"0.1:3.0:10", b"0.5,1,2"]),
+    "depths": (lambda data: read_setting(DepthSweep, "depths", text_of(data)), [b"1:5", b"1,2,5"]),
+    "image sources": (lambda data: read_image_source(text_of(data)), [b"https://a:b@host:80/x.zip?y#z"]),
+    "archives": (read_archive, ARCHIVES),
+    "pictures": (read_picture, [GOOD_PICTURE, JPEG]),
+    "tables": (read_table, [good_table()]),
+    "records": (
+        lambda data: read_record(text_of(data)),
+        [b"74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b null"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_fuzzer_guided_by_coverage_finds_nothing(target, tmp_path):
+    """A minute for each parser."""
+    import subprocess
+
+    pytest.importorskip("atheris", reason="make fuzz installs it")
+    program = [sys.executable, __file__, target, str(SECONDS)]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=10 * SECONDS)
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+def main(target, seconds):
+    """Fuzz one parser in this process, for some seconds; what makes it fail is written to the current folder."""
+    import atheris
+
+    read, good = TARGETS[target]
+    atheris.instrument_all()
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, content in enumerate(good):
+            Path(corpus, str(number)).write_bytes(content)
+        atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=4096", corpus], read)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

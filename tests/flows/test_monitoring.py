@@ -1,0 +1,55 @@
+"""What Prefect's UI shows of a run: read back from the real server."""
+
+import base64
+import io
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+from mlp_core.settings import DepthSweep
+
+
+def artifacts_of(state):
+    """Return a run's artifacts by their keys; each key comes once."""
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    assert len({one.key for one in found}) == len(found)
+    return {one.key: one for one in found}
+
+
+@pytest.mark.parametrize("experiment", ["depth_sweep", "signals", "tutorial"])
+def test_a_run_carries_its_results(run, copied, experiment):
+    """A table, figures that are whole pictures, the report's path; the figures stay small enough for the server."""
+    root = copied(experiment)
+    found = artifacts_of(run(experiment, root).state)
+    rows = json.loads(found["results"].data)
+    if experiment == "depth_sweep":
+        table = pq.read_table(root / "results/depth_sweep.parquet")
+        mean = sum(table["test_accuracy"].to_pylist()[:2]) / 2
+        assert [row["hidden layers"] for row in rows] == ["1", "2"]
+        assert rows[0]["test accuracy"].startswith(f"{100 * mean:.1f}")
+    if experiment == "tutorial":
+        assert {"depth_sweep", "gain_sweep", "phase", "signals"} <= {row["experiment"] for row in rows}
+        assert rows[0].keys() == rows[-1].keys() == {"experiment", "configuration", "test accuracy", "more"}
+    markdown = found["figures"].data
+    pictures = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
+    assert len(pictures) == {"depth_sweep": 2, "signals": 1, "tutorial": 9}[experiment]
+    assert len(markdown) < 300_000
+    for picture in pictures:
+        Image.open(io.BytesIO(picture)).verify()
+    assert str(root / "report.html") in found["report"].data
+    if experiment != "signals":
+        assert found["progress"].data == 100
+
+
+def test_the_progress_counts_each_training_once(run, tmp_path):
+    """Four trainings, and none twice though two experiments may wait for the same."""
+    sweep = DepthSweep(depths=(1, 2, 3, 4), epochs=2, batch_size=32)
+    found = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state)
+    assert found["progress"].description == "4 of 4 trainings have ended"
