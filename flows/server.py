@@ -229,8 +229,12 @@ def _serves_this_home(url: str) -> bool:
 
 
 def _asked(url: str, what: str) -> Any:
-    with urllib.request.urlopen(f"{url}/{what}", timeout=_ANSWER_SECONDS) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(f"{url}/{what}", timeout=_ANSWER_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def _free_port() -> int:

