@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -165,12 +165,12 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{secrets.token_hex(8)}.partial"
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode  # as the umask has it
     try:
         write(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # safetensors makes files that only their owner may read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
