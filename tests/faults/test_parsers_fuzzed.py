@@ -223,7 +223,12 @@ def test_any_secret_in_an_address(user, password, signature):
     assert shown in {"https://...@host/faces.zip?...", "https://...?...", "https:..."}
 
 
+# the name of a file, in the header beside it alone, is not the UTF-8 that it is said to be
+OTHER_NAME = b"PK\3\4" + ARCHIVES[0][4:6] + b"\0\x08" + ARCHIVES[0][8:30] + b"tr\xd6in" + ARCHIVES[0][35:]
+
+
 @given(spoilt(*ARCHIVES) | st.binary(max_size=200))
+@example(OTHER_NAME)
 @QUICKLY
 def test_any_bytes_as_a_zip(content):
     """Pictures, or one sentence; no file beside it."""
@@ -238,6 +243,7 @@ def test_any_bytes_as_a_picture(content):
 
 
 @given(spoilt(good_table()) | st.binary(max_size=200))
+@example(good_table().replace(b"degree", b"degr\xdae"))
 @QUICKLY
 def test_any_bytes_as_a_table_of_results(content):
     """A report's content, or one sentence."""
