@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,11 +122,35 @@ def _held(root: Path | UPath) -> Iterator[None]:
                     empty.rmdir()
 
 
+def _end_together(ended: threading.Event) -> None:
+    seen: set[int | None] = set()
+    while not ended.wait(1):
+        workers = active_children()
+        alive = {worker.pid for worker in workers}
+        if seen - alive:
+            for worker in workers:
+                worker.kill()
+        seen |= alive
+
+
 class _Processes(ProcessPoolTaskRunner):
     """Worker processes that Ctrl-C does not reach, from their first moment on.
 
-    They are started by threads that the first submissions start, and inherit what those have blocked.
+    They are started by threads that the first submissions start, and inherit what those have blocked. When one is
+    killed all end: the pool may not notice the end of one, and what that one held the others would wait for.
     """
+
+    def __enter__(self) -> _Processes:
+        """Start the pool."""
+        self._ended = threading.Event()
+        threading.Thread(target=_end_together, args=(self._ended,), daemon=True).start()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End the pool; from here on workers end one by one."""
+        self._ended.set()
+        super().__exit__(*error)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Submit a task with Ctrl-C put off for that moment."""

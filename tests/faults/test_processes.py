@@ -335,7 +335,7 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(program, tmp_path, secon
 
 @pytest.mark.slow
 def test_a_killed_worker_is_one_sentence(program, tmp_path):
-    """As when the system is short of memory: the run ends when the next training does, and the same command goes on."""
+    """As when the system is short of memory: the run ends, and the same command goes on."""
     command = SWEEP.replace("--epochs 300", "--epochs 2000")
     process = program.start(f"{command} --runner processes", **{MARK: str(tmp_path)})
     wait_for(lambda: len(processes(str(tmp_path))) == 4, process)
