@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all faults fuzz check bench bench-quick lock
+.PHONY: help install tutorial test test-all faults fuzz check bench bench-quick audit lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,6 +48,9 @@ bench: .venv/installed-bench ## Measure the project beside its peers, about 40 m
 
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be
 	$(BIN)/python -m benchmarks --quick --repetitions 2
+
+audit: .venv/installed-bench ## Look every pinned package up in the advisory database; needs the network
+	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt
 
 lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
 	$(LOCK) pyproject.toml --output-file requirements/run.txt

@@ -8,13 +8,13 @@ import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-import atheris
-
 _INSTRUMENTED = ["mlp_core", "tasks.checked_json", "zipfile", "PIL", "json", "urllib.parse"]
 
 
 def main(target: str, seconds: int) -> None:
     """Fuzz a target for some seconds."""
+    import atheris
+
     with atheris.instrument_imports(include=_INSTRUMENTED, enable_loader_override=False):
         specification = spec_from_file_location("targets", Path(__file__).with_name("test_parsers_fuzzed.py"))
         targets = module_from_spec(specification)
