@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import stat
 import struct
+import sys
 import threading
 import zipfile
 from contextlib import closing
@@ -20,6 +21,7 @@ from PIL import Image
 
 from mlp_core.report import read_report_content, render_report
 from mlp_core.settings import Run
+from tasks.caching import decode
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [
@@ -213,6 +215,14 @@ def test_settings_that_prefect_keeps_are_without_secrets():
     run = Run(images="https://me:word@host/faces.zip?signature=1")
     assert run.images == "https://me:word@host/faces.zip?signature=1"
     assert run.model_dump(mode="json")["images"] == "https://...@host/faces.zip?..."
+
+
+@pytest.mark.parametrize("name", ["pathlib.Path", "antigravity.fly", "subprocess.Popen"])
+def test_a_record_builds_no_class_but_ours(name):
+    """Prefect takes the error for a result that has to be made again; the module named is not even imported."""
+    with pytest.raises(ValueError, match=f"foreign class {name}"):
+        decode({"__class__": name, "data": "x"})
+    assert "antigravity" not in sys.modules
 
 
 def listening(pid):
