@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all faults check bench bench-quick lock
+.PHONY: help install tutorial test test-all faults fuzz check bench bench-quick audit lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,10 @@ test-all: check ## The same with the slow tests
 faults: .venv/installed-test ## Run all fault cases, the slow ones too: docs/reliability.md
 	$(BIN)/python -m pytest --numprocesses 2 -m "" tests/faults
 
+fuzz: .venv/installed-test requirements/fuzz.txt ## Fuzz each parser for a minute, guided by coverage (Linux)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/fuzz.txt
+	$(BIN)/python -m pytest -m slow -k fuzzer tests/faults/test_parsers_fuzzed.py
+
 check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,9 +49,13 @@ bench: .venv/installed-bench ## Measure the project beside its peers, about 40 m
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be
 	$(BIN)/python -m benchmarks --quick --repetitions 2
 
+audit: .venv/installed-bench ## Look every pinned package up in the advisory database; needs the network
+	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt
+
 lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
 	$(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(LOCK) --group test --constraint requirements/run.txt --output-file requirements/test.txt
 	$(LOCK) --group bench --constraint requirements/run.txt --output-file requirements/bench.txt
+	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
 
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)

@@ -62,11 +62,20 @@ def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
                 options.append(click.Option([flag], is_flag=True, help=field.description))
                 continue
             default = text_of(field.default)
-            help_text = f"{(field.description or '').rstrip('.')}." + (f"  [default: {default}]" if default else "")
+            help_text = f"{(field.description or '').rstrip('.')}{_syntax(field.default)}."
+            help_text += f"  [default: {default}]" if default else ""
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
             metavar = "|".join(choices) or _metavar(field.default)
             options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
     return options
+
+
+def _syntax(default: object) -> str:
+    """Return how a list is written on the command line; the form in Prefect's UI has an editor for it."""
+    if not isinstance(default, tuple):
+        return ""
+    syntax = {int: "1,2,5 or 1:5", float: "0.5,1,2 or 0.1:3:10 (start:stop:count)", str: "relu,tanh"}
+    return f"; such as {syntax[type(default[0])]}"
 
 
 def _metavar(default: object) -> str:

@@ -283,7 +283,8 @@ def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
         axes.set_axis_off()
     for axes, image, name in zip(grid.flat, images, class_names, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-        plain(axes.set_title(name if len(name) <= 10 else name[:9] + "…", fontsize=9, pad=2))
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+        plain(axes.set_title(shown if len(shown) <= 10 else shown[:9] + "…", fontsize=9, pad=2))
     figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
     return figure
 

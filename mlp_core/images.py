@@ -358,7 +358,7 @@ def _read_member(source: Path, name: str, archive: zipfile.ZipFile) -> bytes:
     try:
         with archive.open(name) as member:
             return member.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(source, name, f"is damaged ({error})") from error
     except (NotImplementedError, RuntimeError) as error:  # encryption, among others
         raise _damaged(source, name, f"cannot be unpacked ({error})") from error

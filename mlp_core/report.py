@@ -181,7 +181,8 @@ def read_report_content(artifacts: Path) -> ReportContent:
     tables, settings, provenance = {}, {}, {}
     for path in paths:
         try:
-            table = pyarrow.parquet.read_table(path)
+            table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+            tables[path.stem] = table.to_pandas()
             metadata = table.schema.metadata or {}
             settings[path.stem] = json.loads(metadata.get(b"settings", b"{}"))
             provenance[path.stem] = {
@@ -193,7 +194,6 @@ def read_report_content(artifacts: Path) -> ReportContent:
         except (pyarrow.ArrowException, ValueError, OSError) as error:
             message = f"{path} must be a Parquet file of results, got {error}; delete it and run its experiment again."
             raise InputError(message) from error
-        tables[path.stem] = table.to_pandas()
     for experiment in _EXPERIMENTS:
         if experiment.name in tables:
             _check_columns(tables[experiment.name], experiment)

@@ -189,7 +189,7 @@ class Run(Settings):
     time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
     """How long one training may take before it counts as failed; 0 for as long as it needs."""
     on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
-    """Compare with the accepted baseline, and how the run ends if a figure moved: Drifted or Failed; ignore: don't."""
+    """How a run ends whose figures moved from the accepted baseline; with ignore it is not compared."""
 
     @field_serializer("images", when_used="json")
     def _without_secrets(self, images: str) -> str:
@@ -219,13 +219,13 @@ class DepthSweep(Settings):
     """Depth against width at a fixed parameter budget (section 1)."""
 
     depths: Depths = (1, 2, 3, 4, 5)
-    """Numbers of hidden layers, such as 1,2,5 or 1:5."""
+    """Numbers of hidden layers."""
     parameter_budget: Positive = 100
     """Trainable parameters that each network reaches with the smallest equal width."""
     activation: ActivationName = "relu"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "adam"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 1e-3
     """Step size."""
     epochs: Positive = 100
@@ -242,7 +242,7 @@ class Explanation(Settings):
     explain_activations: Annotated[
         tuple[ActivationName, ...], Field(min_length=1), BeforeValidator(_names), AfterValidator(_distinct)
     ] = ("relu", "leaky_relu(0.1)", "tanh", "gelu")
-    """Activations to explain with, such as relu,tanh."""
+    """Activations to explain with: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     explain_epochs: Positive = 200
     """Passes of one more training from PyTorch's start; as many as --epochs for none."""
 
@@ -253,7 +253,7 @@ class Polynomial(Settings):
     degree: Annotated[int, Field(ge=1, le=500)] = 50
     """Highest total degree of the monomials."""
     optimizer: OptimizerName = "adam"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 1e-3
     """Step size."""
     epochs: Positive = 100
@@ -266,11 +266,11 @@ class Images(Settings):
     """A multilayer perceptron on photographs of animal faces (section 2)."""
 
     hidden_widths: Widths = (64, 64, 64)
-    """Units of each hidden layer, such as 64,64,64."""
+    """Units of each hidden layer."""
     activation: ActivationName = "relu"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "adam"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 3e-4
     """Step size."""
     epochs: Positive = 30
@@ -283,15 +283,15 @@ class GainSweep(Settings):
     """Xavier weights at several gains, one epoch each (bonus)."""
 
     gains: Gains = tuple(index * ((3.0 - 0.1) / 9) + 0.1 for index in range(9)) + (3.0,)  # noqa: RUF005 - a range and its end
-    """Factors on Xavier's standard deviation: a list such as 0.5,1,2 or a range start:stop:count such as 0.1:3.0:10."""
+    """Factors on Xavier's standard deviation."""
     distribution: Literal["normal", "uniform"] = "normal"
     """Distribution of the initial weights."""
     hidden_widths: Widths = (128, 64, 32)
-    """Units of each hidden layer, such as 128,64,32."""
+    """Units of each hidden layer."""
     activation: ActivationName = "leaky_relu(0.1)"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "sgd"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 1e-2
     """Step size."""
     epochs: Positive = 1
@@ -304,7 +304,7 @@ class Signals(Settings):
     """Lengths, angles and gradients in random networks, beside what theory predicts (bonus)."""
 
     activation: ActivationName = "tanh"
-    """Transfer function between the layers."""
+    """Transfer function between the layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     relative_gains: Gains = (0.7, 1.0, 1.5)
     """Gains as multiples of the critical one: order below 1, chaos above."""
     sigma_b: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.3
@@ -327,13 +327,13 @@ class Phase(Settings):
     depths: Depths = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     """Numbers of hidden layers."""
     gains: Gains = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
-    """Factors on Xavier's standard deviation: a list, or a range start:stop:count such as 0.5:3:11."""
+    """Factors on Xavier's standard deviation."""
     width: Positive = 64
     """Units of each hidden layer."""
     activation: ActivationName = "tanh"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "sgd"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 1.25e-2
     """Step size."""
     epochs: Positive = 32
@@ -351,7 +351,7 @@ class Generalization(Settings):
         BeforeValidator(_integers),
         AfterValidator(_distinct),
     ] = (1, 2, 5, 10, 20, 50)
-    """Highest total degrees of the polynomial models, such as 1,10,50."""
+    """Highest total degrees of the polynomial models."""
     depths: Depths = (1, 2, 3, 5)
     """Numbers of hidden layers of the multilayer perceptrons."""
     parameter_budgets: Annotated[
@@ -359,9 +359,9 @@ class Generalization(Settings):
     ] = (100, 5304)
     """Trainable parameters to reach; 5304 are those of the polynomial of degree 50 with four arms."""
     activation: ActivationName = "relu"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "adam"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 1e-3
     """Step size."""
     epochs: Positive = 100
@@ -378,9 +378,9 @@ class Features(Settings):
     width: Positive = 64
     """Units of each hidden layer."""
     activation: ActivationName = "relu"
-    """Transfer function of the hidden layers."""
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     optimizer: OptimizerName = "adam"
-    """Optimizer."""
+    """How the weights are updated: Adam or stochastic gradient descent."""
     learning_rate: Rate = 3e-4
     """Step size."""
     epochs: Positive = 30

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import re
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -219,12 +219,12 @@ def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
     """
     folder = path.parent if isinstance(path, Path) else _copies()
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = folder / f".{secrets.token_hex(8)}.partial"
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode  # as the umask has it
     try:
         write(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # safetensors makes files that only their owner may read
         if not isinstance(path, Path):
             path = _uploaded(temporary, path)
         temporary.replace(path)

@@ -11,6 +11,8 @@ for _name, _value in {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
+    # what the core logs outside a flow, in a notebook, is no mistake
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     # as many tasks as cores run side by side: a thread each
     "OMP_NUM_THREADS": "1",
 }.items():

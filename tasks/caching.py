@@ -121,9 +121,13 @@ def decode(data: dict[str, Any]) -> Any:
     """Decode a record and verify every file it refers to: Prefect takes what raises here for a miss.
 
     Raises:
-        ValueError: If a class is unknown or a file is not the one that was written.
+        ValueError: If a class is unknown or not ours, or a file is not the one that was written.
         FileNotFoundError: If a file is gone.
     """
+    # Prefect would import whatever module a record names
+    if not str(data.get("__class__", "tasks.")).startswith(("tasks.", "mlp_core.")):
+        message = f"foreign class {data['__class__']}"
+        raise ValueError(message)
     value = prefect_json_object_decoder(data)
     if "__class__" in data and isinstance(value, dict):
         message = f"unknown class {data['__class__']}"

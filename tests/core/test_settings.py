@@ -24,6 +24,7 @@ from mlp_core.settings import (
     Phase,
     Polynomial,
     Run,
+    Settings,
     Signals,
     Spirals,
     canonical_activation,
@@ -380,3 +381,20 @@ def test_a_phase_diagram_resolves_the_transition():
     assert (FewSeeds().seeds, Run().seeds) == (2, 8)
     assert FewSeeds().model_dump(exclude={"seeds"}) == Run().model_dump(exclude={"seeds"})
     assert validated(Phase, {name: text_of(value) for name, value in grid}) == grid
+
+
+@pytest.mark.parametrize("model", Settings.__subclasses__() + Run.__subclasses__(), ids=lambda model: model.__name__)
+def test_every_setting_makes_a_field_of_a_form(model):
+    """What Prefect's UI shows: a title, a help of a sentence, a default, choices, and bounds of every number."""
+    for name, field in model.model_json_schema()["properties"].items():
+        assert field["title"]
+        assert field["description"][0].isupper(), name
+        assert field["description"].endswith("."), name
+        assert "default" in field, name
+        assert field["type"] in {"integer", "number", "boolean", "string", "array"}, name
+        number = field.get("items", field)
+        if number["type"] in ("integer", "number"):
+            assert {"minimum", "exclusiveMinimum"} & number.keys(), name
+            assert {"maximum", "exclusiveMaximum"} & number.keys(), name
+        if name in ("optimizer", "distribution", "device", "runner", "on_drift", "data"):
+            assert len(field["enum"]) > 1

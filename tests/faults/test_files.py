@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import pickle
 import random
 from pathlib import Path
 
 import pytest
+import torch
 from stored import ALWAYS_WRITTEN, computed, contents, identities, written
 
 from mlp_core.storage import Artifact, read_table
@@ -180,7 +180,7 @@ def test_a_model_that_is_a_pickle_is_never_loaded(run, copied, tmp_path):
             return Path.touch, (tmp_path / "it ran",)
 
     for weights in folder.glob("models/*"):
-        weights.write_bytes(pickle.dumps(Hidden()))
+        torch.save(Hidden(), weights)
     assert run("depth_sweep", folder).state.is_completed()
     assert not (tmp_path / "it ran").exists()
     assert contents(folder) == expected

@@ -167,7 +167,7 @@ LASTING = {
 
 
 @pytest.mark.parametrize("case", LASTING)
-def test_what_no_second_attempt_would_mend_is_said_at_once(serve, refused, case):
+def test_a_final_answer(serve, refused, case):
     """One request, redirections apart, and one sentence."""
     behave, words = LASTING[case]
     web = serve(behave)
@@ -235,7 +235,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("case", PASSING)
-def test_what_may_pass_is_tried_again_but_not_for_ever(serve, refused, case):
+def test_a_passing_failure(serve, refused, case):
     """Three attempts here, then one sentence on the last of them."""
     behave, words = PASSING[case]
     web = serve(behave)
@@ -290,7 +290,7 @@ def test_a_slow_drip_ends_at_the_limit_of_time(serve, refused, behave):
     web.closing.set()
 
 
-def test_ctrl_c_is_not_kept_waiting_by_a_silent_server(serve, tmp_path):
+def test_ctrl_c_while_a_server_is_silent(serve, tmp_path):
     """What stops a run ends its download at once, whatever the server does."""
     web = serve(stall)
     started = time.monotonic()
