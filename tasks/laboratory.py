@@ -11,11 +11,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.synchronize import Event
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,7 @@ def side_by_side() -> int:
     return _side_by_side.get()
 
 
-def _start_worker(stop: Event, on_console: bool) -> None:
+def _start_worker(stop: Any, on_console: bool) -> None:
     """Let a worker process stop when the run does, and end when the program is killed; Ctrl-C is for the program."""
     logger.setLevel(logging.INFO)
     if on_console:
@@ -86,9 +85,9 @@ def _start_worker(stop: Event, on_console: bool) -> None:
 
     def watch() -> None:
         while program is not None and program.is_alive():
-            if stop.wait(0.5):
+            if stop.value:
                 _stopping.set()
-                time.sleep(0.5)
+            time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -122,35 +121,11 @@ def _held(root: Path | UPath) -> Iterator[None]:
                     empty.rmdir()
 
 
-def _end_together(ended: threading.Event) -> None:
-    seen: set[int | None] = set()
-    while not ended.wait(1):
-        workers = active_children()
-        alive = {worker.pid for worker in workers}
-        if seen - alive:
-            for worker in workers:
-                worker.kill()
-        seen |= alive
-
-
 class _Processes(ProcessPoolTaskRunner):
     """Worker processes that Ctrl-C does not reach, from their first moment on.
 
-    They are started by threads that the first submissions start, and inherit what those have blocked. When one is
-    killed all end: the pool may not notice the end of one, and what that one held the others would wait for.
+    They are started by threads that the first submissions start, and inherit what those have blocked.
     """
-
-    def __enter__(self) -> _Processes:
-        """Start the pool."""
-        self._ended = threading.Event()
-        threading.Thread(target=_end_together, args=(self._ended,), daemon=True).start()
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """End the pool; from here on workers end one by one."""
-        self._ended.set()
-        super().__exit__(*error)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Submit a task with Ctrl-C put off for that moment."""
@@ -161,15 +136,17 @@ class _Processes(ProcessPoolTaskRunner):
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _runner(run: Run, stops: list[Any]) -> TaskRunner[Any]:
-    """Return what runs the tasks; `stops` gets an event more if its processes listen to one."""
+def _runner(run: Run, stops: list[Callable[[], object]]) -> TaskRunner[Any]:
+    """Return what runs the tasks; `stops` gets one more if its processes have to be told."""
     n_workers = run.workers or cores()
     if run.runner == "threads":
         return ThreadPoolTaskRunner(max_workers=n_workers)
     if run.runner == "processes":
-        stops.append(get_context("spawn").Event())
+        # No Event: to set one waits for all who wait for it, and a killed worker never answers
+        stop = get_context("spawn").RawValue("b", 0)
+        stops.append(lambda: setattr(stop, "value", 1))
         on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
-        return _Processes(n_workers, initializer=_start_worker, initargs=(stops[-1], on_console))
+        return _Processes(n_workers, initializer=_start_worker, initargs=(stop, on_console))
     from prefect_dask import DaskTaskRunner
 
     if run.scheduler:
@@ -255,7 +232,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     storage: Any = Records(basepath=records)
     if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
         storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
-    stops: list[Any] = [_stopping]
+    stops: list[Callable[[], object]] = [_stopping.set]
     runner = _runner(run, stops)
     inside = context.model_copy(
         update={
@@ -275,7 +252,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
             yield root
         except BaseException as error:
             for stop in stops:
-                stop.set()
+                stop()
             if run.runner == "dask":
                 with suppress(Exception):  # the scheduler may be what is gone
                     runner.client.run(_stop_run, flow_run.id)  # type: ignore[attr-defined]
