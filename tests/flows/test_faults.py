@@ -85,7 +85,7 @@ def slow(*values):
 )
 def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner, stop):
     """It ends within 10 s with status 130, a sentence and no traceback; no process stays, no run stays Running."""
-    home, mark = tmp_path / "home", tmp_path.name
+    home, mark = tmp_path / "home", str(tmp_path)
     n_processes = {"threads": 2, "processes": 5}[runner]  # with server, workers and the workers' tracker
     process = program.start(f"{ENDLESS} --runner {runner}", servers.new_home(home), **{MARK: mark})
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
@@ -108,7 +108,7 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
 @pytest.mark.parametrize("seconds", [0, 0.4, 0.8, 1.2, 1.6, 2.0])
 def test_a_run_stopped_while_its_server_starts_leaves_none(program, servers, tmp_path, seconds):
     """Ctrl-C in the first seconds, in the middle of imports too, stops program and server."""
-    process = program.start(ENDLESS, servers.new_home(tmp_path / "home"), **{MARK: tmp_path.name})
+    process = program.start(ENDLESS, servers.new_home(tmp_path / "home"), **{MARK: str(tmp_path)})
     wait_for((tmp_path / "home/deep-mlp-server.json").exists, process)
     time.sleep(seconds)
     stop_by_keyboard(process)
@@ -117,7 +117,7 @@ def test_a_run_stopped_while_its_server_starts_leaves_none(program, servers, tmp
     assert time.monotonic() < started + 10
     assert process.returncode == 130
     assert err == "\ndeep-mlp: stopped; what was finished is kept.\n"
-    assert processes(tmp_path.name) == []
+    assert processes(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
@@ -125,12 +125,12 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     """What was finished is not trained again, the tables equal an undisturbed run's, and nothing half-written stays."""
     folder, sweep = tmp_path / "artifacts", DepthSweep(depths=(1, 2, 3, 4, 5), epochs=300, batch_size=32)
     command = "depth-sweep --points 40 --depths 1:5 --epochs 300 --batch-size 32 --seeds 2"
-    process = program.start(f"{command} --runner {runner}", **{MARK: tmp_path.name})
+    process = program.start(f"{command} --runner {runner}", **{MARK: str(tmp_path)})
     wait_for(lambda: list(folder.glob(".records/train-*")), process)
     process.kill()
     process.communicate(timeout=10)
     deadline = time.monotonic() + 10
-    while processes(tmp_path.name):  # workers see within a second that the program is gone
+    while processes(str(tmp_path)):  # workers see within a second that the program is gone
         assert time.monotonic() < deadline
         time.sleep(0.1)
     stems = [path.stem for path in folder.glob(".records/*.json")]
@@ -211,10 +211,10 @@ def test_a_good_run_ends_clean(program, servers, tmp_path):
     """With no server up: plain lines, status 0, no process left, and all is Completed when one looks later."""
     home = tmp_path / "home"
     command = f"{program.depth_sweep} --artifacts deep/er"
-    process = program.start(command, servers.new_home(home), **{MARK: tmp_path.name})
+    process = program.start(command, servers.new_home(home), **{MARK: str(tmp_path)})
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert processes(tmp_path.name) == []
+    assert processes(str(tmp_path)) == []
     lines = [re.sub(r"[\d.]+ s$|^\d\d:\d\d:\d\d", "", line).strip() for line in err.splitlines()]
     folder = tmp_path / "deep/er"
     assert sorted(lines) == [
@@ -254,11 +254,11 @@ def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
 def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path):
     """Both end well with one server, the last one stops it, and the results are whole."""
     environment = servers.new_home(tmp_path / "home")
-    started = [program.start(program.depth_sweep, environment, **{MARK: tmp_path.name}) for _ in range(2)]
+    started = [program.start(program.depth_sweep, environment, **{MARK: str(tmp_path)}) for _ in range(2)]
     for process in started:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-    assert processes(tmp_path.name) == []
+    assert processes(str(tmp_path)) == []
     assert runs(tmp_path / "home", "flow_run") == ["Completed"] * 2
     assert set(runs(tmp_path / "home", "task_run")) == {"Completed", "Cached"}
     assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 4
