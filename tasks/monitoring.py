@@ -81,6 +81,8 @@ def _markdown(sections: Sequence[Section]) -> str:
             if size < _MARKDOWN_CHARACTERS:
                 lines += [f"![{figure.alt}]({_address(figure.png)})", figure.caption]
                 size += len(lines[-2])
+            else:
+                lines.append(f"*{figure.name}: in the report*")
     return "\n\n".join(lines)
 
 

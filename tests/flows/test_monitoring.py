@@ -11,6 +11,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
+from mlp_core.report import read_report_content, report_sections
 from mlp_core.settings import DepthSweep
 
 
@@ -39,8 +40,12 @@ def test_a_run_carries_its_results(run, copied, experiment):
         assert rows[0].keys() == rows[-1].keys() == {"experiment", "configuration", "test accuracy", "more"}
     markdown = found["figures"].data
     pictures = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
-    assert len(pictures) == {"depth_sweep": 2, "signals": 1, "tutorial": 9}[experiment]
+    sections = report_sections(read_report_content(root))
+    assert [section.title for section in sections] == re.findall(r"^## (.*)$", markdown, re.MULTILINE)
+    left_out = markdown.count(": in the report*")
+    assert len(pictures) + left_out == sum(len(one.figures[: None if len(sections) == 1 else 1]) for one in sections)
     assert len(markdown) < 300_000
+    assert left_out == 0 or len(markdown) > 240_000
     for picture in pictures:
         Image.open(io.BytesIO(picture)).verify()
     assert str(root / "report.html") in found["report"].data
