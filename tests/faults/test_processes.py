@@ -293,7 +293,7 @@ def test_a_run_stopped_at_any_moment_is_taken_up(program, tmp_path):
         runner, stop = stream.choice(("threads", "processes")), stream.choice(STOPS)
         process = program.start(f"{SWEEP} --artifacts {folder} --runner {runner}", **{MARK: str(tmp_path)})
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(stream.uniform(0.2, 1.1) * seconds)
+            process.wait(stream.uniform(0.1, 0.9) * seconds)
         interrupted += process.poll() is None
         stop(process)
         process.communicate(timeout=60)
@@ -314,7 +314,7 @@ def test_a_run_stopped_at_any_moment_is_taken_up(program, tmp_path):
         assert {path: path.stat().st_ino for path in finished} == finished
         assert not list(folder.rglob("*.partial"))
         shutil.rmtree(folder)
-    assert interrupted > MOMENTS // 2
+    assert interrupted >= MOMENTS // 2  # else the moments were not those of a run
 
 
 STOPS = (stop_by_kill, stop_by_termination, stop_by_keyboard)
