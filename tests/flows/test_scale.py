@@ -23,7 +23,7 @@ def listening(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
