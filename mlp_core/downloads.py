@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import re
 import threading
@@ -30,8 +29,6 @@ _REDIRECTIONS = 10
 _REDIRECTING = {301, 302, 303, 307, 308}
 _PASSING_STATUS = {206, 408, 416, 425, 429}
 """Answers after which another attempt may succeed, beside 5xx; 206 and 416 are about parts, asked for or not."""
-
-_logger = logging.getLogger("deep_mlp.downloads")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,13 @@ class _Session(requests.Session):
         return
 
 
-def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Callable[[], None] = lambda: None) -> int:
+def download(
+    address: str,
+    file: Path,
+    limits: Limits = Limits(),
+    checkpoint: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> int:
     """Fetch a zip from the web.
 
     The work is done in a thread that is left behind if it must be: whatever a server or a resolver does, the limit of
@@ -88,6 +91,7 @@ def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Ca
         file: To write to; after an error it holds anything.
         limits: Of time, size and attempts.
         checkpoint: Called several times a second; what it raises ends the download.
+        tell: Called with a sentence about each failure after which another attempt is made.
 
     Returns:
         Requests that were needed.
@@ -101,7 +105,7 @@ def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Ca
 
     def work() -> None:
         try:
-            ended.put(_transfer(url, file, limits, stop))
+            ended.put(_transfer(url, file, limits, stop, tell))
         except BaseException as error:
             ended.put(error)
 
@@ -132,7 +136,7 @@ def download(address: str, file: Path, limits: Limits = Limits(), checkpoint: Ca
     return outcome
 
 
-def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event) -> int:
+def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event, tell: Callable[[str], None]) -> int:
     """Write the file, with as many attempts as it takes, and return their number."""
     validator = None
     with file.open("wb") as out, _Session() as session:
@@ -150,7 +154,7 @@ def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event) -> in
                     raise
                 if validator is None:
                     _start_over(out)
-                _logger.info("%s: %s; again in %.0f s", shown_address(url), error, wait_seconds)
+                tell(f"{shown_address(url)}: {error}; again in {wait_seconds:.0f} s")
                 if stop.wait(wait_seconds):
                     raise
             else:

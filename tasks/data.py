@@ -155,7 +155,7 @@ def download_images(url: str) -> Artifact:
     root = artifact_root()
     path = root / "images" / f"{sha256(url.encode()).hexdigest()[:16]}.zip"
     logger.info("downloading %s", shown_address(url))
-    write_file(path, lambda file: download(url, file, checkpoint=checkpoint))
+    write_file(path, lambda file: download(url, file, checkpoint=checkpoint, tell=logger.info))
     archive = Artifact.of(root, path)
     logger.info("downloaded %d bytes, sha256=%s", archive.size_bytes, archive.sha256)
     return archive
