@@ -254,7 +254,8 @@ def listening(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
-@pytest.mark.parametrize("command", ["a run", pytest.param("ui", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["a run", "ui"])
 def test_servers_of_ours_listen_on_loopback_alone(program, servers, tmp_path, new_port, command):
     """Even if the environment asks for another host."""
     from flows.server import healthy

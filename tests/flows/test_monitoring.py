@@ -24,7 +24,7 @@ def artifacts_of(state):
     return {one.key: one for one in found}
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "signals", "tutorial"])
+@pytest.mark.parametrize("experiment", ["depth_sweep", "signals", pytest.param("tutorial", marks=pytest.mark.slow)])
 def test_a_run_carries_its_results(run, copied, experiment):
     """A table, figures that are whole pictures, the report's path; the figures stay small enough for the server."""
     root = copied(experiment)
