@@ -13,7 +13,10 @@ import click
 from mlp_core.errors import InputError
 from mlp_core.settings import Run, validated
 
-_FOLDER = click.option("--artifacts", type=str, metavar="DIR", help=f"The folder.  [default: {Run().artifacts}]")
+ARTIFACTS = click.option(
+    "--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]"
+)
+"""The option of commands that look at an artifact folder."""
 _HEAD_ROWS = 8
 
 
@@ -23,7 +26,7 @@ def artifacts() -> None:
 
 
 @artifacts.command("list")
-@_FOLDER
+@ARTIFACTS
 def list_files(artifacts: str | None) -> None:
     """List all files: kind, rows, size, age, and the settings that each was made with."""
     from mlp_core.inventory import stored_files
@@ -46,7 +49,7 @@ def list_files(artifacts: str | None) -> None:
 
 @artifacts.command()
 @click.argument("file", type=str, metavar="FILE")
-@_FOLDER
+@ARTIFACTS
 def show(file: str, artifacts: str | None) -> None:
     """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
     from mlp_core.inventory import stored_files
@@ -73,7 +76,7 @@ def show(file: str, artifacts: str | None) -> None:
 
 
 @artifacts.command()
-@_FOLDER
+@ARTIFACTS
 @click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
 def prune(artifacts: str | None, yes: bool) -> None:
     """Delete from the cache what no result needs; results, figures and the report stay."""

@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
-from flows.artifact_folder import artifacts
+from flows.artifact_folder import ARTIFACTS, artifacts
 from flows.server import RunLost
 from mlp_core import settings
 from mlp_core.errors import Drifted, InputError
@@ -105,11 +105,6 @@ for _name, _models in _COMMANDS.items():
     )
 
 
-_artifacts = click.option(
-    "--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]"
-)
-
-
 def _folder(artifacts: str | None) -> Path | UPath:
     from mlp_core.places import artifact_folder
 
@@ -117,7 +112,7 @@ def _folder(artifacts: str | None) -> Path | UPath:
 
 
 @program.command()
-@_artifacts
+@ARTIFACTS
 def report(artifacts: str | None) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.places import local_view
@@ -140,7 +135,7 @@ def baseline() -> None:
 
 
 @baseline.command()
-@_artifacts
+@ARTIFACTS
 def accept(artifacts: str | None) -> None:
     """Keep the results that are there as the baseline of later runs."""
     from datetime import UTC, datetime
@@ -152,7 +147,7 @@ def accept(artifacts: str | None) -> None:
 
 
 @baseline.command()
-@_artifacts
+@ARTIFACTS
 def show(artifacts: str | None) -> None:
     """Print the accepted results: when, with what, and the mean test accuracies."""
     from mlp_core.baseline import accepted_baseline, baseline_in_words
@@ -161,7 +156,7 @@ def show(artifacts: str | None) -> None:
 
 
 @baseline.command()
-@_artifacts
+@ARTIFACTS
 def compare(artifacts: str | None) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
     from mlp_core.baseline import accepted_baseline, compare, comparison_in_words, read_results

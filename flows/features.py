@@ -8,7 +8,6 @@ from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import (
-    PIXELS,
     Outcome,
     device_of,
     photograph_settings,
@@ -18,6 +17,7 @@ from flows.orchestration import (
 )
 from mlp_core.plans import TrainingPlan, features_plans
 from mlp_core.settings import Features, Run
+from mlp_core.sizes import PIXELS
 from tasks.data import ImageTable
 from tasks.explanations import measure_features, plot_features, plot_units
 from tasks.laboratory import laboratory

@@ -8,7 +8,6 @@ from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import (
-    PIXELS,
     Outcome,
     Trainings,
     device_of,
@@ -20,6 +19,7 @@ from flows.orchestration import (
 from mlp_core.meanfield import critical_point, forward_gain
 from mlp_core.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, Run
+from mlp_core.sizes import PIXELS
 from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

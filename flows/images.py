@@ -8,7 +8,6 @@ from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import (
-    PIXELS,
     Outcome,
     Trainings,
     device_of,
@@ -19,6 +18,7 @@ from flows.orchestration import (
 )
 from mlp_core.plans import images_plan
 from mlp_core.settings import Images, Run
+from mlp_core.sizes import PIXELS
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

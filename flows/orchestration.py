@@ -23,7 +23,7 @@ from tasks.data import ImageSource, ImageTable, decode_images, download_images, 
 from tasks.drift import compare_with_baseline
 from tasks.laboratory import logger, side_by_side
 from tasks.monitoring import Progress
-from tasks.training import TrainedConfiguration, train_configurations
+from tasks.training import TrainedConfiguration, names_in_short, train_configurations
 
 Result = TypeVar("Result")
 
@@ -44,11 +44,6 @@ class Training:
     n_members: int
     future: PrefectFuture[list[TrainedConfiguration]]
 
-    @property
-    def name(self) -> str:
-        """Return which configurations it trains."""
-        return " to ".join(dict.fromkeys((self.plans[0].configuration, self.plans[-1].configuration)))
-
     def one_by_one(self) -> list[Training]:
         """Submit the training of each configuration alone."""
         return [
@@ -61,7 +56,6 @@ class Training:
 
 Trainings = dict[TrainingPlan, Training]
 """The trainings of a run by what they train."""
-PIXELS = 3 * 32 * 32
 _NAMES_IN_A_LINE = 8
 
 
@@ -190,7 +184,7 @@ class Outcome:
         names = shown or {}
         experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
         self.experiments.add(experiment)
-        made = self.gather([one.future for one in asked], experiment, [one.name for one in asked])
+        made = self.gather([one.future for one in asked], experiment, [names_in_short(one.plans) for one in asked])
         found = {one.plan: one for together in made for one in together}
         trained = [found[plan] for plan in trainings if plan in found]
         if kept := [plan.configuration for plan in trainings if trainings[plan].future.state.name == "Cached"]:

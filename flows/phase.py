@@ -8,7 +8,6 @@ from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
 from flows.orchestration import (
-    PIXELS,
     Outcome,
     Trainings,
     device_of,
@@ -19,6 +18,7 @@ from flows.orchestration import (
 )
 from mlp_core.plans import phase_plans
 from mlp_core.settings import FewSeeds, Phase, Run, Spirals
+from mlp_core.sizes import PIXELS
 from mlp_core.storage import Artifact
 from tasks.analysis import summarize
 from tasks.data import ImageTable, generate_spirals

@@ -7,11 +7,12 @@ from typing import Any
 from prefect import flow, tags, unmapped
 from prefect.futures import PrefectFuture
 
-from flows.orchestration import PIXELS, Outcome, photograph_settings, photographs, table_settings
+from flows.orchestration import Outcome, photograph_settings, photographs, table_settings
 from mlp_core.errors import InputError
 from mlp_core.meanfield import critical_point
 from mlp_core.plans import signal_plans
 from mlp_core.settings import Run, Signals
+from mlp_core.sizes import PIXELS
 from mlp_core.storage import Artifact
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

@@ -39,11 +39,10 @@ from mlp_core.settings import (
     Spirals,
     text_of,
 )
-from mlp_core.sizes import parameter_count
+from mlp_core.sizes import PIXELS, parameter_count
 
 TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
-_PIXELS = 3 * 32 * 32
 _PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
 _PHOTOGRAPH_CLASSES = 3
 _FLOAT_BYTES = 4
@@ -148,7 +147,7 @@ def needs(settings: Iterable[object]) -> list[Need]:
         if isinstance(model, Explanation):
             continue
         if isinstance(model, Signals):
-            n_weights = model.width * max(model.width, _PIXELS)
+            n_weights = model.width * max(model.width, PIXELS)
             found.append(Need(n_workers * 13 * n_weights, "random networks", "width", model.width))
         for plan, n_members, n_plans, n_examples, setting in _trainings(model, run, spirals):
             part_plans, members = next(iter(in_parts([plan] * min(n_plans, 8), range(n_members), n_examples)))
@@ -191,18 +190,18 @@ def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[Tr
         n_plans = len(found) * len(model.parameter_budgets)
         yield largest(found, n_points), run.seeds, n_plans, n_points, "parameter_budgets"
     elif isinstance(model, Images):
-        plan = images_plan(model.hidden_widths, _PIXELS, _PHOTOGRAPH_CLASSES, **training)
+        plan = images_plan(model.hidden_widths, PIXELS, _PHOTOGRAPH_CLASSES, **training)
         yield plan, run.seeds, 1, _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, GainSweep):
         gains, widths = model.gains[:1], model.hidden_widths
-        sizes = (_PIXELS, _PHOTOGRAPH_CLASSES)
+        sizes = (PIXELS, _PHOTOGRAPH_CLASSES)
         found = gain_sweep_plans(gains, model.distribution, widths, *sizes, 1.0, **training)
         yield found[0], run.seeds, len(model.gains), _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, Features):
-        found = list(features_plans(model.depths, model.width, _PIXELS, _PHOTOGRAPH_CLASSES, **training).values())
+        found = list(features_plans(model.depths, model.width, PIXELS, _PHOTOGRAPH_CLASSES, **training).values())
         yield largest(found, _PHOTOGRAPHS), run.seeds, len(found), _PHOTOGRAPHS, "width"
     elif isinstance(model, Phase):
-        n_inputs, n_classes = (_PIXELS, _PHOTOGRAPH_CLASSES) if model.data == "images" else (2, arms)
+        n_inputs, n_classes = (PIXELS, _PHOTOGRAPH_CLASSES) if model.data == "images" else (2, arms)
         n_examples = min(model.examples, n_points) * 2
         found = phase_plans(model.depths, model.gains, model.width, n_inputs, n_classes, **training)
         yield largest(found, n_examples), run.seeds * len(model.gains), len(found), n_examples, "width"

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+PIXELS = 3 * 32 * 32
+"""Numbers in a photograph: channels, rows and columns."""
+
 
 def parameter_count(layer_sizes: Sequence[int]) -> int:
     """Return the trainable parameters of one member, biases included.

@@ -256,7 +256,6 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
             if run.runner == "dask":
                 with suppress(Exception):  # the scheduler may be what is gone
                     runner.client.run(_stop_run, flow_run.id)  # type: ignore[attr-defined]
-
             if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                 message = (
                     f"artifacts must be where there is room and permission to write, got {root}: "

@@ -75,10 +75,11 @@ class TrainedConfiguration:
 def _task_run_name() -> str:
     from prefect.runtime import task_run
 
-    return f"train {_name(task_run.parameters['plans'])}"
+    return f"train {names_in_short(task_run.parameters['plans'])}"
 
 
-def _name(plans: Sequence[TrainingPlan]) -> str:
+def names_in_short(plans: Sequence[TrainingPlan]) -> str:
+    """Return which configurations train together: the one, or the first and the last."""
     return " to ".join(dict.fromkeys((plans[0].configuration, plans[-1].configuration)))
 
 
@@ -99,7 +100,7 @@ def train_configurations(
         checkpoint()
         if not said:
             said = True
-            logger.info("waiting for another run that trains %s %s", plans[0].experiment, _name(plans))
+            logger.info("waiting for another run that trains %s %s", plans[0].experiment, names_in_short(plans))
 
     with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), wait):
         return _train_missing(root, plans, examples, n_members)
@@ -116,7 +117,7 @@ def _train_missing(
         alike.setdefault(tuple(sorted(missing)), []).append(plan)
     for members, together in alike.items():
         if not members:
-            logger.info("found %s %s: all %d members", plans[0].experiment, _name(together), n_members)
+            logger.info("found %s %s: all %d members", plans[0].experiment, names_in_short(together), n_members)
         for run in _runs(members):
             for part, numbers in in_parts(together, run, examples.rows):
                 for plan, block in zip(part, _train_blocks(root, part, examples, numbers), strict=True):
@@ -179,7 +180,7 @@ def _train_blocks(
 
     # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
     torch.set_num_threads(1)
-    plan, name = plans[0], _name(plans)
+    plan, name = plans[0], names_in_short(plans)
     data = load_split(root, examples)
     started = said = time.monotonic()
     limit_seconds = _time_limit_seconds()
