@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +74,19 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     import_module(library)
         if server:
             server.wait()
-        with _watched(configured or server.url):
+        # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
+        with _watched(configured or server.url), _no_heartbeats() if server else nullcontext():
             _run(flow, parameters, run, started)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
         if server:
             server.release()
+
+
+def _no_heartbeats() -> AbstractContextManager[object]:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from mlp_core.settings import (
 )
 from tasks.analysis import map_decisions, plot_decision_maps, plot_samples
 from tasks.data import generate_spirals
-from tasks.laboratory import laboratory
+from tasks.laboratory import ask_for_limits, laboratory
 
 
 @flow(name="tutorial")
@@ -63,6 +63,7 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
+        ask_for_limits("depth_sweep", "polynomial", "images", "gain_sweep")
         with tags("depth_sweep"):
             points = generate_spirals.submit(spirals, run.seed).result()
         # The workers train on these while the photographs are decoded here

@@ -17,9 +17,13 @@ from contextvars import ContextVar
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.filesystems import RemoteFileSystem
+from prefect.logging import disable_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -67,6 +71,21 @@ def _stop_run(flow_run_id: str) -> None:
 def is_stopping() -> bool:
     """Return whether the run in this process is being stopped."""
     return _stopping.is_set()
+
+
+def ask_for_limits(*experiments: str) -> None:
+    """Ask Prefect one by one whether it limits how many tasks of an experiment run at once.
+
+    Each task asks so before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
+    together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
+
+    Args:
+        experiments: The tags of the tasks that start together.
+    """
+    for experiment in experiments:
+        holder = ConcurrencyLeaseHolder(type="task_run", id=uuid4())
+        with disable_run_logger(), concurrency(f"tag:{experiment}", holder=holder):  # no limit, no warning
+            pass
 
 
 def side_by_side() -> int:
