@@ -1,7 +1,8 @@
 """`python -m benchmarks.load`: a large sweep, then a day of scheduled runs, with memory and open files over time.
 
-The sweep is the gain sweep with many gains and few units. The schedule is one small command again and again, cached
-from its second run on. Both use one Prefect server, in a home of its own. Linux only: the numbers are read from /proc.
+The sweep is the gain sweep with many gains and few units. The day is a deployment's schedule at speed: a small depth
+sweep every 20 s, by a worker, from the cache from the second run on. Both use one Prefect server, in a home of its own.
+Linux only: the numbers are read from /proc.
 """
 
 from __future__ import annotations
@@ -9,29 +10,43 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from statistics import median
+from typing import NoReturn
 
 from matplotlib.figure import Figure
 
+import tasks  # noqa: F401 - the project's own defaults for Prefect, which server and worker inherit
 from flows.server import healthy
 
+_ROOT = Path(__file__).parents[1]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_SCHEDULED = "depth-sweep --points 400 --depths 1,2 --epochs 5 --batch-size 32 --seeds 2"
+_PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
+_SECONDS_BETWEEN_RUNS = 20
+_PATIENCE_SECONDS = 300
+_SCHEDULED = {"spirals": {"points": 400}, "sweep": {"depths": [1, 2], "epochs": 5, "batch_size": 32}}
+# Okabe and Ito's colours, which the colour-blind tell apart
+_COLOURS = {"server": "#0072B2", "program": "#D55E00", "worker": "#D55E00", "runs": "#009E73"}
+_DISK_COLOURS = {"database": "#0072B2", "artifacts": "#CC79A7"}
 
 
 @dataclass
 class Samples:
-    """What a process took over time.
+    """What a process, or several together, took over time.
 
     Attributes:
-        seconds: Since its start.
-        resident_mb: Memory, shared pages too.
+        seconds: Since the load began.
+        resident_mb: Memory, shared pages too, in each process that has them.
         open_files: Descriptors.
     """
 
@@ -39,16 +54,107 @@ class Samples:
     resident_mb: list[float] = field(default_factory=list)
     open_files: list[int] = field(default_factory=list)
 
-    def take(self, pid: int, seconds: float) -> None:
-        """Add a sample, unless the process is gone."""
+    def take(self, pids: set[int], seconds: float) -> None:
+        """Add a sample, unless there is no process or one is just gone."""
         try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            n_files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+            n_files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
         except (OSError, IndexError):
             return
-        self.seconds.append(round(seconds, 1))
-        self.resident_mb.append(round(pages * _PAGE_BYTES / 1e6, 1))
-        self.open_files.append(n_files)
+        if pages:
+            self.seconds.append(round(seconds, 1))
+            self.resident_mb.append(round(pages * _PAGE_BYTES / 1e6, 1))
+            self.open_files.append(n_files)
+
+
+class Load:
+    """One kind of load over time: what processes took, and what lay on disk before the first run and after each.
+
+    Attributes:
+        processes: Samples by the processes' name, one a second.
+        run_seconds: How long each run took.
+        disk_seconds: When the sizes were taken.
+        disk_mb: Sizes of Prefect's database and of the artifact folder.
+    """
+
+    def __init__(self, home: Path, artifacts: Path) -> None:
+        self._began = time.monotonic()
+        self._folders = {"database": (home, "prefect.db*"), "artifacts": (artifacts, "**/*")}
+        self.processes: dict[str, Samples] = {}
+        self.run_seconds: list[float] = []
+        self.disk_seconds: list[float] = []
+        self.disk_mb: dict[str, list[float]] = {name: [] for name in self._folders}
+        self._take_sizes()
+
+    @contextmanager
+    def watched(self, **processes: Callable[[], set[int]]) -> Iterator[None]:
+        """Take a sample of processes each second."""
+        self.processes = {name: Samples() for name in processes}
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(1):
+                for name, numbers in processes.items():
+                    self.processes[name].take(numbers(), self._seconds())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def run_ended(self, seconds: float) -> None:
+        """Note a run, and what lies on disk after it."""
+        self.run_seconds.append(round(seconds, 1))
+        self._take_sizes()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _take_sizes(self) -> None:
+        self.disk_seconds.append(round(self._seconds(), 1))
+        for name, (folder, pattern) in self._folders.items():
+            size = sum(map(_size, folder.glob(pattern)))
+            self.disk_mb[name].append(round(size / 1e6, 3))
+
+    def as_json(self) -> dict:
+        """Return all numbers."""
+        return {
+            "run_seconds": self.run_seconds,
+            "disk_seconds": self.disk_seconds,
+            "disk_mb": self.disk_mb,
+            "processes": {name: asdict(samples) for name, samples in self.processes.items()},
+        }
+
+    def summary(self) -> str:
+        """Return in words what grew: medians of the first and of the last quarter of the time."""
+        lines = [f"{len(self.run_seconds)} runs of {median(self.run_seconds):.1f} s in {self.disk_seconds[-1]:.0f} s"]
+        for name, samples in self.processes.items():
+            text = f"  {name}: at most {max(samples.resident_mb):.0f} MB and {max(samples.open_files)} open files"
+            if name != "runs":  # which come and go
+                memory, files = _quarters(samples.resident_mb), _quarters(samples.open_files)
+                text += f"; first to last quarter {memory} MB and {files} open files"
+            lines.append(text)
+        for name, sizes in self.disk_mb.items():
+            text = f"  {name}: {sizes[1] - sizes[0]:.3f} MB by the first run"
+            if later := len(sizes) - 2:
+                text += f", {(sizes[-1] - sizes[1]) / later:.3f} MB by each later one"
+            lines.append(text)
+        return "\n".join(lines)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:  # a run is at work
+        return 0
+
+
+def _quarters(values: list[float] | list[int]) -> str:
+    quarter = max(1, len(values) // 4)
+    return f"{median(values[:quarter]):.0f} → {median(values[-quarter:]):.0f}"
 
 
 def main() -> None:
@@ -61,112 +167,175 @@ def main() -> None:
         "--out", type=Path, default=Path("artifacts/load"), metavar="DIR", help="for figure and numbers"
     )
     options = parser.parse_args()
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _stopped)
     with tempfile.TemporaryDirectory() as folder:
-        home, artifacts = Path(folder, "prefect"), Path(folder, "artifacts")
+        home, artifacts, log = Path(folder, "prefect"), Path(folder, "artifacts"), Path(folder, "log")
         home.mkdir()
         port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
         url = f"http://127.0.0.1:{port}/api"
         if healthy(url):
             sys.exit(f"port {port} is in use; set PREFECT_SERVER_API_PORT to a free one.")
-        environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": port}
-        with Path(folder, "log").open("w") as log:
-            command = [sys.executable, "-m", "prefect", "server", "start"]
-            server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
+        # Also read by Prefect's client in this process, as it is imported
+        os.environ |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": url}
+        with _running([*_PREFECT, "server", "start"], log) as server:
             while not healthy(url):
+                if server.poll() is not None:
+                    _give_up("the server ended", log)
                 time.sleep(0.5)
-            environment["PREFECT_API_URL"] = url
             seeds = options.members // options.configurations
             gains = f"0.5:3:{options.configurations}"
             sweep = f"gain-sweep --gains {gains} --seeds {seeds} --hidden-widths 2 --learning-rate 0.1"
             found = {
-                "sweep": _measured([sweep], server.pid, environment, artifacts / "sweep", home),
-                "schedule": _measured(
-                    [_SCHEDULED] * options.scheduled_runs, server.pid, environment, artifacts / "schedule", home
-                ),
+                "sweep": _command(sweep.split(), server.pid, log, home, artifacts / "sweep"),
+                "schedule": _schedule(options.scheduled_runs, server.pid, log, home, artifacts / "schedule"),
             }
-        finally:
-            server.terminate()
-            server.wait(30)
     options.out.mkdir(parents=True, exist_ok=True)
+    numbers = {name: load.as_json() for name, load in found.items()}
     (options.out / "load.json").write_text(
-        json.dumps({"configurations": options.configurations, "seeds": seeds, **found})
+        json.dumps({"configurations": options.configurations, "seeds": seeds, **numbers})
     )
-    _figure(found).savefig(options.out / "load.png", dpi=100)
-    for name, values in found.items():
-        print(_summary(name, values))
+    titles = {
+        "sweep": f"{options.configurations:,} configurations, {seeds:,} members each",
+        "schedule": f"{options.scheduled_runs} runs by the schedule",
+    }
+    _figure(found, titles).savefig(options.out / "load.png", dpi=100)
+    for name, load in found.items():
+        print(f"{name}: {load.summary()}")
     print(options.out / "load.png")
 
 
-def _measured(commands: list[str], server: int, environment: dict[str, str], artifacts: Path, home: Path) -> dict:
-    """Run commands one after the other; return samples of program and server, and what lies on disk after each."""
-    started = time.monotonic()
-    samples = {"program": Samples(), "server": Samples()}
-    artifact_mb, database_mb, seconds = [_size_mb(artifacts)], [_size_mb(home)], []
-    for command in commands:
-        began = time.monotonic()
-        arguments = [sys.executable, "-m", "flows.command_line", *command.split(), "--artifacts", str(artifacts)]
+def _stopped(*_: object) -> NoReturn:
+    """End everything once; who presses Ctrl-C again must not leave a server behind."""
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _give_up(reason: str, log: Path) -> NoReturn:
+    sys.exit(f"{reason}:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
+    """Keep a process up, and end it with all that it started: a worker's runs have sessions of their own."""
+    with log.open("a") as output:
         process = subprocess.Popen(
-            arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-        ended = threading.Event()
-
-        def watch(pid: int = process.pid, ended: threading.Event = ended) -> None:
-            while not ended.wait(0.5 if len(commands) > 1 else 2):
-                for name, of in (("program", pid), ("server", server)):
-                    samples[name].take(of, time.monotonic() - started)
-
-        threading.Thread(target=watch, daemon=True).start()
-        _, errors = process.communicate()
-        ended.set()
-        if process.returncode:
-            sys.exit(f"{command} ended with {process.returncode}:\n{errors[-2000:]}")
-        seconds.append(round(time.monotonic() - began, 1))
-        artifact_mb.append(_size_mb(artifacts))
-        database_mb.append(_size_mb(home))
-    return {
-        "seconds": seconds,
-        "artifact_mb": artifact_mb,
-        "database_mb": database_mb,
-        **{name: asdict(taken) for name, taken in samples.items()},
-    }
+    try:
+        yield process
+    finally:
+        family = _descendants(process.pid)
+        process.terminate()
+        family |= _descendants(process.pid)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
-def _size_mb(folder: Path) -> float:
-    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 2)
+def _descendants(pid: int) -> set[int]:
+    """Return the processes that a process started, and those that they did."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    found, latest = set(), {pid}
+    while latest := {child for child, parent in parents.items() if parent in latest}:
+        found |= latest
+    return found
 
 
-def _summary(name: str, values: dict) -> str:
-    lines = [f"{name}: {len(values['seconds'])} runs, {sum(values['seconds']):.0f} s"]
-    for process in ("program", "server"):
-        memory, files = values[process]["resident_mb"], values[process]["open_files"]
-        half = memory[len(memory) // 2 :]
-        lines.append(
-            f"  {process}: {max(memory):.0f} MB at most, {half[0]:.0f} MB half-way, {half[-1]:.0f} MB at the end; "
-            f"{max(files)} open files at most"
-        )
-    grown = {kind: values[f"{kind}_mb"] for kind in ("artifact", "database")}
-    for kind, sizes in grown.items():
-        first, later = sizes[1] - sizes[0], (sizes[-1] - sizes[1]) / max(1, len(sizes) - 2)
-        lines.append(f"  {kind}: {first:.2f} MB by the first run, {later:.3f} MB by each later one")
-    return "\n".join(lines)
+def _command(arguments: list[str], server: int, log: Path, home: Path, artifacts: Path) -> Load:
+    """Run a command to its end."""
+    load = Load(home, artifacts)
+    command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(artifacts)]
+    began = time.monotonic()
+    with (
+        _running(command, log) as program,
+        load.watched(server=lambda: {server}, program=lambda: {program.pid}),
+    ):
+        if program.wait():
+            _give_up(f"{' '.join(arguments)} ended with {program.returncode}", log)
+    load.run_ended(time.monotonic() - began)
+    return load
 
 
-def _figure(found: dict) -> Figure:
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    axes = figure.subplots(2, len(found), squeeze=False, sharex="col")
-    for column, (name, values) in zip(axes.T, found.items(), strict=True):
-        for axis, quantity, label in zip(
-            column, ("resident_mb", "open_files"), ("memory (MB)", "open files"), strict=True
-        ):
-            for process, colour in (("program", "tab:blue"), ("server", "tab:orange")):
-                axis.plot(values[process]["seconds"], values[process][quantity], ".", ms=3, color=colour, label=process)
-            axis.set_ylim(bottom=0)
-            axis.set_ylabel(label)
-            axis.grid(alpha=0.3)
-        column[0].set_title(f"{name}: {len(values['seconds'])} run{'s' if len(values['seconds']) > 1 else ''}")
-        column[0].legend()
-        column[1].set_xlabel("seconds")
+def _schedule(n_runs: int, server: int, log: Path, home: Path, artifacts: Path) -> Load:
+    """Deploy by the README's commands, and wait for so many runs of a schedule."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    from flows.automations import create_automations
+
+    parameters = {"run": {"seeds": 2, "artifacts": str(artifacts)}, **_SCHEDULED}
+    came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"type": {"any_": _ENDED}})
+    load = Load(home, artifacts)
+    with (
+        _running([*_PREFECT, "worker", "start", "--pool", "deep-mlp", "--type", "process"], log) as worker,
+        get_client(sync_client=True) as client,
+    ):
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not client.read_work_pools():
+            if time.monotonic() > deadline:
+                _give_up("the worker made no work pool", log)
+            time.sleep(0.5)
+        create_automations(str(_ROOT / "automations.yaml"))
+        with log.open("a") as output:  # of all deployments those that have no schedule of their own
+            deploy = [*_PREFECT, "deploy", "--name", "on-demand"]
+            environment = {**os.environ, "PWD": str(_ROOT)}
+            if subprocess.run(deploy, cwd=_ROOT, env=environment, stdout=output, stderr=output).returncode:
+                _give_up("nothing was deployed", log)
+        deployment = client.read_deployment_by_name("depth-sweep/on-demand").id
+        with load.watched(server=lambda: {server}, worker=lambda: {worker.pid}, runs=lambda: _descendants(worker.pid)):
+            every = IntervalSchedule(interval=timedelta(seconds=_SECONDS_BETWEEN_RUNS))
+            (schedule,) = client.create_deployment_schedules(deployment, [(every, True)], parameters=parameters)
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            ended: set[object] = set()
+            while len(ended) < n_runs:
+                for run in client.read_flow_runs(flow_run_filter=came_by_itself):
+                    if run.id in ended:
+                        continue
+                    if run.state_name != "Completed":
+                        _give_up(f"a run is {run.state_name}: {run.state.message}", log)
+                    ended.add(run.id)
+                    load.run_ended(run.total_run_time.total_seconds())
+                    deadline = time.monotonic() + _PATIENCE_SECONDS
+                if time.monotonic() > deadline:
+                    _give_up(f"no run ended in {_PATIENCE_SECONDS} s", log)
+                time.sleep(1)
+            client.delete_deployment_schedule(deployment, schedule.id)
+    return load
+
+
+_ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
+
+
+def _figure(found: dict[str, Load], titles: dict[str, str]) -> Figure:
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    columns = figure.subplots(3, len(found), squeeze=False, sharex="col").T
+    for (memory, files, disk), (name, load) in zip(columns, found.items(), strict=True):
+        for process, samples in load.processes.items():
+            look = {"marker": ".", "markersize": 3, "linestyle": "", "color": _COLOURS[process], "label": process}
+            memory.plot(samples.seconds, samples.resident_mb, **look)
+            files.plot(samples.seconds, samples.open_files, **look)
+        for kind, sizes in load.disk_mb.items():
+            disk.plot(load.disk_seconds, sizes, ".-", color=_DISK_COLOURS[kind], label=kind)
+        memory.set_title(f"{name}: {titles[name]}")
+        memory.set_ylabel("memory (MB)")
+        files.set_ylabel("open files (number)")
+        disk.set_ylabel("on disk (MB)")
+        disk.set_xlabel("time (s)")
+        for axes in (memory, files, disk):
+            axes.set_ylim(bottom=0)
+            axes.grid(alpha=0.3)
+            axes.legend(markerscale=2)
     return figure
 
 

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlp_core.errors import InputError
+from mlp_core.places import artifact_folder, refusals_in_words
 from mlp_core.settings import Run, validated
 
-ARTIFACTS = click.option(
-    "--artifacts", type=str, metavar="DIR", help=f"Folder with results.  [default: {Run().artifacts}]"
-)
-"""The option of commands that look at an artifact folder."""
+if TYPE_CHECKING:
+    from upath import UPath
+
 _HEAD_ROWS = 8
+
+
+def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option `--artifacts`, and the folder that it names as its first argument.
+
+    Raises:
+        InputError: If there is no such name of a folder, or if its disk or bucket refuses what the command does.
+    """
+    default = Run().artifacts
+    help_text = f"Folder with results.  [default: {default}]"
+
+    @click.option("--artifacts", type=str, metavar="DIR", default=default, help=help_text)
+    @wraps(command)
+    def with_folder(artifacts: str, **given: Any) -> None:
+        root = artifact_folder(validated(Run, {"artifacts": artifacts}).artifacts)
+        with refusals_in_words(root):
+            command(root, **given)
+
+    return with_folder
 
 
 @click.group()
@@ -26,12 +47,12 @@ def artifacts() -> None:
 
 
 @artifacts.command("list")
-@ARTIFACTS
-def list_files(artifacts: str | None) -> None:
+@on_artifacts
+def list_files(root: Path | UPath) -> None:
     """List all files: kind, rows, size, age, and the settings that each was made with."""
     from mlp_core.inventory import stored_files
 
-    files = stored_files(_root(artifacts))
+    files = stored_files(_here(root))
     now = time.time()
     totals: dict[str, tuple[int, int]] = {}
     click.echo(f"{'kind':<9}{'rows':>9}{'size':>10}{'age':>7}  file and settings")
@@ -49,12 +70,12 @@ def list_files(artifacts: str | None) -> None:
 
 @artifacts.command()
 @click.argument("file", type=str, metavar="FILE")
-@ARTIFACTS
-def show(file: str, artifacts: str | None) -> None:
+@on_artifacts
+def show(root: Path | UPath, file: str) -> None:
     """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
     from mlp_core.inventory import stored_files
 
-    root = _root(artifacts)
+    root = _here(root)
     files = [stored for stored in stored_files(root) if stored.kind != ".records"]
     found = [stored for stored in files if stored.path == file] or [stored for stored in files if file in stored.path]
     if len(found) != 1:
@@ -71,19 +92,20 @@ def show(file: str, artifacts: str | None) -> None:
     if stored.rows is not None:
         import pyarrow.parquet as pq
 
-        head = next(pq.ParquetFile(root / stored.path).iter_batches(_HEAD_ROWS)).to_pandas()
-        click.echo(f"\n{head.to_string(index=False, max_colwidth=40)}\n{stored.rows:,} rows")
+        head = next(pq.ParquetFile(root / stored.path).iter_batches(_HEAD_ROWS), None)
+        shown = "" if head is None else f"\n{head.to_pandas().to_string(index=False, max_colwidth=40)}"
+        click.echo(f"{shown}\n{stored.rows:,} rows")
 
 
 @artifacts.command()
-@ARTIFACTS
+@on_artifacts
 @click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
-def prune(artifacts: str | None, yes: bool) -> None:
+def prune(root: Path | UPath, yes: bool) -> None:
     """Delete from the cache what no result needs; results, figures and the report stay."""
     from mlp_core.inventory import unneeded_files
     from tasks.laboratory import alone
 
-    root = _root(artifacts)
+    root = _here(root)
     with alone(root):
         unneeded = unneeded_files(root)
         size_bytes = sum((root / path).stat().st_size for path in unneeded)
@@ -97,12 +119,12 @@ def prune(artifacts: str | None, yes: bool) -> None:
     click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
 
 
-def _root(artifacts: str | None) -> Path:
-    location = validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts
-    if "://" in location:
-        message = f"artifacts must be a folder of this machine here, got {location!r}; list a bucket with tools for it."
+def _here(root: Path | UPath) -> Path:
+    if not isinstance(root, Path):
+        message = (
+            f"artifacts must be a folder of this machine here, got {str(root)!r}; list a bucket with tools for it."
+        )
         raise InputError(message)
-    root = Path(location).expanduser().resolve()
     if not root.is_dir():
         message = f"artifacts must be a folder that exists, got {str(root)!r}; name the folder that a run wrote to."
         raise InputError(message)

@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
-from flows.artifact_folder import ARTIFACTS, artifacts
+from flows.artifact_folder import artifacts, on_artifacts
 from flows.server import RunLost
 from mlp_core import settings
 from mlp_core.errors import Drifted, InputError
@@ -105,21 +105,14 @@ for _name, _models in _COMMANDS.items():
     )
 
 
-def _folder(artifacts: str | None) -> Path | UPath:
-    from mlp_core.places import artifact_folder
-
-    return artifact_folder(validated(Run, {"artifacts": artifacts} if artifacts else {}).artifacts)
-
-
 @program.command()
-@ARTIFACTS
-def report(artifacts: str | None) -> None:
+@on_artifacts
+def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.places import local_view
     from mlp_core.report import read_report_content, render_report
     from mlp_core.storage import write_file
 
-    root = _folder(artifacts)
     with local_view(root, "results", "figures") as folder:
         page = render_report(read_report_content(folder))
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
@@ -135,33 +128,31 @@ def baseline() -> None:
 
 
 @baseline.command()
-@ARTIFACTS
-def accept(artifacts: str | None) -> None:
+@on_artifacts
+def accept(root: Path | UPath) -> None:
     """Keep the results that are there as the baseline of later runs."""
     from datetime import UTC, datetime
 
     from mlp_core.baseline import accept
 
-    root = _folder(artifacts)
     click.echo(f"accepted {root / accept(root, datetime.now(UTC)).path}")
 
 
 @baseline.command()
-@ARTIFACTS
-def show(artifacts: str | None) -> None:
+@on_artifacts
+def show(root: Path | UPath) -> None:
     """Print the accepted results: when, with what, and the mean test accuracies."""
     from mlp_core.baseline import accepted_baseline, baseline_in_words
 
-    click.echo(baseline_in_words(accepted_baseline(_folder(artifacts))))
+    click.echo(baseline_in_words(accepted_baseline(root)))
 
 
 @baseline.command()
-@ARTIFACTS
-def compare(artifacts: str | None) -> None:
+@on_artifacts
+def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
     from mlp_core.baseline import accepted_baseline, compare, comparison_in_words, read_results
 
-    root = _folder(artifacts)
     found = compare(accepted_baseline(root), read_results(root))
     click.echo(comparison_in_words(found))
     if found.moved:

@@ -27,7 +27,7 @@ def depth_sweep(
     explanation: Explanation = Explanation(),
 ) -> str:
     """Train networks of several depths and one parameter budget on the spirals; return the report's path."""
-    check_depth_sweep(spirals, sweep)
+    check_batch_size(sweep.batch_size, spirals)
     outcome = Outcome(run)
     with laboratory(run), tags("depth_sweep"):
         points = generate_spirals.submit(spirals, run.seed).result()
@@ -42,12 +42,6 @@ def depth_sweep(
             maps = [map_decisions.submit(trained, points)]
             results.append(plot_decision_maps.submit(maps, points))
         return outcome.publish(results)
-
-
-def check_depth_sweep(spirals: Spirals, sweep: DepthSweep) -> None:
-    """Refuse a batch that the spirals cannot fill."""
-    n_points = spirals.arms * spirals.points
-    check_batch_size(sweep.batch_size, n_points - int(0.2 * n_points))
 
 
 def train_depth_sweep(run: Run, spirals: Spirals, sweep: DepthSweep, points: Artifact) -> Trainings:

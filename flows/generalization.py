@@ -21,7 +21,7 @@ from tasks.training import TrainedConfiguration
 @flow(name="generalization")
 def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Generalization = Generalization()) -> str:
     """Train polynomials and perceptrons, and ask them outside the training region; return the report's path."""
-    check_generalization(spirals, models)
+    check_batch_size(models.batch_size, spirals)
     outcome = Outcome(run)
     with laboratory(run), tags("generalization"):
         points = generate_spirals.submit(spirals, run.seed).result()
@@ -29,12 +29,6 @@ def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Gener
         trainings = train_generalization(run, plans, points)
         trained = outcome.trainings(trainings, plans)
         return outcome.publish(publish_generalization(run, spirals, models, points, trained, plans))
-
-
-def check_generalization(spirals: Spirals, models: Generalization) -> None:
-    """Refuse a batch that the spirals cannot fill."""
-    n_points = spirals.arms * spirals.points
-    check_batch_size(models.batch_size, n_points - int(0.2 * n_points))
 
 
 def compared_plans(run: Run, spirals: Spirals, models: Generalization) -> dict[TrainingPlan, TrainingPlan]:

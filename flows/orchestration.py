@@ -21,8 +21,8 @@ from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
 from tasks.drift import compare_with_baseline
-from tasks.laboratory import logger, side_by_side
-from tasks.monitoring import Progress
+from tasks.laboratory import hold_results, logger, side_by_side
+from tasks.monitoring import Progress, report_lost
 from tasks.training import TrainedConfiguration, names_in_short, train_configurations
 
 Result = TypeVar("Result")
@@ -125,12 +125,14 @@ def device_of(run: Run) -> str:
 
 
 def _reason(future: PrefectFuture[Any]) -> str:
-    """Return why a task failed; one that was lost with its dask workers has no state of its end."""
+    """Return why a task failed; one that was lost with its dask workers has no state of its end yet."""
     if not future.state.is_final():
         try:
             future.result()
         except Exception as error:
-            return f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
+            report_lost(future.task_run_id, reason)
+            return reason
     return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
 
 
@@ -152,11 +154,14 @@ class Outcome:
 
         Args:
             futures: The tasks.
-            experiment: Whose trainings they are, if they are trainings.
+            experiment: Whose they are, if they are one's.
             names: Of the trainings.
         """
         futures = list(futures)
         wait(futures)
+        hold_results()
+        if futures and experiment:
+            self.experiments.add(experiment)
         results = []
         for future, name in zip_longest(futures, names, fillvalue=""):
             if future.state.is_completed():
@@ -183,7 +188,6 @@ class Outcome:
         asked = [one for training in submitted.values() for one in self._mended(training)]
         names = shown or {}
         experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
-        self.experiments.add(experiment)
         made = self.gather([one.future for one in asked], experiment, [names_in_short(one.plans) for one in asked])
         found = {one.plan: one for together in made for one in together}
         trained = [found[plan] for plan in trainings if plan in found]
@@ -224,12 +228,14 @@ class Outcome:
         drift = ""
         if made and self.run.on_drift != "ignore":
             drift = "".join(self.gather([compare_with_baseline.submit(made)]))
-        if made:
-            failures = list(self.failed.values())
+        if made or self.failed:
+            whole = ", ".join(sorted(self.experiments))
+            failures = [replace(one, experiment=one.experiment or whole) for one in self.failed.values()]
             report = write_report.submit(made, sorted(self.experiments), failures).result()
         if self.failed:
             shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
-            message = f"{len(self.failed)} tasks failed, the report holds what the others made: {shown}"
+            kept = "the report holds what the others made" if report else "there are no results for a report"
+            message = f"{len(self.failed)} tasks failed, {kept}: {shown}"
             logger.error(message)
             raise SweepFailed(message)
         if drift and self.run.on_drift == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,16 +25,61 @@ from mlp_core.errors import InputError
 _START_SECONDS = 180
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
+_LOOPBACK = "127.0.0.1", "localhost"
+_START_LOCK = "deep-mlp-server.start.lock"
+
+
+def reach_loopback_directly() -> None:
+    """Keep this process, and those that it starts, from asking a proxy for a server on this machine."""
+    hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    if hosts != "*":
+        kept = [host.strip() for host in hosts.split(",") if host.strip()]
+        hosts = ",".join([*kept, *(host for host in _LOOPBACK if host not in kept)])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
 def usual_port() -> int:
-    """Return the port of Prefect's server, the user's own or Prefect's default."""
-    return int(os.environ.get("PREFECT_SERVER_API_PORT", "4200"))
+    """Return the port of Prefect's server, the user's own or Prefect's default.
+
+    Raises:
+        InputError: If the user's is none.
+    """
+    port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
+    if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 1 << 16:
+        message = f"PREFECT_SERVER_API_PORT must be a number from 1 to 65535, got {port!r}; unset it for 4200."
+        raise InputError(message)
+    return int(port)
 
 
 def prefect_home() -> Path:
-    """Return the folder where Prefect keeps its database."""
-    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    """Return the folder where Prefect keeps its database.
+
+    Raises:
+        InputError: If it is below a home that nobody has.
+    """
+    location = os.environ.get("PREFECT_HOME", "~/.prefect")
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        reason = str(error).rstrip(".")
+        message = f"PREFECT_HOME must be the name of a folder, got {location!r}: {reason}; set it to another folder."
+        raise InputError(message) from error
+
+
+@contextmanager
+def _writable_home() -> Iterator[Path]:
+    """Give the same folder, made if it is missing; what its disk refuses is one sentence."""
+    home = prefect_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / _START_LOCK).touch()
+        yield home
+    except OSError as error:
+        message = (
+            f"PREFECT_HOME must be where there is room and permission to write, got {home}: "
+            f"{error.strerror or error}; make room, or set it to another folder."
+        )
+        raise InputError(message) from error
 
 
 def configured_api_url() -> str | None:
@@ -60,15 +107,14 @@ class LocalServer:
     """
 
     def __init__(self) -> None:
-        home = prefect_home()
-        home.mkdir(parents=True, exist_ok=True)
-        self.record = home / "deep-mlp-server.json"
-        self.log = home / "deep-mlp-server.log"
-        self._starting = home / "deep-mlp-server.start.lock"
-        self._using = (home / "deep-mlp-server.use.lock").open("a")
-        with self._locked():
-            fcntl.flock(self._using, fcntl.LOCK_SH)
-            self.url = self._running() or self._start()
+        with _writable_home() as home:
+            self.record = home / "deep-mlp-server.json"
+            self.log = home / "deep-mlp-server.log"
+            self._starting = home / _START_LOCK
+            self._using = (home / "deep-mlp-server.use.lock").open("a")
+            with self._locked():
+                fcntl.flock(self._using, fcntl.LOCK_SH)
+                self.url = self._running() or self._start()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -111,8 +157,13 @@ class LocalServer:
             )
         url = f"http://127.0.0.1:{port}/api"
         temporary = self.record.with_suffix(".partial")
-        temporary.write_text(json.dumps({"pid": process.pid, "url": url}))
-        temporary.replace(self.record)
+        try:
+            temporary.write_text(json.dumps({"pid": process.pid, "url": url}))
+            temporary.replace(self.record)
+        except OSError:  # without a record nobody would stop it
+            _stop(process.pid)
+            temporary.unlink(missing_ok=True)
+            raise
         return url
 
     def wait(self) -> None:
@@ -230,11 +281,15 @@ def _serves_this_home(url: str) -> bool:
 
 def _asked(url: str, what: str) -> Any:
     try:
-        with urllib.request.urlopen(f"{url}/{what}", timeout=_ANSWER_SECONDS) as answer:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/{what}", timeout=_ANSWER_SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         error.close()
         raise
+    except HTTPException as error:
+        if isinstance(error, OSError):  # who was there hung up
+            raise
+        raise ValueError(str(error)) from error
 
 
 def _free_port() -> int:
@@ -248,8 +303,8 @@ def _free_port() -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    message = "no port is free on 127.0.0.1"
-    raise OSError(message)
+    message = "a Prefect server needs a port on 127.0.0.1, got none that is free; end a program that holds one."
+    raise InputError(message)
 
 
 def serve() -> None:
@@ -259,4 +314,5 @@ def serve() -> None:
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(usual_port()),
     }
-    os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)
+    with _writable_home():
+        os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)

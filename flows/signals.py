@@ -25,7 +25,7 @@ def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
     outcome = Outcome(run)
     with laboratory(run), tags("signals"):
         pictures = photographs(run)
-        measured = outcome.gather(measure_networks(run, networks, pictures))
+        measured = outcome.gather(measure_networks(run, networks, pictures), "signals")
         return outcome.publish(publish_signals(run, networks, pictures, measured))
 
 

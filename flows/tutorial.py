@@ -5,7 +5,6 @@ from __future__ import annotations
 from prefect import flow, tags
 
 from flows.depth_sweep import (
-    check_depth_sweep,
     explained_plans,
     publish_depth_sweep,
     publish_explanation,
@@ -13,7 +12,7 @@ from flows.depth_sweep import (
 )
 from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
-from flows.generalization import check_generalization, compared_plans, publish_generalization, train_generalization
+from flows.generalization import compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
 from flows.orchestration import Outcome, photographs, submit_trainings
 from flows.phase import publish_phase, train_phase
@@ -33,7 +32,7 @@ from mlp_core.settings import (
     Spirals,
 )
 from tasks.analysis import map_decisions, plot_decision_maps, plot_samples
-from tasks.data import generate_spirals
+from tasks.data import check_batch_size, generate_spirals
 from tasks.laboratory import ask_for_limits, laboratory
 
 
@@ -57,8 +56,8 @@ def tutorial(
     that do so follow, smaller than by their own commands: explanation, generalization, features, signals and the phase
     diagram, which has one member in a cell here.
     """
-    check_depth_sweep(spirals, depth_sweep)
-    check_generalization(spirals, generalization)
+    for trained_on_points in (depth_sweep, generalization):
+        check_batch_size(trained_on_points.batch_size, spirals)
     outcome = Outcome(run)
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
@@ -126,5 +125,5 @@ def tutorial(
             trained = outcome.trainings(phase_trainings)
             results += publish_phase(one_seed, spirals, phase, phase_data, trained)
         with tags("signals"):
-            results += publish_signals(run, signals, pictures, outcome.gather(measurements))
+            results += publish_signals(run, signals, pictures, outcome.gather(measurements, "signals"))
         return outcome.publish(results)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mlp_core.sizes import TEST_SHARE
+
 
 @dataclass(frozen=True)
 class Split:
@@ -70,7 +72,7 @@ def spirals(
     return points, torch.arange(arms).repeat_interleave(points_per_arm)
 
 
-def split(inputs: Tensor, labels: Tensor, seed: int = 2021, *, test_share: float = 0.2) -> Split:
+def split(inputs: Tensor, labels: Tensor, seed: int = 2021, *, test_share: float = TEST_SHARE) -> Split:
     """Shuffle and cut: the first fifth is the test set, the rest is for training.
 
     Args:

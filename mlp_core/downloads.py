@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import re
 import threading
@@ -166,6 +167,7 @@ def _answer(
     session: requests.Session, url: str, n_bytes: int, validator: str | None, limits: Limits
 ) -> requests.Response:
     """Ask for the file, or for what is missing of it, through redirections."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses, signatures too
     # identity: an answer that is packed once more could grow without bound as it is unpacked
     headers = {"Accept-Encoding": "identity"}
     if n_bytes and validator:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mlp_core.errors import InputError
 from mlp_core.storage import file_digest
 
-KINDS = ("results", "figures", "members", "models", "tables", "images", ".records")
+KINDS = ("results", "baseline", "figures", "members", "models", "tables", "images", ".records")
 """Folders of an artifact folder; a file's kind is its folder's name."""
 _CACHE = ("members", "models", "tables", "images")
 _REFERENCE = re.compile(r'\\*"path\\*": ?\\*"([^"\\]+)\\*", ?\\*"sha256\\*": ?\\*"([0-9a-f]{64})')
@@ -110,17 +110,17 @@ def _described(path: Path) -> tuple[int | None, dict[str, Any]]:
         return None, _weights_metadata(path)
     if path.suffix != ".parquet":
         return None, {}
+    structured = {"settings", "inputs", "units", "versions"}
     try:
         described = pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
+        texts = {key.decode(): value.decode() for key, value in (described.metadata or {}).items()}
+        found = {key: json.loads(text) for key, text in texts.items() if key in structured}
+    except (OSError, RecursionError, ValueError, pa.ArrowException):
         return None, {}
-    texts = {key.decode(): value.decode() for key, value in (described.metadata or {}).items()}
-    structured = {"settings", "inputs", "units", "versions"}
-    return described.num_rows, {
-        key: json.loads(text) if key in structured else text
-        for key, text in texts.items()
-        if key in {*structured, "code", "machine"}
-    }
+    whole = all(isinstance(value, dict) for value in found.values())
+    if not whole or not all(isinstance(digest, str) for digest in found.get("inputs", {}).values()):
+        return None, {}
+    return described.num_rows, found | {key: text for key, text in texts.items() if key in {"code", "machine"}}
 
 
 def _weights_metadata(path: Path) -> dict[str, Any]:
@@ -128,9 +128,10 @@ def _weights_metadata(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {"settings": json.loads((file.metadata() or {}).get("plan", "{}"))}
-    except (OSError, ValueError, SafetensorError):
+            settings = json.loads((file.metadata() or {}).get("plan", "{}"))
+    except (OSError, RecursionError, ValueError, SafetensorError):
         return {}
+    return {"settings": settings} if isinstance(settings, dict) else {}
 
 
 def _holds(record: Path, there: dict[str, str]) -> bool:

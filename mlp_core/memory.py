@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from mlp_core.places import artifact_folder, cores
 from mlp_core.plans import (
     TrainingPlan,
     depth_sweep_plans,
+    explanation_plans,
     features_plans,
     gain_sweep_plans,
     images_plan,
@@ -49,6 +50,7 @@ _FLOAT_BYTES = 4
 _EVALUATION_EXAMPLES = 2048
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
 _BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
+_BYTES_PER_NETWORK, _BYTES_PER_LAYER = 20_000, 600  # of a random network's measurements, as a table and joined
 _FEATURE_COPIES = 5  # while they are made and joined, written, read and laid out for training
 
 
@@ -145,11 +147,14 @@ def needs(settings: Iterable[object]) -> list[Need]:
     n_epochs = 0
     for model in by_kind.values():
         if isinstance(model, Explanation):
+            n_epochs += run.seeds * sum(plan.epochs for plan in _explained(model, by_kind.get(DepthSweep), spirals))
             continue
         if isinstance(model, Signals):
             n_weights = model.width * max(model.width, PIXELS)
             found.append(Need(n_workers * 13 * n_weights, "random networks", "width", model.width))
-        for plan, n_members, n_plans, n_examples, setting in _trainings(model, run, spirals):
+            n_bytes = run.seeds * (_BYTES_PER_NETWORK + model.layers * _BYTES_PER_LAYER)
+            found.append(Need(n_workers * n_bytes, "the measurements of all members", "seeds", run.seeds))
+        for plan, n_members, n_plans, n_examples, setting in _trainings(model, _run_of(model, by_kind, run), spirals):
             part_plans, members = next(iter(in_parts([plan] * min(n_plans, 8), range(n_members), n_examples)))
             training = len(part_plans) * len(members) * member_bytes(plan, n_examples)
             data = n_examples * plan.layer_sizes[0] * _FLOAT_BYTES * _FEATURE_COPIES
@@ -165,6 +170,21 @@ def needs(settings: Iterable[object]) -> list[Need]:
     if n_epochs:
         found.append(Need(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
     return found
+
+
+def _run_of(model: Settings, by_kind: Mapping[type, Settings], run: Run) -> Run:
+    """Return the run as an experiment knows it: beside others, in the tutorial, the phase diagram has one member."""
+    return run.model_copy(update={"seeds": 1}) if isinstance(model, Phase) and GainSweep in by_kind else run
+
+
+def _explained(model: Explanation, sweep: Settings | None, spirals: Spirals) -> Iterable[TrainingPlan]:
+    """Return what is trained to explain a depth sweep; at what gain is all the same here."""
+    if not model.explain or not isinstance(sweep, DepthSweep):
+        return ()
+    gains = dict.fromkeys((sweep.activation, *model.explain_activations), 1.5)
+    training = {**sweep.model_dump(exclude={"depths", "parameter_budget"}), "seed": 0, "device": "cpu"}
+    n_classes, longer = spirals.arms, model.explain_epochs
+    return explanation_plans(sweep.depths, sweep.parameter_budget, n_classes, gains, longer, **training)
 
 
 def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[TrainingPlan, int, int, int, str]]:
@@ -252,7 +272,7 @@ def check_room(settings: Iterable[object]) -> None:
     run = next((model for model in settings if isinstance(model, Run)), Run())
     root = artifact_folder(run.artifacts)
     if isinstance(root, Path):
-        nearest = next(path for path in (root, *root.parents) if path.exists())
+        nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
         # What an earlier run has trained takes no more
         trained = sum(path.stat().st_size for path in (root / "models").glob("*.safetensors"))
         check_disk(settings, shutil.disk_usage(nearest).free + trained)
@@ -282,7 +302,7 @@ take about 820 GB and 100 GB are available; use fewer --seeds, or another --arti
         n_plans * n_members * parameter_count(plan.layer_sizes) * _FLOAT_BYTES
         for model in by_kind.values()
         if not isinstance(model, Explanation)
-        for plan, n_members, n_plans, _, _ in _trainings(model, run, spirals)
+        for plan, n_members, n_plans, _, _ in _trainings(model, _run_of(model, by_kind, run), spirals)
     )
     if n_bytes > available:
         message = (

@@ -34,14 +34,19 @@ def artifact_folder(location: str) -> Path | UPath:
             AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 
     Raises:
-        InputError: If it is on S3 and the packages for that are not installed.
+        InputError: If it is no name of a folder, or on S3 and the packages for that are not installed.
 
     Example:
         >>> artifact_folder("/tmp/../tmp/artifacts").as_posix()
         '/tmp/artifacts'
     """
     if "://" not in location:
-        return Path(location).expanduser().resolve()
+        try:
+            return Path(location).expanduser().resolve()
+        except (RuntimeError, ValueError) as error:  # nobody's home, links in a circle, a zero byte
+            reason = str(error).rstrip(".")
+            message = f"artifacts must be the name of a folder, got {location!r}: {reason}; choose another --artifacts."
+            raise InputError(message) from error
     _require("s3", f"--artifacts {location}")
     from upath import UPath
 
@@ -68,22 +73,53 @@ def check_run(run: Run) -> None:
     root = artifact_folder(run.artifacts)
     if isinstance(root, Path):
         nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
-        if nearest.is_dir() and os.access(nearest, os.W_OK):
+        longest = max(len(os.fsencode(name)) for name in root.parts)
+        if not nearest.is_dir():
+            what = f"{nearest} is a file"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            what = f"{nearest} is read-only"
+        elif longest > os.pathconf(nearest, "PC_NAME_MAX"):
+            what = f"a name of {longest} bytes is too long there"
+        else:
             return
-        what = f"{nearest} is {'read-only' if nearest.is_dir() else 'a file'}"
         message = f"artifacts must be a folder to write to, got {root}, but {what}; choose another --artifacts."
         raise InputError(message)
-    from botocore.exceptions import BotoCoreError
-
-    try:
+    with refusals_in_words(root):
         bucket, prefix, _ = root.fs.split_path(root.path)
         root.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    except (OSError, BotoCoreError) as error:
-        message = (
-            f"artifacts must be in a bucket that this machine can use, got {root}, but {error}; see that the bucket is "
-            "there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        )
-        raise InputError(message) from None
+
+
+@contextmanager
+def refusals_in_words(root: Path | UPath) -> Iterator[None]:
+    """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of whoever read the output, such as `head`
+        raise
+    except _refusals(root) as error:
+        if isinstance(root, Path):
+            message = (
+                f"artifacts must be where there is room and permission to read and write, got {root}: "
+                f"{getattr(error, 'strerror', None) or error}; make room, or choose another --artifacts."
+            )
+        else:
+            message = (
+                f"artifacts must be in a bucket that this machine can use, got {root}, but {error}; see that the "
+                "bucket is there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        raise InputError(message) from error
+
+
+def _refusals(root: Path | UPath) -> tuple[type[Exception], ...]:
+    if isinstance(root, Path):
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError
+
+    return OSError, BotoCoreError
 
 
 def _require(extra: str, wanted_by: str) -> None:

@@ -424,8 +424,8 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
     if "must" not in rule:
         rule = f"must be valid: {rule}"
     subject = name if rule.startswith("must") else f"{name}:"
-    shown = repr(first["input"])
-    shown = re.sub("//[^/@]*@", "//...@", shown)  # keys in an address
+    found = first["input"]
+    shown = repr(shown_address(found) if isinstance(found, str) else found)  # without keys in an address
     shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
     return f"{subject} {rule}, got {shown}; the default is {text_of(model.model_fields[name].default)}."
 

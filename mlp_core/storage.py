@@ -32,10 +32,14 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _NUMBER_MAKERS = ("torch", "numpy", "pillow")
+_BESIDE = ("torchvision", "scipy", "pandas", "pyarrow")
+PARTIAL = f".{'[0-9a-f]' * 16}.partial"
+"""Pattern of the names of files that are being written."""
 """Libraries whose version may change a number."""
 _VALUES_IN_A_PIECE = 1 << 22
 _SECONDS_BETWEEN_TRIES = 0.1
 _CORE_IMPORT = re.compile(r"^\s*from (mlp_core\.\w+) import", re.MULTILINE)
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)  # imports that change no number
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Provenance:
             "code": self.code,
             "inputs": _json(self.inputs),
             "units": _json(self.units),
-            "versions": _json({"python": platform.python_version(), "deep-mlp": version("deep-mlp"), **versions()}),
+            "versions": _json(_all_versions()),
             "machine": machine(),
         }
 
@@ -130,6 +134,13 @@ class Provenance:
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that may change a number."""
     return {name: version(name) for name in _NUMBER_MAKERS}
+
+
+@cache
+def _all_versions() -> dict[str, str]:
+    """Return those and the versions of what a number should not depend on: where one moved, they are named too."""
+    beside = {name: version(name) for name in _BESIDE}
+    return {"python": platform.python_version(), "deep-mlp": version("deep-mlp"), **versions(), **beside}
 
 
 @cache
@@ -199,7 +210,7 @@ def code_digest(*modules: str) -> str:
             message = f"no source for {name}"
             raise ModuleNotFoundError(message)
         sources[name] = Path(specification.origin).read_bytes()
-        waiting += _CORE_IMPORT.findall(sources[name].decode())
+        waiting += _CORE_IMPORT.findall(_FOR_TYPES.sub("", sources[name].decode()))
     digest = hashlib.sha256()
     for name in sorted(sources):
         digest.update(f"{name}\0{len(sources[name])}\0".encode() + sources[name])
@@ -219,7 +230,7 @@ def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
     """
     folder = path.parent if isinstance(path, Path) else _copies()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{secrets.token_hex(8)}.partial"
+    temporary = folder / f".{secrets.token_hex(8)}.partial"  # as PARTIAL says
     temporary.touch(exist_ok=False)
     mode = temporary.stat().st_mode  # as the umask has it
     try:
@@ -333,14 +344,14 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
     return Artifact.of(root, path, table.num_rows)
 
 
-def read_table(root: Path | UPath, artifact: Artifact, columns: list[str] | None = None) -> pa.Table:
+def read_table(root: Path | UPath, artifact: Artifact) -> pa.Table:
     """Read a table after checking that the file is the one that was written.
 
     Raises:
         FileNotFoundError: If it is gone.
         ValueError: If its bytes changed.
     """
-    return pq.read_table(artifact.locate(root), columns=columns, page_checksum_verification=True)
+    return pq.read_table(artifact.locate(root), page_checksum_verification=True)
 
 
 def read_pieces(root: Path | UPath, artifact: Artifact) -> Iterator[pa.RecordBatch]:

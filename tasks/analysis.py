@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class Failure:
     """A task that failed.
 
     Attributes:
-        experiment: Whose training it was; empty for other tasks.
+        experiment: Whose it was; several, joined by commas, where a table or figure of theirs is missing.
         reason: What it said.
     """
 
@@ -104,23 +104,10 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
 
 
 def result_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
-    """Return a row per member of a configuration: what tells it from others, its seed and what it reached."""
-    import pyarrow as pa
+    """Return a row per member of a configuration."""
+    from mlp_core.tables import result_rows
 
-    members = _members(root, configuration)
-    losses = members["train_loss"].combine_chunks()
-    n_epochs = configuration.plan.epochs
-    columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in configuration.plan.columns}
-    gains = configuration.plan.gains
-    own_gains = pa.array([gains[member % len(gains)] for member in members["member"].to_pylist()])
-    columns |= dict.fromkeys(configuration.plan.gain_columns, own_gains)
-    columns |= {"member": members["member"], "seed": members["seed"]}
-    columns["epochs"] = pa.array([n_epochs] * len(members), pa.int64())
-    columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
-    columns["final_train_loss"] = losses.flatten().take(
-        pa.array([row * n_epochs + n_epochs - 1 for row in range(len(members))])
-    )
-    return pa.table({**columns, "status": members["status"]})
+    return result_rows(configuration.plan, _members(root, configuration))
 
 
 def table_digests(trained: Sequence[TrainedConfiguration]) -> dict[str, str]:
@@ -134,11 +121,9 @@ def _trained_code() -> str:
 
 def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     """Return the rows of a configuration's members 0 .. n - 1."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from mlp_core.tables import joined_members
 
-    table = pa.concat_tables([read_table(root, block.table) for block in trained.blocks])
-    return table.filter(pc.less(table["member"], trained.n_members)).sort_by("member")
+    return joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
 
 
 @task(name="collect history", task_run_name="collect history", **UNCACHED)
@@ -341,12 +326,15 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
 
     Returns:
-        The report's path.
+        The report's path, empty if there is no result.
     """
     from mlp_core.report import read_report_content, render_sections, report_sections
 
     root = artifact_root()
-    _note_failures(root, experiments, failures)
+    with locked([root / "results"], checkpoint):
+        _note_failures(root, experiments, failures)
+    if all(path.stem == "failures" for path in (root / "results").glob("*.parquet")):
+        return ""
     with local_view(root, "results", "figures") as folder:
         content = read_report_content(folder)
     sections = report_sections(content)
@@ -369,24 +357,14 @@ def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Seq
         failures: Those of this run.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    name = "results/failures.parquet"
-    table = pa.table(
-        {
-            "experiment": pa.array([failure.experiment for failure in failures], pa.string()),
-            "reason": pa.array([failure.reason for failure in failures], pa.string()),
-        }
-    )
-    try:
-        earlier = read_table(root, Artifact.of(root, root / name))
-        ran = pa.array([*experiments, ""], pa.string())
-        kept = earlier.filter(pc.invert(pc.is_in(earlier["experiment"], ran))).replace_schema_metadata()
-        table = pa.concat_tables([table, kept.cast(table.schema)])
-    except (OSError, KeyError, pa.ArrowException):
-        pass
+    name, rows = "results/failures.parquet", [asdict(failure) for failure in failures]
+    with suppress(OSError, KeyError, ValueError, pa.ArrowException):
+        earlier = read_table(root, Artifact.of(root, root / name)).to_pylist()
+        rows += [row for row in earlier if not set(row["experiment"].split(", ")) <= set(experiments)]
+    table = pa.Table.from_pylist(rows, pa.schema({"experiment": pa.string(), "reason": pa.string()}))
     if len(table):
         units = {column: UNITS[column] for column in table.column_names}
-        write_table(root, name, table.combine_chunks(), Provenance({}, "", {}, units))
+        write_table(root, name, table, Provenance({}, "", {}, units))
     else:
         (root / name).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from mlp_core.storage import Artifact, code_digest, settings_digest, versions
 
 if TYPE_CHECKING:
     from upath import UPath
+
+_logger = logging.getLogger("deep_mlp")
 
 RECORDS = ".records"
 """Folder of the records of results, in the artifact folder."""
@@ -86,7 +89,8 @@ class SameInputsAndCode(CachePolicy):
 
     def code_digest(self, task_module: str) -> str:
         """Return a digest of the code and of the libraries' versions."""
-        return settings_digest(versions(), code_digest(*self.code), Path(_source(task_module)).read_text())
+        own = Path(_source(task_module)).read_text()
+        return settings_digest(versions(), code_digest("mlp_core.tables", *self.code), own)
 
 
 def _source(module: str) -> str:
@@ -138,7 +142,11 @@ def decode(data: dict[str, Any]) -> Any:
 
 def _verify(value: Any, root: Path | UPath) -> None:
     if isinstance(value, Artifact):
-        value.check(root)
+        try:
+            value.check(root)
+        except (OSError, ValueError):
+            _logger.warning("%s is gone or was changed after it was written: it is made again", value.path)
+            raise
     elif is_dataclass(value):
         for item in fields(value):
             _verify(getattr(value, item.name), root)

@@ -13,6 +13,7 @@ from prefect import task
 
 from mlp_core.errors import InputError
 from mlp_core.settings import Spirals
+from mlp_core.sizes import TEST_SHARE
 from mlp_core.storage import (
     Artifact,
     Provenance,
@@ -205,37 +206,21 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTab
 
 @lru_cache(maxsize=4)
 def load_split(root: Path | UPath, artifact: Artifact) -> Split:
-    """Read a table of examples as tensors; remembered, since many tasks train on the same one.
-
-    Returns:
-        The train and test examples: points `[n, 2]`, features `[n, features]` or photographs uint8 `[n, 3, 32, 32]`.
-    """
-    import numpy as np
-    import torch
-
-    from mlp_core.datasets import Split
+    """Read a table of examples as tensors; remembered, since many tasks train on the same one."""
     from mlp_core.storage import read_pieces
+    from mlp_core.tables import split_of
 
-    wanted = ["x1", "x2", "features", "pixels"]
-    inputs_parts, labels_parts, n_train = [], [], 0
-    for piece in read_pieces(root, artifact):
-        columns = [piece.column(name) for name in wanted if name in piece.schema.names]
-        nested = [column.flatten().to_numpy().reshape(len(column), -1) for column in columns if column.type.num_fields]
-        inputs_parts.append(nested[0] if nested else np.stack([column.to_numpy() for column in columns], 1))
-        labels_parts.append(piece.column("label").to_numpy())
-        n_train += piece.column("split").to_pylist().count("train")
-    inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
-    if inputs.dtype == torch.uint8:
-        inputs = inputs.view(len(labels), 3, 32, 32)
-    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
+    return split_of(read_pieces(root, artifact))
 
 
-def check_batch_size(batch_size: int, n_train: int) -> None:
-    """Refuse a batch that no epoch could fill where short batches are left out.
+def check_batch_size(batch_size: int, spirals: Spirals) -> None:
+    """Refuse a batch that no epoch on the spirals could fill: short batches are left out.
 
     Raises:
         InputError: If the training set is smaller than a batch.
     """
+    n_points = spirals.arms * spirals.points
+    n_train = n_points - int(TEST_SHARE * n_points)
     if batch_size > n_train:
         message = (
             f"batch_size must be at most the {n_train} training points, got {batch_size}; "

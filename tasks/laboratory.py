@@ -6,14 +6,15 @@ import errno
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
+from itertools import chain
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,11 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from mlp_core.errors import InputError
+from mlp_core.inventory import KINDS
 from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run, cores
 from mlp_core.settings import Run
+from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 
@@ -48,6 +51,7 @@ _stopping = threading.Event()
 _stopped_runs: set[str] = set()
 """Flow runs that were stopped, in a dask worker: it may work for others too."""
 _side_by_side: ContextVar[int] = ContextVar("side_by_side")
+_publishing: ContextVar[Callable[[], None]] = ContextVar("publishing")
 
 
 class Stopped(Exception):
@@ -88,6 +92,28 @@ def ask_for_limits(*experiments: str) -> None:
             pass
 
 
+def hold_results() -> None:
+    """Wait until no other run publishes in this artifact folder; others then wait until this one has ended.
+
+    Two runs of an experiment write the same table, and neither may draw its figures from the other's.
+    """
+    _publishing.get()()
+
+
+def _hold_results(root: Path | UPath, until_end: ExitStack) -> None:
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        checkpoint()
+        if not said:
+            said = True
+            logger.info("waiting for another run that publishes in %s", root)
+
+    until_end.enter_context(locked([root / RECORDS / "publishing"], wait))
+    _publishing.set(lambda: None)
+
+
 def side_by_side() -> int:
     """Return how many tasks of the current run work at the same time."""
     return _side_by_side.get()
@@ -126,8 +152,9 @@ def _held(root: Path | UPath) -> Iterator[None]:
             folder = os.open(root, os.O_RDONLY)
             with suppress(BlockingIOError):
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for leftover in list(root.rglob(".*.partial")):
-                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                ours = [root.glob(PARTIAL), *((root / kind).rglob(PARTIAL) for kind in KINDS)]
+                for leftover in list(chain.from_iterable(ours)):
+                    leftover.unlink(missing_ok=True)
             fcntl.flock(folder, fcntl.LOCK_SH)
         yield
     finally:
@@ -261,8 +288,10 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     )
     logger.setLevel(logging.INFO)
     _stopping.clear()
-    with _held(root), temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh}), runner, inside:
+    refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh})
+    with _held(root), refreshed, runner, inside, ExitStack() as until_end:
         counted = _side_by_side.set(_count_workers(run, runner))
+        publishing = _publishing.set(partial(_hold_results, root, until_end))
         if run.runner == "dask":
             _listen_to_dask(run, runner.client)  # type: ignore[attr-defined]
         usual_switch_seconds = sys.getswitchinterval()
@@ -285,3 +314,4 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         finally:
             sys.setswitchinterval(usual_switch_seconds)
             _side_by_side.reset(counted)
+            _publishing.reset(publishing)

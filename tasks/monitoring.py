@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from httpx import HTTPStatusError
 from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
+from prefect.states import Crashed
 
 if TYPE_CHECKING:
     from mlp_core.report import Section
@@ -43,7 +47,7 @@ def show_results(sections: Sequence[Section], report: Path) -> None:
         LinkArtifact(
             key="report",
             link=report.as_uri(),
-            link_text=str(report),
+            link_text=_plain(str(report)),
             description="Browsers follow no link from a server's page to a file: open this path yourself.",
         ),
     ]
@@ -53,6 +57,15 @@ def show_results(sections: Sequence[Section], report: Path) -> None:
 async def _create(artifacts: Sequence[Artifact]) -> None:
     async with get_client() as client:
         await asyncio.gather(*(artifact.acreate(client) for artifact in artifacts))
+
+
+def report_lost(task_run_id: UUID, reason: str) -> None:
+    """Tell Prefect that a task is gone with the worker that was at it: nobody else does, and it would run for ever.
+
+    One that Prefect does not know yet never began.
+    """
+    with get_client(sync_client=True) as client, suppress(HTTPStatusError):
+        client.set_task_run_state(task_run_id, Crashed(message=reason), force=True)
 
 
 def _rows(section: Section) -> list[dict[str, str]]:
@@ -76,14 +89,24 @@ def _markdown(sections: Sequence[Section]) -> str:
     """Return what the sections say, with figures as long as there is room."""
     lines, size = [], 0
     for section in sections:
-        lines += [f"## {section.title}", " ".join(section.summary)]
+        lines += [f"## {_plain(section.title)}", _plain(" ".join(section.summary))]
         for figure in section.figures if len(sections) == 1 else section.figures[:1]:
             if size < _MARKDOWN_CHARACTERS:
-                lines += [f"![{figure.alt}]({_address(figure.png)})", figure.caption]
+                lines += [f"![{_plain(figure.alt)}]({_address(figure.png)})", _plain(figure.caption)]
                 size += len(lines[-2])
             else:
                 lines.append(f"*{figure.name}: in the report*")
     return "\n\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it stands, whatever names of classes or folders are in it.
+
+    Example:
+        >>> print(_plain("a [link](to)"))
+        a \\[link\\]\\(to\\)
+    """
+    return re.sub(r"([\\`*_{}\[\]()<>#!|~&])", r"\\\1", text)
 
 
 def _address(png: bytes) -> str:

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +34,13 @@ from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from upath import UPath
 
     from mlp_core.members import TrainedMembers
 
-_CODE = ("mlp_core.members",)
+_CODE = ("mlp_core.members", "mlp_core.tables")
 _SECONDS_BETWEEN_LINES = 10
+_READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
 
 class TimeLimitExceeded(RuntimeError):
@@ -130,7 +131,8 @@ def _train_missing(
 
 def _file_name(plan: TrainingPlan, examples: Artifact) -> str:
     key = settings_digest(plan.settings(), examples.sha256, code_digest(*_CODE), str(versions()))[:12]
-    return f"{plan.experiment}-{re.sub(r'[^A-Za-z0-9=.-]', '-', plan.configuration)}-{key}"
+    readable = re.sub(r"[^A-Za-z0-9=.-]", "-", plan.configuration)[:_READABLE_CHARACTERS]
+    return f"{plan.experiment}-{readable}-{key}"
 
 
 def _members(block: MemberBlock) -> range:
@@ -159,15 +161,15 @@ def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[Membe
     for first, last, path in sorted(found, key=lambda item: (item[0], -item[1])):
         if blocks and first <= blocks[-1].last:
             continue
-        try:
-            stem = f"{name}-{path.stem}"
+        stem, whole = f"{name}-{path.stem}", False
+        with suppress(OSError, ValueError):
             table = Artifact.of(root, root / "members" / f"{stem}.parquet", last - first + 1)
             weights = Artifact.of(root, root / "models" / f"{stem}.safetensors")
             whole = json.loads(path.read_bytes()) == {"table": table.sha256, "weights": weights.sha256}
-        except (OSError, ValueError):
-            continue
         if whole:
             blocks.append(MemberBlock(first, last, table, weights))
+        else:
+            logger.warning("%s: its table or weights are gone or were changed; these members train again", stem)
     return blocks
 
 
@@ -217,6 +219,8 @@ def _time_limit_seconds() -> float:
 def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
+    from mlp_core.tables import member_table
+
     first, last = trained.member[0], trained.member[-1]
     name, numbers = _file_name(plan, examples), f"{first:03d}-{last:03d}"
     stem = f"{name}-{numbers}"
@@ -238,29 +242,11 @@ def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: T
             "status": "ok|diverged",
         },
     )
-    table = write_table(root, f"members/{stem}.parquet", _member_table(trained), provenance)
+    table = write_table(root, f"members/{stem}.parquet", member_table(trained), provenance)
     # Last, so that what it names is there and whole: Parquet has no checksum of its footer
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
     write_file(root / RECORDS / name / f"{numbers}.json", lambda file: file.write_text(digests))
     return MemberBlock(first, last, table, parameters)
-
-
-def _member_table(trained: TrainedMembers) -> pa.Table:
-    import pyarrow as pa
-
-    n_epochs = trained.train_loss.shape[1]
-    diverged = trained.test_accuracy.isnan().numpy()
-    losses = pa.array(trained.train_loss.flatten().numpy())
-    return pa.table(
-        {
-            "member": pa.array(trained.member, pa.int64()),
-            "seed": pa.array(trained.seed, pa.int64()),
-            "train_accuracy": pa.array(trained.train_accuracy.numpy(), mask=diverged),
-            "test_accuracy": pa.array(trained.test_accuracy.numpy(), mask=diverged),
-            "train_loss": pa.FixedSizeListArray.from_arrays(losses, n_epochs),
-            "status": pa.array(["diverged" if bad else "ok" for bad in diverged]),
-        }
-    )
 
 
 def available_devices() -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,3 +72,14 @@ def test_the_tutorials_style_learns_what_we_learn(plans, learning_rate, tmp_path
     for outcome in (ours.train(work, range(1), workers=1), tutorial_style.train(work, range(1))):
         (accuracy,) = outcome.accuracies
         assert 0.45 < accuracy <= 1
+
+
+def test_the_readme_says_what_was_measured():
+    """Every row of its table is one of the benchmark's own table, with the same numbers."""
+    root = Path(__file__).parents[2]
+    section = (root / "README.md").read_text().split("## How fast")[1].split("##")[0]
+    shown = [line.strip("| ").split(" | ") for line in section.splitlines() if "**" in line]
+    lines = [line.strip("| ").split(" | ") for line in (root / "benchmarks/RESULTS.md").read_text().splitlines()]
+    measured = [[f"{cells[0]}: {cells[1]}", *cells[2:6]] for cells in lines if len(cells) > 6]
+    assert len(shown) > 10
+    assert [row for row in shown if row not in measured] == []

@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 ORIGIN = Origin({"seeds": 8, "epochs": 100}, "code", {"torch": "2.13.0", "numpy": "2.4.6"}, "a machine, 2 cores")
 
 
-def results(accuracies, origin=ORIGIN, diverged=None):
+def results(accuracies, origin=ORIGIN):
     """Return results of one experiment: test accuracies by configuration, one per member; NaN for a diverged one."""
     members = {}
     for name, values in accuracies.items():
@@ -80,12 +80,13 @@ def test_new_libraries_that_only_reshuffle_the_members_raise_few_false_alarms():
 def test_what_moved_is_named_from_what_to_what_with_the_versions_that_changed():
     """The largest change first; the sentence alone must do for a notice."""
     before = draws(2, 2, spread=0.0)
-    after = {"depth=0": before["depth=0"] - 0.1, "depth=1": before["depth=1"] + 0.2}
+    unlike = np.linspace(-0.001, 0.001, 8)
+    after = {"depth=0": before["depth=0"] - 0.1 + unlike, "depth=1": before["depth=1"] + 0.2 + unlike}
     origin = Origin(ORIGIN.settings, "other code", {**ORIGIN.versions, "torch": "2.14.1"}, ORIGIN.machine)
     assert compare(results(before), results(after, origin)).in_words() == (
         "2 of 6 figures moved from the baseline: "
-        "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+20.0, +20.0] points, n = 8); "
-        "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.0, -10.0] points, n = 8). "
+        "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+19.9, +20.1] points, n = 8); "
+        "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.1, -9.9] points, n = 8). "
         "Changed since: torch 2.13.0 → 2.14.1, code behind images."
     )
 
@@ -95,6 +96,64 @@ def test_members_that_diverge_now_are_a_change():
     before, after = draws(3), {"depth=0": np.full(8, np.nan)}
     (change,) = compare(results(before), results(after)).moved
     assert (change.measure, change.before, change.after) == ("diverged", 0.0, 1.0)
+
+
+def test_few_members_that_change_alike_by_chance_raise_few_false_alarms():
+    """Accuracies on ten examples: of 20 configurations one with four members that change by the same is soon found."""
+
+    def night(seed):
+        stream = np.random.default_rng(seed)
+        return {f"depth={number}": stream.binomial(10, 0.9, 4) / 10 for number in range(20)}
+
+    alarms = sum(bool(compare(results(night(seed)), results(night(10_000 + seed))).moved) for seed in range(200))
+    # an interval as wide as the members' spread alone would raise 21
+    assert alarms <= 200 / 20
+
+
+@pytest.mark.parametrize(
+    ("after", "measure"),
+    [(np.full(8, np.nan), "diverged"), (np.full(8, 0.25), "test_accuracy")],
+    ids=["diverge", "collapse"],
+)
+def test_all_eight_members_of_one_configuration_that_diverge_or_collapse_are_noticed(after, measure):
+    """Neither side has a spread, but chance does not do that to eight members, whichever of 270 configurations."""
+    before = {**draws(8, 270), "depth=3": np.ones(8)}
+    sides = results(before), results({**before, "depth=3": after})
+    for found in (compare(*sides), compare(*reversed(sides))):
+        (change,) = found.moved
+        assert (change.configuration, change.measure, change.n) == ("depth=3", measure, 8)
+        assert -1 <= change.low <= change.change <= change.high <= 1
+
+
+@pytest.mark.parametrize(("n_members", "n_configurations", "moved"), [(3, 1, 0), (4, 1, 1), (4, 2, 0), (6, 20, 0)])
+def test_few_members_that_all_diverge_may_do_so_by_chance(n_members, n_configurations, moved):
+    """The more figures there are, the more members it takes."""
+    before = draws(9, n_configurations, n_members)
+    after = {**before, "depth=0": np.full(n_members, np.nan)}
+    assert len(compare(results(before), results(after)).moved) == moved
+
+
+@pytest.mark.parametrize("n_members", [4, 6, 8])
+def test_members_that_diverge_at_random_raise_few_false_alarms(n_members):
+    """Each of a configuration with a probability of its own; before and after have nothing in common but that."""
+
+    def night(seed):
+        stream = np.random.default_rng(seed)
+        shares = np.linspace(0.2, 0.8, 20)
+        return {
+            f"depth={number}": np.where(stream.random(n_members) < share, np.nan, 0.5)
+            for number, share in enumerate(shares)
+        }
+
+    alarms = sum(bool(compare(results(night(seed)), results(night(10_000 + seed))).moved) for seed in range(100))
+    assert alarms <= 100 / 20
+
+
+def test_rounding_is_no_change():
+    """0.1 + 0.2 is 0.3, though the last bit differs, and 0.3 - 0.1 is the change that 0.9 - 0.7 is."""
+    assert compare(results({"": [0.3] * 8}), results({"": [0.1 + 0.2] * 8})).moved == []
+    assert 0.3 - 0.1 != 0.9 - 0.7
+    assert compare(results({"": [0.1, 0.7]}), results({"": [0.3, 0.9]})).moved == []
 
 
 def test_one_member_is_not_judged():
@@ -126,6 +185,70 @@ def test_other_settings_are_another_experiment():
     }
     with pytest.raises(InputError, match=r"with the baseline's settings, got none \(images: other settings: epochs"):
         comparison_in_words(compare(results(draws(6)), results(draws(6), other)))
+
+
+def test_configurations_that_only_one_side_has_are_named():
+    """The others are compared; a long list is cut."""
+    before, after = draws(10, 3), draws(10, 2)
+    found = compare(results(before), results(after))
+    assert {change.configuration for change in found.changes} == {"depth=0", "depth=1"}
+    assert found.left_out == {"images": "depth=2 only in the baseline"}
+    assert "\nnot compared: images (depth=2 only in the baseline)\n" in comparison_in_words(found)
+    assert compare(results(after), results(before)).left_out == {"images": "depth=2 only in these results"}
+    found = compare(results(draws(10, 9)), results({"depth=0": before["depth=0"], "depth=x": before["depth=1"]}))
+    assert found.left_out == {
+        "images": "depth=1, depth=2, depth=3, depth=4, depth=5 and 3 more only in the baseline; "
+        "depth=x only in these results"
+    }
+    with pytest.raises(InputError, match=r"got none \(images: depth=0 only in the baseline; depth=1 only in these"):
+        comparison_in_words(compare(results({"depth=0": [0.5]}), results({"depth=1": [0.5]})))
+
+
+def grid(depths, starts=("relu", "tanh"), **columns):
+    """Return a table of two members of each configuration of a grid."""
+    cells = [(start, depth) for start in starts for depth in depths for _ in range(2)]
+    return pa.table(
+        {
+            "activation": [start for start, _ in cells],
+            "depth": [depth for _, depth in cells],
+            "gain": pa.array([None if start == "relu" else 1.5 for start, _ in cells], pa.float64()),
+            "member": [0, 1] * (len(cells) // 2),
+            "epochs": [9] * len(cells),
+            "train_accuracy": [0.5] * len(cells),
+            "test_accuracy": [0.1 * depth + 0.01 * (start == "tanh") for start, depth in cells],
+            "status": ["ok"] * len(cells),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "names"),
+    [
+        (grid([1, 2]), ["activation=relu depth=1", "activation=relu depth=2"]),
+        (grid([2]), ["activation=relu depth=2", "activation=tanh depth=2 gain=1.5"]),
+        (grid([2], ["tanh"]), ["activation=tanh depth=2 gain=1.5"]),
+        (grid([1, 2], ["relu"]), ["activation=relu depth=1", "activation=relu depth=2"]),
+    ],
+    ids=["all", "one depth", "one configuration", "one start"],
+)
+def test_what_is_left_after_failures_is_compared_with_its_own(tmp_path, left, names):
+    """Where a column no longer varies the names are shorter; the configurations are found all the same."""
+    write(tmp_path, "explain", grid([1, 2]))
+    accept(tmp_path, NOW)
+    write(tmp_path, "explain", left)
+    found = compare(read_baseline(tmp_path), read_results(tmp_path))
+    assert list(dict.fromkeys(change.configuration for change in found.changes))[: len(names)] == names
+    assert {change.change for change in found.changes} == {0.0}
+    n_left_out = found.left_out.get("explain", "").count("activation=")
+    assert n_left_out + len(left) // 2 == 4
+    assert "these results" not in found.left_out.get("explain", "")
+    # from the other side: a baseline that was accepted when less was there
+    accept(tmp_path, NOW)
+    write(tmp_path, "explain", grid([1, 2]))
+    found = compare(read_baseline(tmp_path), read_results(tmp_path))
+    assert len(found.changes) == len(MEASURES) * len(left) // 2
+    assert {change.change for change in found.changes} == {0.0}
+    assert found.left_out.get("explain", "").count("activation=") == n_left_out
 
 
 @pytest.fixture
@@ -177,8 +300,42 @@ def test_a_bad_folder_gets_one_sentence(tmp_path, folder):
         accepted_baseline(empty)
     accept(folder, NOW)
     (folder / BASELINE).write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"accepted\.parquet must be a Parquet file, got .*delete it"):
+    with pytest.raises(InputError, match=r"accepted\.parquet must be a Parquet file .*, got damaged bytes; delete it"):
         accepted_baseline(folder)
+
+
+def test_partial_results_are_no_baseline(folder):
+    """As long as trainings of an experiment are noted as failed; those of one without results are no matter."""
+    write(folder, "failures", pa.table({"experiment": ["images", ""], "reason": ["out of time", "no figure"]}))
+    accept(folder, NOW)
+    (folder / BASELINE).unlink()
+    write(folder, "failures", pa.table({"experiment": ["images", "gain_sweep"], "reason": ["out of time", "gain=2"]}))
+    with pytest.raises(InputError, match=r"got failed trainings of gain_sweep in .*failures\.parquet; run the command"):
+        accept(folder, NOW)
+    assert not (folder / BASELINE).exists()
+    write(folder, "failures", pa.table({"reason": ["gain=2"]}))
+    with pytest.raises(InputError, match=r"failures\.parquet must be a Parquet file .*, got another table"):
+        accept(folder, NOW)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"member": ["a", "b"]},
+        {"test_accuracy": ["high", "low"]},
+        {"test_accuracy": [[0.5], [0.6]]},
+        {"depth": [{"a": 1}, {"a": 2}]},
+        {"status": [b"ok", b"diverged"]},
+    ],
+    ids=["member", "text", "list", "struct", "bytes"],
+)
+def test_results_with_columns_of_another_kind_are_damaged(tmp_path, columns):
+    """Whole as Parquet, but not what a run writes."""
+    whole = {"depth": [1, 2], "member": [0, 1], "epochs": [9, 9], "status": ["ok", "ok"]}
+    whole |= {"train_accuracy": [0.5, 0.5], "test_accuracy": [0.5, 0.5]}
+    write(tmp_path, "depth_sweep", pa.table(whole | columns))
+    with pytest.raises(InputError, match=r"depth_sweep\.parquet must be .*, got columns of another kind; delete it"):
+        read_results(tmp_path)
 
 
 def test_comparisons_are_kept_in_the_order_of_time(folder):

@@ -434,6 +434,25 @@ def test_the_step_is_that_of_the_grid_around_theory():
     assert best_gain_is_theoretical(alone, stream()).verdict == BOTH
 
 
+@pytest.mark.parametrize(
+    ("grid", "within_reach"),
+    [
+        (np.linspace(0.1, 1.0, 10), False),
+        (np.linspace(1.6, 3.0, 15), False),
+        (np.linspace(0.1, 1.4, 14), True),
+        (np.linspace(1.5, 3.0, 16), True),
+    ],
+)
+def test_a_grid_that_does_not_reach_theory_decides_nothing(grid, within_reach):
+    """Whatever is best, no gain of such a grid could have borne the claim out: 1.407 is more than a step away."""
+    columns = table("gain", {gain: 0.5 + 0.1 * gain for gain in grid})
+    columns["theoretical_gain"] = np.full(len(columns["gain"]), 1.407)
+    found = best_gain_is_theoretical(columns, stream())
+    assert (found.verdict, found.n) == ((UP if grid[-1] < 1.5 else DOWN, 16) if within_reach else (BOTH, 0))
+    assert found.measure.endswith("; no gain of the grid is within a step of theory") != within_reach
+    assert np.isnan([found.estimate, found.low, found.high]).all() != within_reach
+
+
 @pytest.mark.parametrize(("difference", "verdict"), [(0.05, UP), (-0.05, UP), (0.0, DOWN), (0.01, BOTH)])
 def test_gains_that_differ(difference, verdict):
     """A difference of either sign is real if it exceeds a point; one within a point is none."""

@@ -48,7 +48,7 @@ REFUSED = [
     (Run, "artifacts", "", "must "),
     (Run, "artifacts", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
     (Run, "artifacts", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
-    (Run, "artifacts", "s3://NAME:SECRET@bucket", r"must be .* in the environment \(AWS_ACCESS_KEY_ID\), got 's3://\.\.\.@bucket'"),
+    (Run, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'; the"),
     (Run, "images", "", "must "),
     (Spirals, "arms", "1", "must be greater than or equal to 2, got '1'"),
     (Spirals, "noise", "nan", "must be a finite number, got 'nan'"),

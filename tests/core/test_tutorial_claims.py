@@ -17,7 +17,7 @@ from mlp_core.claims import (
     xavier_preserves_variance,
 )
 from mlp_core.seeds import derive_seed
-from mlp_core.settings import DepthSweep, Spirals
+from mlp_core.settings import DepthSweep, GainSweep, Spirals
 from mlp_core.tutorial_claims import CLAIMED_TABLES, tutorial_claims
 
 THEORETICAL = "xavier at the theoretical gain"
@@ -29,7 +29,7 @@ SETTINGS = {
     "generalization": {"seed": 2021, "arms": 4},
     "features": {"seed": 2021},
     "xavier": {"seed": 2021, "layer_sizes": [3072, 128, 3]},
-    "gain_sweep": {"seed": 2021},
+    "gain_sweep": {**GainSweep().model_dump(mode="json"), "seed": 2021},
 }
 NAMES = {
     "depth_sweep": ["interior_best_depth", "published_curve_is_typical"],
@@ -201,7 +201,8 @@ def test_each_claim_is_about_its_rows():
 def test_every_claim_has_a_stream_of_its_own_by_the_root_seed():
     """Another root seed resamples anew: other ends of the interval, the same estimate."""
     first = found(gain_sweep=TABLES["gain_sweep"])["gains_differ"]
-    other = {claim.name: claim for claim in tutorial_claims(TABLES, {**SETTINGS, "gain_sweep": {"seed": 1}})}
+    settings = {**SETTINGS, "gain_sweep": {**SETTINGS["gain_sweep"], "seed": 1}}
+    other = {claim.name: claim for claim in tutorial_claims(TABLES, settings)}
     assert other["gains_differ"].estimate == first.estimate
     assert (other["gains_differ"].low, other["gains_differ"].high) != (first.low, first.high)
     assert other["interior_best_depth"] == found(**TABLES)["interior_best_depth"]
@@ -215,6 +216,26 @@ def test_the_published_curve_is_compared_with_its_own_settings_alone(change):
     settings = {"depth_sweep": {**TUTORIAL, **change}}
     names = [claim.name for claim in tutorial_claims({"depth_sweep": TABLES["depth_sweep"]}, settings)]
     assert names == ["interior_best_depth"]
+
+
+@pytest.mark.parametrize(
+    ("change", "claimed"),
+    [
+        ({"activation": "tanh"}, False),
+        ({"hidden_widths": [8, 4]}, False),
+        ({"epochs": 5}, False),
+        ({"learning_rate": 0.1}, False),
+        ({"optimizer": "adam"}, False),
+        ({"distribution": "uniform"}, False),
+        ({"gains": [1.07, 1.4, 1.71], "batch_size": 32}, True),
+    ],
+    ids=str,
+)
+def test_claims_on_gains_are_about_the_tutorials_network(change, claimed):
+    """Another network, start or training is left out; other gains are the claims' own affair."""
+    settings = {"gain_sweep": {**SETTINGS["gain_sweep"], **change}}
+    names = [claim.name for claim in tutorial_claims({"gain_sweep": TABLES["gain_sweep"]}, settings)]
+    assert names == (NAMES["gain_sweep"] if claimed else [])
 
 
 def test_a_depth_that_failed_leaves_the_published_curve_out():

@@ -23,7 +23,9 @@ def main(target: str, seconds: int) -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, content in enumerate(good):
             Path(corpus, str(number)).write_bytes(content)
-        atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=4096", corpus], read)
+        longest = max(4096, 2 * max(map(len, good)))  # what is longer is cut, tables at their footer
+        limits = [f"-max_total_time={seconds}", f"-max_len={longest}", "-rss_limit_mb=4096"]
+        atheris.Setup([sys.argv[0], *limits, corpus], read)
         atheris.Fuzz()
 
 

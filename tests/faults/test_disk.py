@@ -1,14 +1,16 @@
 """The disk: full, read-only, gone, forbidden, with odd names, with a clock that was set back."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
 from stored import computed, contents, result
-from watching import wait_for
+from watching import MARK, processes, wait_for
 
 from mlp_core.errors import InputError
 from mlp_core.settings import DepthSweep
@@ -57,6 +59,90 @@ def test_a_read_only_disk_is_said_before_the_run(program, small_disk):
         f"deep-mlp: artifacts must be a folder to write to, got {folder}/below, but {folder} is read-only; "
         "choose another --artifacts.\n"
     )
+
+
+@pytest.fixture
+def on_small_disk(copied, small_disk):
+    """Give a function that copies a finished depth sweep to a disk of its own, which it then fills or makes read-only.
+
+    The folder has a table that no result needs, and no report.
+    """
+
+    def on_small_disk(state):
+        folder = small_disk("size=50m")
+        shutil.copytree(copied("depth_sweep"), folder / "artifacts")
+        (folder / "artifacts/report.html").unlink()
+        (folder / "artifacts/tables/unneeded.parquet").touch()
+        if state == "full":
+            with (folder / "filler").open("wb") as file, suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+        else:
+            subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        return folder / "artifacts"
+
+    return on_small_disk
+
+
+REFUSED = {"full": "No space left on device", "read-only": "Read-only file system"}
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        ("report", "full"),
+        ("report", "read-only"),
+        ("baseline accept", "full"),
+        ("baseline accept", "read-only"),
+        ("artifacts prune --yes", "read-only"),
+    ],
+)
+def test_a_command_on_such_a_disk_is_one_sentence(program, on_small_disk, command, state):
+    """What writes outside a run says so too, and leaves every file as it was."""
+    folder = on_small_disk(state)
+    before = contents(folder)
+    ran = program(f"{command} --artifacts {folder}")
+    assert ran.status == 2, ran.err
+    assert re.fullmatch(
+        f"deep-mlp: artifacts must be where there is room and permission to read and write, got {folder}: "
+        f".*{REFUSED[state]}.*; make room, or choose another --artifacts.\n",
+        ran.err,
+    ), ran.err
+    assert contents(folder) == before
+
+
+@as_root
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_home_of_prefect_on_such_a_disk_is_one_sentence(program, small_disk, tmp_path, state):
+    """No server is left that nobody would stop."""
+    home = small_disk("size=4k" if state == "full" else "size=4k,ro")
+    if state == "full":
+        (home / "filler").write_bytes(bytes(4096))
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    process = program.start(program.depth_sweep, environment, PREFECT_HOME=str(home), **{MARK: str(tmp_path)})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, ""), err
+    assert err == (
+        f"deep-mlp: PREFECT_HOME must be where there is room and permission to write, got {home}: {REFUSED[state]}; "
+        "make room, or set it to another folder.\n"
+    )
+    assert processes(str(tmp_path)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["report", "baseline accept", "baseline show", "baseline compare"])
+def test_a_bucket_out_of_reach_is_one_sentence(program, command):
+    """Nobody answers there; a run says the same before it starts."""
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    ran = program(f"{command} --artifacts s3://bucket/a", AWS_ENDPOINT_URL="http://127.0.0.1:9", **keys)
+    assert (ran.status, ran.out) == (2, ""), ran.err
+    assert re.fullmatch(
+        r"deep-mlp: artifacts must be in a bucket that this machine can use, got s3://bucket/a, "
+        r"but .*127\.0\.0\.1:9.*; "
+        r"see that the bucket is there, and set AWS_ENDPOINT_URL, .*\n",
+        ran.err,
+    ), ran.err
 
 
 @as_root

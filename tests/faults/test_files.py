@@ -3,12 +3,17 @@
 import hashlib
 import json
 import random
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 from stored import ALWAYS_WRITTEN, computed, contents, identities, written
 
+from flows.command_line import program as command_line
+from mlp_core.baseline import BASELINE, RUNS, accept, compare, keep_comparison, read_baseline, read_results
+from mlp_core.errors import InputError
 from mlp_core.storage import Artifact, read_table
 from tasks.caching import RECORDS
 
@@ -194,6 +199,61 @@ def test_a_damaged_table_is_named(copied):
     flip_in_the_middle(path)
     with pytest.raises(ValueError, match=r"^results/depth_sweep\.parquet was changed after it was written; delete it"):
         read_table(folder, reference)
+
+
+def flip_in_the_footer(path):
+    """Change one bit of a column's name where a Parquet file keeps its metadata, which have no checksum."""
+    data = bytearray(path.read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    data[data.index(b"configuration", footer)] ^= 1
+    path.write_bytes(data)
+
+
+def replace_by_results(path):
+    """Put a whole table of results there."""
+    folder = next(parent for parent in path.parents if (parent / "results").exists())
+    shutil.copy(folder / "results/depth_sweep.parquet", path)
+
+
+@pytest.fixture
+def compared(copied):
+    """Give the folder of a depth sweep that was accepted, and compared with what was accepted."""
+    folder, now = copied("depth_sweep"), datetime(2026, 11, 24, 3, tzinfo=UTC)
+    accept(folder, now)
+    keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now)
+    return folder
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_in_the_footer, replace_by_results, empty])
+@pytest.mark.parametrize(
+    ("pattern", "command"),
+    [(BASELINE, "baseline compare"), (BASELINE, "baseline show"), (f"{RUNS}/*.parquet", "report")],
+    ids=["compare", "show", "report"],
+)
+def test_a_damaged_baseline_is_one_sentence(compared, pattern, command, damage):
+    """The accepted results, or a comparison with them: the file is named, and the way out."""
+    (damaged,) = compared.glob(pattern)
+    damage(damaged)
+    with pytest.raises(InputError) as refusal:
+        command_line.main([*command.split(), "--artifacts", str(compared)], standalone_mode=False)
+    words = str(refusal.value)
+    assert words.startswith(f"{damaged} must be a Parquet file as it was written, got ")
+    assert words.endswith("; delete it and make it again.")
+    assert words.isprintable()
+
+
+def test_no_changed_bit_of_a_baseline_gets_into_a_comparison(compared):
+    """Wherever a bit of it is changed, footer too, it is refused or holds the accepted numbers."""
+    path = compared / BASELINE
+    good, accepted = path.read_bytes(), read_baseline(compared).members
+    n_refused = 0
+    for position in range(0, len(good), 13):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << position % 8]) + good[position + 1 :])
+        try:
+            assert read_baseline(compared).members == accepted, position
+        except InputError:
+            n_refused += 1
+    assert n_refused > 20
 
 
 def test_a_record_of_a_program_with_other_classes_is_a_miss(run, copied):

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import zipfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mlp_core.addresses import is_web_address, shown_address
+from mlp_core.baseline import (
+    BASELINE,
+    RUNS,
+    accept,
+    baseline_in_words,
+    changes_of,
+    compare,
+    keep_comparison,
+    read_baseline,
+    read_comparisons,
+    read_results,
+)
 from mlp_core.downloads import Limits, _retry_after_seconds, download
 from mlp_core.errors import InputError
 from mlp_core.images import check_image_source, decode_images
+from mlp_core.inventory import stored_files, unneeded_files
 from mlp_core.settings import (
     DepthSweep,
     Explanation,
@@ -32,6 +46,7 @@ from mlp_core.settings import (
     canonical_activation,
     validated,
 )
+from mlp_core.storage import Provenance, write_table
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)
 SECONDS = 60
@@ -107,6 +122,66 @@ def read_table(content):
         answered(read_report_content, Path(folder))
 
 
+def refused_by_name(path, words):
+    """One sentence that begins with the file."""
+    assert words.startswith(f"{path} must be a Parquet file as it was written, got ")
+    assert words.isprintable()
+
+
+def stored(folder, name, content):
+    """Return the path of a file of these bytes in an artifact folder."""
+    path = Path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def read_accepted(content):
+    """The accepted results: what can be shown and compared, or one sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = stored(folder, BASELINE, content)
+        found, words = answered(read_baseline, Path(folder))
+        if found:
+            assert baseline_in_words(found)
+            assert not compare(found, found).moved
+        else:
+            refused_by_name(path, words)
+
+
+def read_members(content):
+    """A table of results: members, none if it is of something else, or one sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = stored(folder, "results/depth_sweep.parquet", content)
+        found, words = answered(read_results, Path(folder))
+        if found:
+            assert not compare(found, found).moved
+        else:
+            refused_by_name(path, words)
+
+
+def read_run(content):
+    """A comparison that was kept: its changes, or one sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = stored(folder, f"{RUNS}/2026-11-24T030000.000000Z.parquet", content)
+        found, words = answered(read_comparisons, Path(folder))
+        if found:
+            assert changes_of(found.to_pylist())
+        else:
+            refused_by_name(path, words)
+
+
+def read_folder(content):
+    """Any file of an artifact folder: it is listed, and no result is ever named as unneeded."""
+    names = ["baseline/x.parquet", "members/x.parquet", "models/x.safetensors", ".records/x", ".records/y/0-0.json"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("results/x.parquet", *names):
+            stored(folder, name, content)
+        assert len(stored_files(Path(folder))) == 6
+        found, words = answered(unneeded_files, Path(folder))
+        assert set(found or ()) <= set(names[1:])
+        assert found is not None or words.startswith("prune must read every result, got results/x.parquet, which is ")
+
+
 def read_record(text):
     """A record of a result: as it was written, or ValueError."""
     from tasks.checked_json import loads
@@ -145,6 +220,45 @@ def good_table():
     rows = {"degree": [5, 5], "features": [21, 21], "epochs": [9, 9], "status": ["ok", "ok"], "seed": [1, 2]}
     table = pa.table({**rows, "train_accuracy": [0.5, 0.6], "test_accuracy": [0.5, 0.7]})
     pq.write_table(table.replace_schema_metadata({"settings": "{}", "inputs": "{}", "versions": "{}"}), buffer)
+    return buffer.getvalue()
+
+
+def good_files():
+    """Return the bytes of a table of results, of the baseline that it becomes, and of a comparison with that."""
+    import pyarrow as pa
+
+    rows = {"depth": [1, 1, 2, 2], "member": [0, 1, 0, 1], "epochs": [9] * 4, "status": ["ok"] * 3 + ["diverged"]}
+    accuracies = [0.5, 0.6, 0.7, None]
+    table = pa.table({**rows, "train_accuracy": accuracies, "test_accuracy": accuracies})
+    provenance = Provenance({"epochs": 9}, "code", {"data": "digest"}, dict.fromkeys(table.column_names, ""))
+    now = datetime(2026, 11, 24, 3, tzinfo=UTC)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = [write_table(folder, "results/depth_sweep.parquet", table, provenance), accept(folder, now)]
+        made.append(keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now))
+        return [(folder / one.path).read_bytes() for one in made]
+
+
+RESULTS, ACCEPTED, COMPARED = good_files()
+
+
+def good_weights():
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save({"0.weight": np.zeros(2, np.float32)}, {"plan": '{"experiment": "depth_sweep"}'})
+
+
+WEIGHTS = good_weights()
+
+
+def with_metadata(**texts):
+    """Return a table of results with other texts in its metadata."""
+    import pyarrow.parquet as pq
+
+    table, buffer = pq.read_table(io.BytesIO(RESULTS)), io.BytesIO()
+    kept = {key.decode(): value for key, value in table.schema.metadata.items()}
+    pq.write_table(table.replace_schema_metadata({**kept, **texts}), buffer)
     return buffer.getvalue()
 
 
@@ -250,6 +364,44 @@ def test_any_bytes_as_a_table_of_results(content):
     read_table(content)
 
 
+@given(spoilt(ACCEPTED) | st.binary(max_size=200))
+@example(RESULTS)
+@example(COMPARED)
+@example(ACCEPTED.replace(b"accepted", b"acc\xdapted"))
+@QUICKLY
+def test_any_bytes_as_a_baseline(content):
+    """Accepted results, or one sentence that names the file."""
+    read_accepted(content)
+
+
+@given(spoilt(RESULTS) | st.binary(max_size=200))
+@example(RESULTS.replace(b"depth", b"d\xdapth"))
+@example(with_metadata(settings="[" * 100_000))
+@example(with_metadata(settings='["epochs"]'))
+@QUICKLY
+def test_any_bytes_as_results_to_compare(content):
+    """Members, or one sentence that names the file."""
+    read_members(content)
+
+
+@given(spoilt(COMPARED) | st.binary(max_size=200))
+@example(ACCEPTED)
+@QUICKLY
+def test_any_bytes_as_a_comparison(content):
+    """What was found, or one sentence that names the file."""
+    read_run(content)
+
+
+@given(spoilt(RESULTS, WEIGHTS) | st.binary(max_size=200))
+@example(with_metadata(settings="[" * 100_000))
+@example(with_metadata(inputs='["digest"]'))
+@example(with_metadata(inputs='{"data": ["digest"]}'))
+@QUICKLY
+def test_any_bytes_as_files_of_a_folder(content):
+    """Listed; results and baseline are never pruned."""
+    read_folder(content)
+
+
 @given(st.text())
 @QUICKLY
 def test_any_text_as_a_record(text):
@@ -321,6 +473,10 @@ TARGETS = {
     "archives": (read_archive, ARCHIVES),
     "pictures": (read_picture, [GOOD_PICTURE, JPEG]),
     "tables": (read_table, [good_table()]),
+    "baselines": (read_accepted, [ACCEPTED]),
+    "results": (read_members, [RESULTS]),
+    "comparisons": (read_run, [COMPARED]),
+    "folders": (read_folder, [RESULTS, WEIGHTS]),
     "records": (
         lambda data: read_record(text_of(data)),
         [b"74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b null"],

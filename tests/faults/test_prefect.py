@@ -4,21 +4,23 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
 from watching import MARK, processes, runs, stop_by_keyboard, wait_for
 
 from flows.command_line import main
-from flows.server import gone, healthy
+from flows.server import gone, healthy, reach_loopback_directly
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
@@ -85,6 +87,7 @@ def refused(tmp_path, monkeypatch, capsys):
         ("http://nowhere.invalid/api", "[Nn]ame"),
         ("127.0.0.1:4200/api", "unknown url type|no Prefect API"),
         ("not an address", "no Prefect API"),
+        ("http://127.0.0.1:42x0/api", "no Prefect API"),
     ],
 )
 def test_a_server_that_is_not_there_is_one_sentence(refused, url, reason):
@@ -101,6 +104,139 @@ def test_a_server_that_is_not_there_is_one_sentence(refused, url, reason):
 def test_another_server_at_that_address_is_told_from_prefect_s(refused, http_server, status, text):
     """A page, a 404, or any other answer is not Prefect's."""
     assert "what answers there is no Prefect API" in refused(http_server(status, text))
+
+
+def serve(listener, behave):
+    """Accept connections in a thread of their own, and let another one behave for each, until the listener closes."""
+
+    def accept():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=behave, args=[connection], daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+def test_a_server_that_speaks_no_http_is_told_from_prefect_s(refused):
+    """Neither is it taken for one that is lost: somebody answers there."""
+
+    def greet(connection):
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serve(listener, greet)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        assert "what answers there is no Prefect API" in refused(url)
+        assert not gone(url)
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_proxy_is_not_asked_for_a_server_on_this_machine(program, api_url):
+    """With HTTP_PROXY alone, at which nobody listens, a run completes; a slash at the end of the address is as none."""
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    process = program.start(program.depth_sweep, environment, **proxy, PREFECT_API_URL=f"{api_url}/")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
+def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
+    """Of the two names the one in lower case counts, as everywhere; `*` excludes all hosts only alone."""
+    for given, kept in {"": "127.0.0.1,localhost", "a.b, localhost": "a.b,localhost,127.0.0.1", "*": "*"}.items():
+        monkeypatch.setenv("NO_PROXY", "another.host")
+        monkeypatch.setenv("no_proxy", given)
+        reach_loopback_directly()
+        reach_loopback_directly()
+        assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == kept
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "last"),
+    [
+        pytest.param("", 0, "the server does not tell", id="whole", marks=pytest.mark.slow),
+        pytest.param(" --arms 2 --points 10", 2, "deep-mlp: batch_size must be at most the 16 training", id="failed"),
+    ],
+)
+def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, more, status, last):
+    """Its answer 500, after the run, costs the table of times; a run that failed still says why."""
+
+    def relay(connection):
+        with connection, socket.create_connection(("127.0.0.1", urlsplit(api_url).port)) as server:
+            threading.Thread(target=pass_on, args=[server, connection], daemon=True).start()
+            pass_on(connection, server)
+
+    def pass_on(source, target):
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if data.startswith(b"POST /api/task_runs/filter "):
+                    source.sendall(
+                        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    )
+                    while source.recv(1 << 16):
+                        pass
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serve(listener, relay)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        ran = program(program.depth_sweep + more, PREFECT_API_URL=url)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert ran.status == status, ran.err
+    assert "the server does not tell the times of all tasks: " in ran.err
+    assert "Traceback" not in ran.err
+    assert last in ran.err.splitlines()[-1]
+    assert ("report   " in ran.out) == (status == 0)
+
+
+@pytest.fixture
+def refused_at_home(program, tmp_path):
+    """Give a function that runs the program with an environment of Prefect's and returns its sentence."""
+    base = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+
+    def refused_at_home(command, **changed):
+        process = program.start(command, {**base, "PREFECT_HOME": str(tmp_path / "home"), **changed})
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (2, ""), err
+        assert err.startswith("deep-mlp: ")
+        assert err.count("\n") == 1
+        return err
+
+    return refused_at_home
+
+
+@pytest.mark.parametrize("command", ["depth-sweep", "ui"])
+@pytest.mark.parametrize("port", ["abc", "0", "65536"])
+def test_a_port_that_is_none_is_one_sentence(refused_at_home, tmp_path, command, port):
+    """PREFECT_SERVER_API_PORT is looked at before anything is made."""
+    said = refused_at_home(command, PREFECT_SERVER_API_PORT=port)
+    rule = f"PREFECT_SERVER_API_PORT must be a number from 1 to 65535, got '{port}'; unset it for 4200."
+    assert said == f"deep-mlp: {rule}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["depth-sweep", "ui"])
+@pytest.mark.parametrize(
+    ("home", "reason"),
+    [("file/home", "Not a directory"), ("file", "File exists"), ("~nobody-of-that-name", "Could not determine home")],
+    ids=["below a file", "a file", "nobody's"],
+)
+def test_a_home_that_is_no_folder_is_one_sentence(refused_at_home, tmp_path, command, home, reason):
+    """PREFECT_HOME is looked at before a server is started."""
+    (tmp_path / "file").touch()
+    location = home if home.startswith("~") else str(tmp_path / home)
+    said = refused_at_home(command, PREFECT_HOME=location)
+    assert said.startswith("deep-mlp: PREFECT_HOME must be ")
+    assert location in said
+    assert reason in said
+    assert said.endswith("set it to another folder.\n")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_a_server_that_is_slow_or_wants_a_password_is_not_gone(http_server):
@@ -226,7 +362,7 @@ def test_a_locked_database_is_waited_for(program, servers, tmp_path):
 
 @pytest.mark.slow
 def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
-    """The run is Failed or Crashed, and its log ends with the step that looks for the folder; the worker goes on."""
+    """The run is Crashed, its log ends with the step that looks for the folder, and its event names the folder."""
     environment = servers.new_home(tmp_path / "home")
     server = servers.start(environment)
     url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
@@ -251,11 +387,14 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
         asked("worker", "start", "--pool", "deep-mlp", "--run-once")
     finally:
         servers.stop(server)
-    assert runs(tmp_path / "home", "flow_run")[0] in {"Failed", "Crashed"}
+    assert runs(tmp_path / "home", "flow_run") == ["Crashed"]
     with closing(sqlite3.connect(tmp_path / "home/prefect.db")) as database:
         log = [message for (message,) in database.execute("SELECT message FROM log ORDER BY timestamp")]
+        failed = "SELECT payload FROM events WHERE event = 'prefect.flow-run.pull-step.failed'"
+        events = [json.loads(payload) for (payload,) in database.execute(failed)]
     steps = [message for message in log if "step" in message]
     assert steps[-1] == "Executing deployment step: set_working_directory", log
+    assert [event["inputs"] for event in events] == [{"directory": str(code)}]  # Prefect puts it into no message
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     finished = {folder / "models" / f"{stem}.safetensors" for stem in stems}
     identities = {path: path.stat().st_ino for path in finished}
     assert 1 <= len(finished) < 5
-    (folder / "models" / ".half.partial").write_text("what a killed writer leaves")
+    (folder / "models" / ".0123456789abcdef.partial").write_text("what a killed writer leaves")
 
     assert run("depth_sweep", folder, sweep=sweep, runner=runner).state.is_completed()
     assert {path: path.stat().st_ino for path in finished} == identities
@@ -120,8 +120,10 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
 def test_a_file_that_another_run_is_writing_is_left_alone(run, tmp_path):
     """As long as another run holds the folder, its half-written files stay."""
     (tmp_path / "tables").mkdir()
-    half_written = tmp_path / "tables" / ".spirals.partial"
-    half_written.write_text("")
+    half_written = tmp_path / "tables" / ".0123456789abcdef.partial"
+    foreign = tmp_path / ".notes.partial"
+    for path in (half_written, foreign):
+        path.write_text("")
     other_run = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other_run, fcntl.LOCK_SH)
     assert run("gain_sweep", tmp_path).state.is_completed()
@@ -129,6 +131,7 @@ def test_a_file_that_another_run_is_writing_is_left_alone(run, tmp_path):
     os.close(other_run)
     assert run("gain_sweep", tmp_path).state.is_completed()
     assert not half_written.exists()
+    assert foreign.exists()
 
 
 def test_a_training_that_fails_costs_no_other(run, copied):
@@ -376,6 +379,29 @@ def test_nothing_is_pruned_while_a_run_is_at_work(copied):
     assert (folder / "members/old.parquet").exists()
     command.main(arguments, standalone_mode=False)
     assert not (folder / "members/old.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_prune_during_a_run_is_refused_and_harms_nothing(program, run, tmp_path):
+    """Not even what no result needs is deleted; when the run has ended the same prune deletes that and nothing else."""
+    sweep = DepthSweep(depths=(1, 2, 3, 4, 5), epochs=2000, batch_size=32)
+    folder = tmp_path / "artifacts"
+    process = program.start(SWEEP.replace("--epochs 300", "--epochs 2000"))
+    wait_for(lambda: list(folder.glob(".records/train-*")), process)
+    unneeded = folder / "members/old.parquet"
+    unneeded.write_bytes(b"of an earlier program")
+    refused = program("artifacts prune --yes")
+    assert process.poll() is None  # else nobody was at work
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == (
+        f"deep-mlp: artifacts must be a folder that no run is at work in, got {folder}; wait until the run has ended.\n"
+    )
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert unneeded.exists()
+    assert program("artifacts prune --yes").out == "members/old.parquet\n1 files, 21 B, deleted\n"
+    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep).state.is_completed()
+    assert contents(folder) == contents(tmp_path / "undisturbed")
 
 
 @pytest.mark.slow

@@ -84,6 +84,8 @@ def refused(tmp_path, monkeypatch, capsys):
         ("gain-sweep --hidden-widths 100000,100000,100000 --seeds 1", "hidden_widths"),
         ("phase --width 100000", "width"),
         ("features --width 100000", "width"),
+        ("signals --seeds 1000000", "seeds"),
+        ("depth-sweep --explain --seeds 100000 --epochs 20 --explain-epochs 100000", "seeds"),
         ("depth-sweep --points 1000000 --arms 100", "points"),
         ("depth-sweep --parameter-budget 1000000 --depths 1 --batch-size 1000000", "parameter_budget"),
         ("generalization --degrees 500 --points 1000000", "degrees"),

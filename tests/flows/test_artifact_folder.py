@@ -1,14 +1,18 @@
 """`deep-mlp artifacts`: what is listed and shown, and what is pruned."""
 
 import re
+from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from stored import ALWAYS_WRITTEN, computed, identities, written
 
 from flows.command_line import program
+from mlp_core.baseline import accept, compare, keep_comparison, read_baseline, read_results
 from mlp_core.errors import InputError
-from mlp_core.inventory import unneeded_files
+from mlp_core.inventory import stored_files, unneeded_files
 from mlp_core.settings import DepthSweep
+from mlp_core.storage import Provenance, write_table
 
 
 @pytest.fixture
@@ -44,6 +48,14 @@ def test_a_table_is_shown_with_its_provenance(artifacts, finished):
     assert shown.endswith("\n4 rows\n")
 
 
+def test_a_table_without_rows_is_shown(artifacts, tmp_path):
+    """Its provenance, and that there are none."""
+    table = pa.table({"experiment": pa.array([], pa.string())})
+    write_table(tmp_path, "results/failures.parquet", table, Provenance({}, "", {}, {"experiment": "name"}))
+    shown = artifacts("show", "failures", "--artifacts", tmp_path)
+    assert re.search(r'\nunits: \{"experiment": "name"\}\n.*\n0 rows\n$', shown, re.S)
+
+
 def test_weights_are_shown_with_their_plan(artifacts, finished):
     """Models say for which plan they were trained."""
     shown = artifacts("show", "models/depth_sweep-depth=1", "--artifacts", finished("depth_sweep"))
@@ -61,6 +73,25 @@ def test_a_name_that_is_not_one_file_s_is_refused(artifacts, finished, name, wor
 def test_a_finished_run_leaves_nothing_to_prune(finished, experiment):
     """Everything in a new folder is a result, an input of one, or made from one."""
     assert unneeded_files(finished(experiment)) == []
+
+
+def test_a_baseline_is_listed_and_never_pruned(artifacts, copied):
+    """Nor are its comparisons, though no result is made from them and they outlive the results they were about."""
+    folder = copied("depth_sweep")
+    now = datetime(2026, 11, 24, 3, tzinfo=UTC)
+    accept(folder, now)
+    keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now)
+    listed = artifacts("list", "--artifacts", folder)
+    assert re.search(r'^baseline +4 .* baseline/accepted\.parquet  \{"accepted": "2026-11-24', listed, re.M)
+    assert re.search(r"^baseline +6 .* baseline/runs/2026-11-24T030000\.000000Z\.parquet", listed, re.M)
+    assert re.search(r"^baseline +2 +[\d.]+ kB$", listed, re.M)
+    assert artifacts("show", "accepted", "--artifacts", folder).endswith("\n4 rows\n")
+    for table in (folder / "members").iterdir():
+        table.write_bytes(b"another")
+    pruned = artifacts("prune", "--yes", "--artifacts", folder)
+    assert "members/" in pruned
+    assert "baseline" not in pruned
+    assert [one.kind for one in stored_files(folder)].count("baseline") == 2
 
 
 def test_what_no_result_needs_is_pruned(artifacts, run, copied):

@@ -1,5 +1,6 @@
 """Mistakes of the user's: one sentence on stderr, exit status 2, no traceback, nothing written."""
 
+import re
 import sys
 import zipfile
 
@@ -115,6 +116,50 @@ def test_artifacts_in_a_file_are_refused(refused, tmp_path, folder):
         f"artifacts must be a folder to write to, got {tmp_path / folder}, but {tmp_path / 'file'} is a file; "
         "choose another --artifacts."
     )
+
+
+COMMANDS = [
+    ["depth-sweep"],
+    ["report"],
+    ["baseline", "accept"],
+    ["baseline", "show"],
+    ["baseline", "compare"],
+    ["artifacts", "list"],
+    ["artifacts", "show", "results"],
+    ["artifacts", "prune", "--yes"],
+]
+"""Of each kind that has --artifacts."""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("", "artifacts must have at least 1 character, got ''"),
+        ("~nobody-of-that-name/x", "artifacts must be the name of a folder, got '~nobody-of-that-name/x'"),
+        ("circle/x", "artifacts must be the name of a folder, got 'circle/x': Symlink loop"),
+    ],
+)
+def test_a_name_that_is_no_folder_s_is_refused(refused, tmp_path, command, folder, words):
+    """Every command says so; none takes the default folder instead."""
+    (tmp_path / "circle").symlink_to("circle")
+    assert refused(*command, "--artifacts", folder).startswith(words)
+
+
+TOO_LONG = "n" * 300
+"""No file system has such names."""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_name_that_is_too_long_is_refused(refused, command):
+    """A run, and whatever looks at a folder."""
+    said = refused(*command, "--artifacts", TOO_LONG)
+    assert re.fullmatch(r"artifacts must be .*too long.*; .*choose another --artifacts\.", said), said
+
+
+def test_a_name_that_is_too_long_is_refused_below_a_folder_to_be_made(refused):
+    """The run would fail only when it makes that one."""
+    assert "but a name of 300 bytes is too long there" in refused("depth-sweep", "--artifacts", f"above/{TOO_LONG}")
 
 
 def test_a_report_needs_results(refused):

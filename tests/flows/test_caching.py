@@ -108,3 +108,12 @@ def test_an_unchanged_copy_of_the_code_finds_everything(copied, program, tmp_pat
     ran = program(f"{program.depth_sweep} --artifacts {folder}", PYTHONPATH=str(tmp_path / "project"))
     assert re.search(r"^depth_sweep +2 +2 ", ran.out, re.MULTILINE), ran.out
     assert written(before, identities(folder)) == ALWAYS_WRITTEN
+
+
+@pytest.mark.slow
+def test_runs_with_other_settings_in_one_folder_do_not_disturb_each_other(program):
+    """They write the same table of results, one after the other; each figure is of the table that was there then."""
+    commands = [f"{program.depth_sweep} --seed {seed} --artifacts both" for seed in (1, 2, 3, 1)]
+    for process in [program.start(command) for command in commands]:
+        _, err = process.communicate(timeout=180)
+        assert process.returncode == 0, err

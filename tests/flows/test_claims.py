@@ -31,6 +31,7 @@ CHANGED = {
     "explanation": Explanation(explain=True, explain_activations=("relu", "tanh"), explain_epochs=2),
     "generalization": Generalization(degrees=(50,), depths=(1,), parameter_budgets=(5304,), epochs=1, batch_size=64),
     "features": Features(depths=(3,), width=8, epochs=1, batch_size=32),
+    "gain_sweep": GainSweep(gains=(0.7, 1.4, 2.1), batch_size=32),
 }
 
 
@@ -85,6 +86,7 @@ def test_the_report_begins_with_them_and_every_figure_is_there(folder):
     assert all(f'id="{anchor}"' in page for anchor in anchors)
 
 
+@pytest.mark.slow
 def test_a_second_run_takes_them_from_the_cache(run, folder):
     """Same tables, same claims, same bytes; nothing is resampled."""
     before = (folder / "results/claims.parquet").read_bytes()
@@ -97,7 +99,7 @@ def test_a_second_run_takes_them_from_the_cache(run, folder):
 def test_a_later_run_of_one_experiment_changes_its_own_claims_alone(run, folder, tmp_path):
     """Three seeds in the gain sweep, with gains that can be compared: all other claims stay as they were."""
     later = shutil.copytree(folder, tmp_path / "artifacts", copy_function=shutil.copy2)
-    sweep = GainSweep(gains=(1.07, 1.4, 1.71), hidden_widths=(8, 4), batch_size=32)
+    sweep = GainSweep(gains=(1.07, 1.4, 1.71), batch_size=32)
     assert run("gain_sweep", later, seeds=3, sweep=sweep).state.is_completed()
     before, after = claims(folder), claims(later)
     assert list(after) == NAMES
@@ -110,13 +112,14 @@ def test_xaviers_network_is_measured_before_training(folder):
     """The gain sweep's own layers at the theoretical gain: per member a row for each, beside what theory predicts."""
     table = pq.read_table(folder / "results/xavier.parquet")
     settings = json.loads(table.schema.metadata[b"settings"])
-    assert (settings["layer_sizes"], settings["sigma_b"]) == ([3072, 8, 4, 3], 0.0)
+    assert (settings["layer_sizes"], settings["sigma_b"]) == ([3072, 128, 64, 32, 3], 0.0)
     rows = table.to_pandas()
     assert rows[["member", "layer"]].to_numpy().tolist() == [
-        [member, layer] for member in (0, 1) for layer in (1, 2, 3)
+        [member, layer] for member in (0, 1) for layer in (1, 2, 3, 4)
     ]
     gain = forward_gain("leaky_relu(0.1)")
     assert set(rows["gain"]) == {gain}
     growth = rows["predicted_mean_square"][1] / rows["predicted_mean_square"][0]
-    assert growth == pytest.approx(xavier_scale([3072, 8, 4, 3], gain).forward[1] * 1.01 / 2)
-    assert "3072-8-4-3, leaky_relu(0.1), gain 1.407" in claims(folder)["xavier_preserves_variance_forward"]["measure"]
+    assert growth == pytest.approx(xavier_scale([3072, 128, 64, 32, 3], gain).forward[1] * 1.01 / 2)
+    claim = claims(folder)["xavier_preserves_variance_forward"]
+    assert "3072-128-64-32-3, leaky_relu(0.1), gain 1.407" in claim["measure"]

@@ -18,12 +18,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.importtools import import_object
 
 from mlp_core.baseline import accept
+from mlp_core.settings import Run
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -59,17 +61,28 @@ def test_the_automations_wait_for_more_than_two_heartbeats():
         CONFIGURATION["definitions"]["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
     )
     assert 2 * heartbeat < AUTOMATIONS[0]["trigger"]["within"] <= 120 - heartbeat
+    assert AUTOMATIONS[1]["trigger"]["within"] < 120
+
+
+def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
+    """Its grid is not the tutorial's, and results of another grid are never compared; git looks at neither folder."""
+    runs = {one["entrypoint"]: one["parameters"]["run"] for one in CONFIGURATION["deployments"] if "schedules" in one}
+    folders = {Run.model_validate(runs[flow]).artifacts for flow in ("flows.tutorial.tutorial", "flows.phase.phase")}
+    assert len(folders) == 2
+    for folder in folders:
+        assert subprocess.run(["git", "check-ignore", "--quiet", f"{folder}/report.html"], cwd=ROOT).returncode == 0
 
 
 class Laboratory:
     """A copy of the clone, deployed to a server of its own, with one worker."""
 
-    def __init__(self, folder, environment, url):
-        self.folder, self.url = folder, url
-        self.environment = {**environment, "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    def __init__(self, folder, servers, environment):
+        self.folder, self.servers, self.server_environment = folder, servers, environment
+        self.url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+        self.environment = {**environment, "PREFECT_API_URL": self.url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
         del self.environment["PREFECT_SERVER_API_PORT"]
         self.environment.pop("PYTHONPATH", None)
-        self.worker = self.client = self.notices = None
+        self.server = self.worker = self.client = self.notices = None
 
     def prefect(self, *arguments, **environment):
         """Run a command of Prefect's in the copy, as in a terminal without anyone to answer."""
@@ -85,6 +98,14 @@ class Laboratory:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def start_server(self):
+        """Start the server: on the same port and with the same database as before."""
+        self.server = self.servers.start(self.server_environment)
+
+    def stop_server(self):
+        """End the server."""
+        self.servers.stop(self.server)
 
     def start_worker(self):
         """Start a worker; it makes the work pool if there is none."""
@@ -131,6 +152,10 @@ class Laboratory:
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
         return "\n".join(line.message for line in self.client.read_logs(wanted, limit=200))
 
+    def tasks_of(self, flow_run_id):
+        """Return a run's task runs."""
+        return self.client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run_id]}))
+
     def trained_something(self, flow_run_id):
         """Wait until a run has trained something, but not everything."""
         while "trained" not in self.log(flow_run_id):
@@ -158,16 +183,15 @@ def laboratory(servers, tmp_path_factory):
     for name in listed.stdout.decode().split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    environment = servers.new_home(home / "prefect")
-    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
-    found = Laboratory(folder, environment, url)
+    found = Laboratory(folder, servers, servers.new_home(home / "prefect"))
     with ExitStack() as stack:
-        stack.callback(servers.stop, servers.start(environment))
+        found.start_server()
+        stack.callback(found.stop_server)
         found.notices = Notices()
         stack.callback(found.notices.close)
         found.start_worker()
         stack.callback(found.stop_worker)
-        stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: found.url}))
         found.client = stack.enter_context(get_client(sync_client=True))
         deadline = time.monotonic() + 60
         while not found.client.read_work_pools():
@@ -315,7 +339,6 @@ def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     """As if the machine had lost its power: nobody is left to say so but the server."""
     killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 3}})
     laboratory.until(killed, "Running")
-    time.sleep(5)
     laboratory.worker.kill()
     os.kill(laboratory.process_of(killed), signal.SIGKILL)
     laboratory.worker.wait()
@@ -324,6 +347,65 @@ def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     finally:
         laboratory.start_worker()
     assert run.state.message.startswith("No sign of life for 90 seconds")
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_its_worker_before_it_began_is_crashed_within_two_minutes(laboratory):
+    """The same while it imports; its place is free again, and a run that began in time stays what it is."""
+    ended = laboratory.run("depth-sweep/on-demand", **QUICK)
+    laboratory.until(ended, "Completed")
+    killed = laboratory.run("depth-sweep/on-demand", **QUICK)
+    while not (pid := laboratory.process_of(killed)):
+        time.sleep(0.05)
+    laboratory.worker.kill()
+    while pid:  # what prepares the run has a process of its own
+        os.kill(pid, signal.SIGKILL)
+        pid = laboratory.process_of(killed)
+    laboratory.worker.wait()
+    assert laboratory.client.read_flow_run(killed).state.type == StateType.PENDING
+    try:
+        run = laboratory.until(killed, "Crashed", seconds=120)
+    finally:
+        laboratory.start_worker()
+    assert run.state.message.startswith("Not begun 110 seconds after a worker took it")
+    laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK), "Completed")
+    assert laboratory.client.read_flow_run(ended).state_name == "Completed"
+
+
+@pytest.mark.slow
+def test_a_run_outlives_its_server(laboratory):
+    """A server killed and started again after ten seconds finds the run at work, which completes."""
+    flow_run_id = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 4}})
+    laboratory.trained_something(flow_run_id)
+    laboratory.server.kill()
+    laboratory.server.wait()
+    time.sleep(10)
+    laboratory.start_server()
+    laboratory.until(flow_run_id, "Completed", seconds=240)
+    assert laboratory.log(flow_run_id).count("trained depth_sweep") == 12
+    deadline = time.monotonic() + 30  # the server writes the tasks' states after the run's
+    while {one.state_name for one in laboratory.tasks_of(flow_run_id)} != {"Completed"}:
+        assert time.monotonic() < deadline, [(one.name, one.state) for one in laboratory.tasks_of(flow_run_id)]
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
+def test_a_deleted_run_leaves_no_rows(laboratory):
+    """`prefect flow-run delete` takes the run, its tasks and its log out of the database; results stay."""
+    flow_run_id = laboratory.run("depth-sweep/on-demand", **QUICK)
+    laboratory.until(flow_run_id, "Completed")
+    tasks = laboratory.tasks_of(flow_run_id)
+    assert tasks
+    laboratory.prefect("flow-run", "delete", str(flow_run_id))
+    with pytest.raises(ObjectNotFound):
+        laboratory.client.read_flow_run(flow_run_id)
+    by_number = TaskRunFilter(id={"any_": [one.id for one in tasks]})
+    assert laboratory.client.read_task_runs(task_run_filter=by_number) == []
+    deadline = time.monotonic() + 30
+    while laboratory.log(flow_run_id):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert (laboratory.artifacts / "results/depth_sweep.parquet").exists()
 
 
 @pytest.mark.slow

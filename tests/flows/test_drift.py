@@ -3,12 +3,17 @@
 import json
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.baseline import BASELINE, RUNS, accept
+from mlp_core.errors import InputError
 from mlp_core.settings import Spirals
+
+# two members that all change by just the same may do so by chance
+POINTS = pa.array([0.249, 0.251] * 2)
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def test_a_run_like_the_baseline_completes(run, accepted):
 )
 def test_a_run_that_moved_ends_as_it_is_told(run, accepted, raise_baseline, on_drift, ending):
     """The state's message names the figure, from what to what, and the version that changed."""
-    raise_baseline(accepted)
+    raise_baseline(accepted, POINTS)
     ended = run("depth_sweep", accepted, on_drift=on_drift)
     assert ended.state.name == ending
     if on_drift == "ignore":
@@ -80,8 +85,24 @@ def test_the_program_accepts_shows_and_compares(program, copied, raise_baseline)
     assert "depth=1 width=14 parameters=102: test accuracy " in program(f"baseline show {where}").out
     ended = program(f"baseline compare {where}")
     assert (ended.status, ended.out.splitlines()[0], ended.err) == (0, "none of 6 figures moved", "")
-    raise_baseline(root)
+    raise_baseline(root, POINTS)
     ended = program(f"baseline compare {where}")
     assert (ended.status, ended.err) == (1, "")
     assert ended.out.splitlines()[0] == "1 of 6 figures moved"
     assert ended.out.splitlines()[-1].startswith("Changed since: torch 2.9.0 → ")
+
+
+def test_a_partial_run_is_compared_as_far_as_it_goes_and_is_no_baseline(run, accepted, caplog):
+    """One of two trainings fails: the other is found under its name and compared; what is left is not accepted."""
+    (weights,) = accepted.glob("models/depth_sweep-depth=2-*")
+    weights.unlink()
+    (weights / "in the way").mkdir(parents=True)  # nothing can be moved to that name
+    assert run("depth_sweep", accepted, on_drift="drifted").state.is_failed()
+    words = "not compared with the baseline: depth_sweep (depth=2 width=7 parameters=109 only in the baseline)"
+    assert words in caplog.text
+    (kept,) = (accepted / RUNS).iterdir()
+    compared = pq.read_table(kept)
+    assert set(compared["configuration"].to_pylist()) == {"depth=1 width=14 parameters=102"}
+    assert not any(compared["moved"].to_pylist())
+    with pytest.raises(InputError, match="a baseline needs whole results, got failed trainings of depth_sweep in"):
+        accept(accepted, datetime.now(UTC))

@@ -4,12 +4,14 @@ import base64
 import io
 import json
 import re
+import time
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from mlp_core.report import read_report_content, report_sections
 from mlp_core.settings import DepthSweep
@@ -58,3 +60,26 @@ def test_the_progress_counts_each_training_once(run, tmp_path):
     sweep = DepthSweep(depths=(1, 2, 3, 4), epochs=2, batch_size=32)
     found = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state)
     assert found["progress"].description == "4 of 4 trainings have ended"
+
+
+@pytest.mark.slow
+def test_the_progress_moves_while_a_sweep_is_at_work(program):
+    """Who looks now and then sees nothing, then shares of the trainings that only grow, and all at the end."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["progress"]))
+    seen = []
+    with get_client(sync_client=True) as client:
+
+        def newest():
+            return client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+
+        earlier = [one.id for one in newest()]
+        process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2")
+        while process.poll() is None:
+            seen += [one.data for one in newest() if one.id not in earlier]
+            time.sleep(0.2)
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+        seen += [one.data for one in newest()]
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0, 100)
+    assert any(0 < share < 100 for share in seen), seen

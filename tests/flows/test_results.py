@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from flows.orchestration import SweepFailed
 from mlp_core import datasets
 from mlp_core.features import monomials
 from mlp_core.images import decode_images
@@ -259,3 +260,16 @@ def test_lost_faces_are_drawn_again(run, tmp_path):
     ran = run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS)
     assert archive.read_bytes() == drawn
     assert "train hidden=8" in ran.tasks["Cached"]
+
+
+def test_a_run_in_which_every_training_failed_is_kept_in_mind(run, tmp_path):
+    """There is nothing to report, but what failed; the next run that goes well forgets it."""
+    (tmp_path / "models").write_text("in the way")
+    failed = run("depth_sweep", tmp_path).state
+    with pytest.raises(SweepFailed, match=r"^2 tasks failed, there are no results for a report: depth=1"):
+        failed.result()
+    assert pq.read_table(tmp_path / "results/failures.parquet")["experiment"].to_pylist() == ["depth_sweep"] * 2
+    assert not (tmp_path / "report.html").exists()
+    (tmp_path / "models").unlink()
+    assert run("depth_sweep", tmp_path).state.is_completed()
+    assert not (tmp_path / "results/failures.parquet").exists()

@@ -13,7 +13,8 @@ def tables(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("experiment", ["gain_sweep", pytest.param("tutorial", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["gain_sweep", "tutorial"])
 def test_processes_give_what_threads_give(run, finished, tmp_path, experiment):
     """Each table and all weights have the same bytes."""
     assert run(experiment, tmp_path, runner="processes").state.is_completed()

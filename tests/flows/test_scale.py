@@ -11,6 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.sorting import FlowRunSort
+from watching import children
 
 from mlp_core.places import artifact_folder
 
@@ -139,6 +143,28 @@ def test_a_killed_worker_costs_only_what_it_was_at(program, run, bucket, cluster
     again = program(f"{command.replace(' --runner dask', '')} --artifacts undisturbed")
     assert again.status == 0, again.err
     assert contents(root) == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_training_lost_for_good_is_crashed_in_prefect(program):
+    """Killed with its worker as often as dask allows, it is the run's failure, and does not run for ever in the UI."""
+    command = "depth-sweep --points 40 --depths 1,2 --epochs 1000000 --batch-size 32 --runner dask --artifacts lost"
+    with get_client(sync_client=True) as client:
+
+        def trainings():
+            (run, *_) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1) or [None]
+            rows = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id]})) if run else []
+            return [row.state_name for row in rows if row.name.startswith("train ")]
+
+        process = program.start(command, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+        wait_until(lambda: process.poll() is not None or trainings() == ["Running"] * 2)
+        for pid in children(process.pid):
+            if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1, err
+        assert "KilledWorker" in err
+        assert trainings() == ["Crashed"] * 2
 
 
 @pytest.mark.slow

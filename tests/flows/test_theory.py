@@ -139,6 +139,7 @@ def test_figures_and_report_are_there(folder):
     assert page.count("data:image/png") == 2
 
 
+@pytest.mark.slow
 def test_what_was_made_is_not_made_again(run_theory, folder, tmp_path):
     """The same again computes nothing; a third gain is measured once for each kind; more seeds train no one twice."""
     folder = shutil.copytree(folder, tmp_path / "artifacts", copy_function=shutil.copy2)

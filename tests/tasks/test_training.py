@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mlp_core.storage import file_digest
-from tasks.training import _earlier_blocks, _runs
+from mlp_core.plans import images_plan
+from mlp_core.storage import Artifact, file_digest
+from tasks.training import _earlier_blocks, _file_name, _runs
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,12 @@ def test_a_block_that_is_not_whole_is_left_out(tmp_path, trained, damaged, conte
     else:
         path.write_bytes(content)
     assert [block.last for block in _earlier_blocks(tmp_path, "sweep-key", 8)] == [3]
+
+
+def test_a_file_of_a_deep_network_has_a_name_that_file_systems_take():
+    """Its configuration names every layer; what does not fit is in the key, which tells it from others."""
+    training = {"activation": "relu", "optimizer": "adam", "learning_rate": 1e-3, "epochs": 1, "batch_size": 8}
+    plans = [images_plan([64] * depth, 3072, 3, **training, seed=0, device="cpu") for depth in (200, 201)]
+    names = {_file_name(plan, Artifact("tables/images.parquet", "0" * 64, 1)) for plan in plans}
+    assert len(names) == 2
+    assert max(map(len, names)) < 150
