@@ -283,10 +283,14 @@ def _locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 def _lock(folder: Path, waiting: Callable[[], None]) -> int:
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
+            continue
+        except FileExistsError:  # it was there, and its last holder removed it while mkdir looked what it is
+            if folder.is_file():
+                raise
             continue
         try:
             while not _lock_at_once(handle):
