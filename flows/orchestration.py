@@ -130,9 +130,7 @@ def _reason(future: PrefectFuture[Any]) -> str:
         try:
             future.result()
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            report_lost(future.task_run_id, reason)
-            return reason
+            return f"{type(error).__name__}: {error}"
     return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
 
 
@@ -167,10 +165,11 @@ class Outcome:
             if future.state.is_completed():
                 results.append(future.result())
             else:
+                reason = _reason(future)
+                if not future.state.is_final():
+                    report_lost(future.task_run_id, reason)
                 # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = Failure(
-                    experiment, f"{name}: {_reason(future)}" if name else _reason(future)
-                )
+                self.failed[future.task_run_id] = Failure(experiment, f"{name}: {reason}" if name else reason)
         return results
 
     def trainings(

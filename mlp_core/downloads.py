@@ -110,6 +110,7 @@ def download(
         except BaseException as error:
             ended.put(error)
 
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses, signatures too
     deadline = time.monotonic() + limits.total_seconds
     threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()  # the log knows its run by context
     outcome: int | BaseException | None = None
@@ -167,7 +168,6 @@ def _answer(
     session: requests.Session, url: str, n_bytes: int, validator: str | None, limits: Limits
 ) -> requests.Response:
     """Ask for the file, or for what is missing of it, through redirections."""
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses, signatures too
     # identity: an answer that is packed once more could grow without bound as it is unpacked
     headers = {"Accept-Encoding": "identity"}
     if n_bytes and validator:

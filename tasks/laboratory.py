@@ -92,6 +92,20 @@ def ask_for_limits(*experiments: str) -> None:
             pass
 
 
+def waiting_for(what: str) -> Callable[[], None]:
+    """Return what to call while a lock is another's: it says so once, and ends the wait when the run is being stopped."""
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        checkpoint()
+        if not said:
+            said = True
+            logger.info("waiting for %s", what)
+
+    return wait
+
+
 def hold_results() -> None:
     """Wait until no other run publishes in this artifact folder; others then wait until this one has ended.
 
@@ -101,16 +115,8 @@ def hold_results() -> None:
 
 
 def _hold_results(root: Path | UPath, until_end: ExitStack) -> None:
-    said = False
-
-    def wait() -> None:
-        nonlocal said
-        checkpoint()
-        if not said:
-            said = True
-            logger.info("waiting for another run that publishes in %s", root)
-
-    until_end.enter_context(locked([root / RECORDS / "publishing"], wait))
+    waiting = waiting_for(f"another run that publishes in {root}")
+    until_end.enter_context(locked([root / RECORDS / "publishing"], waiting))
     _publishing.set(lambda: None)
 
 

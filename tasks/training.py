@@ -31,7 +31,7 @@ from mlp_core.storage import (
 )
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
-from tasks.laboratory import checkpoint, logger
+from tasks.laboratory import checkpoint, logger, waiting_for
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -94,16 +94,8 @@ def train_configurations(
     """
     root = artifact_root()
     examples = data.table if isinstance(data, ImageTable) else data
-    said = False
-
-    def wait() -> None:
-        nonlocal said
-        checkpoint()
-        if not said:
-            said = True
-            logger.info("waiting for another run that trains %s %s", plans[0].experiment, names_in_short(plans))
-
-    with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), wait):
+    waiting = waiting_for(f"another run that trains {plans[0].experiment} {names_in_short(plans)}")
+    with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), waiting):
         return _train_missing(root, plans, examples, n_members)
 
 
