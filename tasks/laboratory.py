@@ -93,7 +93,7 @@ def ask_for_limits(*experiments: str) -> None:
 
 
 def waiting_for(what: str) -> Callable[[], None]:
-    """Return what to call while a lock is another's: it says so once, and ends the wait when the run is being stopped."""
+    """Return what to call while a lock is another's: it says so once, and ends the wait with the run."""
     said = False
 
     def wait() -> None:
