@@ -58,15 +58,16 @@ def private_epochs(
     Yields:
         Per epoch its batches, inputs `[members, features + 1, batch]`.
     """
-    columns = torch.cat([with_constant(inputs).T, one_hot_targets(labels, n_classes, batch_size)])
-    n_inputs = len(columns) - n_classes
+    columns = [*inputs.T.contiguous(), *one_hot_targets(labels, n_classes, batch_size)]
+    n_inputs = inputs.shape[1] + 1
     orders = torch.empty(len(generators), len(labels), dtype=torch.int32)
     # One buffer for all epochs: fresh memory every epoch took a third of the time of 128 members
-    shuffled = torch.empty(len(columns), orders.numel(), device=inputs.device)
+    shuffled = torch.ones(n_inputs + n_classes, orders.numel(), device=inputs.device)
     steps = [
-        step.view(len(columns), len(generators), -1).transpose(0, 1)  # [members, features + 1 + classes, batch]
+        step.view(len(shuffled), len(generators), -1).transpose(0, 1)  # [members, features + 1 + classes, batch]
         for step in torch.split(shuffled, len(generators) * batch_size, 1)
     ]
+    destinations = [*shuffled[: n_inputs - 1], *shuffled[n_inputs:]]  # the last feature stays 1
     batches = [Batch(step[:, :n_inputs], step[:, n_inputs:]) for step in steps]
     n_left = len(labels) % batch_size
     if n_left and drop_last:
@@ -75,7 +76,7 @@ def private_epochs(
         for order, stream in zip(orders, generators, strict=True):
             torch.randperm(len(labels), generator=stream, out=order)
         by_step = torch.cat([step.flatten() for step in torch.split(orders, batch_size, 1)]).to(inputs.device)
-        for column, destination in zip(columns, shuffled, strict=True):
+        for column, destination in zip(columns, destinations, strict=True):
             torch.index_select(column, 0, by_step, out=destination)
         if n_left and not drop_last:
             batches[-1].targets.mul_(batch_size / n_left)
@@ -104,14 +105,15 @@ def shared_epochs(
     Yields:
         Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
     """
-    rows = with_constant(inputs)
+    rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).copy_(with_constant(inputs))
     targets = one_hot_targets(labels, n_classes, batch_size)
     picked = aligned_rows(batch_size, rows.shape[1], inputs.device)
 
     def batches(order: Tensor) -> Iterator[Batch]:
-        for indices in torch.split(order, batch_size):
+        steps = torch.split(order, batch_size), torch.split(targets.index_select(1, order), batch_size, 1)
+        for indices, classes in zip(*steps, strict=True):
             part = torch.index_select(rows, 0, indices, out=picked[: len(indices)])
-            yield _batch(part.T, targets.index_select(1, indices), batch_size)
+            yield _batch(part.T, classes, batch_size)
 
     for _ in range(n_epochs):
         yield batches(torch.randperm(len(labels), generator=generator).to(inputs.device))

@@ -1,5 +1,7 @@
 """The one training loop: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
 
+SGD needs no gradient by itself: the products that would make it add its step to the parameters.
+
 Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.
 Autograd would do, and costs little from some thirty members up; for one small network its bookkeeping
 took four times as long as the arithmetic. The tests compare these gradients with autograd's.
@@ -51,8 +53,7 @@ def train(
         >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
         ((50, 2), True)
     """
-    gradient = torch.zeros_like(ensemble.parameters)
-    step = _optimizer(optimizer, ensemble.parameters, gradient, learning_rate)
+    new_pass, step = _optimizer(optimizer, ensemble, learning_rate)
     passes: dict[int, _Pass] = {}  # by batch size: the usual one, and the last of an epoch
     history = []
     for batches in epochs:
@@ -61,11 +62,11 @@ def train(
             checkpoint()
             size = batch.targets.shape[-1]
             if size not in passes:
-                passes[size] = _Pass(ensemble, gradient, size)
+                passes[size] = new_pass(size)
             losses.append(passes[size].backward(batch))
             sizes.append(size)
             step()
-        weights = torch.tensor(sizes, dtype=gradient.dtype, device=gradient.device)
+        weights = torch.tensor(sizes, dtype=torch.float32, device=ensemble.parameters.device)
         # A running sum: the order of its terms does not depend on how many members there are
         history.append((torch.stack(losses) * (weights / weights.sum()).unsqueeze(1)).cumsum(0)[-1])
     return torch.stack(history)
@@ -83,7 +84,7 @@ def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
         [[[-1.5, -0.5], [1.5, 0.5]]]
     """
     gradient = torch.zeros_like(ensemble.parameters)
-    _Pass(ensemble, gradient, batch.targets.shape[-1]).backward(batch)
+    _Pass(ensemble, batch.targets.shape[-1], gradient).backward(batch)
     return ensemble.views(gradient)
 
 
@@ -91,11 +92,20 @@ class _Pass:
     """Forward and backward for one batch size, in memory that is taken once.
 
     Fresh memory at every step cost more than the arithmetic: the kernel has to clear each of its pages.
+
+    Args:
+        ensemble: The members.
+        batch_size: Examples per step.
+        gradient: Where to write the gradient, laid out like the parameters; None to take a step of SGD instead.
+        learning_rate: Size of that step.
     """
 
-    def __init__(self, ensemble: Ensemble, gradient: Tensor, batch_size: int) -> None:
+    def __init__(
+        self, ensemble: Ensemble, batch_size: int, gradient: Tensor | None, learning_rate: float = 0.0
+    ) -> None:
         self.ensemble = ensemble
-        self.gradients = ensemble.views(gradient)
+        self.gradients = ensemble.layers if gradient is None else ensemble.views(gradient)
+        self.steps, self.factor = gradient is None, -learning_rate
         n_members, widths = ensemble.n_members, ensemble.layer_sizes[1:]
         new = ensemble.parameters.new_ones
         self.pre_activations = [new(n_members, width, batch_size) for width in widths]
@@ -111,7 +121,7 @@ class _Pass:
         self.scale = 1 / batch_size
 
     def backward(self, batch: Batch) -> Tensor:
-        """Fill the gradient of each member's mean cross-entropy and return the losses `[members]`."""
+        """Write the gradient of each member's mean cross-entropy, or step; return the losses `[members]`."""
         layers, activation, last = self.ensemble.layers, self.ensemble.activation, len(self.gradients) - 1
         self._first_product(batch.inputs)
         for layer in range(last):
@@ -124,10 +134,15 @@ class _Pass:
         # d loss / d logits = (softmax - one-hot) / batch size
         delta = torch.add(batch.targets, log_probabilities.exp_(), alpha=self.scale, out=self.last_delta)
         for layer in range(last, 0, -1):
-            torch.bmm(delta, self.signals_backward[layer - 1], out=self.gradients[layer])
-            delta = torch.bmm(self.weights_backward[layer], delta, out=self.deltas[layer - 1])
-            activation.backward(delta, self.saved[layer - 1])
-        self._first_gradient(delta, batch.inputs)
+            # a step changes these weights
+            delta_before = torch.bmm(self.weights_backward[layer], delta, out=self.deltas[layer - 1])
+            activation.backward(delta_before, self.saved[layer - 1])
+            self._gradient(layer, delta, self.signals_backward[layer - 1])
+            delta = delta_before
+        if batch.inputs.dim() == 2:
+            self._shared_gradient(delta.view(-1, delta.shape[2]), batch.inputs.T)
+        else:
+            self._gradient(0, delta, batch.inputs.transpose(1, 2))
         return losses
 
     def _first_product(self, inputs: Tensor) -> None:
@@ -137,21 +152,31 @@ class _Pass:
         else:
             torch.bmm(layer, inputs, out=out)
 
-    def _first_gradient(self, delta: Tensor, inputs: Tensor) -> None:
-        out = self.gradients[0]
-        if inputs.dim() == 2:
-            torch.mm(delta.view(-1, delta.shape[2]), inputs.T, out=out.view(-1, out.shape[2]))
+    def _gradient(self, layer: int, delta: Tensor, signal: Tensor) -> None:
+        if self.steps:
+            self.gradients[layer].baddbmm_(delta, signal, alpha=self.factor)
         else:
-            torch.bmm(delta, inputs.transpose(1, 2), out=out)
+            torch.bmm(delta, signal, out=self.gradients[layer])
+
+    def _shared_gradient(self, delta: Tensor, inputs: Tensor) -> None:
+        out = self.gradients[0].view(-1, inputs.shape[1])
+        if self.steps:
+            out.addmm_(delta, inputs, alpha=self.factor)
+        else:
+            torch.mm(delta, inputs, out=out)
 
 
-def _optimizer(name: str, parameters: Tensor, gradient: Tensor, learning_rate: float) -> Callable[[], object]:
+def _optimizer(
+    name: str, ensemble: Ensemble, learning_rate: float
+) -> tuple[Callable[[int], _Pass], Callable[[], object]]:
+    """Return what makes the pass of a batch size, and the step that follows it."""
+    parameters = ensemble.parameters
     if name == "sgd":
-        return lambda: parameters.add_(gradient, alpha=-learning_rate)
+        return (lambda size: _Pass(ensemble, size, None, learning_rate)), lambda: None
     if name != "adam":
         message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
         raise InputError(message)
-    moments = torch.zeros_like(parameters), torch.zeros_like(parameters)
+    gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
     n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
 
     def adam_step() -> None:
@@ -162,7 +187,7 @@ def _optimizer(name: str, parameters: Tensor, gradient: Tensor, learning_rate: f
             lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    return adam_step
+    return (lambda size: _Pass(ensemble, size, gradient)), adam_step
 
 
 def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 2048) -> Tensor:
