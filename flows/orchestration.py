@@ -217,8 +217,8 @@ class Outcome:
             SweepFailed: If any task failed; after everything that could be written was written.
             Drifted: If a figure moved and the run is to fail then.
         """
-        self.progress.end()
         made = self.gather(results)
+        self.progress.end()
         report = ""
         if self.trained:
             made += self.gather([collect_history.submit(self.trained)])

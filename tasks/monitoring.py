@@ -7,14 +7,13 @@ import base64
 import io
 import re
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from httpx import HTTPStatusError
+from httpx import HTTPError, HTTPStatusError
 from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
@@ -121,14 +120,18 @@ def _address(png: bytes) -> str:
 
 
 class Progress:
-    """How many of a run's trainings have ended, as an artifact that moves at most once a second."""
+    """How many of a run's trainings have ended, as an artifact that moves at most once a second.
+
+    It moves a second after the first of them: at that very moment the next tasks ask for slots, and of two that write
+    to SQLite at once one may be sent away for two seconds.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._showing = threading.Lock(), threading.Lock()
         self._known: set[UUID] = set()
         self._n_done = 0
         self._artifact: UUID | None = None
-        self._shown = 0.0
+        self._waiting: threading.Timer | None = None
 
     def expect(self, futures: Iterable[PrefectFuture[Any]]) -> None:
         """Count trainings; those that are known already count once."""
@@ -136,18 +139,16 @@ class Progress:
         self._known |= set(new)
         if new and self._artifact is None:
             self._artifact = self._create()
-            self._shown = time.monotonic()
         for future in new.values():
             future.add_done_callback(self._count)
 
     def _count(self, _future: PrefectFuture[Any]) -> None:
         with self._lock:
             self._n_done += 1
-            due = time.monotonic() > self._shown + _SECONDS_BETWEEN_UPDATES
-            if due:
-                self._shown = time.monotonic()
-        if due:
-            self._show()
+            if self._waiting is None:
+                self._waiting = threading.Timer(_SECONDS_BETWEEN_UPDATES, self._show_by_the_way)
+                self._waiting.daemon = True
+                self._waiting.start()
 
     def _create(self) -> UUID:
         # Not `create_progress_artifact`: of Prefect 3.8.8 it leaves a connection open
@@ -157,14 +158,23 @@ class Progress:
         with get_client(sync_client=True) as client:
             return client.create_artifact(artifact).id
 
+    def _show_by_the_way(self) -> None:
+        with self._lock:
+            self._waiting = None
+        with suppress(HTTPError):  # a server that is gone ends the run elsewhere
+            self._show()
+
     def _show(self) -> None:
         if self._artifact is None:
             return
-        n_done, n_known = self._n_done, len(self._known)
-        text = f"{n_done} of {n_known} trainings have ended"
-        with get_client(sync_client=True) as client:
+        with self._showing, get_client(sync_client=True) as client:
+            n_done, n_known = self._n_done, len(self._known)
+            text = f"{n_done} of {n_known} trainings have ended"
             client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:
         """Show the last count, whenever it was."""
+        with self._lock:
+            if self._waiting is not None:
+                self._waiting.cancel()
         self._show()
