@@ -62,18 +62,20 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
-        ask_for_limits("depth_sweep", "polynomial", "images", "gain_sweep")
+        ask_for_limits("depth_sweep", "images")
         with tags("depth_sweep"):
-            points = generate_spirals.submit(spirals, run.seed).result()
-        # The workers train on these while the photographs are decoded here
+            making_points = generate_spirals.submit(spirals, run.seed)
+        with tags("images"):
+            # Alone: to decode them holds Python's interpreter, and small trainings beside it slow both down
+            pictures = photographs(run)
+            points = making_points.result()
+            ask_for_limits("images", "polynomial", "depth_sweep", "gain_sweep")
+            # The longest first: it keeps one worker busy while the other does the rest
+            image_trainings = train_images(run, images, pictures)
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
-        with tags("images"):
-            pictures = photographs(run)
-            # The longest first: it keeps one worker busy while the other does the rest
-            image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
         submitted = image_trainings | polynomial_trainings | depth_trainings
