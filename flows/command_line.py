@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -169,7 +170,9 @@ def ui() -> None:
 
 def main() -> None:
     """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
-    sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
+    status = _status(partial(program.main, prog_name="deep-mlp", standalone_mode=False))
+    gc.freeze()  # or Python looks for garbage before it ends, a second long
+    sys.exit(status)
 
 
 def _status(command: Callable[[], Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-_SLOW_LIBRARIES = "torch", "pyarrow.parquet", "matplotlib.figure"
+# The last are for training: a cached run does without
+_SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _LOST_SECONDS = 30
@@ -76,13 +78,13 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
         module = name.replace("-", "_")
-        with _undisturbed():  # imported while the server starts
+        with _undisturbed(), _uncollected():  # imported while the server starts
             flow = getattr(import_module(f"flows.{module}"), module)
             if server:
-                for library in _SLOW_LIBRARIES:
-                    if healthy(server.url):  # a cached run may not need them: nothing waits for what is left
+                for slow in _SLOW_MODULES:
+                    if healthy(server.url):  # nothing waits for what is left
                         break
-                    import_module(library)
+                    import_module(slow)
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
@@ -157,6 +159,17 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare what is imported Python's search for garbage, then and later: it stays, and the search took a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _check(run: Run, name: str) -> None:
     """Refuse what can be refused before a server is started."""
     if name in {"tutorial", "images", "features", "gain-sweep", "signals", "phase"}:
@@ -225,7 +238,7 @@ def _drained(flow_run_ids: list[UUID], url: str, seconds: float) -> list[Any]:
                 if len(rows) == seen and all(row.state and row.state.is_final() for row in rows):
                     break
                 seen = len(rows)
-                time.sleep(0.3)
+                time.sleep(0.1)
     except Exception as error:
         if gone(url):
             raise
