@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -111,10 +113,10 @@ for _name, _models in _COMMANDS.items():
 def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.places import local_view
-    from mlp_core.report import read_report_content, render_report
+    from mlp_core.report import SOURCES, read_report_content, render_report
     from mlp_core.storage import write_file
 
-    with local_view(root, "results", "figures") as folder:
+    with local_view(root, *SOURCES) as folder:
         page = render_report(read_report_content(folder))
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
@@ -170,9 +172,8 @@ def ui() -> None:
 
 def main() -> None:
     """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
-    status = _status(partial(program.main, prog_name="deep-mlp", standalone_mode=False))
-    gc.freeze()  # or Python looks for garbage before it ends, a second long
-    sys.exit(status)
+    atexit.register(gc.freeze)  # or Python looks for garbage before it ends, a second long
+    sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
 
 
 def _status(command: Callable[[], Any]) -> int:
@@ -189,7 +190,8 @@ def _status(command: Callable[[], Any]) -> int:
         return 2
     except RunLost as error:
         click.echo(f"deep-mlp: {error}", err=True)
-        return 1
+        sys.stdout.flush()
+        os._exit(1)  # Python itself would wait for workers that go on asking a lost server
     except (KeyboardInterrupt, click.Abort):
         click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
         return 130

@@ -238,7 +238,7 @@ def _drained(flow_run_ids: list[UUID], url: str, seconds: float) -> list[Any]:
                 if len(rows) == seen and all(row.state and row.state.is_final() for row in rows):
                     break
                 seen = len(rows)
-                time.sleep(0.1)
+                time.sleep(0.3)
     except Exception as error:
         if gone(url):
             raise

@@ -1,4 +1,4 @@
-"""The whole tutorial as one run, so that the workers are never idle while an experiment waits for another."""
+"""The whole tutorial as one run: as soon as its photographs are there, no worker is idle while another is at work."""
 
 from __future__ import annotations
 

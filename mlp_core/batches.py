@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlp_core.augmentation import augmented_batch, draw_augmentations
-from mlp_core.networks import aligned_rows, with_constant
+from mlp_core.networks import aligned_rows
 
 
 class Batch(NamedTuple):
@@ -105,7 +105,8 @@ def shared_epochs(
     Yields:
         Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
     """
-    rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).copy_(with_constant(inputs))
+    rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
+    rows[:, :-1] = inputs
     targets = one_hot_targets(labels, n_classes, batch_size)
     picked = aligned_rows(batch_size, rows.shape[1], inputs.device)
 

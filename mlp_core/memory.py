@@ -73,7 +73,7 @@ def member_bytes(plan: TrainingPlan, n_examples: int) -> int:
     parameters = sum(
         (n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes)
     )
-    copies = 4 if plan.optimizer == "adam" else 2  # with gradient and moments
+    copies = 4 if plan.optimizer == "adam" else 1  # gradient and two moments, of which SGD has none
     batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
     order = n_examples * (plan.layer_sizes[0] + 1 + classes + 2) if plan.batches == "private" else 0
     training = copies * parameters + batch + order

@@ -125,8 +125,8 @@ class Ensemble:
     """Members of one architecture, each with parameters of its own.
 
     A bias is the weight of a constant input 1, the last of each layer: one matrix product then does a layer, and one
-    its gradient. All parameters lie in one flat buffer, so that an optimizer step is one operation
-    however many layers and members there are.
+    its gradient. All parameters lie in one flat buffer, so that a step of Adam is one operation however many layers and
+    members there are.
 
     Args:
         layer_sizes: Inputs, hidden widths, outputs.

@@ -141,7 +141,7 @@ def local_view(root: Path | UPath, *folders: str) -> Iterator[Path]:
     with TemporaryDirectory() as temporary:
         view = Path(temporary)
         for name in folders:
-            (view / name).mkdir()
+            (view / name).mkdir(parents=True)
             for path in (root / name).glob("*.*"):
                 (view / name / path.name).write_bytes(path.read_bytes())
         yield view

@@ -21,7 +21,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from mlp_core.baseline import Comparison, changes_of, read_comparisons
+from mlp_core.baseline import RUNS, Comparison, changes_of, read_comparisons
 from mlp_core.claims_report import claims_in_words
 from mlp_core.errors import InputError
 from mlp_core.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
@@ -39,6 +39,9 @@ from mlp_core.findings import (
 )
 from mlp_core.metrics import MeanInterval, mean_interval
 from mlp_core.theory_report import PHASE, SIGNALS
+
+SOURCES = "results", "figures", RUNS
+"""What the report is made of, folders of the artifact folder."""
 
 _TUTORIAL = "tutorial, one seed, 2021"
 # what the tutorial's own loop prints for seed 2021 with torch 2.14.1, in percent
@@ -161,8 +164,8 @@ def read_report_content(artifacts: Path) -> ReportContent:
     """Read what `render_report` needs from an artifact folder.
 
     Args:
-        artifacts: Folder with `results/*.parquet` (settings and provenance in the files' own metadata) and,
-            if figures were drawn, `figures/*.png`.
+        artifacts: Folder with the `SOURCES`: `results/*.parquet` (settings and provenance in the files' own metadata)
+            and, as far as there are some, `figures/*.png` and comparisons with a baseline.
 
     Returns:
         All tables and figures found, under their file names without the ending.

@@ -32,7 +32,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from mlp_core.errors import InputError
 from mlp_core.inventory import KINDS
 from mlp_core.memory import check_room
-from mlp_core.places import artifact_folder, check_run, cores
+from mlp_core.places import artifact_folder, check_run, cores, refusals_in_words
 from mlp_core.settings import Run
 from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("deep_mlp")
 """What a user should read; goes to Prefect's log too."""
 
-# Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
+# Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a twentieth longer
 _SWITCH_SECONDS = 0.00005
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 _stopping = threading.Event()
@@ -154,8 +154,9 @@ def _held(root: Path | UPath) -> Iterator[None]:
     folder = None
     try:
         if isinstance(root, Path):
-            root.mkdir(parents=True, exist_ok=True)
-            folder = os.open(root, os.O_RDONLY)
+            with refusals_in_words(root):
+                root.mkdir(parents=True, exist_ok=True)
+                folder = os.open(root, os.O_RDONLY)
             with suppress(BlockingIOError):
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 ours = [root.glob(PARTIAL), *((root / kind).rglob(PARTIAL) for kind in KINDS)]

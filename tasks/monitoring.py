@@ -21,6 +21,8 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
 
+from tasks.laboratory import is_stopping
+
 if TYPE_CHECKING:
     from mlp_core.report import Section
 
@@ -122,8 +124,8 @@ def _address(png: bytes) -> str:
 class Progress:
     """How many of a run's trainings have ended, as an artifact that moves at most once a second.
 
-    It moves a second after the first of them: at that very moment the next tasks ask for slots, and of two that write
-    to SQLite at once one may be sent away for two seconds.
+    It moves a second after a training ended: at that very moment the next tasks ask for slots, and of two that write to
+    SQLite at once one may be sent away for two seconds.
     """
 
     def __init__(self) -> None:
@@ -161,7 +163,9 @@ class Progress:
     def _show_by_the_way(self) -> None:
         with self._lock:
             self._waiting = None
-        with suppress(HTTPError):  # a server that is gone ends the run elsewhere
+        if is_stopping():
+            return
+        with suppress(HTTPError, OSError):  # a server that is gone ends the run elsewhere
             self._show()
 
     def _show(self) -> None:

@@ -255,7 +255,7 @@ def listening(pid):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["a run", "ui"])
+@pytest.mark.parametrize("command", ["a run", "a run on dask", "ui"])
 def test_servers_of_ours_listen_on_loopback_alone(program, servers, tmp_path, new_port, command):
     """Even if the environment asks for another host."""
     from flows.server import healthy
@@ -265,10 +265,13 @@ def test_servers_of_ours_listen_on_loopback_alone(program, servers, tmp_path, ne
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_API_HOST": "0.0.0.0",
     }
-    words = "depth-sweep --epochs 100000 --seeds 2" if command == "a run" else "ui"
+    sweep = "depth-sweep --epochs 100000 --seeds 2"
+    words = {"a run": sweep, "a run on dask": f"{sweep} --runner dask", "ui": "ui"}[command]
     process = program.start(words, environment)
     try:
         wait_until(lambda: healthy(f"http://127.0.0.1:{port}/api"), process)
+        if "dask" in words:  # its workers draw the points
+            wait_until(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
         assert listening(process.pid) == {"127.0.0.1"}
     finally:
         process.terminate()

@@ -11,7 +11,7 @@ from mlp_core.batches import Batch, one_hot_targets, private_epochs, shared_epoc
 from mlp_core.datasets import spirals
 from mlp_core.errors import InputError
 from mlp_core.networks import Ensemble
-from mlp_core.training import OPTIMIZERS, accuracy, predict, train
+from mlp_core.training import OPTIMIZERS, accuracy, gradients, predict, train
 
 SIZES = (2, 8, 8, 4)
 PLAIN_OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
@@ -27,11 +27,13 @@ def small_spirals():
     return spirals(1, points_per_arm=75)
 
 
-def epochs(kind, n_epochs, n_members, batch_size=64):
+def epochs(kind, n_epochs, n_members, batch_size=64, n_features=2):
+    inputs, labels = small_spirals()
+    inputs = inputs.repeat(1, n_features // 2)
     options = {"n_classes": 4, "n_epochs": n_epochs, "batch_size": batch_size}
     if kind == "private":
-        return private_epochs(*small_spirals(), generators(*range(10, 10 + n_members)), **options)
-    return shared_epochs(*small_spirals(), *generators(10), **options)
+        return private_epochs(inputs, labels, generators(*range(10, 10 + n_members)), **options)
+    return shared_epochs(inputs, labels, *generators(10), **options)
 
 
 def examples_of(batch, member):
@@ -72,27 +74,30 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
     assert (reference[-5:].mean(0) < reference[:5].mean(0)).all(), "nothing was learned"
 
 
+@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (70, 66, 4)], ids=str)
 @pytest.mark.parametrize("kind", ["private", "shared"])
-def test_gradients_are_autograds(plain_activation, activation_name, kind):
-    """In float64 the gradients by hand agree with autograd's to 1e-10; a step of SGD at rate 1 shows them."""
-    ensemble = Ensemble(SIZES, activation_name, generators(0, 1, 2))
+def test_gradients_are_autograds(plain_activation, activation_name, kind, sizes):
+    """In float64 they agree with autograd's to 1e-10, and so does a step of SGD at rate 1; long rows are filled up."""
+    ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
     ensemble.parameters = ensemble.parameters.double()
     ensemble.layers = ensemble.views(ensemble.parameters)
-    batch = Batch(*(part.double() for part in next(iter(next(iter(epochs(kind, 1, 3)))))))
+    batch = Batch(*(part.double() for part in next(iter(next(iter(epochs(kind, 1, 3, n_features=sizes[0])))))))
 
     start = ensemble.parameters.clone().requires_grad_()
     loss = torch.zeros((), dtype=torch.float64)
-    plain = Ensemble(SIZES, activation_name, generators(0, 1, 2))
+    plain = Ensemble(sizes, activation_name, generators(0, 1, 2))
     for member in range(3):
         examples, labels = examples_of(batch, member)
         signal = examples.T
         for index, layer in enumerate(plain.views(start)):
             signal = layer[member] @ torch.cat([signal, signal.new_ones(1, len(labels))])
-            if index < len(SIZES) - 2:
+            if index < len(sizes) - 2:
                 signal = plain_activation(activation_name)(signal)
         loss = loss + cross_entropy(signal.T, labels)
     (expected,) = torch.autograd.grad(loss, start)
 
+    for found, wanted in zip(gradients(ensemble, batch), ensemble.views(expected), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
     train(ensemble, [[batch]], optimizer="sgd", learning_rate=1.0)
     torch.testing.assert_close(start.detach() - ensemble.parameters, expected, rtol=1e-10, atol=1e-14)
 

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import zipfile
+from base64 import b64encode
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -446,12 +447,27 @@ def test_a_password_goes_to_its_own_server_alone(serve, tmp_path):
     assert [("Authorization" in request.headers) for request in (*web.requests, *other.requests)] == [True, False]
 
 
+def test_a_password_from_netrc_is_sent(serve, tmp_path, monkeypatch):
+    """The one of the server's host."""
+    web = serve(lambda *_: answer())
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    assert download(web.url, tmp_path / "faces.zip", QUICK) == 1
+    assert web.requests[0].headers["Authorization"] == f"Basic {b64encode(b'me:secret').decode()}"
+
+
 @pytest.fixture
 def behind_proxy(monkeypatch):
-    """Give a function that sets the proxy of the environment."""
-    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+    """Give a function that sets the proxies of the environment."""
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    return lambda port: monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+
+    def behind_proxy(port):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+
+    return behind_proxy
 
 
 def test_a_proxy_of_the_environment_is_used(serve, tmp_path, behind_proxy):
@@ -460,6 +476,14 @@ def test_a_proxy_of_the_environment_is_used(serve, tmp_path, behind_proxy):
     behind_proxy(proxy.port)
     assert download("http://faces.invalid/faces.zip", tmp_path / "faces.zip", QUICK) == 1
     assert [request.path for request in proxy.requests] == ["http://faces.invalid/faces.zip"]
+
+
+def test_a_proxy_that_refuses_https(serve, refused, behind_proxy):
+    """HTTPS_PROXY; it is asked for a tunnel to the server's host, and nothing else."""
+    proxy = serve(lambda *_: answer(403))
+    behind_proxy(proxy.port)
+    assert refused("https://faces.invalid/faces.zip") == "the proxy could not be reached or refused"
+    assert {request.path for request in proxy.requests} == {"faces.invalid:443"}
 
 
 def test_a_proxy_that_is_down(refused, behind_proxy):

@@ -23,7 +23,8 @@ from flows.command_line import main
 from flows.server import gone, healthy, reach_loopback_directly
 
 ROOT = Path(__file__).parents[2]
-ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
+# Most of them wait for a worker
+ENDLESS = "depth-sweep --points 40 --depths 1:12 --epochs 1000000 --batch-size 32 --seeds 2"
 LONG = "depth-sweep --points 40 --depths 1:5 --epochs 2000 --batch-size 32 --seeds 2"
 
 

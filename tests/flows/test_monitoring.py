@@ -73,7 +73,7 @@ def test_the_progress_moves_while_a_sweep_is_at_work(program):
             return client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
 
         earlier = [one.id for one in newest()]
-        process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2")
+        process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2 --workers 1")
         while process.poll() is None:
             seen += [one.data for one in newest() if one.id not in earlier]
             time.sleep(0.2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.sorting import FlowRunSort
 from watching import children
 
+from mlp_core.baseline import accept
 from mlp_core.places import artifact_folder
 
 KEYS = {"AWS_ACCESS_KEY_ID": "name-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
@@ -65,14 +67,17 @@ def contents(folder):
 
 @pytest.mark.parametrize("experiment", ["depth_sweep"])
 def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monkeypatch, tmp_path, experiment):
-    """Every file has the same bytes, and a second run, on a machine that has no copies, computes nothing."""
+    """Every file has the same bytes; a second run, on a machine without copies, computes only what is new: drift."""
     location = f"{bucket}/deep/er"
+    root = artifact_folder(location)
     assert run(experiment, location).state.is_completed()
-    assert contents(artifact_folder(location)) == contents(finished(experiment))
+    assert contents(root) == contents(finished(experiment))
+    accept(root, datetime(2026, 11, 24, 3, tzinfo=UTC))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ran = run(experiment, location)
+    ran = run(experiment, location, on_drift="drifted")
     assert sorted(ran.tasks) == ["Cached", "Completed"]
     assert sorted(name.rsplit("-", 1)[0] for name in ran.tasks["Completed"]) == ["collect history", "write report"]
+    assert "Against the accepted baseline" in (root / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")
