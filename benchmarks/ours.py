@@ -32,7 +32,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
         trained = train_together(plans, data, numbers, lambda: times.append(time.perf_counter()))
         return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
-    sys.setswitchinterval(0.00005)  # as tasks.laboratory sets it
+    sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting = [pool.submit(train_part, plans, part) for plans in together for part in range(n_parts)]
         results = [future.result() for future in waiting]

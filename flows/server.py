@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 2
 _LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
 # Python's search for garbage while Prefect is imported takes a fifth of the start
-_PREFECT = "import gc, runpy; gc.set_threshold(50_000); runpy.run_module('prefect', {}, '__main__', True)"
+_PREFECT_PROGRAM = "import gc, runpy; gc.set_threshold(50_000); runpy.run_module('prefect', {}, '__main__', True)"
 
 
 def reach_loopback_directly() -> None:
@@ -150,7 +150,7 @@ class LocalServer:
         with self.log.open("w") as log:
             _lock_at_once(log)
             process = subprocess.Popen(
-                [sys.executable, "-c", _PREFECT, "server", "start"],
+                [sys.executable, "-c", _PREFECT_PROGRAM, "server", "start"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
