@@ -11,8 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from mlp_core import datasets
 from mlp_core.faces import write_faces
 from mlp_core.features import monomials
@@ -20,6 +18,7 @@ from mlp_core.images import decode_images, list_images
 from mlp_core.meanfield import forward_gain
 from mlp_core.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
 from mlp_core.settings import DepthSweep, GainSweep, Images, Polynomial
+from mlp_core.tables import split_of
 
 SEED = 2021
 ARMS = 4
@@ -199,11 +198,7 @@ def load(work: Work) -> datasets.Split:
 
 @cache
 def _load_photographs(photographs: Photographs) -> datasets.Split:
-    table = decode_images(photographs.zip).combine_chunks()
-    pixels = torch.frombuffer(bytearray(table["pixels"].chunk(0).buffers()[-1]), dtype=torch.uint8).view(-1, 3, 32, 32)
-    labels = torch.from_numpy(table["label"].to_numpy().copy())
-    n_train = photographs.n_train
-    return datasets.Split(pixels[:n_train], labels[:n_train], pixels[n_train:], labels[n_train:])
+    return split_of(decode_images(photographs.zip).to_batches())
 
 
 @cache

@@ -337,7 +337,7 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
     path = root / name
     described = table.replace_schema_metadata(provenance.metadata())
     # Parquet's own numbers for nested values take four times the memory of a table of photographs, in one piece
-    values_per_row = sum(getattr(column.type, "list_size", 1) for column in table.schema)
+    values_per_row = sum(_values(column.type) for column in table.schema)
     n_rows = max(1, _VALUES_IN_A_PIECE // values_per_row)
     write_file(
         path,
@@ -346,6 +346,12 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
         ),
     )
     return Artifact.of(root, path, table.num_rows)
+
+
+def _values(column_type: pa.DataType) -> int:
+    if pa.types.is_fixed_size_binary(column_type):
+        return int(column_type.byte_width)
+    return int(getattr(column_type, "list_size", 1))
 
 
 def read_table(root: Path | UPath, artifact: Artifact) -> pa.Table:

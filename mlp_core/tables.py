@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 
 from mlp_core.datasets import Split
 
@@ -36,18 +37,25 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
         >>> split_of(pa.table(columns).to_batches()).test_inputs
         tensor([[2., 4.]], dtype=torch.float64)
     """
-    wanted = ["x1", "x2", "features", "pixels"]
     inputs_parts, labels_parts, n_train = [], [], 0
     for piece in pieces:
-        columns = [piece.column(name) for name in wanted if name in piece.schema.names]
-        nested = [column.flatten().to_numpy().reshape(len(column), -1) for column in columns if column.type.num_fields]
-        inputs_parts.append(nested[0] if nested else np.stack([column.to_numpy() for column in columns], 1))
+        inputs_parts.append(_inputs(piece))
         labels_parts.append(piece.column("label").to_numpy())
         n_train += piece.column("split").to_pylist().count("train")
     inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
-    if inputs.dtype == torch.uint8:
-        inputs = inputs.view(len(labels), 3, 32, 32)
     return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
+
+
+def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:
+    if "pixels" in piece.schema.names:
+        column = piece.column("pixels")
+        _, pixels = column.buffers()
+        start, length = column.offset, len(column)
+        return np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)[start : start + length]
+    if "features" in piece.schema.names:
+        features: NDArray[Any] = piece.column("features").flatten().to_numpy()
+        return features.reshape(len(piece), -1)
+    return np.stack([piece.column(name).to_numpy() for name in ("x1", "x2")], 1)
 
 
 def member_table(trained: TrainedMembers) -> pa.Table:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mlp_core import faces
-from mlp_core.datasets import Split
 from mlp_core.faces import write_faces
 from mlp_core.images import decode_images
 from mlp_core.members import train_members
 from mlp_core.plans import gain_sweep_plans, images_plan
+from mlp_core.tables import split_of
 
 SETTINGS = {"seed": 2021, "device": "cpu", "batch_size": 64}
 
@@ -22,13 +22,9 @@ def members_of(file):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def split_of(file):
+def photographs_in(file):
     """Return the photographs of a zip as the experiments get them."""
-    table = decode_images(file).combine_chunks()
-    pixels = table["pixels"].chunk(0).flatten().to_numpy().reshape(-1, 3, 32, 32)
-    inputs, labels = torch.from_numpy(pixels.copy()), torch.from_numpy(table["label"].to_numpy().copy())
-    n_train = table["split"].to_pylist().count("train")
-    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
+    return split_of(decode_images(file).to_batches())
 
 
 def accuracy_of_nearest_mean(train, train_labels, test, test_labels):
@@ -42,7 +38,7 @@ def photographs(tmp_path_factory):
     """Draw fewer than the default, but more than are drawn at a time."""
     file = tmp_path_factory.mktemp("faces") / "faces.zip"
     write_faces(file, seed=2021, n_train_per_class=600, n_val_per_class=200)
-    return split_of(file)
+    return photographs_in(file)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def all_photographs(tmp_path_factory):
     """Draw what the program draws."""
     file = tmp_path_factory.mktemp("faces") / "faces.zip"
     write_faces(file, seed=2021)
-    return split_of(file)
+    return photographs_in(file)
 
 
 def test_faces_lie_in_the_real_layout(tmp_path):
@@ -115,7 +111,7 @@ def test_no_two_photographs_are_equal(photographs):
 def test_random_numbers_are_not_used_twice(tmp_path):
     """Photographs of equal number are unrelated in brightness, whichever two classes and parts they are from."""
     write_faces(tmp_path / "faces.zip", seed=2021, n_train_per_class=200, n_val_per_class=200)
-    parts = split_of(tmp_path / "faces.zip")
+    parts = photographs_in(tmp_path / "faces.zip")
     brightness = torch.cat([parts.train_inputs, parts.test_inputs]).float().mean((1, 2, 3)).view(6, 200)
     correlation = torch.corrcoef(brightness).fill_diagonal_(0)
     assert correlation.abs().max() < 0.3

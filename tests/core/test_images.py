@@ -122,7 +122,7 @@ def test_pixels_are_those_of_image_folder(write, tmp_path):
         assert [Path(row["source"]).name for row in rows] == [Path(name).name for name, _ in reference.samples]
         for row, (image, label) in zip(rows, reference, strict=True):
             assert row["class"] == reference.classes[label]
-            assert row["pixels"] == np.asarray(image).transpose(2, 0, 1).ravel().tolist()
+            assert row["pixels"] == np.asarray(image).transpose(2, 0, 1).tobytes()
 
 
 def test_digest_follows_names_and_contents(write, tmp_path):

@@ -193,7 +193,7 @@ def test_the_same_name_twice(tmp_path):
     table = decode_images(write(tmp_path / "twice.zip", ("train/red/1.png", picture("lime"))))
     assert table.column("source").to_pylist().count("train/red/1.png") == 1
     row = table.column("source").to_pylist().index("train/red/1.png")
-    assert table.column("pixels")[row].as_py()[1024:1026] == [255, 255]
+    assert table.column("pixels")[row].as_py()[1024:1026] == bytes([255, 255])
 
 
 def test_names_that_differ_in_case(tmp_path):

@@ -81,7 +81,7 @@ def test_a_picture_that_is_converted(tmp_path, case):
     """The pixels are those that the rule gives."""
     content, expected = CONVERTED[case]
     table = decode_images(source(tmp_path, content, "train/cat/0.jpg" if case.endswith(".jpg") else "train/cat/0.png"))
-    found = np.array(table.column("pixels")[0].as_py()).reshape(3, 32, 32).transpose(1, 2, 0)
+    found = np.frombuffer(table.column("pixels")[0].as_py(), np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
     assert found.tolist() == expected.tolist()
 
 

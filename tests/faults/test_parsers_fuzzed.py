@@ -95,7 +95,7 @@ def read_archive(content):
         path.write_bytes(content)
         table, words = answered(decode_images, path, 3)
         if table:
-            assert table.column("pixels").type.list_size == 3072
+            assert table.column("pixels").type.byte_width == 3072
         else:
             assert words.startswith(("images must ", "skip_bad_images allows "))
             assert words.isprintable()

@@ -214,7 +214,7 @@ def test_trainings_read_what_the_core_makes(finished, photographs):
         assert torch.equal(getattr(read["polynomial_features"], f"{part}_labels"), labels)
     decoded = decode_images(photographs)
     pictures = torch.cat([read["images"].train_inputs, read["images"].test_inputs])
-    assert pictures.flatten(1).tolist() == decoded["pixels"].to_pylist()
+    assert pictures.flatten(1).tolist() == [list(row) for row in decoded["pixels"].to_pylist()]
     assert tuple(pictures.shape) == (84, 3, 32, 32)
     labels = torch.cat([read["images"].train_labels, read["images"].test_labels])
     assert labels.tolist() == decoded["label"].to_pylist()
