@@ -33,6 +33,7 @@ from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.offloading import start_helper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,8 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     if healthy(server.url):  # nothing waits for what is left
                         break
                     import_module(slow)
+            if run.runner == "threads" and not artifact_folder(run.artifacts).exists():
+                start_helper()
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
@@ -238,7 +241,7 @@ def _drained(flow_run_ids: list[UUID], url: str, seconds: float) -> list[Any]:
                 if len(rows) == seen and all(row.state and row.state.is_final() for row in rows):
                     break
                 seen = len(rows)
-                time.sleep(0.3)
+                time.sleep(0.1)
     except Exception as error:
         if gone(url):
             raise

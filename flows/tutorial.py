@@ -62,20 +62,17 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
-        ask_for_limits("depth_sweep", "images")
+        ask_for_limits("images", "polynomial", "depth_sweep")
         with tags("depth_sweep"):
-            making_points = generate_spirals.submit(spirals, run.seed)
-        with tags("images"):
-            # Alone: to decode them holds Python's interpreter, and small trainings beside it slow both down
-            pictures = photographs(run)
-            points = making_points.result()
-            ask_for_limits("images", "polynomial", "depth_sweep", "gain_sweep")
-            # The longest first: it keeps one worker busy while the other does the rest
-            image_trainings = train_images(run, images, pictures)
+            points = generate_spirals(spirals, run.seed)
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
+        with tags("images"):
+            pictures = photographs(run)
+            ask_for_limits("images", "gain_sweep")
+            image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
         submitted = image_trainings | polynomial_trainings | depth_trainings

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 # Images at a time: pixels and addresses stay in a core's second-level cache, and their memory is used again
-_CHUNK = 32
+_CHUNK = 64
 
 
 def draw_augmentations(n: int, generator: torch.Generator, max_angle_degrees: float = 10.0) -> tuple[Tensor, Tensor]:

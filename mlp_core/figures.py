@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ class DecisionMap:
     test_points: NDArray[Any]
     test_labels: NDArray[Any]
     training_radius: float
+
+
+def drawn_png(draw: Callable[..., Figure], *data: object) -> bytes:
+    """Return the figure that a function draws of some data, as `figure_png` does."""
+    return figure_png(draw(*data))
 
 
 def figure_png(figure: Figure) -> bytes:

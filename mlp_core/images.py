@@ -61,6 +61,10 @@ class BadImageError(InputError):
         super().__init__(message)
         self.name, self.reason = name, reason
 
+    def __reduce__(self) -> tuple[type[BadImageError], tuple[str, str, str]]:
+        """Travel between processes whole."""
+        return BadImageError, (str(self), self.name, self.reason)
+
 
 class _LimitedReader(io.BufferedReader):
     """A file that a zip's directory cannot make `zipfile` read into memory without bound."""

@@ -25,6 +25,7 @@ from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger
 from tasks.monitoring import show_results
+from tasks.offloading import offloaded
 from tasks.training import TrainedConfiguration
 
 if TYPE_CHECKING:
@@ -233,13 +234,13 @@ def _mean(column: pa.ChunkedArray) -> float:
     return -1.0 if mean is None else float(mean)
 
 
-def save_figure(name: str, figure: Figure) -> Artifact:
-    """Write a figure as PNG."""
-    from mlp_core.figures import figure_png
+def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifact:
+    """Write the figure that a function draws of some data as PNG."""
+    from mlp_core.figures import drawn_png
 
     root = artifact_root()
     path = root / "figures" / f"{name}.png"
-    png = figure_png(figure)
+    png = offloaded(drawn_png, draw, *data)
     write_file(path, lambda file: file.write_bytes(png))
     return Artifact.of(root, path)
 
@@ -254,7 +255,7 @@ def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact
         "depth_sweep": figures.depth_sweep_figure,
         "gain_sweep": figures.gain_sweep_figure,
     }
-    return save_figure(experiment, draw[experiment](table, n_classes))
+    return save_figure(experiment, draw[experiment], table, n_classes)
 
 
 @task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
@@ -267,7 +268,7 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     root = artifact_root()
     experiment = trained[0].plan.experiment
     history = pa.concat_tables([_history_rows(root, configuration) for configuration in trained]).to_pandas()
-    return save_figure(f"{experiment}_loss", loss_curves_figure(history, experiment))
+    return save_figure(f"{experiment}_loss", loss_curves_figure, history, experiment)
 
 
 @task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_FIGURES))
@@ -289,7 +290,7 @@ def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: s
         )
         for decisions in maps
     ]
-    return save_figure(name, decision_maps_figure(shown))
+    return save_figure(name, decision_maps_figure, shown)
 
 
 @task(name="plot samples", task_run_name="plot samples", **cached(*_SAMPLES))
@@ -306,7 +307,7 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     chosen = torch.randperm(len(split.train_labels), generator=stream)[:32]
     pictures: Tensor = rotate_and_flip(split.train_inputs[chosen], *draw_augmentations(len(chosen), stream))
     names = [images.classes[label] for label in split.train_labels[chosen].tolist()]
-    return save_figure("samples", samples_figure(pictures.numpy(), names))
+    return save_figure("samples", samples_figure, pictures.numpy(), names)
 
 
 @task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIGURES))
@@ -318,7 +319,7 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
 
     with safe_open(trained.blocks[0].weights.locate(artifact_root()), "pt") as file:
         weights = file.get_slice("0.weight")[0]
-    return save_figure("first_layer", first_layer_figure(weights.view(-1, 3, 32, 32).numpy()))
+    return save_figure("first_layer", first_layer_figure, weights.view(-1, 3, 32, 32).numpy())
 
 
 @task(name="write report", task_run_name="write report", **UNCACHED)

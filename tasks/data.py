@@ -25,6 +25,7 @@ from mlp_core.storage import (
 )
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.laboratory import checkpoint, logger
+from tasks.offloading import offloaded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -180,7 +181,7 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTab
 
     root = artifact_root()
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = images.decode_images(path, skip_bad)
+    table = offloaded(images.decode_images, path, skip_bad)
     settings = {"skipped": json.loads(table.schema.metadata[b"skipped"])}
     classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
     provenance = Provenance(

@@ -39,7 +39,7 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
         return ""
     keep_comparison(root, comparison, datetime.now(UTC))
     if (comparisons := read_comparisons(root)) is not None:
-        save_figure("trend", trend_figure(comparisons.to_pandas()))
+        save_figure("trend", trend_figure, comparisons.to_pandas())
     if comparison.moved:
         logger.warning("%s", comparison.in_words())
         return comparison.in_words()

@@ -109,8 +109,8 @@ def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact
 
     table = read_table(artifact_root(), results).to_pandas()
     if figure == "explain":
-        return save_figure(figure, figures.explain_figure(table, n_classes))
-    return save_figure(figure, figures.explain_causes_figure(table))
+        return save_figure(figure, figures.explain_figure, table, n_classes)
+    return save_figure(figure, figures.explain_causes_figure, table)
 
 
 @task(
@@ -226,7 +226,7 @@ def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     from mlp_core.explanation_figures import generalization_figure
 
     table = read_table(artifact_root(), results).to_pandas()
-    return save_figure("generalization", generalization_figure(table, n_classes))
+    return save_figure("generalization", generalization_figure, table, n_classes)
 
 
 @task(name="measure features", task_run_name="measure features", **cached(*_FEATURES))
@@ -290,7 +290,7 @@ def plot_features(results: Artifact) -> Artifact:
     """Draw the distributions of the measures."""
     from mlp_core.explanation_figures import features_figure
 
-    return save_figure("features", features_figure(read_table(artifact_root(), results).to_pandas()))
+    return save_figure("features", features_figure, read_table(artifact_root(), results).to_pandas())
 
 
 @task(name="plot units", task_run_name="plot units", **cached(*_FIGURES, *_FEATURES))
@@ -314,4 +314,4 @@ def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> A
         ratios = participation_ratio(units)
         chosen = ratios.argsort(stable=True)[:_UNITS_SHOWN]
         rows.append(UnitRow(name, units[chosen].numpy(), ratios[chosen].numpy()))
-    return save_figure("features_units", units_figure(rows))
+    return save_figure("features_units", units_figure, rows)

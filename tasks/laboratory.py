@@ -37,6 +37,7 @@ from mlp_core.settings import Run
 from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.offloading import stop_helper
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -285,7 +286,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     storage: Any = Records(basepath=records)
     if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
         storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
-    stops: list[Callable[[], object]] = [_stopping.set]
+    stops: list[Callable[[], object]] = [_stopping.set, stop_helper]
     runner = _runner(run, stops)
     inside = context.model_copy(
         update={

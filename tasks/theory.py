@@ -74,7 +74,7 @@ def plot_phase(results: Artifact, n_classes: int) -> Artifact:
     """Draw the phase diagram."""
     from mlp_core.theory_figures import phase_figure
 
-    return save_figure("phase", phase_figure(read_table(artifact_root(), results).to_pandas(), n_classes))
+    return save_figure("phase", phase_figure, read_table(artifact_root(), results).to_pandas(), n_classes)
 
 
 @task(
@@ -164,4 +164,4 @@ def plot_signals(results: Artifact, name: str = "signals") -> Artifact:
     """Draw what was measured on what is predicted."""
     from mlp_core.theory_figures import signals_figure
 
-    return save_figure(name, signals_figure(read_table(artifact_root(), results).to_pandas()))
+    return save_figure(name, signals_figure, read_table(artifact_root(), results).to_pandas())

@@ -1,0 +1,99 @@
+"""The helper process: what it works out, and what becomes of the work when it is stopped or killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from mlp_core.images import BadImageError, decode_images
+from tasks.offloading import offloaded, start_helper, stop_helper
+
+
+@pytest.fixture(autouse=True)
+def _no_helper_left():
+    yield
+    stop_helper()
+
+
+def alive(process_id):
+    """Return whether a process runs; one that has ended and was not waited for yet does not."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_the_end_of(process_id, seconds=10):
+    deadline = time.monotonic() + seconds
+    while alive(process_id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(process_id)
+
+
+def test_one_process_works_for_all():
+    first = offloaded(os.getpid)
+    assert first != os.getpid()
+    start_helper()
+    assert offloaded(os.getpid) == first
+
+
+def test_ctrl_c_is_for_the_program():
+    helper = offloaded(os.getpid)
+    os.kill(helper, signal.SIGINT)
+    assert offloaded(os.getpid) == helper
+
+
+def test_a_killed_helper_is_replaced():
+    killed = offloaded(os.getpid)
+    os.kill(killed, signal.SIGKILL)
+    wait_for_the_end_of(killed)
+    assert offloaded(pow, 2, 10) == 1024
+    assert offloaded(os.getpid) not in (killed, os.getpid())
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_work_that_was_ended_in_its_midst_is_done_in_place(how):
+    helper, began = offloaded(os.getpid), time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(offloaded, time.sleep, 1)
+        time.sleep(0.2)
+        if how == "stopped":
+            stop_helper()
+        else:
+            os.kill(helper, signal.SIGKILL)
+        wait_for_the_end_of(helper, seconds=0.7)
+        assert waiting.result() is None
+    assert time.monotonic() - began > 1.2
+    assert offloaded(os.getpid) != helper
+
+
+def test_it_ends_with_a_killed_program():
+    program = "import os, time\nfrom tasks.offloading import offloaded\nif __name__ == '__main__':\n"
+    program += "    print(offloaded(os.getpid), flush=True)\n    time.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        helper = int(process.stdout.readline())
+        assert alive(helper)
+        process.kill()
+    wait_for_the_end_of(helper)
+
+
+def test_errors_come_back_whole(tmp_path):
+    """Among them the file that is to blame, for those that may be left out."""
+    for name in ("train/cat/0.png", "train/dog/1.png", "val/cat/2.png", "val/dog/3.png"):
+        path = tmp_path / "faces" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match="which is no JPEG or PNG picture") as raised:
+        offloaded(decode_images, tmp_path / "faces", 0)
+    assert (raised.value.name, raised.value.reason) == ("train/cat/0.png", "is no JPEG or PNG picture")
+
+
+def test_a_worker_process_does_it_in_place():
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(offloaded, os.getpid).result() == pool.submit(os.getpid).result()
