@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from typing import NamedTuple
@@ -29,8 +29,7 @@ class Batch(NamedTuple):
 
 Epochs = Iterable[Iterable[Batch]]
 
-# Prepared at once: fewer cost more waiting for the other thread, more leave the third-level cache
-_CHUNK_BATCHES = 5
+_CHUNK_BATCHES = 16
 
 
 def private_epochs(
@@ -104,19 +103,21 @@ def shared_epochs(
         batch_size: Examples per step; the last batch of an epoch may be short.
 
     Yields:
-        Per epoch its batches, inputs `[features + 1, batch]`; they hold until the next chunk of batches is asked for.
+        Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
     """
+    rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
+    rows[:, :-1] = inputs
     targets = one_hot_targets(labels, n_classes, batch_size)
+    picked = aligned_rows(batch_size, rows.shape[1], inputs.device)
 
-    def prepare(rows: Tensor, order: Tensor) -> Tensor:
-        order = order.to(inputs.device)
-        torch.index_select(inputs, 0, order, out=rows)
-        return targets.index_select(1, order)
+    def batches(order: Tensor) -> Iterator[Batch]:
+        steps = torch.split(order, batch_size), torch.split(targets.index_select(1, order), batch_size, 1)
+        for indices, classes in zip(*steps, strict=True):
+            part = torch.index_select(rows, 0, indices, out=picked[: len(indices)])
+            yield _batch(part.T, classes, batch_size)
 
-    def draw() -> tuple[Tensor]:
-        return (torch.randperm(len(labels), generator=generator),)
-
-    return _prepared_epochs(draw, prepare, inputs, n_epochs, batch_size)
+    for _ in range(n_epochs):
+        yield batches(torch.randperm(len(labels), generator=generator).to(inputs.device))
 
 
 def one_hot_targets(labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
@@ -146,6 +147,8 @@ def augmented_epochs(
 ) -> Iterator[Iterator[Batch]]:
     """Yield epochs of photographs in a new order, each rotated and flipped anew; all members see the same batches.
 
+    A second thread prepares the next examples while the caller trains on these.
+
     Args:
         images: uint8 `[n, channels, height, width]`.
         labels: int64 `[n]`.
@@ -159,56 +162,33 @@ def augmented_epochs(
         batches is asked for.
     """
     targets = one_hot_targets(labels, n_classes, batch_size)
-
-    def prepare(rows: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> Tensor:
-        augmented_batch(images, order, angles, flips, out=rows)
-        return targets.index_select(1, order.to(images.device))
-
-    def draw() -> tuple[Tensor, ...]:
-        order = torch.randperm(len(images), generator=generator)
-        return order, *draw_augmentations(len(images), generator)
-
-    return _prepared_epochs(draw, prepare, images.flatten(1), n_epochs, batch_size)
-
-
-def _prepared_epochs(
-    draw: Callable[[], tuple[Tensor, ...]],
-    prepare: Callable[..., Tensor],
-    examples: Tensor,
-    n_epochs: int,
-    batch_size: int,
-) -> Iterator[Iterator[Batch]]:
-    """Yield epochs of batches that all members share; a second thread makes the next while the caller trains on these.
-
-    Args:
-        draw: Draws an epoch: what `prepare` has to know of each example, the parts `[n]`.
-        prepare: Writes the inputs `[some, features]` of examples so drawn, and returns their targets `[classes, some]`.
-        examples: `[n, features]`.
-        n_epochs: Number of epochs.
-        batch_size: Examples per step; the last batch of an epoch may be short.
-    """
-    chunk = min(batch_size * _CHUNK_BATCHES, len(examples))
+    chunk = min(batch_size * _CHUNK_BATCHES, len(images))
     # The last feature stays 1
-    buffers = cycle([aligned_rows(chunk, examples.shape[1] + 1, examples.device).fill_(1) for _ in range(2)])
-    waiting = (
-        parts for _ in range(n_epochs) for parts in zip(*(torch.split(part, chunk) for part in draw()), strict=True)
-    )
+    buffers = cycle(aligned_rows(chunk, images[0].numel() + 1, images.device).fill_(1) for _ in range(2))
 
-    def fill(buffer: Tensor, parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        rows = buffer[: len(parts[0])]
-        return rows.T, prepare(rows[:, :-1], *parts)
+    def orders() -> Iterator[tuple[Tensor, ...]]:
+        for _ in range(n_epochs):
+            order = torch.randperm(len(images), generator=generator)
+            draws = (order, *draw_augmentations(len(images), generator))
+            yield from zip(*(torch.split(part, chunk) for part in draws), strict=True)
+
+    def prepare(buffer: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
+        buffer = buffer[: len(order)]
+        augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
+        return buffer.T, targets.index_select(1, order.to(images.device))
 
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        filled = pool.submit(fill, next(buffers), next(waiting))
+        waiting = orders()
+        prepared = pool.submit(prepare, next(buffers), *next(waiting))
 
         def batches() -> Iterator[Batch]:
-            nonlocal filled
-            for _ in range(0, len(examples), chunk):
-                inputs, targets = filled.result()
-                if (parts := next(waiting, None)) is not None:
-                    filled = pool.submit(fill, next(buffers), parts)
+            nonlocal prepared
+            for _ in range(0, len(images), chunk):
+                inputs, part = prepared.result()
+                if (order := next(waiting, None)) is not None:
+                    prepared = pool.submit(prepare, next(buffers), *order)
                 for columns, classes in zip(
-                    torch.split(inputs, batch_size, 1), torch.split(targets, batch_size, 1), strict=True
+                    torch.split(inputs, batch_size, 1), torch.split(part, batch_size, 1), strict=True
                 ):
                     yield _batch(columns, classes, batch_size)
 
