@@ -13,6 +13,7 @@ from collections import defaultdict
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,7 +87,8 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     if healthy(server.url):  # nothing waits for what is left
                         break
                     import_module(slow)
-            if run.runner == "threads" and not artifact_folder(run.artifacts).exists():
+            root = artifact_folder(run.artifacts)
+            if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
                 start_helper()
         if server:
             server.wait()

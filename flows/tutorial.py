@@ -1,4 +1,4 @@
-"""The whole tutorial as one run: as soon as its photographs are there, no worker is idle while another is at work."""
+"""The whole tutorial as one run: spirals train while photographs are decoded, and no worker waits for another."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def tutorial(
         with tags("images"):
             pictures = photographs(run)
             ask_for_limits("images", "gain_sweep")
+            # The longest first: it keeps one worker busy while the other does the rest
             image_trainings = train_images(run, images, pictures)
         with tags("gain_sweep"):
             gain_trainings = train_gain_sweep(run, gain_sweep, pictures)
