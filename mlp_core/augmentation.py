@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import grid_sample
 
-# Images at a time: pixels and addresses stay in a core's second-level cache, and their memory is used again
+# Images at a time: they stay in a core's second-level cache, and their memory is used again
 _CHUNK = 64
 
 
@@ -53,13 +53,9 @@ def rotate_and_flip(images: Tensor, angles_degrees: Tensor, flips: Tensor) -> Te
     Source:
         Pillow 13, `src/PIL/Image.py`, `rotate`; `src/libImaging/Geometry.c`, `affine_fixed`.
     """
-    steps = _fixed_point_steps(angles_degrees, flips, *images.shape[2:]).to(images.device)
-    result = torch.empty_like(images)
-    for source, step, destination in zip(
-        torch.split(images, _CHUNK), torch.split(steps, _CHUNK), torch.split(result, _CHUNK), strict=True
-    ):
-        destination.copy_(_moved(source, step).view(source.shape))
-    return result
+    steps = _steps(angles_degrees, flips, *images.shape[2:]).to(images.device)
+    grid = torch.empty(len(images), 2, *images.shape[2:], device=images.device)
+    return _moved(images.float(), steps, grid).to(torch.uint8)
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -103,50 +99,64 @@ def augmented_batch(
         >>> tuple(rows.shape), rows.unique().tolist()
         ((2, 3072), [-1.0, 1.0])
     """
-    steps = _fixed_point_steps(angles_degrees, flips, *images.shape[2:]).to(images.device)
+    steps = _steps(angles_degrees, flips, *images.shape[2:]).to(images.device)
     if out is None:
         out = torch.empty(len(indices), images[0].numel(), device=images.device)
+    chunk = min(_CHUNK, len(indices))
+    picked = images.new_empty(chunk, *images.shape[1:])
+    scaled = torch.empty(picked.shape, device=images.device)
+    grid = torch.empty(chunk, 2, *images.shape[2:], device=images.device)
     for chosen, step, destination in zip(
         torch.split(indices.to(images.device), _CHUNK),
         torch.split(steps, _CHUNK),
         torch.split(out, _CHUNK),
         strict=True,
     ):
-        moved = _moved(images.index_select(0, chosen), step)
-        torch.div(moved.flatten(1), 127.5, out=destination).sub_(1)
+        n = len(chosen)
+        torch.index_select(images, 0, chosen, out=picked[:n])
+        scaled[:n].copy_(picked[:n]).div_(127.5)
+        torch.sub(_moved(scaled[:n], step, grid[:n]).flatten(1), 1, out=destination)
     return out
 
 
-def _fixed_point_steps(angles_degrees: Tensor, flips: Tensor, height: int, width: int) -> Tensor:
+def _steps(angles_degrees: Tensor, flips: Tensor, height: int, width: int) -> Tensor:
     """Return where each result's first pixel comes from and how far the source moves per row and per column.
 
-    As 16.16 fixed-point int32 `[n, 6]`: x of the first pixel, x per row, x per column, and the same for y. A
-    flip walks each row from its other end. PIL's rounding of sine and cosine to 15 digits is lost in 16 bits.
+    Float32 `[n, 2, 3]`: of x the first, per row, per column, and the same of y, where the image spans -1 .. 1.
+
+    The numbers are PIL's, which are whole: 65536ths of a pixel, of which a pixel is the floor. Half a 65536th more, a
+    place lies on no edge between pixels, so that the nearest pixel is PIL's. For 32 x 32 pixels float32 holds and adds
+    them without an error; for others the error is a small part of that half. PIL's rounding of sine and cosine to 15
+    digits is lost in 16 bits. A flip walks each row from its other end.
     """
     radians = -torch.deg2rad(angles_degrees.double().remainder(360))
     cosine, sine = radians.cos(), radians.sin()
     middle_x, middle_y = width / 2, height / 2
     x_first = cosine * -middle_x + sine * -middle_y + middle_x + cosine * 0.5 + sine * 0.5
     y_first = -sine * -middle_x + cosine * -middle_y + middle_y - sine * 0.5 + cosine * 0.5
-    steps = torch.stack([x_first, sine, cosine, y_first, cosine, -sine], 1)
-    steps = steps.mul_(65536).add_(0.5).floor_().to(torch.int32)
-    per_column = steps[:, 2::3]
-    steps[:, 0::3] += per_column * (flips.unsqueeze(1) * (width - 1))
-    per_column *= 1 - 2 * flips.unsqueeze(1).int()
-    return steps
+    steps = torch.stack([x_first, sine, cosine, y_first, cosine, -sine], 1).view(-1, 2, 3)
+    steps.mul_(65536).add_(0.5).floor_()
+    first, per_column = steps[:, :, 0], steps[:, :, 2]
+    flipped = flips.to(steps.dtype).unsqueeze(1)
+    first += per_column * flipped * (width - 1) + 0.5
+    per_column *= 1 - 2 * flipped
+    steps *= 2 / 65536 / steps.new_tensor([[width], [height]])
+    first -= 1
+    return steps.float()
 
 
-def _moved(images: Tensor, steps: Tensor) -> Tensor:
-    """Return uint8 `[n, channels, height * width]`, each pixel fetched from where the steps lead."""
+def _moved(images: Tensor, steps: Tensor, grid: Tensor) -> Tensor:
+    """Return each pixel from where the steps lead, 0 if that is outside.
+
+    Args:
+        images: float32 `[n, channels, height, width]`.
+        steps: As `_steps` makes them.
+        grid: float32 `[n, 2, height, width]` to write to.
+    """
     height, width = images.shape[2:]
-    rows = torch.arange(height, dtype=torch.int32, device=images.device).unsqueeze(1)
-    columns = torch.arange(width, dtype=torch.int32, device=images.device)
+    rows = torch.arange(height, dtype=torch.float32, device=images.device).unsqueeze(1)
+    columns = torch.arange(width, dtype=torch.float32, device=images.device)
     first, per_row, per_column = steps.view(-1, 2, 3, 1, 1).unbind(2)
-    # Black where an address may lead outside: a column before each row, which is also the one after the row
-    # above, a row above, and two below, of which the second holds the column after the first
-    padded = pad(images, (1, 0, 1, 2)).flatten(2)
-    first_padded = first + (1 << 16)
-    source = (first_padded + per_row * rows + per_column * columns).bitwise_right_shift_(16)
-    x, y = source.unbind(1)  # [n, height, width]
-    address = torch.add(x.clamp_(0, width + 1), y.clamp_(0, height + 1), alpha=width + 1)
-    return padded.gather(2, address.flatten(1).long().unsqueeze(1).expand(-1, images.shape[1], -1))
+    torch.add(first + per_row * rows, per_column * columns, out=grid)
+    # [n, 2, height, width] in memory: with x and y in turn a broadcast adds two numbers at a time
+    return grid_sample(images, grid.permute(0, 2, 3, 1), mode="nearest", padding_mode="zeros", align_corners=False)
