@@ -34,7 +34,7 @@ from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
-from tasks.offloading import start_helper
+from tasks.offloading import prepare_helper, stop_helper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # The last are for training: a cached run does without
 _SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
+_ON_PHOTOGRAPHS = "tutorial", "images", "features", "gain-sweep", "signals", "phase"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _LOST_SECONDS = 30
@@ -64,7 +65,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     run = parameters["run"]
     if not isinstance(run, Run):
         raise TypeError
-    _check(run, name)
+    check_run(run)
     check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -79,6 +80,10 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     try:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
+        if name in _ON_PHOTOGRAPHS:
+            from mlp_core.images import check_image_source
+
+            check_image_source(run.images)  # a zip is listed while the server starts
         module = name.replace("-", "_")
         with _undisturbed(), _uncollected():  # imported while the server starts
             flow = getattr(import_module(f"flows.{module}"), module)
@@ -89,7 +94,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     import_module(slow)
             root = artifact_folder(run.artifacts)
             if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
-                start_helper()
+                prepare_helper("mlp_core.images" if name in _ON_PHOTOGRAPHS else "mlp_core.figures")
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
@@ -175,15 +180,6 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _check(run: Run, name: str) -> None:
-    """Refuse what can be refused before a server is started."""
-    if name in {"tutorial", "images", "features", "gain-sweep", "signals", "phase"}:
-        from mlp_core.images import check_image_source
-
-        check_image_source(run.images)
-    check_run(run)
-
-
 def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str) -> None:
     flow_run_ids: list[UUID] = []
 
@@ -195,6 +191,7 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, 
         try:
             report = flow(**parameters)
         finally:
+            stop_helper()  # its end takes a moment
             stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             rows = _drained(flow_run_ids, url, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)

@@ -28,7 +28,14 @@ _ANSWER_SECONDS = 2
 _LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
 # Python's search for garbage while Prefect is imported takes a fifth of the start
-_PREFECT_PROGRAM = "import gc, runpy; gc.set_threshold(50_000); runpy.run_module('prefect', {}, '__main__', True)"
+_PREFECT_PROGRAM = """
+import gc, runpy, threading
+gc.disable()
+later = threading.Timer(10, gc.enable)
+later.daemon = True
+later.start()
+runpy.run_module("prefect", {}, "__main__", True)
+"""
 
 
 def reach_loopback_directly() -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -23,10 +23,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Helper:
-    """A process that works for the tasks of this one, and whether it is told to end at once."""
+    """A process that works for the tasks of this one, whether it is told to end at once, and what it has imported."""
 
     pool: ProcessPoolExecutor
     stop: Any
+    imported: set[str] = field(default_factory=set)
 
 
 _helper: _Helper | None = None
@@ -50,15 +51,18 @@ def offloaded(function: Callable[..., Result], *arguments: object) -> Result:
         return function(*arguments)
 
 
-def start_helper() -> None:
-    """Start the helper process, unless it is up: what it will need takes it a second to import."""
-    if parent_process() is None and _helper is None:
-        _submitted(_import, "mlp_core.images", "mlp_core.figures")
+def prepare_helper(module: str) -> None:
+    """Let the helper import a module that it will need, beside what else is done: the figures' takes it a second."""
+    if parent_process() is not None or (_helper and module in _helper.imported):
+        return
+    _submitted(_import, module)
+    with _changing:
+        if _helper:
+            _helper.imported.add(module)
 
 
-def _import(*modules: str) -> None:
-    for module in modules:
-        import_module(module)
+def _import(module: str) -> None:
+    import_module(module)
 
 
 def stop_helper() -> None:

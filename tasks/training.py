@@ -32,7 +32,7 @@ from mlp_core.storage import (
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger, waiting_for
-from tasks.offloading import start_helper
+from tasks.offloading import prepare_helper
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -175,7 +175,7 @@ def _train_blocks(
 
     # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
     torch.set_num_threads(1)
-    start_helper()  # figures follow
+    prepare_helper("mlp_core.figures")  # they follow
     plan, name = plans[0], names_in_short(plans)
     data = load_split(root, examples)
     started = said = time.monotonic()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlp_core.images import BadImageError, decode_images
-from tasks.offloading import offloaded, start_helper, stop_helper
+from tasks.offloading import offloaded, prepare_helper, stop_helper
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def wait_for_the_end_of(process_id, seconds=10):
 def test_one_process_works_for_all():
     first = offloaded(os.getpid)
     assert first != os.getpid()
-    start_helper()
+    prepare_helper()
     assert offloaded(os.getpid) == first
 
 
