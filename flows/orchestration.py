@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -90,9 +90,14 @@ class SweepFailed(RuntimeError):
 
 
 def photographs(run: Run) -> ImageTable:
-    """Return the decoded photographs of the run's source, before anything is trained on them.
+    """Return the decoded photographs of the run's source, before anything is trained on them."""
+    return submit_photographs(run)()
 
-    They are read by the flow itself: another machine does not have the user's files.
+
+def submit_photographs(run: Run) -> Callable[[], ImageTable]:
+    """Submit the decoding of the photographs of the run's source; return what waits for them.
+
+    Unless tasks are threads, the flow itself decodes them, and at once: another machine does not have the user's files.
     """
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource
@@ -102,7 +107,10 @@ def photographs(run: Run) -> ImageTable:
         source = download_images(url)
     else:
         source = locate_images(run.images)
-    return decode_images(source, run.skip_bad_images)
+    if run.runner == "threads":
+        return decode_images.submit(source, run.skip_bad_images).result
+    pictures = decode_images(source, run.skip_bad_images)
+    return lambda: pictures
 
 
 def device_of(run: Run) -> str:

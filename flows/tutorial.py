@@ -14,7 +14,7 @@ from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
 from flows.generalization import compared_plans, publish_generalization, train_generalization
 from flows.images import publish_images, train_images
-from flows.orchestration import Outcome, photographs, submit_trainings
+from flows.orchestration import Outcome, submit_photographs, submit_trainings
 from flows.phase import publish_phase, train_phase
 from flows.polynomial import publish_polynomial, train_polynomial
 from flows.signals import measure_networks, publish_signals
@@ -65,12 +65,14 @@ def tutorial(
         ask_for_limits("images", "polynomial", "depth_sweep")
         with tags("depth_sweep"):
             points = generate_spirals(spirals, run.seed)
+        with tags("images"):  # in the helper: one worker waits for it, and the other has a core for the spirals
+            decoded = submit_photographs(run)
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)
         with tags("depth_sweep"):
             depth_trainings = train_depth_sweep(run, spirals, depth_sweep, points)
         with tags("images"):
-            pictures = photographs(run)
+            pictures = decoded()
             ask_for_limits("images", "gain_sweep")
             # The longest first: it keeps one worker busy while the other does the rest
             image_trainings = train_images(run, images, pictures)

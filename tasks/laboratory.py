@@ -37,7 +37,7 @@ from mlp_core.settings import Run
 from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
-from tasks.offloading import stop_helper
+from tasks.offloading import Stopped, stop_helper
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -53,10 +53,6 @@ _stopped_runs: set[str] = set()
 """Flow runs that were stopped, in a dask worker: it may work for others too."""
 _side_by_side: ContextVar[int] = ContextVar("side_by_side")
 _publishing: ContextVar[Callable[[], None]] = ContextVar("publishing")
-
-
-class Stopped(Exception):
-    """The run is being stopped; nothing of this task is kept."""
 
 
 def checkpoint() -> None:

@@ -21,6 +21,10 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
+class Stopped(Exception):
+    """The run is being stopped; nothing of this task is kept."""
+
+
 @dataclass(frozen=True)
 class _Helper:
     """A process that works for the tasks of this one, whether it is told to end at once, and what it has imported."""
@@ -42,12 +46,18 @@ def offloaded(function: Callable[..., Result], *arguments: object) -> Result:
     Args:
         function: A function of a module; it changes nothing, and may be called again.
         arguments: What can be pickled.
+
+    Raises:
+        Stopped: If the helper was stopped meanwhile.
     """
     if parent_process() is not None:
         return function(*arguments)
+    helper, result = _submitted(function, *arguments)
     try:
-        return _submitted(function, *arguments).result()
-    except BrokenProcessPool:
+        return result.result()
+    except BrokenProcessPool as error:
+        if helper.stop.value:
+            raise Stopped from error
         return function(*arguments)
 
 
@@ -55,10 +65,8 @@ def prepare_helper(module: str) -> None:
     """Let the helper import a module that it will need, beside what else is done: the figures' takes it a second."""
     if parent_process() is not None or (_helper and module in _helper.imported):
         return
-    _submitted(_import, module)
-    with _changing:
-        if _helper:
-            _helper.imported.add(module)
+    helper, _ = _submitted(_import, module)
+    helper.imported.add(module)
 
 
 def _import(module: str) -> None:
@@ -74,15 +82,15 @@ def stop_helper() -> None:
         _helper = None
 
 
-def _submitted(function: Callable[..., Result], *arguments: object) -> Future[Result]:
+def _submitted(function: Callable[..., Result], *arguments: object) -> tuple[_Helper, Future[Result]]:
     global _helper
     with _changing:
         _helper = _helper or _new_helper()
         try:
-            return _submit(_helper, function, *arguments)
+            return _helper, _submit(_helper, function, *arguments)
         except BrokenProcessPool:  # killed since
             _helper = _new_helper()
-            return _submit(_helper, function, *arguments)
+            return _helper, _submit(_helper, function, *arguments)
 
 
 def _submit(helper: _Helper, function: Callable[..., Result], *arguments: object) -> Future[Result]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlp_core.images import BadImageError, decode_images
-from tasks.offloading import offloaded, prepare_helper, stop_helper
+from tasks.offloading import Stopped, offloaded, prepare_helper, stop_helper
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def wait_for_the_end_of(process_id, seconds=10):
 def test_one_process_works_for_all():
     first = offloaded(os.getpid)
     assert first != os.getpid()
-    prepare_helper()
+    prepare_helper("json")
     assert offloaded(os.getpid) == first
 
 
@@ -57,19 +57,28 @@ def test_a_killed_helper_is_replaced():
     assert offloaded(os.getpid) not in (killed, os.getpid())
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_work_that_was_ended_in_its_midst_is_done_in_place(how):
+def test_work_whose_helper_was_killed_is_done_in_place():
     helper, began = offloaded(os.getpid), time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(offloaded, time.sleep, 1)
         time.sleep(0.2)
-        if how == "stopped":
-            stop_helper()
-        else:
-            os.kill(helper, signal.SIGKILL)
+        os.kill(helper, signal.SIGKILL)
         wait_for_the_end_of(helper, seconds=0.7)
         assert waiting.result() is None
     assert time.monotonic() - began > 1.2
+    assert offloaded(os.getpid) != helper
+
+
+def test_work_whose_helper_was_stopped_is_not_done():
+    helper, began = offloaded(os.getpid), time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(offloaded, time.sleep, 30)
+        time.sleep(0.2)
+        stop_helper()
+        with pytest.raises(Stopped):
+            waiting.result()
+    assert time.monotonic() - began < 10
+    wait_for_the_end_of(helper)
     assert offloaded(os.getpid) != helper
 
 
