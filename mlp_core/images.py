@@ -9,8 +9,8 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -137,11 +137,11 @@ def list_images(source: Path) -> list[ImageEntry]:
         >>> len(entries), entries[0]
         (4, ImageEntry(split='train', class_name='cat', name='faces/train/cat/1.jpg'))
     """
-    mode = _mode(source)
-    if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
-        raise InputError(message)
-    names = _folder_names(source) if stat.S_ISDIR(mode) else _zip_names(source)
+    with _opened(source) as (names, _):
+        return _listed(source, names)
+
+
+def _listed(source: Path, names: Iterable[str]) -> list[ImageEntry]:
     prefixes = set()
     entries = set()  # a zip may hold a name twice; the later one counts, as in unpacking
     for name in names:
@@ -200,12 +200,11 @@ def decode_images(source: Path, skip_bad: int = 0) -> pa.Table:
         BadImageError: For a file more than may be skipped that has another size or is no whole JPEG or PNG.
         InputError: For what `list_images` refuses, also after the skipped files.
     """
-    entries = list_images(source)
     kept: list[ImageEntry] = []
     pictures: list[bytes] = []
     skipped: dict[str, str] = {}
-    with _opened(source) as read:
-        for entry in entries:
+    with _opened(source) as (names, read):
+        for entry in _listed(source, names):
             try:
                 pictures.append(_decoded(source, entry.name, read))
                 kept.append(entry)
@@ -271,13 +270,7 @@ def _folder_names(source: Path) -> Iterator[str]:
         yield from (name if inside == "." else f"{inside}/{name}" for name in names)
 
 
-def _zip_names(source: Path) -> list[str]:
-    try:
-        with _zip_file(source) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
-        message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
-        raise InputError(message) from error
+def _zip_names(source: Path, members: list[zipfile.ZipInfo]) -> list[str]:
     for member in members:
         # zipfile tidies names; what the archive really says is in orig_filename
         name = member.orig_filename
@@ -336,13 +329,22 @@ def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[Callable[[str], bytes]]:
-    """Give a function that reads one image file of a source by its name."""
-    if source.is_dir():
-        yield lambda name: _read_file(source, name)
+def _opened(source: Path) -> Iterator[tuple[Iterable[str], Callable[[str], bytes]]]:
+    """Give the names of a source's files, and a function that reads one of them."""
+    mode = _mode(source)
+    if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
+        raise InputError(message)
+    if stat.S_ISDIR(mode):
+        yield _folder_names(source), lambda name: _read_file(source, name)
         return
-    with _zip_file(source) as archive:
-        yield lambda name: _read_member(source, name, archive)
+    with ExitStack() as opened:
+        try:
+            archive = opened.enter_context(_zip_file(source))
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
+            message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
+            raise InputError(message) from error
+        yield _zip_names(source, archive.infolist()), lambda name: _read_member(source, name, archive)
 
 
 def _read_file(source: Path, name: str) -> bytes:
