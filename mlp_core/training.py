@@ -10,7 +10,10 @@ took four times as long as the arithmetic. The tests compare these gradients wit
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +24,7 @@ from mlp_core.networks import Ensemble
 OPTIMIZERS = ("adam", "sgd")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def train(
     ensemble: Ensemble,
     epochs: Epochs,
@@ -62,7 +66,7 @@ def train(
             checkpoint()
             size = batch.targets.shape[-1]
             if size not in passes:
-                passes[size] = new_pass(size)
+                passes[size] = new_pass(batch)
             losses.append(passes[size].backward(batch))
             sizes.append(size)
             step()
@@ -72,6 +76,7 @@ def train(
     return torch.stack(history)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
     """Return the gradient of each member's mean cross-entropy on one batch, shaped like `ensemble.layers`.
 
@@ -84,95 +89,122 @@ def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
         [[[-1.5, -0.5], [1.5, 0.5]]]
     """
     gradient = torch.zeros_like(ensemble.parameters)
-    _Pass(ensemble, batch.targets.shape[-1], gradient).backward(batch)
+    _Pass(ensemble, batch, gradient).backward(batch)
     return ensemble.views(gradient)
 
 
 class _Pass:
-    """Forward and backward for one batch size, in memory that is taken once.
+    """Forward and backward for batches of one layout, in memory that is taken once.
 
-    Fresh memory at every step cost more than the arithmetic: the kernel has to clear each of its pages.
+    Fresh memory at every step cost more than the arithmetic: the kernel has to clear each of its pages. What is
+    multiplied where is settled once, too: making the views costs a small network a tenth of its step.
 
     Args:
         ensemble: The members.
-        batch_size: Examples per step.
+        batch: The first of the batches.
         gradient: Where to write the gradient, laid out like the parameters; None to take a step of SGD instead.
         learning_rate: Size of that step.
     """
 
-    def __init__(
-        self, ensemble: Ensemble, batch_size: int, gradient: Tensor | None, learning_rate: float = 0.0
-    ) -> None:
-        self.ensemble = ensemble
-        self.gradients = ensemble.layers if gradient is None else ensemble.views(gradient)
-        self.steps, self.factor = gradient is None, -learning_rate
-        n_members, widths = ensemble.n_members, ensemble.layer_sizes[1:]
+    def __init__(self, ensemble: Ensemble, batch: Batch, gradient: Tensor | None, learning_rate: float = 0.0) -> None:
+        layers, inputs = ensemble.layers, batch.inputs
+        n_members, widths, batch_size = ensemble.n_members, ensemble.layer_sizes[1:], batch.targets.shape[-1]
         new = ensemble.parameters.new_ones
+        self.activation = ensemble.activation
         self.pre_activations = [new(n_members, width, batch_size) for width in widths]
-        self.deltas = [new(n_members, width, batch_size) for width in widths[:-1]]
         signals = [new(n_members, width + 1, batch_size) for width in widths[:-1]]  # the last row stays 1
-        self.signals = signals
         self.activations = [signal[:, :-1] for signal in signals]
-        self.saved = self.pre_activations if ensemble.activation.saves_input else self.activations
-        # transposed views, once: making a view costs a small network a tenth of its step
-        self.weights_backward = [layer[:, :, :-1].transpose(1, 2) for layer in ensemble.layers]
-        self.signals_backward = [signal.transpose(1, 2) for signal in signals]
-        self.log_probabilities, self.loss_terms, self.last_delta = new(3, *self.pre_activations[-1].shape)
+        self.saved = self.pre_activations if self.activation.saves_input else self.activations
+        self.log_probabilities, self.loss_terms, last_delta = new(3, *self.pre_activations[-1].shape)
+        self.deltas = [*(new(n_members, width, batch_size) for width in widths[:-1]), last_delta]
         self.scale = 1 / batch_size
+
+        gradients = layers if gradient is None else ensemble.views(gradient)
+        factor = -learning_rate if gradient is None else None
+        first, first_gradient = (layers[0], inputs), (self.deltas[0], inputs.mT)
+        self.reads_arrays = factor is None and _is_small(*first) and _is_small(*first_gradient)
+        self.first_product = _product(*first, self.pre_activations[0], None, self.reads_arrays)
+        self.first_gradient = _product(*first_gradient, gradients[0], factor, self.reads_arrays)
+        self.products = [
+            _settled_product(*operands) for operands in zip(layers[1:], signals, self.pre_activations[1:], strict=True)
+        ]
+        self.products_backward = [
+            _settled_product(layer[:, :, :-1].mT, delta, before)
+            for layer, delta, before in zip(layers[1:], self.deltas[1:], self.deltas[:-1], strict=True)
+        ]
+        self.gradients = [
+            _settled_product(delta, signal.mT, out, factor)
+            for delta, signal, out in zip(self.deltas[1:], signals, gradients[1:], strict=True)
+        ]
 
     def backward(self, batch: Batch) -> Tensor:
         """Write the gradient of each member's mean cross-entropy, or step; return the losses `[members]`."""
-        layers, activation, last = self.ensemble.layers, self.ensemble.activation, len(self.gradients) - 1
-        self._first_product(batch.inputs)
+        last = len(self.products)
+        inputs = batch.inputs.numpy() if self.reads_arrays else batch.inputs
+        self.first_product(inputs)
         for layer in range(last):
-            activation.forward(self.pre_activations[layer], self.activations[layer])
-            torch.bmm(layers[layer + 1], self.signals[layer], out=self.pre_activations[layer + 1])
+            self.activation.forward(self.pre_activations[layer], self.activations[layer])
+            self.products[layer]()
         # [members, classes, batch]
         log_probabilities = torch.log_softmax(self.pre_activations[last], 1, out=self.log_probabilities)
         losses = torch.mul(log_probabilities, batch.targets, out=self.loss_terms).sum((1, 2))
 
         # d loss / d logits = (softmax - one-hot) / batch size
-        delta = torch.add(batch.targets, log_probabilities.exp_(), alpha=self.scale, out=self.last_delta)
-        for layer in range(last, 0, -1):
-            # a step changes these weights
-            delta_before = torch.bmm(self.weights_backward[layer], delta, out=self.deltas[layer - 1])
-            activation.backward(delta_before, self.saved[layer - 1])
-            self._gradient(layer, delta, self.signals_backward[layer - 1])
-            delta = delta_before
-        if batch.inputs.dim() == 2:
-            self._shared_gradient(delta.view(-1, delta.shape[2]), batch.inputs.T)
-        else:
-            self._gradient(0, delta, batch.inputs.transpose(1, 2))
+        torch.add(batch.targets, log_probabilities.exp_(), alpha=self.scale, out=self.deltas[last])
+        for layer in range(last - 1, -1, -1):
+            self.products_backward[layer]()  # before its gradient: a step changes these weights
+            self.activation.backward(self.deltas[layer], self.saved[layer])
+            self.gradients[layer]()
+        self.first_gradient(inputs.mT)
         return losses
 
-    def _first_product(self, inputs: Tensor) -> None:
-        layer, out = self.ensemble.layers[0], self.pre_activations[0]
-        if inputs.dim() == 2:
-            torch.mm(layer.flatten(0, 1), inputs, out=out.view(-1, out.shape[2]))
-        else:
-            torch.bmm(layer, inputs, out=out)
 
-    def _gradient(self, layer: int, delta: Tensor, signal: Tensor) -> None:
-        if self.steps:
-            self.gradients[layer].baddbmm_(delta, signal, alpha=self.factor)
-        else:
-            torch.bmm(delta, signal, out=self.gradients[layer])
+def _product(left: Tensor, right: Tensor, out: Tensor, factor: float | None, small: bool) -> Callable[[Any], object]:
+    """Return what multiplies stacked matrices by others like `right`, as NumPy's arrays if they are small.
 
-    def _shared_gradient(self, delta: Tensor, inputs: Tensor) -> None:
-        out = self.gradients[0].view(-1, inputs.shape[1])
-        if self.steps:
-            out.addmm_(delta, inputs, alpha=self.factor)
-        else:
-            torch.mm(delta, inputs, out=out)
+    It writes to `out`, or adds to it a factor times the product. A right matrix that the members share makes one
+    product of theirs.
+    """
+    if small:
+        left_array, out_array = left.numpy(), out.numpy()
+        return lambda matrix: np.matmul(left_array, matrix, out_array)
+    if right.dim() == 2:
+        left, out = left.flatten(0, 1), out.view(-1, out.shape[2])
+        if factor is None:
+            return lambda matrix: torch.mm(left, matrix, out=out)
+        return lambda matrix: out.addmm_(left, matrix, alpha=factor)
+    if factor is None:
+        return lambda matrix: torch.bmm(left, matrix, out=out)
+    return lambda matrix: out.baddbmm_(left, matrix, alpha=factor)
+
+
+def _settled_product(left: Tensor, right: Tensor, out: Tensor, factor: float | None = None) -> Callable[[], object]:
+    """Return the same for this very `right`."""
+    small = factor is None and _is_small(left, right)
+    return partial(_product(left, right, out, factor, small), right.numpy() if small else right)
+
+
+def _is_small(left: Tensor, right: Tensor) -> bool:
+    """Return whether NumPy multiplies faster.
+
+    Torch's MKL copies its operands at first, and for 1,326 features took twice as long as OpenBLAS, which NumPy brings
+    and which has kernels that do not; for 128 networks of 14 units, three times. These bounds are those of its kernels
+    (`sgemm_small_kernel_permit_skylakex.c`): the numbers of a member's product, and of its result if the right matrix
+    is transposed. Being a member's own, they do not let its numbers depend on its company.
+    """
+    n_rows, n_columns = left.shape[1], right.shape[-1]
+    if left.device.type != "cpu" or n_rows * left.shape[2] * n_columns > 1_000_000:
+        return False
+    return right.stride(-1) == 1 or n_rows * n_columns <= 1200
 
 
 def _optimizer(
     name: str, ensemble: Ensemble, learning_rate: float
-) -> tuple[Callable[[int], _Pass], Callable[[], object]]:
-    """Return what makes the pass of a batch size, and the step that follows it."""
+) -> tuple[Callable[[Batch], _Pass], Callable[[], object]]:
+    """Return what makes the pass of batches like a first one, and the step that follows it."""
     parameters = ensemble.parameters
     if name == "sgd":
-        return (lambda size: _Pass(ensemble, size, None, learning_rate)), lambda: None
+        return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), lambda: None
     if name != "adam":
         message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
         raise InputError(message)
@@ -187,7 +219,7 @@ def _optimizer(
             lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    return (lambda size: _Pass(ensemble, size, gradient)), adam_step
+    return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step
 
 
 def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 2048) -> Tensor:
