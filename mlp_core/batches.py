@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, cycle, pairwise
+from multiprocessing import parent_process
+from threading import Lock
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mlp_core.augmentation import augmented_batch, draw_augmentations
 from mlp_core.networks import aligned_rows
+from mlp_core.places import cores
 
 
 class Batch(NamedTuple):
@@ -30,6 +34,9 @@ class Batch(NamedTuple):
 Epochs = Iterable[Iterable[Batch]]
 
 _CHUNK_BATCHES = 16
+_AHEAD_BATCHES = 5  # 1,326 features make them 3.4 MB: more left the caches, fewer cost more hand-overs than they gained
+_n_busy = 0  # threads that this process trains with
+_counting = Lock()
 
 
 def private_epochs(
@@ -72,15 +79,16 @@ def private_epochs(
     n_left = len(labels) % batch_size
     if n_left and drop_last:
         batches.pop()
-    for _ in range(n_epochs):
-        for order, stream in zip(orders, generators, strict=True):
-            torch.randperm(len(labels), generator=stream, out=order)
-        by_step = torch.cat([step.flatten() for step in torch.split(orders, batch_size, 1)]).to(inputs.device)
-        for column, destination in zip(columns, destinations, strict=True):
-            torch.index_select(column, 0, by_step, out=destination)
-        if n_left and not drop_last:
-            batches[-1].targets.mul_(batch_size / n_left)
-        yield iter(batches)
+    with _at_work(1):
+        for _ in range(n_epochs):
+            for order, stream in zip(orders, generators, strict=True):
+                torch.randperm(len(labels), generator=stream, out=order)
+            by_step = torch.cat([step.flatten() for step in torch.split(orders, batch_size, 1)]).to(inputs.device)
+            for column, destination in zip(columns, destinations, strict=True):
+                torch.index_select(column, 0, by_step, out=destination)
+            if n_left and not drop_last:
+                batches[-1].targets.mul_(batch_size / n_left)
+            yield iter(batches)
 
 
 def shared_epochs(
@@ -108,16 +116,68 @@ def shared_epochs(
     rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
     rows[:, :-1] = inputs
     targets = one_hot_targets(labels, n_classes, batch_size)
-    picked = aligned_rows(batch_size, rows.shape[1], inputs.device)
+    buffers = [aligned_rows(batch_size * _AHEAD_BATCHES, rows.shape[1], inputs.device) for _ in range(2)]
 
-    def batches(order: Tensor) -> Iterator[Batch]:
-        steps = torch.split(order, batch_size), torch.split(targets.index_select(1, order), batch_size, 1)
-        for indices, classes in zip(*steps, strict=True):
-            part = torch.index_select(rows, 0, indices, out=picked[: len(indices)])
-            yield _batch(part.T, classes, batch_size)
+    def pieces() -> Iterator[tuple[bool, Tensor, Tensor, Tensor]]:
+        for _ in range(n_epochs):
+            order = torch.randperm(len(labels), generator=generator).to(inputs.device)
+            # A batch that this thread gathers is still in its core's cache when it trains on it
+            ahead = inputs.device.type == "cpu" and _has_idle_core()
+            size = batch_size * (_AHEAD_BATCHES if ahead else 1)
+            parts = torch.split(order, size), torch.split(targets.index_select(1, order), size, 1)
+            for indices, classes in zip(*parts, strict=True):
+                if ahead:
+                    buffers.reverse()  # one is being trained on
+                yield ahead, buffers[0], indices, classes
 
-    for _ in range(n_epochs):
-        yield batches(torch.randperm(len(labels), generator=generator).to(inputs.device))
+    def gather(buffer: Tensor, indices: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.index_select(rows, 0, indices, out=buffer[: len(indices)]).T, classes
+
+    with _at_work(1):
+        gathered = _prepared(gather, pieces())
+        for _ in range(n_epochs):
+            yield _epoch(gathered, len(labels), batch_size)
+
+
+@contextmanager
+def _at_work(n_threads: int) -> Iterator[None]:
+    """Count the threads of a training."""
+    global _n_busy
+    with _counting:
+        _n_busy += n_threads
+    try:
+        yield
+    finally:
+        with _counting:
+            _n_busy -= n_threads
+
+
+def _has_idle_core() -> bool:
+    """Return whether the trainings of this process leave a core idle; worker processes share theirs with others."""
+    return parent_process() is None and _n_busy < cores()
+
+
+def _prepared(prepare: Callable[..., tuple[Tensor, Tensor]], jobs: Iterator[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield `prepare(*job)` for each job `(ahead, *job)`: those ahead by a second thread, while the last is used."""
+    waiting: Future[tuple[Tensor, Tensor]] | None = None
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for job, following in pairwise(chain(jobs, [None])):
+            ready = waiting.result() if waiting else prepare(*job[1:])
+            waiting = pool.submit(prepare, *following[1:]) if following and following[0] else None
+            yield ready
+
+
+def _epoch(prepared: Iterator[tuple[Tensor, Tensor]], n_examples: int, batch_size: int) -> Iterator[Batch]:
+    while n_examples:
+        inputs, targets = next(prepared)
+        n_examples -= targets.shape[1]
+        if targets.shape[1] <= batch_size:  # to split it took as long as to add up its losses
+            yield _batch(inputs, targets, batch_size)
+            continue
+        for columns, classes in zip(
+            torch.split(inputs, batch_size, 1), torch.split(targets, batch_size, 1), strict=True
+        ):
+            yield _batch(columns, classes, batch_size)
 
 
 def one_hot_targets(labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
@@ -166,31 +226,19 @@ def augmented_epochs(
     # The last feature stays 1
     buffers = cycle(aligned_rows(chunk, images[0].numel() + 1, images.device).fill_(1) for _ in range(2))
 
-    def orders() -> Iterator[tuple[Tensor, ...]]:
+    def pieces() -> Iterator[tuple[Any, ...]]:
         for _ in range(n_epochs):
             order = torch.randperm(len(images), generator=generator)
             draws = (order, *draw_augmentations(len(images), generator))
-            yield from zip(*(torch.split(part, chunk) for part in draws), strict=True)
+            for piece in zip(*(torch.split(part, chunk) for part in draws), strict=True):
+                yield True, next(buffers), *piece
 
     def prepare(buffer: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
         buffer = buffer[: len(order)]
         augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
         return buffer.T, targets.index_select(1, order.to(images.device))
 
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = orders()
-        prepared = pool.submit(prepare, next(buffers), *next(waiting))
-
-        def batches() -> Iterator[Batch]:
-            nonlocal prepared
-            for _ in range(0, len(images), chunk):
-                inputs, part = prepared.result()
-                if (order := next(waiting, None)) is not None:
-                    prepared = pool.submit(prepare, next(buffers), *order)
-                for columns, classes in zip(
-                    torch.split(inputs, batch_size, 1), torch.split(part, batch_size, 1), strict=True
-                ):
-                    yield _batch(columns, classes, batch_size)
-
+    with _at_work(2):
+        prepared = _prepared(prepare, pieces())
         for _ in range(n_epochs):
-            yield batches()
+            yield _epoch(prepared, len(images), batch_size)

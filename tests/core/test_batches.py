@@ -1,13 +1,17 @@
 """Batches: who sees which examples in which order."""
 
 import math
+import threading
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import mlp_core.batches as batches_module
 from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
+from mlp_core.batches import _at_work as at_work
 from mlp_core.batches import augmented_epochs, private_epochs, shared_epochs
+from mlp_core.places import cores
 
 
 def generators(*seeds):
@@ -53,6 +57,38 @@ def test_shared_batches_follow_one_generator():
     (stream,) = generators(5)
     for batches in shared(23, 5, n_epochs=3, batch_size=10):
         assert torch.equal(numbers_of(batches), torch.randperm(23, generator=stream).float())
+
+
+@pytest.mark.parametrize("n", [23, 60, 149])
+def test_shared_batches_are_the_same_while_other_trainings_keep_the_cores_busy(n):
+    """A core that is idle gathers them ahead, whole batches and short ones, from one epoch into the next."""
+    options = {"n_epochs": 3, "batch_size": 10}
+    alone, threads = shared(n, 5, **options), set()
+    with at_work(cores()):
+        busy = shared(n, 5, **options)
+    half, stream = [], generators(5)[0]
+    for epoch, batches in enumerate(shared_epochs(*numbered(n), stream, n_classes=3, **options)):
+        with at_work(cores() if epoch == 1 else 0):
+            half.append([(batch.inputs.clone(), batch.targets.clone()) for batch in batches])
+            threads.add(threading.active_count())
+    for other in (busy, half):
+        for epoch, expected in zip(other, alone, strict=True):
+            for batch, values in zip(epoch, expected, strict=True):
+                assert all(torch.equal(*pair) for pair in zip(batch, values, strict=True))
+    if cores() > 1:
+        assert max(threads) > threading.active_count()
+
+
+def test_trainings_that_end_leave_their_cores():
+    """Also those that are stopped in the midst of an epoch."""
+    before = batches_module._n_busy
+    for make in (shared_epochs, augmented_epochs):
+        inputs = numbered(40)[0] if make is shared_epochs else torch.zeros(40, 3, 4, 4, dtype=torch.uint8)
+        epochs = make(inputs, torch.arange(40) % 3, *generators(0), n_classes=3, n_epochs=2, batch_size=10)
+        next(next(epochs))
+        assert batches_module._n_busy > before
+        del epochs
+        assert batches_module._n_busy == before
 
 
 def test_a_members_batches_do_not_depend_on_company():
