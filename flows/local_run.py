@@ -29,6 +29,7 @@ from flows.server import (
     reach_loopback_directly,
     usual_port,
 )
+from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run
@@ -66,6 +67,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     check_run(run)
+    images = image_path(run.images) if name in _ON_PHOTOGRAPHS else None
     check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -80,10 +82,10 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     try:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
-        if name in _ON_PHOTOGRAPHS:
-            from mlp_core.images import check_image_source
+        if images:
+            from mlp_core.images import list_images
 
-            check_image_source(run.images)  # a zip is listed while the server starts
+            list_images(images)  # while the server starts: a zip's directory takes a moment
         module = name.replace("-", "_")
         with _undisturbed(), _uncollected():  # imported while the server starts
             flow = getattr(import_module(f"flows.{module}"), module)
@@ -191,7 +193,7 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, 
         try:
             report = flow(**parameters)
         finally:
-            stop_helper()  # its end takes a moment
+            stop_helper()  # it ends while the last states are waited for
             stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             rows = _drained(flow_run_ids, url, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)

@@ -97,7 +97,8 @@ def photographs(run: Run) -> ImageTable:
 def submit_photographs(run: Run) -> Callable[[], ImageTable]:
     """Submit the decoding of the photographs of the run's source; return what waits for them.
 
-    Unless tasks are threads, the flow itself decodes them, and at once: another machine does not have the user's files.
+    Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a
+    helper of its own, and another machine does not have the user's files.
     """
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource

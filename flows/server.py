@@ -27,7 +27,7 @@ _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
 _LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
-# Python's search for garbage while Prefect is imported takes a fifth of the start
+# Python's search for garbage while Prefect is imported takes a fifth of the start; ten seconds later the server is up
 _PREFECT_PROGRAM = """
 import gc, runpy, threading
 gc.disable()

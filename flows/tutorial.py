@@ -1,4 +1,4 @@
-"""The whole tutorial as one run: spirals train while photographs are decoded, and no worker waits for another."""
+"""The whole tutorial as one run: spirals train while photographs are decoded, and few tasks wait for others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def tutorial(
         ask_for_limits("images", "polynomial", "depth_sweep")
         with tags("depth_sweep"):
             points = generate_spirals(spirals, run.seed)
-        with tags("images"):  # in the helper: one worker waits for it, and the other has a core for the spirals
+        with tags("images"):  # first: while one worker waits for the helper, the other trains with a core to itself
             decoded = submit_photographs(run)
         with tags("polynomial"):
             polynomial_trainings = train_polynomial(run, spirals, polynomial, points)

@@ -6,7 +6,11 @@ A module of its own, so that a download stays in the cache when the code that re
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from mlp_core.errors import InputError
 
 SYNTHETIC = "synthetic"
 ANIMAL_FACES = "animal-faces"
@@ -14,6 +18,38 @@ ANIMAL_FACES_URL = "https://osf.io/kgfvj/download"
 
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]+:")
 _PIN = re.compile("sha256=([0-9A-Fa-f]{64})")
+
+
+def image_path(text: str) -> Path | None:
+    """Return the zip or folder that `--images` names; None for photographs that a run draws or downloads.
+
+    Args:
+        text: `synthetic`, `animal-faces`, an http(s) URL, with `#sha256=...` at its end if one digest alone will do,
+            or the path of a zip or a folder.
+
+    Raises:
+        InputError: If it is none of these, or nothing is there; a URL is not opened, nor is a file.
+
+    Example:
+        >>> image_path("synthetic")
+        >>> image_path("ftp://host/faces.zip")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mlp_core.errors.InputError: images must be synthetic, animal-faces, ... got 'ftp://host/faces.zip'.
+    """
+    if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
+        return None
+    path = Path(text)
+    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
+        path = path.expanduser()
+    with suppress(OSError, ValueError):  # a name that can be none
+        if text and path.stat():
+            return path
+    shown = repr(shown_address(text))
+    message = (
+        f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip (after # nothing but "
+        f"sha256=DIGEST), or a zip or folder that exists, got {shown if len(shown) <= 200 else f'{shown[:197]}...'}."
+    )
+    raise InputError(message)
 
 
 def is_web_address(text: str) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain, cycle, pairwise
-from multiprocessing import parent_process
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -35,7 +34,8 @@ Epochs = Iterable[Iterable[Batch]]
 
 _CHUNK_BATCHES = 16
 _AHEAD_BATCHES = 5  # 1,326 features make them 3.4 MB: more left the caches, fewer cost more hand-overs than they gained
-_n_busy = 0  # threads that this process trains with
+_n_cores = cores()
+_n_trainings = 0  # in this process
 _counting = Lock()
 
 
@@ -48,7 +48,7 @@ def private_epochs(
     n_epochs: int,
     batch_size: int,
     drop_last: bool = False,
-) -> Iterator[Iterator[Batch]]:
+) -> Generator[Iterator[Batch]]:
     """Yield epochs in which every member sees the examples in an order of its own.
 
     One gather an epoch; the batches are views of it and hold until the next epoch is asked for.
@@ -79,7 +79,7 @@ def private_epochs(
     n_left = len(labels) % batch_size
     if n_left and drop_last:
         batches.pop()
-    with _at_work(1):
+    with _at_work():
         for _ in range(n_epochs):
             for order, stream in zip(orders, generators, strict=True):
                 torch.randperm(len(labels), generator=stream, out=order)
@@ -99,7 +99,7 @@ def shared_epochs(
     n_classes: int,
     n_epochs: int,
     batch_size: int,
-) -> Iterator[Iterator[Batch]]:
+) -> Generator[Iterator[Batch]]:
     """Yield epochs in which all members see the same batches: the first layer is then one matrix product for all.
 
     Args:
@@ -116,13 +116,16 @@ def shared_epochs(
     rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
     rows[:, :-1] = inputs
     targets = one_hot_targets(labels, n_classes, batch_size)
-    buffers = [aligned_rows(batch_size * _AHEAD_BATCHES, rows.shape[1], inputs.device) for _ in range(2)]
+    # Short rows are soon gathered, and where one begins would depend on its batch: row_length
+    can_go_ahead = inputs.device.type == "cpu" and rows.shape[1] >= 64
+    n_most = min(batch_size * (_AHEAD_BATCHES if can_go_ahead else 1), len(labels))
+    buffers = [aligned_rows(n_most, rows.shape[1], inputs.device) for _ in range(2)]
 
     def pieces() -> Iterator[tuple[bool, Tensor, Tensor, Tensor]]:
         for _ in range(n_epochs):
             order = torch.randperm(len(labels), generator=generator).to(inputs.device)
             # A batch that this thread gathers is still in its core's cache when it trains on it
-            ahead = inputs.device.type == "cpu" and _has_idle_core()
+            ahead = can_go_ahead and _has_idle_core()
             size = batch_size * (_AHEAD_BATCHES if ahead else 1)
             parts = torch.split(order, size), torch.split(targets.index_select(1, order), size, 1)
             for indices, classes in zip(*parts, strict=True):
@@ -133,32 +136,37 @@ def shared_epochs(
     def gather(buffer: Tensor, indices: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         return torch.index_select(rows, 0, indices, out=buffer[: len(indices)]).T, classes
 
-    with _at_work(1):
-        gathered = _prepared(gather, pieces())
+    with _at_work(), closing(_prepared(gather, pieces())) as gathered:
         for _ in range(n_epochs):
             yield _epoch(gathered, len(labels), batch_size)
 
 
 @contextmanager
-def _at_work(n_threads: int) -> Iterator[None]:
-    """Count the threads of a training."""
-    global _n_busy
+def _at_work() -> Iterator[None]:
+    """Count a training of this process."""
+    global _n_trainings
     with _counting:
-        _n_busy += n_threads
+        _n_trainings += 1
     try:
         yield
     finally:
         with _counting:
-            _n_busy -= n_threads
+            _n_trainings -= 1
+
+
+def use_cores(n_cores: int) -> None:
+    """Let the trainings of this process use so many cores; without it, all that it may use."""
+    global _n_cores
+    _n_cores = n_cores
 
 
 def _has_idle_core() -> bool:
-    """Return whether the trainings of this process leave a core idle; worker processes share theirs with others."""
-    return parent_process() is None and _n_busy < cores()
+    """Return whether there is a second core for each training of this process."""
+    return 2 * _n_trainings <= _n_cores
 
 
-def _prepared(prepare: Callable[..., tuple[Tensor, Tensor]], jobs: Iterator[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield `prepare(*job)` for each job `(ahead, *job)`: those ahead by a second thread, while the last is used."""
+def _prepared(prepare: Callable[..., tuple[Tensor, Tensor]], jobs: Iterator[Any]) -> Generator[tuple[Tensor, Tensor]]:
+    """Yield `prepare(*job)` for each `(ahead, *job)`: if ahead, by a second thread while the one before it is used."""
     waiting: Future[tuple[Tensor, Tensor]] | None = None
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for job, following in pairwise(chain(jobs, [None])):
@@ -204,7 +212,7 @@ def augmented_epochs(
     n_classes: int,
     n_epochs: int,
     batch_size: int,
-) -> Iterator[Iterator[Batch]]:
+) -> Generator[Iterator[Batch]]:
     """Yield epochs of photographs in a new order, each rotated and flipped anew; all members see the same batches.
 
     A second thread prepares the next examples while the caller trains on these.
@@ -238,7 +246,6 @@ def augmented_epochs(
         augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
         return buffer.T, targets.index_select(1, order.to(images.device))
 
-    with _at_work(2):
-        prepared = _prepared(prepare, pieces())
+    with _at_work(), closing(_prepared(prepare, pieces())) as prepared:
         for _ in range(n_epochs):
             yield _epoch(prepared, len(images), batch_size)

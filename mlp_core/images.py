@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
-from mlp_core.addresses import ANIMAL_FACES, SYNTHETIC, is_web_address, shown_address
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 from mlp_core.storage import file_digest
 
@@ -78,36 +78,6 @@ class _LimitedReader(io.BufferedReader):
             )
             raise InputError(message)
         return super().read(size)
-
-
-def check_image_source(text: str) -> None:
-    """Check what `--images` names before anything is run; a URL is not opened.
-
-    Args:
-        text: `synthetic`, `animal-faces`, an http(s) URL, with `#sha256=...` at its end if one digest alone will do,
-            or the path of a zip or a folder.
-
-    Raises:
-        InputError: If it is none of these, or a path that `list_images` refuses.
-
-    Example:
-        >>> check_image_source("synthetic")
-        >>> check_image_source("ftp://host/faces.zip")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        mlp_core.errors.InputError: images must be synthetic, animal-faces, ... got 'ftp://host/faces.zip'.
-    """
-    if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
-        return
-    path = Path(text)
-    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
-        path = path.expanduser()
-    if not text or _mode(path) is None:
-        message = (
-            f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip (after # nothing but "
-            f"sha256=DIGEST), or a zip or folder that exists, got {_shortened(repr(shown_address(text)))}."
-        )
-        raise InputError(message)
-    list_images(path)
 
 
 def list_images(source: Path) -> list[ImageEntry]:
@@ -235,10 +205,6 @@ def _too_many(error: BadImageError, skip_bad: int) -> InputError:
     return BadImageError(message, error.name, error.reason)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:197]}..."
-
-
 def _mode(path: Path) -> int | None:
     """Return the kind of a file, None if there is none or the name cannot be one."""
     try:
@@ -339,7 +305,7 @@ def _opened(source: Path) -> Iterator[tuple[Iterable[str], Callable[[str], bytes
         yield _folder_names(source), lambda name: _read_file(source, name)
         return
     with ExitStack() as opened:
-        try:
+        try:  # what goes wrong later is told by who reads
             archive = opened.enter_context(_zip_file(source))
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
             message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."

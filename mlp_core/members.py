@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mlp_core.augmentation import normalize
-from mlp_core.batches import Epochs, augmented_epochs, private_epochs, shared_epochs
+from mlp_core.batches import Batch, augmented_epochs, private_epochs, shared_epochs
 from mlp_core.datasets import Split
 from mlp_core.networks import Ensemble, Initialization
 from mlp_core.plans import TrainingPlan
@@ -72,13 +73,10 @@ def train_members(
     inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
     test_inputs, test_labels = data.test_inputs.to(plan.device), data.test_labels.to(plan.device)
     ensemble = untrained_members(plan, members)
-    losses = train(
-        ensemble,
-        _epochs(plan, inputs, labels, seeds),
-        optimizer=plan.optimizer,
-        learning_rate=plan.learning_rate,
-        checkpoint=checkpoint,
-    )
+    with closing(_epochs(plan, inputs, labels, seeds)) as epochs:  # else an error that is kept keeps their thread
+        losses = train(
+            ensemble, epochs, optimizer=plan.optimizer, learning_rate=plan.learning_rate, checkpoint=checkpoint
+        )
     if plan.batches == "augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
         train_accuracy = _augmented_accuracy(plan, ensemble, inputs, labels)
@@ -137,7 +135,7 @@ def train_together(
     ]
 
 
-def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Epochs:
+def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
     n_classes = plan.layer_sizes[-1]
     if plan.batches == "private":
         streams = [generator(seed, "order") for seed in seeds]

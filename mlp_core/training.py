@@ -159,17 +159,17 @@ class _Pass:
         return losses
 
 
-def _product(left: Tensor, right: Tensor, out: Tensor, factor: float | None, small: bool) -> Callable[[Any], object]:
-    """Return what multiplies stacked matrices by others like `right`, as NumPy's arrays if they are small.
+def _product(left: Tensor, right: Tensor, out: Tensor, factor: float | None, by_numpy: bool) -> Callable[[Any], object]:
+    """Return a function of matrices laid out like `right`: it writes the product of `left` and those to `out`.
 
-    It writes to `out`, or adds to it a factor times the product. A right matrix that the members share makes one
-    product of theirs.
+    With a factor it adds so many times the product, which NumPy cannot. If by NumPy, it takes arrays, else tensors.
+    Of a matrix that the members share, all their products are one.
     """
-    if small:
+    if by_numpy:
         left_array, out_array = left.numpy(), out.numpy()
         return lambda matrix: np.matmul(left_array, matrix, out_array)
     if right.dim() == 2:
-        left, out = left.flatten(0, 1), out.view(-1, out.shape[2])
+        left, out = left.view(-1, left.shape[2]), out.view(-1, out.shape[2])
         if factor is None:
             return lambda matrix: torch.mm(left, matrix, out=out)
         return lambda matrix: out.addmm_(left, matrix, alpha=factor)
@@ -179,23 +179,23 @@ def _product(left: Tensor, right: Tensor, out: Tensor, factor: float | None, sma
 
 
 def _settled_product(left: Tensor, right: Tensor, out: Tensor, factor: float | None = None) -> Callable[[], object]:
-    """Return the same for this very `right`."""
-    small = factor is None and _is_small(left, right)
-    return partial(_product(left, right, out, factor, small), right.numpy() if small else right)
+    """Return the same with `right` itself, whose numbers change and whose memory stays."""
+    by_numpy = factor is None and _is_small(left, right)
+    return partial(_product(left, right, out, factor, by_numpy), right.numpy() if by_numpy else right)
 
 
 def _is_small(left: Tensor, right: Tensor) -> bool:
     """Return whether NumPy multiplies faster.
 
-    Torch's MKL copies its operands at first, and for 1,326 features took twice as long as OpenBLAS, which NumPy brings
-    and which has kernels that do not; for 128 networks of 14 units, three times. These bounds are those of its kernels
-    (`sgemm_small_kernel_permit_skylakex.c`): the numbers of a member's product, and of its result if the right matrix
-    is transposed. Being a member's own, they do not let its numbers depend on its company.
+    Torch's MKL copies its operands at first. OpenBLAS, which most of NumPy's packages bring, has kernels that do not,
+    for processors with AVX-512: there MKL took twice as long on 1,326 features, and three times for 128 networks of 14
+    units. The bounds are those of these kernels (`sgemm_small_kernel_permit_skylakex.c`). They concern the matrices of
+    one member, so that its numbers do not depend on its company.
     """
-    n_rows, n_columns = left.shape[1], right.shape[-1]
-    if left.device.type != "cpu" or n_rows * left.shape[2] * n_columns > 1_000_000:
+    n_rows, n_summed, n_columns = *left.shape[1:], right.shape[-1]
+    if left.device.type != "cpu" or n_rows * n_summed * n_columns > 1_000_000:
         return False
-    return right.stride(-1) == 1 or n_rows * n_columns <= 1200
+    return right.stride(-1) == 1 or (n_rows * n_columns <= 1200 and n_summed >= 32)
 
 
 def _optimizer(

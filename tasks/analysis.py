@@ -238,6 +238,7 @@ def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifa
     """Write the figure that a function draws of some data as PNG."""
     from mlp_core.figures import drawn_png
 
+    checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
     path = root / "figures" / f"{name}.png"
     png = offloaded(drawn_png, draw, *data)

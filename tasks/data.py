@@ -179,6 +179,7 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTab
 
     from mlp_core import images
 
+    checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
     table = offloaded(images.decode_images, path, skip_bad)

@@ -63,7 +63,8 @@ def offloaded(function: Callable[..., Result], *arguments: object) -> Result:
 
 def prepare_helper(module: str) -> None:
     """Let the helper import a module that it will need, beside what else is done: the figures' takes it a second."""
-    if parent_process() is not None or (_helper and module in _helper.imported):
+    helper = _helper
+    if parent_process() is not None or (helper and module in helper.imported):
         return
     helper, _ = _submitted(_import, module)
     helper.imported.add(module)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,10 +172,14 @@ def _train_blocks(
 ) -> list[MemberBlock]:
     import torch
 
+    from mlp_core.batches import use_cores
     from mlp_core.members import train_together
 
     # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
     torch.set_num_threads(1)
+    if parent_process() is not None:  # other workers have the rest
+        use_cores(1)
+    checkpoint()  # or a stopped run would start a helper
     prepare_helper("mlp_core.figures")  # they follow
     plan, name = plans[0], names_in_short(plans)
     data = load_split(root, examples)

@@ -2,16 +2,15 @@
 
 import math
 import threading
+from contextlib import ExitStack
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-import mlp_core.batches as batches_module
 from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.batches import _at_work as at_work
-from mlp_core.batches import augmented_epochs, private_epochs, shared_epochs
-from mlp_core.places import cores
+from mlp_core.batches import _at_work as training_at_work
+from mlp_core.batches import augmented_epochs, one_hot_targets, private_epochs, shared_epochs
 
 
 def generators(*seeds):
@@ -59,36 +58,36 @@ def test_shared_batches_follow_one_generator():
         assert torch.equal(numbers_of(batches), torch.randperm(23, generator=stream).float())
 
 
+def wide(n):
+    """Return the same examples with rows long enough to be gathered ahead."""
+    inputs, labels = numbered(n)
+    return inputs.repeat(1, 35), labels
+
+
 @pytest.mark.parametrize("n", [23, 60, 149])
-def test_shared_batches_are_the_same_while_other_trainings_keep_the_cores_busy(n):
+@pytest.mark.parametrize("busy_epochs", [(), (0,), (1,), (0, 1, 2, 3)], ids=str)
+def test_shared_batches_are_the_same_while_another_training_has_the_second_core(monkeypatch, n, busy_epochs):
     """A core that is idle gathers them ahead, whole batches and short ones, from one epoch into the next."""
-    options = {"n_epochs": 3, "batch_size": 10}
-    alone, threads = shared(n, 5, **options), set()
-    with at_work(cores()):
-        busy = shared(n, 5, **options)
-    half, stream = [], generators(5)[0]
-    for epoch, batches in enumerate(shared_epochs(*numbered(n), stream, n_classes=3, **options)):
-        with at_work(cores() if epoch == 1 else 0):
-            half.append([(batch.inputs.clone(), batch.targets.clone()) for batch in batches])
-            threads.add(threading.active_count())
-    for other in (busy, half):
-        for epoch, expected in zip(other, alone, strict=True):
-            for batch, values in zip(epoch, expected, strict=True):
-                assert all(torch.equal(*pair) for pair in zip(batch, values, strict=True))
-    if cores() > 1:
-        assert max(threads) > threading.active_count()
-
-
-def test_trainings_that_end_leave_their_cores():
-    """Also those that are stopped in the midst of an epoch."""
-    before = batches_module._n_busy
-    for make in (shared_epochs, augmented_epochs):
-        inputs = numbered(40)[0] if make is shared_epochs else torch.zeros(40, 3, 4, 4, dtype=torch.uint8)
-        epochs = make(inputs, torch.arange(40) % 3, *generators(0), n_classes=3, n_epochs=2, batch_size=10)
-        next(next(epochs))
-        assert batches_module._n_busy > before
-        del epochs
-        assert batches_module._n_busy == before
+    monkeypatch.setattr("mlp_core.batches._n_cores", 2)
+    (stream,), n_threads = generators(5), []
+    epochs = shared_epochs(*wide(n), stream, n_classes=3, n_epochs=4, batch_size=10)
+    inputs, targets = wide(n)[0].T, one_hot_targets(wide(n)[1], 3, 10)
+    (orders,) = generators(5)
+    with ExitStack() as others:
+        for epoch in range(4):
+            if epoch in busy_epochs:
+                others.enter_context(training_at_work())
+            else:
+                others.close()
+            steps = taken([next(epochs)])[0]
+            n_threads.append(threading.active_count())
+            order = torch.randperm(n, generator=orders)
+            assert torch.equal(torch.cat([inputs_ for inputs_, _ in steps], 1)[:-1], inputs[:, order])
+            sizes = torch.tensor([targets_.shape[1] for _, targets_ in steps]).repeat_interleave(10)[:n]
+            found = torch.cat([targets_ for _, targets_ in steps], 1)
+            torch.testing.assert_close(found * sizes, targets[:, order] * 10)
+    epochs.close()
+    assert (max(n_threads) > threading.active_count()) == (len(busy_epochs) < 4)
 
 
 def test_a_members_batches_do_not_depend_on_company():

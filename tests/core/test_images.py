@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
-from mlp_core.images import check_image_source, decode_images, list_images, source_digest
+from mlp_core.images import decode_images, list_images, source_digest
 
 
 def picture(seed, kind="JPEG", size=(32, 32), mode="RGB"):
@@ -144,7 +145,7 @@ def test_digest_of_a_folder_ignores_other_files(tmp_path):
 @pytest.mark.parametrize("text", ["synthetic", "animal-faces", "https://osf.io/kgfvj/download", "http://[::1]:80/x"])
 def test_named_sources_and_web_addresses_pass(text):
     """The two names and web addresses are accepted without being opened."""
-    check_image_source(text)
+    assert image_path(text) is None
 
 
 @pytest.mark.parametrize(
@@ -154,21 +155,13 @@ def test_named_sources_and_web_addresses_pass(text):
 def test_other_schemes_and_missing_paths_are_refused(text):
     """What cannot be fetched nor found lists the choices."""
     with pytest.raises(InputError, match="must be synthetic, animal-faces, an http"):
-        check_image_source(text)
+        image_path(text)
 
 
 def test_a_path_may_begin_at_home(write, monkeypatch):
     """A tilde that the shell left, as in `--images=~/x.zip`, is the home folder; an unknown user's is refused."""
     source = write(four_pictures())
     monkeypatch.setenv("HOME", str(source.parent))
-    check_image_source(f"~/{source.name}")
+    assert image_path(f"~/{source.name}") == source
     with pytest.raises(InputError, match="that exists, got '~nobody-here/x'"):
-        check_image_source("~nobody-here/x")
-
-
-def test_local_sources_are_checked_early(write):
-    """A path that exists must hold images."""
-    source = write(four_pictures())
-    check_image_source(str(source))
-    with pytest.raises(InputError, match="got none in"):
-        check_image_source(str(Path(write({"a.txt": b""})) if source.is_file() else source / "faces" / "train" / "cat"))
+        image_path("~nobody-here/x")

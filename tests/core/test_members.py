@@ -1,11 +1,13 @@
 """Members of a plan: the same whoever trains beside them, and lost ones are a result."""
 
 import math
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 
+from mlp_core import batches
 from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
 from mlp_core.datasets import Split, spirals, split
 from mlp_core.features import monomials
@@ -89,6 +91,18 @@ def test_a_member_is_the_same_in_any_company(request, name):
         assert torch.equal(part.train_accuracy, together.train_accuracy[members])
         assert torch.equal(part.test_accuracy, together.test_accuracy[members])
         assert torch.equal(part.train_loss, together.train_loss[members])
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_training_that_is_stopped_leaves_its_cores(request, name):
+    """Also in the midst of an epoch, and while the error is still looked at: a failed task keeps it."""
+    plan, data_name = PLANS[name]
+    data, n_threads = request.getfixturevalue(data_name), threading.active_count()
+    steps = iter(range(7))
+    with pytest.raises(StopIteration) as error:
+        train_members(plan, data, [0], lambda: next(steps))
+    assert error.value.__traceback__
+    assert (batches._n_trainings, threading.active_count()) == (0, n_threads)
 
 
 def test_plans_trained_together_give_what_each_gives_alone(photographs):

@@ -74,14 +74,15 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
     assert (reference[-5:].mean(0) < reference[:5].mean(0)).all(), "nothing was learned"
 
 
-@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (70, 66, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)], ids=str)
+@pytest.mark.parametrize("batch_size", [64, 1])
 @pytest.mark.parametrize("kind", ["private", "shared"])
-def test_gradients_are_autograds(plain_activation, activation_name, kind, sizes):
+def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_size, sizes):
     """In float64 they agree with autograd's to 1e-10, and so does a step of SGD at rate 1; long rows are filled up."""
     ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
     ensemble.parameters = ensemble.parameters.double()
     ensemble.layers = ensemble.views(ensemble.parameters)
-    batch = Batch(*(part.double() for part in next(iter(next(iter(epochs(kind, 1, 3, n_features=sizes[0])))))))
+    batch = Batch(*(part.double() for part in next(iter(next(iter(epochs(kind, 1, 3, batch_size, sizes[0])))))))
 
     start = ensemble.parameters.clone().requires_grad_()
     loss = torch.zeros((), dtype=torch.float64)

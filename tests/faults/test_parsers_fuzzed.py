@@ -20,7 +20,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mlp_core.addresses import is_web_address, shown_address
+from mlp_core.addresses import image_path, is_web_address, shown_address
 from mlp_core.baseline import (
     BASELINE,
     RUNS,
@@ -35,7 +35,7 @@ from mlp_core.baseline import (
 )
 from mlp_core.downloads import Limits, _retry_after_seconds, download
 from mlp_core.errors import InputError
-from mlp_core.images import check_image_source, decode_images
+from mlp_core.images import decode_images, list_images
 from mlp_core.inventory import stored_files, unneeded_files
 from mlp_core.settings import (
     DepthSweep,
@@ -80,7 +80,9 @@ def read_setting(model, field, text):
 
 def read_image_source(text):
     """What `--images` names: let in, or one sentence, without what may be secret in it."""
-    _, words = answered(check_image_source, text)
+    path, words = answered(image_path, text)
+    if path:
+        _, words = answered(list_images, path)
     assert words == "" or words.startswith("images must ")
     assert words.isprintable()
     if is_web_address(text):

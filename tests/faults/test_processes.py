@@ -209,6 +209,19 @@ def test_a_good_run_ends_clean(program, servers, tmp_path):
     assert runs(home, "task_run") == ["Completed"] * n_tasks
 
 
+def test_a_run_refused_while_its_server_starts_leaves_none(program, servers, tmp_path):
+    """A zip is listed meanwhile; one that is none is said within seconds, and no process stays."""
+    (tmp_path / "text.zip").write_text("no zip")
+    home = servers.new_home(tmp_path / "home")
+    process = program.start("images --images text.zip", home, **{MARK: str(tmp_path)})
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, "")
+    assert err == "deep-mlp: images must be a zip or a folder, got 'text.zip', which is no readable zip.\n"
+    assert processes(str(tmp_path)) == []
+    assert not (tmp_path / "home/deep-mlp-server.json").exists()
+    assert not (tmp_path / "artifacts").exists()
+
+
 @pytest.mark.slow
 def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path):
     """Both end well with one server, the last one stops it, and the results are whole."""

@@ -60,7 +60,8 @@ def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
 def refused(tmp_path, monkeypatch, capsys):
     """Give a function that runs the program, here, on what it must refuse before it starts a server."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flows.server.LocalServer", None)
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setattr("flows.local_run.LocalServer", None)
 
     def refused(command):
         monkeypatch.setattr(sys, "argv", ["deep-mlp", *command.split()])

@@ -1,6 +1,7 @@
 """Mistakes of the user's: one sentence on stderr, exit status 2, no traceback, nothing written."""
 
 import re
+import signal
 import sys
 import zipfile
 
@@ -12,10 +13,17 @@ from mlp_core.settings import Spirals
 
 
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capsys):
+def refused(refused_at_last, monkeypatch):
+    """Give a function that runs the program, here, on what it must refuse before it starts a server."""
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setattr("flows.local_run.LocalServer", None)
+    return refused_at_last
+
+
+@pytest.fixture
+def refused_at_last(tmp_path, monkeypatch, capsys):
     """Give a function that runs the program, here, on what it must refuse before a run, and returns its sentence."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flows.server.LocalServer", None)  # to start one would be a defect, and slow
 
     def refused(*arguments):
         before = sorted(tmp_path.rglob("*"))
@@ -27,7 +35,10 @@ def refused(tmp_path, monkeypatch, capsys):
         assert sorted(tmp_path.rglob("*")) == before
         return sentence(output.err)
 
-    return refused
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield refused
+    for number, handler in handlers.items():  # a program that ends is deaf to them
+        signal.signal(number, handler)
 
 
 def sentence(text):
@@ -85,8 +96,6 @@ GOOD_NAMES = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("nowhere", ["images must be synthetic, animal-faces", "zip or folder that exists", "'nowhere'"]),
-        ("ftp://127.0.0.1/faces.zip", ["images must be synthetic, animal-faces", "an http(s) URL", "'ftp://"]),
         ("text.zip", ["images must be a zip or a folder", "'text.zip'", "no readable zip"]),
         (
             "outside.zip",
@@ -96,15 +105,24 @@ GOOD_NAMES = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.
         ("empty", ["got none in empty", "put each class in its own folder below train/ and val/"]),
     ],
 )
-def test_bad_photographs_are_refused_before_a_run(refused, tmp_path, source, words):
-    """A source that cannot be used is said at once; a zip is not unpacked."""
+def test_bad_photographs_are_refused_before_a_run(refused_at_last, api_url, tmp_path, source, words):
+    """A source that cannot be used is said before anything is made; a zip is not unpacked."""
     (tmp_path / "text.zip").write_text("no zip")
     write_zip(tmp_path / "outside.zip", [*GOOD_NAMES, "../cat.jpg"])
     write_zip(tmp_path / "one-class.zip", ["train/cat/1.jpg", "val/cat/1.jpg"])
     (tmp_path / "empty").mkdir()
     for command in ("images", "gain-sweep", "tutorial"):
-        said = refused(command, "--images", source)
+        said = refused_at_last(command, "--images", source)
         assert [word for word in words if word not in said] == [], said
+
+
+@pytest.mark.parametrize("source", ["nowhere", "ftp://127.0.0.1/faces.zip"])
+@pytest.mark.parametrize("command", ["images", "gain-sweep", "tutorial"])
+def test_photographs_that_are_nowhere_are_refused_before_a_server_starts(refused, command, source):
+    """The sentence names what there is to choose from."""
+    said = refused(command, "--images", source)
+    assert said.startswith("images must be synthetic, animal-faces, an http(s) URL of a zip")
+    assert said.endswith(f"or a zip or folder that exists, got {source!r}.")
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
