@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import chain, cycle, pairwise
 from threading import Lock
 from typing import Any, NamedTuple
@@ -136,7 +136,8 @@ def shared_epochs(
     def gather(buffer: Tensor, indices: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         return torch.index_select(rows, 0, indices, out=buffer[: len(indices)]).T, classes
 
-    with _at_work(), closing(_prepared(gather, pieces())) as gathered:
+    with _at_work():
+        gathered = _prepared(gather, pieces())
         for _ in range(n_epochs):
             yield _epoch(gathered, len(labels), batch_size)
 
@@ -165,7 +166,7 @@ def _has_idle_core() -> bool:
     return 2 * _n_trainings <= _n_cores
 
 
-def _prepared(prepare: Callable[..., tuple[Tensor, Tensor]], jobs: Iterator[Any]) -> Generator[tuple[Tensor, Tensor]]:
+def _prepared(prepare: Callable[..., tuple[Tensor, Tensor]], jobs: Iterator[Any]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield `prepare(*job)` for each `(ahead, *job)`: if ahead, by a second thread while the one before it is used."""
     waiting: Future[tuple[Tensor, Tensor]] | None = None
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -246,6 +247,7 @@ def augmented_epochs(
         augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
         return buffer.T, targets.index_select(1, order.to(images.device))
 
-    with _at_work(), closing(_prepared(prepare, pieces())) as prepared:
+    with _at_work():
+        prepared = _prepared(prepare, pieces())
         for _ in range(n_epochs):
             yield _epoch(prepared, len(images), batch_size)

@@ -73,7 +73,7 @@ def train_members(
     inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
     test_inputs, test_labels = data.test_inputs.to(plan.device), data.test_labels.to(plan.device)
     ensemble = untrained_members(plan, members)
-    with closing(_epochs(plan, inputs, labels, seeds)) as epochs:  # else an error that is kept keeps their thread
+    with closing(_epochs(plan, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
         losses = train(
             ensemble, epochs, optimizer=plan.optimizer, learning_rate=plan.learning_rate, checkpoint=checkpoint
         )
