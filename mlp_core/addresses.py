@@ -1,4 +1,4 @@
-"""Addresses on the web: which are accepted, and how one is shown without what may be secret in it.
+"""Where photographs come from: which paths and addresses are accepted, and how one is shown without its secrets.
 
 A module of its own, so that a download stays in the cache when the code that reads images changes.
 """

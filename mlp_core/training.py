@@ -188,9 +188,8 @@ def _is_small(left: Tensor, right: Tensor) -> bool:
     """Return whether NumPy multiplies faster.
 
     Torch's MKL copies its operands at first. OpenBLAS, which most of NumPy's packages bring, has kernels that do not,
-    for processors with AVX-512: there MKL took twice as long on 1,326 features, and three times for 128 networks of 14
-    units. The bounds are those of these kernels (`sgemm_small_kernel_permit_skylakex.c`). They concern the matrices of
-    one member, so that its numbers do not depend on its company.
+    for processors with AVX-512. The bounds are those of these kernels (`sgemm_small_kernel_permit_skylakex.c`). They
+    concern the matrices of one member, so that its numbers do not depend on its company.
     """
     n_rows, n_summed, n_columns = *left.shape[1:], right.shape[-1]
     if left.device.type != "cpu" or n_rows * n_summed * n_columns > 1_000_000:
