@@ -127,8 +127,8 @@ def _steps(angles_degrees: Tensor, flips: Tensor, height: int, width: int) -> Te
 
     The numbers are PIL's, which are whole: 65536ths of a pixel, of which a pixel is the floor. Half a 65536th more, a
     place lies on no edge between pixels, so that the nearest pixel is PIL's. For 32 x 32 pixels float32 holds and adds
-    them without an error; of much larger ones a rare pixel comes from its neighbour. PIL's rounding of sine and cosine to 15
-    digits is lost in 16 bits. A flip walks each row from its other end.
+    them without an error; of much larger ones a rare pixel comes from its neighbour. PIL's rounding of sine and cosine
+    to 15 digits is lost in 16 bits. A flip walks each row from its other end.
     """
     radians = -torch.deg2rad(angles_degrees.double().remainder(360))
     cosine, sine = radians.cos(), radians.sin()

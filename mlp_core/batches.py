@@ -180,9 +180,7 @@ def _epoch(prepared: Iterator[tuple[Tensor, Tensor]], n_examples: int, batch_siz
     while n_examples:
         inputs, targets = next(prepared)
         n_examples -= targets.shape[1]
-        if (
-            targets.shape[1] <= batch_size
-        ):  # one batch, as most are: to split it would take longer than to add up its losses
+        if targets.shape[1] <= batch_size:  # nothing to split, which would cost more than it seems
             yield _batch(inputs, targets, batch_size)
             continue
         for columns, classes in zip(
