@@ -12,6 +12,7 @@ import torch
 from benchmarks.work import Outcome, Work, load
 from mlp_core.batches import augmented_epochs
 from mlp_core.members import train_together
+from mlp_core.memory import in_parts
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.seeds import generator
 
@@ -29,7 +30,11 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
         n_gains = len(plans[0].gains)  # with several gains, a member is one model for each of them
         numbers = [n_gains * member + gain for member in members[part::n_parts] for gain in range(n_gains)]
         times: list[float] = []
-        trained = train_together(plans, data, numbers, lambda: times.append(time.perf_counter()))
+        trained = [
+            one
+            for cut in in_parts(plans, numbers, len(data.train_labels) + len(data.test_labels))
+            for one in train_together(cut[0], data, cut[1], lambda: times.append(time.perf_counter()))
+        ]
         return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
     sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it

@@ -44,6 +44,9 @@ from mlp_core.sizes import PIXELS, parameter_count
 
 TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
+_STEP_BYTES = 2**23
+"""What a step of members that share nothing may touch: twice as much no longer stays in the caches, and every step
+then waits for memory. Members that see the same batches gain more from company than they lose by it."""
 _PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
 _PHOTOGRAPH_CLASSES = 3
 _FLOAT_BYTES = 4
@@ -67,26 +70,36 @@ def member_bytes(plan: TrainingPlan, n_examples: int) -> int:
         >>> member_bytes(plan, 4000)
         261784
     """
-    widths = plan.layer_sizes[1:]
-    hidden, classes = widths[:-1], widths[-1]
-    # A row of more than 63 weights is filled up to 16 numbers
-    parameters = sum(
-        (n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes)
-    )
-    copies = 4 if plan.optimizer == "adam" else 1  # gradient and two moments, of which SGD has none
-    batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
+    widths, classes = plan.layer_sizes[1:], plan.layer_sizes[-1]
+    parameters = _stored_parameters(plan)
     order = n_examples * (plan.layer_sizes[0] + 1 + classes + 2) if plan.batches == "private" else 0
-    training = copies * parameters + batch + order
+    training = _step_bytes(plan) + _FLOAT_BYTES * order
     around = max(before + 2 * width for before, width in pairwise((0, *widths)))
     evaluation = parameters + min(_EVALUATION_EXAMPLES, n_examples) * around + 2 * n_examples
     saving = 3 * parameters  # the members, their state, and that as bytes
-    return _FLOAT_BYTES * max(training, evaluation, saving)
+    return max(training, _FLOAT_BYTES * evaluation, _FLOAT_BYTES * saving)
+
+
+def _step_bytes(plan: TrainingPlan) -> int:
+    """Return the memory that one member's step reads or writes, without the examples."""
+    widths = plan.layer_sizes[1:]
+    hidden, classes = widths[:-1], widths[-1]
+    copies = 4 if plan.optimizer == "adam" else 1  # gradient and two moments, of which SGD has none
+    batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
+    return _FLOAT_BYTES * (copies * _stored_parameters(plan) + batch)
+
+
+def _stored_parameters(plan: TrainingPlan) -> int:
+    # A row of more than 63 weights is filled up to 16 numbers
+    return sum((n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes))
 
 
 def in_parts(
     plans: Sequence[TrainingPlan], members: Sequence[int], n_examples: int, limit_bytes: int = TRAINING_BYTES
 ) -> Iterator[tuple[Sequence[TrainingPlan], Sequence[int]]]:
-    """Cut an ensemble into parts that fit into memory; a member is what it is whoever trains beside it.
+    """Cut an ensemble into parts that fit into memory, and into the caches if that costs nothing.
+
+    A member is what it is whoever trains beside it.
 
     Args:
         plans: Plans that differ in their gains alone.
@@ -97,10 +110,12 @@ def in_parts(
     Example:
         >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
         >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
-        >>> [len(part) for _, part in in_parts(plans, range(10_000), 4000)]
-        [4101, 4101, 1798]
+        >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
+        [263, 263, 74]
     """
     at_once = max(1, limit_bytes // member_bytes(plans[0], n_examples))
+    if plans[0].batches == "private":
+        at_once = max(1, min(at_once, _STEP_BYTES // _step_bytes(plans[0])))
     n_plans = min(len(plans), at_once)
     n_members = at_once // n_plans
     for first_plan in range(0, len(plans), n_plans):
