@@ -27,14 +27,21 @@ _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
 _LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
-# Python's search for garbage while Prefect is imported takes a fifth of the start; ten seconds later the server is up
-_PREFECT_PROGRAM = """
-import gc, runpy, threading
+# What `prefect server start` runs, without the imports of its command line. Python's search for garbage during the
+# other imports takes a fifth of the start; ten seconds later the server is up.
+_SERVER_PROGRAM = """
+import gc, threading
 gc.disable()
 later = threading.Timer(10, gc.enable)
 later.daemon = True
 later.start()
-runpy.run_module("prefect", {}, "__main__", True)
+import uvicorn
+from prefect.server.api.server import create_app
+from prefect.settings import get_current_settings
+server = get_current_settings().server
+uvicorn.run(
+    create_app(final=True), host=server.api.host, port=server.api.port, log_level=server.logging_level.lower()
+)
 """
 
 
@@ -157,7 +164,7 @@ class LocalServer:
         with self.log.open("w") as log:
             _lock_at_once(log)
             process = subprocess.Popen(
-                [sys.executable, "-c", _PREFECT_PROGRAM, "server", "start"],
+                [sys.executable, "-c", _SERVER_PROGRAM],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -190,7 +197,7 @@ class LocalServer:
                     f"got {' '.join(lines) or 'no answer'}; see {self.log}, or set PREFECT_API_URL to one of yours."
                 )
                 raise InputError(message)
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def release(self) -> None:
         """Stop the server if it was started by a run and no other run uses it."""
