@@ -47,7 +47,7 @@ bench: .venv/installed-bench ## Measure the project beside its peers, about 50 m
 	$(BIN)/python -m benchmarks --out benchmarks
 
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be
-	$(BIN)/python -m benchmarks --quick --repetitions 2
+	$(BIN)/python -m benchmarks --quick --repetitions 1
 
 audit: .venv/installed-bench ## Look every pinned package up in the advisory database; needs the network
 	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt
