@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
@@ -94,20 +93,17 @@ class Bench:
     def __init__(self) -> None:
         self.runs: dict[tuple[Work | str, str, int], Run] = {}
         self._pools: dict[str, ProcessPoolExecutor] = {}
-        self._stack = ExitStack()
 
     def __enter__(self) -> Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pool in self._pools.values():
-            pool.shutdown(wait=False)  # all at once: with their libraries each takes a second
-        self._stack.close()
+        for pool in self._pools.values():  # all at once: each takes a second, for which the program's end waits
+            pool.shutdown(wait=False)
 
     def _process(self, name: str) -> ProcessPoolExecutor:
         if name not in self._pools:
-            pool = ProcessPoolExecutor(1, get_context("spawn"))
-            self._pools[name] = self._stack.enter_context(pool)
+            self._pools[name] = ProcessPoolExecutor(1, get_context("spawn"))
         return self._pools[name]
 
     def warm_up(self, works: Iterable[tuple[Work, str]]) -> None:
@@ -155,7 +151,7 @@ class Bench:
         return run
 
     def measure_limit(self, repetition: int) -> None:
-        """Take the time of matrix products on one thread and on all."""
+        """Take the time of matrix products on one thread and on all, in our process: another takes seconds to start."""
         for threads in sorted({1, CORES}):
             seconds = self._process(OURS).submit(_matrix_product_seconds, threads).result()
             name, gflop = f"{MATRIX_SIZE} x {MATRIX_SIZE}, threads: {threads}", 2 * MATRIX_SIZE**3 / 1e9

@@ -29,13 +29,13 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
     def train_part(plans: Sequence[TrainingPlan], part: int) -> tuple[list[float], float]:
         n_gains = len(plans[0].gains)  # with several gains, a member is one model for each of them
         numbers = [n_gains * member + gain for member in members[part::n_parts] for gain in range(n_gains)]
-        times: list[float] = []
-        trained = [
-            one
-            for cut in in_parts(plans, numbers, len(data.train_labels) + len(data.test_labels))
-            for one in train_together(cut[0], data, cut[1], lambda: times.append(time.perf_counter()))
-        ]
-        return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
+        accuracies, seconds = [], 0.0
+        for some_plans, some_numbers in in_parts(plans, numbers, len(data.train_labels) + len(data.test_labels)):
+            times: list[float] = []
+            trained = train_together(some_plans, data, some_numbers, lambda: times.append(time.perf_counter()))  # noqa: B023
+            accuracies += [accuracy for one in trained for accuracy in one.test_accuracy.tolist()]
+            seconds += times[-1] - times[0]
+        return accuracies, seconds
 
     sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

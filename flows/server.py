@@ -40,7 +40,9 @@ from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 server = get_current_settings().server
 uvicorn.run(
-    create_app(final=True), host=server.api.host, port=server.api.port, log_level=server.logging_level.lower()
+    create_app(final=True), host=server.api.host, port=server.api.port, log_level=server.logging_level.lower(),
+    timeout_keep_alive=server.api.keepalive_timeout, ws_ping_interval=server.api.websocket_ping_interval,
+    ws_ping_timeout=server.api.websocket_ping_timeout,
 )
 """
 
@@ -191,10 +193,11 @@ class LocalServer:
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
             if time.monotonic() > deadline or (self.record.exists() and not self._lives()):
-                lines = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+                lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+                reasons = [line for line in lines if "Error" in line] or lines or ["no answer"]
                 message = (
                     f"the local Prefect server must start within {_START_SECONDS} s, "
-                    f"got {' '.join(lines) or 'no answer'}; see {self.log}, or set PREFECT_API_URL to one of yours."
+                    f"got {reasons[-1]}; see {self.log}, or set PREFECT_API_URL to one of yours."
                 )
                 raise InputError(message)
             time.sleep(0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain, cycle, pairwise
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -132,8 +132,7 @@ def shared_epochs(
                     buffer = next(buffers)  # one is being trained on
                 yield ahead, buffer, indices
 
-    with _at_work():
-        gathered = _prepared(_Gathered.gather, pieces())
+    with _at_work(), closing(_prepared(_Gathered.gather, pieces())) as gathered:
         for _ in range(n_epochs):
             yield _epoch(gathered, len(labels))
 
@@ -191,7 +190,7 @@ def _has_idle_core() -> bool:
     return 2 * _n_trainings <= _n_cores
 
 
-def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Iterator[list[Batch]]:
+def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Generator[list[Batch]]:
     """Yield `prepare(*job)` for each `(ahead, *job)`: if ahead, by a second thread while the one before it is used.
 
     An executor's futures took one network on 1,325 features a twentieth of its time.
@@ -218,8 +217,9 @@ def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Itera
             if waiting:
                 wanted.put(following[1:])
                 if thread is None:
-                    thread = Thread(target=prepare_ahead, daemon=True)
-                    thread.start()
+                    helper = Thread(target=prepare_ahead, daemon=True)  # or epochs that are left unread hold the exit
+                    helper.start()
+                    thread = helper
             yield batches
     finally:
         if thread:
@@ -287,7 +287,6 @@ def augmented_epochs(
         augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
         return _batches(buffer, targets.index_select(1, order.to(images.device)), batch_size)
 
-    with _at_work():
-        prepared = _prepared(prepare, pieces())
+    with _at_work(), closing(_prepared(prepare, pieces())) as prepared:
         for _ in range(n_epochs):
             yield _epoch(prepared, len(images))

@@ -45,8 +45,8 @@ from mlp_core.sizes import PIXELS, parameter_count
 TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
 _STEP_BYTES = 2**23
-"""What a step of members that share nothing may touch: twice as much no longer stays in the caches, and every step
-then waits for memory. Members that see the same batches gain more from company than they lose by it."""
+"""What a step of members that share nothing may touch: twice as much leaves a processor's caches, and every step then
+waits for memory. Members that see the same batches gain more from company than they lose by it."""
 _PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
 _PHOTOGRAPH_CLASSES = 3
 _FLOAT_BYTES = 4
@@ -113,9 +113,10 @@ def in_parts(
         >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
         [263, 263, 74]
     """
-    at_once = max(1, limit_bytes // member_bytes(plans[0], n_examples))
-    if plans[0].batches == "private":
-        at_once = max(1, min(at_once, _STEP_BYTES // _step_bytes(plans[0])))
+    at_once = limit_bytes // member_bytes(plans[0], n_examples)
+    if plans[0].batches == "private" and plans[0].device == "cpu":
+        at_once = min(at_once, _STEP_BYTES // _step_bytes(plans[0]))
+    at_once = max(1, at_once)
     n_plans = min(len(plans), at_once)
     n_members = at_once // n_plans
     for first_plan in range(0, len(plans), n_plans):
@@ -150,7 +151,7 @@ def needs(settings: Iterable[object]) -> list[Need]:
         settings: A flow's parameters.
 
     Example:
-        >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep()])]
+        >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep(depths=(3,))])]
         ['points', 'parameter_budget', 'seeds']
     """
     by_kind = {type(model): model for model in settings if isinstance(model, Settings)}
@@ -215,15 +216,16 @@ def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[Tr
 
     if isinstance(model, DepthSweep):
         found = depth_sweep_plans(model.depths, model.parameter_budget, arms, **training)
-        yield largest(found, n_points), run.seeds, len(found), n_points, "parameter_budget"
+        for plan in found:
+            yield plan, run.seeds, 1, n_points, "parameter_budget"
     elif isinstance(model, Polynomial):
         yield polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"
     elif isinstance(model, Generalization):
         plan = polynomial_plan(max(model.degrees), arms, **wide)
         yield plan, run.seeds, len(model.degrees), n_points, "degrees"
-        found = depth_sweep_plans(model.depths, max(model.parameter_budgets), arms, **training)
-        n_plans = len(found) * len(model.parameter_budgets)
-        yield largest(found, n_points), run.seeds, n_plans, n_points, "parameter_budgets"
+        for budget in model.parameter_budgets:
+            for plan in depth_sweep_plans(model.depths, budget, arms, **training):
+                yield plan, run.seeds, 1, n_points, "parameter_budgets"
     elif isinstance(model, Images):
         plan = images_plan(model.hidden_widths, PIXELS, _PHOTOGRAPH_CLASSES, **training)
         yield plan, run.seeds, 1, _PHOTOGRAPHS, "hidden_widths"

@@ -104,6 +104,7 @@ def train_configurations(
 def _train_missing(
     root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, n_members: int
 ) -> list[TrainedConfiguration]:
+    started = time.monotonic()
     blocks: dict[TrainingPlan, list[MemberBlock]] = {}
     alike: dict[tuple[int, ...], list[TrainingPlan]] = {}  # by the members to train
     for plan in plans:
@@ -115,7 +116,7 @@ def _train_missing(
             logger.info("found %s %s: all %d members", plans[0].experiment, names_in_short(together), n_members)
         for run in _runs(members):
             for part, numbers in in_parts(together, run, examples.rows):
-                for plan, block in zip(part, _train_blocks(root, part, examples, numbers), strict=True):
+                for plan, block in zip(part, _train_blocks(root, part, examples, numbers, started), strict=True):
                     blocks[plan].append(block)
     return [
         TrainedConfiguration(plan, n_members, tuple(sorted(blocks[plan], key=lambda block: block.first)))
@@ -168,7 +169,7 @@ def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[Membe
 
 
 def _train_blocks(
-    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int]
+    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int], task_started: float
 ) -> list[MemberBlock]:
     import torch
 
@@ -185,7 +186,7 @@ def _train_blocks(
     data = load_split(root, examples)
     started = said = time.monotonic()
     limit_seconds = _time_limit_seconds()
-    deadline = started + (limit_seconds or math.inf)
+    deadline = task_started + (limit_seconds or math.inf)
     n_batches = -(-len(data.train_labels) // plan.batch_size)
     n_steps = 0
 
@@ -199,7 +200,8 @@ def _train_blocks(
         if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
             said = time.monotonic()
             epoch = n_steps // n_batches
-            logger.info("train %s %s: epoch %d of %d", plan.experiment, name, epoch, plan.epochs)
+            whom = f"{name}, members {members[0]} to {members[-1]}"
+            logger.info("train %s %s: epoch %d of %d", plan.experiment, whom, epoch, plan.epochs)
 
     trained = train_together(plans, data, members, watch)
     blocks = [_keep(root, plan, examples, part) for plan, part in zip(plans, trained, strict=True)]

@@ -82,7 +82,8 @@ def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_
     ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
     ensemble.parameters = ensemble.parameters.double()
     ensemble.layers = ensemble.views(ensemble.parameters)
-    batch = Batch(*(part.double() for part in next(iter(next(iter(epochs(kind, 1, 3, batch_size, sizes[0])))))))
+    some_epochs = epochs(kind, 1, 3, batch_size, sizes[0])
+    batch = Batch(*(part.double() for part in next(next(some_epochs))))
 
     start = ensemble.parameters.clone().requires_grad_()
     loss = torch.zeros((), dtype=torch.float64)
