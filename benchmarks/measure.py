@@ -87,7 +87,7 @@ class Run:
 class Bench:
     """Runs methods and keeps every run.
 
-    Used as a context: the processes end with it.
+    Used as a context: at its end the processes are told to end.
     """
 
     def __init__(self) -> None:

@@ -26,16 +26,17 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
     together = ensembles(work.plans, len(members), workers)
     n_parts = 1 if len(together) > 1 else min(workers, len(members))
 
+    def train_some(plans: Sequence[TrainingPlan], numbers: Sequence[int]) -> tuple[list[float], float]:
+        times: list[float] = []
+        trained = train_together(plans, data, numbers, lambda: times.append(time.perf_counter()))
+        return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
+
     def train_part(plans: Sequence[TrainingPlan], part: int) -> tuple[list[float], float]:
         n_gains = len(plans[0].gains)  # with several gains, a member is one model for each of them
         numbers = [n_gains * member + gain for member in members[part::n_parts] for gain in range(n_gains)]
-        accuracies, seconds = [], 0.0
-        for some_plans, some_numbers in in_parts(plans, numbers, len(data.train_labels) + len(data.test_labels)):
-            times: list[float] = []
-            trained = train_together(some_plans, data, some_numbers, lambda: times.append(time.perf_counter()))  # noqa: B023
-            accuracies += [accuracy for one in trained for accuracy in one.test_accuracy.tolist()]
-            seconds += times[-1] - times[0]
-        return accuracies, seconds
+        n_examples = len(data.train_labels) + len(data.test_labels)
+        results = [train_some(*cut) for cut in in_parts(plans, numbers, n_examples)]
+        return [accuracy for some, _ in results for accuracy in some], sum(seconds for _, seconds in results)
 
     sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -27,8 +27,8 @@ _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
 _LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
-# What `prefect server start` runs, without the imports of its command line. Python's search for garbage during the
-# other imports takes a fifth of the start; ten seconds later the server is up.
+# What `prefect server start` runs, by Prefect's own uvicorn and without the imports of its command line. Python's
+# search for garbage would slow down the other imports; ten seconds later the server is up.
 _SERVER_PROGRAM = """
 import gc, threading
 gc.disable()

@@ -186,7 +186,7 @@ def decode_images(source: Path, skip_bad: int = 0) -> pa.Table:
     classes = sorted({entry.class_name for entry in kept})
     rows = np.frombuffer(b"".join(pictures), dtype=np.uint8).reshape(len(kept), -1, 3)
     channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
-    # Bytes, not a list of numbers: Parquet took seven times as long to write and to read these
+    # Bytes, not a list of numbers: Parquet takes several times as long to write and to read these
     pixels = pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows[0].size), len(rows), [None, pa.py_buffer(channels)])
     return pa.table(
         {

@@ -112,6 +112,9 @@ def in_parts(
         >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
         >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
         [263, 263, 74]
+        >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cuda")
+        >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
+        [600]
     """
     at_once = limit_bytes // member_bytes(plans[0], n_examples)
     if plans[0].batches == "private" and plans[0].device == "cpu":
@@ -204,7 +207,10 @@ def _explained(model: Explanation, sweep: Settings | None, spirals: Spirals) -> 
 
 
 def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[TrainingPlan, int, int, int, str]]:
-    """Yield the largest training of each kind: plan, members, plans like it, examples, and the setting behind it."""
+    """Yield trainings: plan, members, plans like it, examples, and the setting behind it.
+
+    All on the spirals' points, where the largest members train in the smallest parts; the largest of each other kind.
+    """
     n_points, arms = spirals.arms * spirals.points, spirals.arms
     common = {"seed": run.seed, "device": "cpu"}
     names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"}
@@ -215,8 +221,7 @@ def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[Tr
         return max(plans, key=lambda plan: member_bytes(plan, n_examples))
 
     if isinstance(model, DepthSweep):
-        found = depth_sweep_plans(model.depths, model.parameter_budget, arms, **training)
-        for plan in found:
+        for plan in depth_sweep_plans(model.depths, model.parameter_budget, arms, **training):
             yield plan, run.seeds, 1, n_points, "parameter_budget"
     elif isinstance(model, Polynomial):
         yield polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"

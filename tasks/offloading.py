@@ -1,7 +1,7 @@
 """Work that is Python through and through, done in a process of its own.
 
 A training gives the interpreter back at each of its operations and has to wait for it after each. On two cores an epoch
-of photographs took six times as long beside figures that another thread drew, and half as long again beside a process.
+of photographs took several times as long beside figures that another thread drew, and little longer beside a process.
 """
 
 from __future__ import annotations

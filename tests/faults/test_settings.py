@@ -15,7 +15,7 @@ from flows.command_line import main
 from mlp_core import settings
 from mlp_core.errors import InputError
 from mlp_core.memory import available_bytes, check_memory, needs
-from mlp_core.settings import DepthSweep, Images, Polynomial, Run, Settings, Spirals, validated
+from mlp_core.settings import DepthSweep, Generalization, Images, Polynomial, Run, Settings, Spirals, validated
 
 MODELS = sorted(
     (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),
@@ -252,6 +252,15 @@ def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
     assert blocks["whole"] == ["000-004"]
     assert len(blocks["parts"]) > 1
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
+
+
+def test_small_networks_beside_large_ones_need_what_they_need_alone():
+    """More of the small ones train at once, so that it may be they who need most."""
+    beside, alone = (
+        max(need.n_bytes for need in needs([Run(seeds=100, workers=2), Spirals(points=100_000), model]))
+        for model in (Generalization(parameter_budgets=(100, 5304)), Generalization(parameter_budgets=(100,)))
+    )
+    assert beside >= alone > 10**9
 
 
 def test_a_depth_sweep_s_defaults_need_little():
