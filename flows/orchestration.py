@@ -82,7 +82,8 @@ def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
 
 def photograph_settings(run: Run, pictures: ImageTable) -> dict[str, Any]:
     """Return what the table of results on photographs carries about them."""
-    return {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+    settings = {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+    return settings | ({"images_remarks": "; ".join(pictures.remarks)} if pictures.remarks else {})
 
 
 class SweepFailed(RuntimeError):
@@ -109,8 +110,8 @@ def submit_photographs(run: Run) -> Callable[[], ImageTable]:
     else:
         source = locate_images(run.images)
     if run.runner == "threads":
-        return decode_images.submit(source, run.skip_bad_images).result
-    pictures = decode_images(source, run.skip_bad_images)
+        return decode_images.submit(source, run.skip_bad_images, run.seed).result
+    pictures = decode_images(source, run.skip_bad_images, run.seed)
     return lambda: pictures
 
 
