@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mlp_core.metrics import MeanInterval
@@ -77,6 +79,16 @@ def range_words(counts: set[int]) -> str:
         ('8', '7 to 8')
     """
     return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def note(axes: Axes, words: str) -> None:
+    """Write into the middle of axes why there is nothing else in them."""
+    plain(axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=9, color=INK))
+
+
+def whole_ticks(axes: Axes, most: int = 10) -> None:
+    """Let a horizontal axis have ticks at whole numbers alone, at one of them too."""
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
 
 
 def plain(text: Text) -> None:

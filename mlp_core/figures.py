@@ -37,8 +37,10 @@ from mlp_core.drawing import (
     jitter,
     legend_below,
     member_accuracies,
+    note,
     plain,
     range_words,
+    whole_ticks,
 )
 from mlp_core.metrics import MeanInterval, mean_interval
 
@@ -214,7 +216,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     """Draw each configuration's mean train loss per epoch with the members' 95 % interval as a band.
 
     Up to eight configurations get a colour and a legend entry each, more a viridis colour bar over the number
-    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number.
+    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number, of one
+    configuration as a point. What has no finite loss is said, not left out.
 
     Args:
         history: Rows of the `history` table; other experiments' rows are ignored.
@@ -243,6 +246,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if rows["epoch"].nunique() == 1 and len(curves) > 1:
         _draw_final_losses(axes, list(curves.values()), values)
         plain(axes.set_xlabel(quantity))
+        if all(value.is_integer() for value in values):
+            whole_ticks(axes)
         what = "Train loss after one epoch"
     else:
         if len(curves) > _MANY_CURVES:
@@ -250,12 +255,16 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
         else:
             _draw_named_curves(figure, axes, curves)
         axes.set_xlabel("epoch")
+        whole_ticks(axes)
         what = "Train loss per epoch"
+    if not means.size:
+        note(axes, "no finite loss: all members diverged")
     axes.set_ylabel("mean cross-entropy (nats)" + (", log scale" if logarithmic else ""))
     if logarithmic:
         axes.set_yscale("log")
     members = {int(count) for curve in curves.values() for count in curve["n"]}
-    interval = f"{INTERVAL}, n = {range_words(members)}" if max(members) > 1 else "n = 1: no interval"
+    n = f"n = {range_words(members)}"
+    interval = f"{INTERVAL}, {n}" if max(members) > 1 else f"{n}: no interval"
     plain(
         axes.set_title(
             f"{what}, {experiment.replace('_', ' ')}:\nmean over members and {interval}",
@@ -320,7 +329,7 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(
-        f"First-layer weights of {units} units as RGB images;\n"
+        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
         f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)",
         loc="left",
         fontsize=11,
@@ -470,18 +479,29 @@ def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
 def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
     handles = []
     for index, (name, curve) in enumerate(curves.items()):
-        colour = PALETTE[index % len(PALETTE)]
-        (line,) = axes.plot(
-            curve["epoch"],
-            curve["mean"],
-            color=colour,
-            linestyle=_LINE_STYLES[index % 4],
-            linewidth=1.8,
-            label=name,
-        )
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
-        handles.append(line)
+        label = name if np.isfinite(curve["mean"]).any() else f"{name}: diverged"
+        handles.append(_draw_curve(axes, curve, PALETTE[index % len(PALETTE)], _LINE_STYLES[index % 4], label))
     legend_below(figure, handles)
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: str = "-", label: str = "") -> Line2D:
+    """Draw a mean with its band; an epoch between two without a finite loss, which is no line, as a point."""
+    (line,) = axes.plot(curve["epoch"], curve["mean"], color=colour, linestyle=style, linewidth=1.7, label=label)
+    axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.17, linewidth=0)
+    finite = np.isfinite(curve["mean"].to_numpy())
+    alone = curve[finite & ~np.append(False, finite[:-1]) & ~np.append(finite[1:], False)]
+    if len(alone):
+        below, above = np.nan_to_num(alone["mean"] - alone["low"]), np.nan_to_num(alone["high"] - alone["mean"])
+        axes.errorbar(alone["epoch"], alone["mean"], yerr=np.stack([below, above]), fmt="o", color=colour, capsize=4)
+    axes.set_xlim(*_widened(curve["epoch"]))
+    return line
+
+
+def _widened(values: pd.Series) -> tuple[float, float]:
+    """Return limits of an axis that has room at both ends, also around a single value."""
+    least, greatest = float(values.min()), float(values.max())
+    room = 0.05 * (greatest - least) or 0.5
+    return least - room, greatest + room
 
 
 def _draw_coloured_curves(
@@ -489,8 +509,7 @@ def _draw_coloured_curves(
 ) -> None:
     scale = ScalarMappable(Normalize(min(values), max(values)), matplotlib.colormaps["viridis"])
     for curve, colour in zip(curves, scale.to_rgba(np.array(values)), strict=True):
-        axes.plot(curve["epoch"], curve["mean"], color=colour, linewidth=1.6)
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+        _draw_curve(axes, curve, colour)
     plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
 
 
@@ -499,6 +518,9 @@ def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Seque
     below = np.nan_to_num(means - np.array([curve["low"].iloc[0] for curve in curves]))
     above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - means)
     axes.errorbar(values, means, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
+    axes.set_xlim(*_widened(pd.Series(values)))
+    for value in np.array(values)[~np.isfinite(means)]:
+        _annotate_diverged(axes, value, [])
 
 
 def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:

@@ -14,6 +14,7 @@ from matplotlib.collections import PathCollection
 from PIL import Image
 
 from mlp_core import figures
+from mlp_core.drift_figures import trend_figure
 from mlp_core.metrics import mean_interval, student_t_factor
 
 
@@ -210,6 +211,87 @@ def test_loss_of_one_epoch_is_drawn_against_the_configuration() -> None:
     figure = figures.loss_curves_figure(_history(["gain=0.1", "gain=1.4", "gain=3"], 1), "gain_sweep")
     assert figure.axes[0].get_xlabel() == "gain"
     assert figure.axes[0].lines[0].get_xdata().tolist() == [0.1, 1.4, 3.0]
+
+
+def _visible_ticks(axes: Any) -> list[float]:
+    """Return the horizontal ticks within the axis."""
+    low, high = axes.get_xlim()
+    return [float(tick) for tick in axes.get_xticks() if low <= tick <= high]
+
+
+def _drawn_points(axes: Any) -> list[tuple[float, float]]:
+    """Return what can be seen of the lines: points with a marker, and those that a line joins."""
+    seen = []
+    for line in axes.lines:
+        points = np.asarray(line.get_xydata(), dtype=float)
+        finite = np.isfinite(points).all(1)
+        joined = finite & (np.append(False, finite[:-1]) | np.append(finite[1:], False))
+        if line.get_marker() in ("None", "o"):  # others are the ends of intervals
+            seen += points[finite if line.get_marker() == "o" else joined].tolist()
+    return [(x, y) for x, y in seen]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_loss_of_one_epoch_and_one_configuration_is_a_point(members: int) -> None:
+    """A line of one point is nothing to see; the epoch is a whole number."""
+    figure = figures.loss_curves_figure(_history(["hidden=64"], 1, members), "gain_sweep")
+    (axes,) = figure.axes
+    assert pytest.approx((1, 1 + 0.1 * (members - 1) / 2)) in _drawn_points(axes)
+    assert _visible_ticks(axes) == [1]
+
+
+@pytest.mark.parametrize("n_configurations", [1, 10])
+def test_a_loss_between_epochs_without_one_is_a_point(n_configurations: int) -> None:
+    """What diverged after its first epoch has that one to show, and the axis all epochs."""
+    history = _history([f"gain={gain}" for gain in range(n_configurations)], 5)
+    history.loc[history["epoch"] > 1, "train_loss"] = np.nan
+    axes = figures.loss_curves_figure(history, "gain_sweep").axes[0]
+    assert {x for x, _ in _drawn_points(axes)} == {1.0}
+    assert len({y for _, y in _drawn_points(axes)}) == n_configurations
+    assert axes.get_xlim()[1] > 5
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_losses_that_all_diverged_are_words(epochs: int) -> None:
+    """Not an empty frame."""
+    history = _history(["gain=1", "gain=2"], epochs).assign(train_loss=np.nan)
+    texts = _texts(figures.loss_curves_figure(history, "gain_sweep"))
+    assert "no finite loss: all members diverged" in texts
+    assert "n = 0: no interval" in texts
+
+
+def test_a_configuration_that_diverged_is_named_beside_others() -> None:
+    """In the legend, or at its place on the axis."""
+    for epochs, words in ((5, "gain=2: diverged"), (1, "diverged")):
+        history = _history(["gain=1", "gain=2"], epochs)
+        history.loc[history["configuration"] == "gain=2", "train_loss"] = np.nan
+        texts = _texts(figures.loss_curves_figure(history, "gain_sweep"))
+        assert words in texts.split("\n")
+        assert "no finite loss" not in texts
+
+
+@pytest.mark.parametrize("epochs", [2, 20])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    """No tick at epoch 2.5."""
+    figure = figures.loss_curves_figure(_history(["gain=1"], epochs), "gain_sweep")
+    assert all(tick.is_integer() for tick in _visible_ticks(figure.axes[0]))
+
+
+def test_the_trend_of_one_run_is_a_dot_at_its_day() -> None:
+    """One comparison is a dot to see; where all diverged stand words."""
+    run = pd.Timestamp("2026-11-28T03:00Z")
+    columns = {
+        "experiment": "images",
+        "configuration": "c",
+        "measure": "test_accuracy",
+        "moved": False,
+        "versions": "v",
+    }
+    rows = pd.DataFrame([{"run": run, "after": 0.5, **columns}])
+    (axes,) = trend_figure(rows).axes
+    assert axes.lines[0].get_markersize() > 5
+    assert np.diff(axes.get_xlim())[0] == pytest.approx(1)
+    assert "all members diverged" in _texts(trend_figure(rows.assign(after=np.nan)))
 
 
 def test_loss_of_an_unknown_experiment_is_an_error() -> None:
