@@ -33,13 +33,16 @@ from mlp_core.drawing import (
     ORANGE,
     PALETTE,
     WIDTH_INCHES,
+    fonts_for,
     interval_words,
     jitter,
     legend_below,
+    legend_columns,
     member_accuracies,
     note,
     plain,
     range_words,
+    shortened,
     whole_ticks,
 )
 from mlp_core.metrics import MeanInterval, mean_interval
@@ -275,32 +278,49 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     return figure
 
 
-def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
+def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Sequence[str]) -> Figure:
     """Draw training samples as the network sees them, after augmentation, each under its class's name.
 
     Args:
         images: uint8 `[n, 3, 32, 32]`.
-        class_names: The class of each image.
+        labels: The class of each image.
+        class_names: Of all classes, by label.
 
     Returns:
-        The figure, eight images a row.
+        The figure, eight images a row. Where no font has the letters of a name, or two names would look alike, the
+        classes stand as numbers, with a legend.
     """
     columns = min(8, len(images))
     n_rows = math.ceil(len(images) / columns)
+    names = {label: _printable(class_names[label]) for label in sorted(set(labels))}
+    shown = {label: shortened(name, 10) for label, name in names.items()}
+    fonts = fonts_for("".join(names.values()))
+    legend: list[str] = []
+    if fonts is None or len(set(shown.values())) < len(shown):
+        shown = {label: f"class {label}" for label in names}
+        for label, name in names.items():
+            drawable = name if fonts else name.encode("ascii", "backslashreplace").decode()
+            legend.append(shortened(f"class {label}: {drawable}", 75))
+    legend_height = 0.2 * math.ceil(len(legend) / legend_columns(legend)) if legend else 0
     figure = Figure(
-        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13)),
+        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13) + legend_height),
         dpi=DOTS_PER_INCH,
         layout="constrained",
     )
     grid = figure.subplots(n_rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, image, name in zip(grid.flat, images, class_names, strict=False):
+    for axes, image, label in zip(grid.flat, images, labels, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
-        plain(axes.set_title(shown if len(shown) <= 10 else shown[:9] + "…", fontsize=9, pad=2))
+        plain(axes.set_title(shown[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
     figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
+    if legend:
+        legend_below(figure, [Line2D([], [], linestyle="", label=words) for words in legend], fonts)
     return figure
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def first_layer_figure(weights: NDArray[Any]) -> Figure:
