@@ -252,7 +252,7 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, 
     page = (folder / "report.html").read_text()
     assert words.replace("'", "&#39;") in page
     assert settings["images_remarks"] == remark
-    assert remark in page
+    assert f"About the photographs: {remark}." in page
 
     again = run("images", folder, images=zipped, skip_bad_images=3)
     assert "train hidden=8" in again.tasks["Cached"]
