@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from mlp_core.errors import InputError
@@ -185,11 +185,11 @@ def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[Imag
 def _why_no_picture(name: str, parts: tuple[str, ...], beginning: Callable[[str], bytes]) -> str:
     if any(part.startswith(".") for part in parts):
         return "hidden"
-    suffix = PurePosixPath(parts[-1]).suffix
-    if suffix.lower() in _SUFFIXES:
+    _, dot, ending = parts[-1].rpartition(".")
+    if f"{dot}{ending.lower()}" in _SUFFIXES:
         return ""
-    if suffix:
-        return f"with the ending {_shown(suffix)}"
+    if dot and ending:
+        return f"with the ending {_shown(dot + ending)}"
     start = beginning(name)
     is_picture = start.startswith(_BEGINNINGS) or (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
     return "" if is_picture else "with no ending"

@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+_SUPERFLUOUS = re.compile(r"^(\./)+|(?<=/)(\./|/)+")  # as in ./train//cat
+
 
 class ZipNames(NamedTuple):
     """The members of a zip by their names.
@@ -44,7 +46,7 @@ def zip_names(members: Sequence[zipfile.ZipInfo]) -> ZipNames:
             name = _raw(member).decode(encoding)
         else:
             name = member.orig_filename if _is_cut(member) else member.filename
-        by_name[name.replace("\\", "/")] = member
+        by_name[_SUPERFLUOUS.sub("", name.replace("\\", "/"))] = member
     return ZipNames(by_name, words)
 
 

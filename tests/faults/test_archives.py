@@ -144,6 +144,17 @@ def test_backslashes_between_folders(tmp_path):
     assert decode_images(source).num_rows == 4
 
 
+def test_paths_written_in_a_roundabout_way(tmp_path):
+    """As some programs write them: the folders are those that are meant."""
+    source = tmp_path / "dots.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in GOOD.items():
+            archive.writestr("./" + name.replace("/", "//./"), content)
+    found = list_images(source)
+    assert ([image.name for image in found.images], found.remarks) == (sorted(GOOD), ())
+    assert decode_images(source).num_rows == 4
+
+
 def test_a_name_with_a_zero_byte(tmp_path):
     """What follows the zero would be lost in unpacking, and with it the true name."""
     source = write(tmp_path / "evil.zip", ("train/red/evil.pngX.txt", b""))
