@@ -1,13 +1,16 @@
 """What tests of whole runs share: Prefect for the session, photographs, tiny experiments, the real program.
 
-The server is a real one on loopback, in a home of its own, started when a test first asks for it.
+The server is a real one on loopback, in a home of its own, started when a test first asks for it. All workers of
+`pytest --numprocesses` share it, and each finished experiment too: who asks first makes it, the others wait.
 """
 
+import fcntl
 import io
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -42,20 +45,67 @@ from mlp_core.settings import (
 )
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Keep the developer's own Prefect out of the tests; Prefect reads all this as it is imported."""
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        del os.environ[name]
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
-    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
-    os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
-    os.environ["NO_PROXY"] = "127.0.0.1"
+    if not hasattr(config, "workerinput"):  # a worker has it from who started it
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            del os.environ[name]
+        os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+        os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+        os.environ["NO_PROXY"] = "127.0.0.1"
+        # programs that tests start would compile every module again, a second each
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     import tasks  # noqa: F401 - the project's own defaults for Prefect
 
 
-def pytest_unconfigure():
-    """Remove the session's home."""
-    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+def pytest_unconfigure(config):
+    """Stop the session's server and remove its home, when the last worker has ended."""
+    if hasattr(config, "workerinput"):
+        return
+    home = Path(os.environ["PREFECT_HOME"])
+    if (home / SERVER_NUMBER).exists():
+        os.kill(int((home / SERVER_NUMBER).read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while _is_locked(home / SERVER_LOG) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+SERVER_LOG = "server.log"
+"""Locked as long as its server is up, whoever has started that."""
+SERVER_NUMBER = "session-server.pid"
+
+
+def _is_locked(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Give a function that makes a folder of the whole session: a name, and what makes it; the others wait for it."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    root = tmp_path_factory.getbasetemp().parent if is_worker else tmp_path_factory.getbasetemp()
+
+    def made_once(name, make):
+        folder = root / "made-once" / name
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+                folder.mkdir()
+                make(folder)
+                lock.write("made")
+        return folder
+
+    return made_once
 
 
 @pytest.fixture(scope="session")
@@ -105,8 +155,9 @@ class Servers:
         """Start a server and return its process."""
         from flows.server import healthy
 
-        log = Path(environment["PREFECT_HOME"], "server.log")
+        log = Path(environment["PREFECT_HOME"], SERVER_LOG)
         with log.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             command = [sys.executable, "-m", "prefect", "server", "start"]
             process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
         deadline = time.monotonic() + 120
@@ -123,19 +174,25 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig):
+def servers(pytestconfig, made_once):
     """Give servers and homes; the empty database is kept in pytest's cache."""
-    return Servers(pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db")
+    empty_database = pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db"
+    made_once("empty-database", lambda _: Servers(empty_database))
+    return Servers(empty_database)
 
 
 @pytest.fixture(scope="session")
-def api_url(servers):
+def api_url(servers, made_once):
     """Serve Prefect's API for the whole session, where its settings already say."""
-    url = os.environ["PREFECT_API_URL"]
-    environment = servers.new_home(Path(os.environ["PREFECT_HOME"]))
-    process = servers.start({**environment, "PREFECT_SERVER_API_PORT": str(urlsplit(url).port)})
-    yield url
-    servers.stop(process)
+    url, home = os.environ["PREFECT_API_URL"], Path(os.environ["PREFECT_HOME"])
+
+    def start(_):
+        environment = {**servers.new_home(home), "PREFECT_SERVER_API_PORT": str(urlsplit(url).port)}
+        servers.of_the_session = servers.start(environment)
+        (home / SERVER_NUMBER).write_text(str(servers.of_the_session.pid))
+
+    made_once("server", start)
+    return url
 
 
 def photograph(colour, stream, form):
@@ -149,18 +206,20 @@ def photograph(colour, stream, form):
 
 
 @pytest.fixture(scope="session")
-def photographs(tmp_path_factory):
+def photographs(made_once):
     """Give a zip of 60 train and 24 test photographs of three classes, JPEG and PNG."""
-    stream = random.Random(0)
-    path = tmp_path_factory.mktemp("photographs") / "faces.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, count in (("train", 20), ("val", 8)):
-            for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
-                for number in range(count):
-                    form = ("jpeg", "png")[number % 2]
-                    picture = photograph(colour, stream, form)
-                    archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
-    return path
+
+    def make(folder):
+        stream = random.Random(0)
+        with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
+            for split, count in (("train", 20), ("val", 8)):
+                for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
+                    for number in range(count):
+                        form = ("jpeg", "png")[number % 2]
+                        picture = photograph(colour, stream, form)
+                        archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
+
+    return made_once("photographs", make) / "faces.zip"
 
 
 SPIRALS = Spirals(points=40)
@@ -258,15 +317,14 @@ def run(api_url, ended_tasks, photographs):
 
 
 @pytest.fixture(scope="session")
-def finished(run, tmp_path_factory):
+def finished(run, made_once):
     """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy."""
-    folders = {}
 
     def finished(experiment):
-        if experiment not in folders:
-            folders[experiment] = tmp_path_factory.mktemp(experiment) / "artifacts"
-            assert run(experiment, folders[experiment]).state.is_completed()
-        return folders[experiment]
+        def make(folder):
+            assert run(experiment, folder).state.is_completed()
+
+        return made_once(experiment, make)
 
     return finished
 
