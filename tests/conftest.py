@@ -128,21 +128,25 @@ class Servers:
 
     def __init__(self, empty_database):
         self.empty_database = empty_database
-        if empty_database.exists():
-            return
-        with tempfile.TemporaryDirectory() as home:
-            process = self.start(self.environment(Path(home)))
-            self.stop(process)
-            copy = empty_database.with_suffix(".partial")
+
+    def start_for_the_session(self, home, port):
+        """Start the server that all tests share; its database, still empty, is the first to be copied."""
+        environment = {**self.new_home(home), "PREFECT_SERVER_API_PORT": str(port)}
+        process = self.start(environment)
+        process.returncode = 0  # it outlives who started it, of which Popen would warn
+        (home / SERVER_NUMBER).write_text(str(process.pid))
+        if not self.empty_database.exists():
+            copy = self.empty_database.with_suffix(".partial")
             copy.unlink(missing_ok=True)
-            with closing(sqlite3.connect(Path(home, "prefect.db"))) as database:
+            with closing(sqlite3.connect(home / "prefect.db")) as database:
                 database.execute("VACUUM INTO ?", (str(copy),))
-            copy.replace(empty_database)
+            copy.replace(self.empty_database)
 
     def new_home(self, home):
         """Make a home with an empty database and return the environment of a program that uses it."""
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.empty_database, home / "prefect.db")
+        if self.empty_database.exists():
+            shutil.copy(self.empty_database, home / "prefect.db")
         return self.environment(home)
 
     def environment(self, home):
@@ -175,24 +179,17 @@ class Servers:
 
 @pytest.fixture(scope="session")
 def servers(pytestconfig, made_once):
-    """Give servers and homes; the empty database is kept in pytest's cache."""
-    empty_database = pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db"
-    made_once("empty-database", lambda _: Servers(empty_database))
-    return Servers(empty_database)
+    """Give servers and homes; the session's server is up, the empty database is kept in pytest's cache."""
+    servers = Servers(pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db")
+    home, port = Path(os.environ["PREFECT_HOME"]), urlsplit(os.environ["PREFECT_API_URL"]).port
+    made_once("server", lambda _: servers.start_for_the_session(home, port))
+    return servers
 
 
 @pytest.fixture(scope="session")
-def api_url(servers, made_once):
-    """Serve Prefect's API for the whole session, where its settings already say."""
-    url, home = os.environ["PREFECT_API_URL"], Path(os.environ["PREFECT_HOME"])
-
-    def start(_):
-        environment = {**servers.new_home(home), "PREFECT_SERVER_API_PORT": str(urlsplit(url).port)}
-        servers.of_the_session = servers.start(environment)
-        (home / SERVER_NUMBER).write_text(str(servers.of_the_session.pid))
-
-    made_once("server", start)
-    return url
+def api_url(servers):
+    """Give the address of the session's server, which Prefect's settings have already."""
+    return os.environ["PREFECT_API_URL"]
 
 
 def photograph(colour, stream, form):
