@@ -24,6 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import certifi
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -53,10 +54,19 @@ def pytest_configure(config):
         os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
         os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+        os.environ["PREFECT_API_SSL_CERT_FILE"] = str(_one_certificate(Path(os.environ["PREFECT_HOME"])))
         os.environ["NO_PROXY"] = "127.0.0.1"
         # programs that tests start would compile every module again, a second each
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     import tasks  # noqa: F401 - the project's own defaults for Prefect
+
+
+def _one_certificate(folder):
+    """Return a file of one authority's certificate: each of Prefect's clients, here without TLS, reads all of them."""
+    end = "-----END CERTIFICATE-----\n"
+    path = folder / "certificate.pem"
+    path.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return path
 
 
 def pytest_unconfigure(config):
@@ -75,6 +85,11 @@ def pytest_unconfigure(config):
 SERVER_LOG = "server.log"
 """Locked as long as its server is up, whoever has started that."""
 SERVER_NUMBER = "session-server.pid"
+IDLE_SERVICES = (
+    *("CANCELLATION_CLEANUP", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR"),
+    *("SCHEDULER", "TRIGGERS"),
+)
+"""What deployments, workers and automations need: tests of those have servers of their own."""
 
 
 def _is_locked(path):
@@ -131,8 +146,8 @@ class Servers:
 
     def start_for_the_session(self, home, port):
         """Start the server that all tests share; its database, still empty, is the first to be copied."""
-        environment = {**self.new_home(home), "PREFECT_SERVER_API_PORT": str(port)}
-        process = self.start(environment)
+        idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
+        process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))
         if not self.empty_database.exists():
