@@ -36,12 +36,14 @@ CHANGED = {
 
 
 @pytest.fixture(scope="module")
-def folder(run, finished, tmp_path_factory):
+def folder(run, finished, made_once):
     """Give the artifact folder of a tiny tutorial that has rows for every claim; what claims do not need is there."""
-    artifacts = tmp_path_factory.mktemp("claims") / "artifacts"
-    shutil.copytree(finished("tutorial"), artifacts, copy_function=shutil.copy2)
-    assert run("tutorial", artifacts, **CHANGED).state.is_completed()
-    return artifacts
+
+    def make(folder):
+        shutil.copytree(finished("tutorial"), folder, copy_function=shutil.copy2, dirs_exist_ok=True)
+        assert run("tutorial", folder, **CHANGED).state.is_completed()
+
+    return made_once("claims", make)
 
 
 def claims(folder):

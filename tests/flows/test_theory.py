@@ -69,14 +69,16 @@ def run_theory(api_url, photographs):
 
 
 @pytest.fixture(scope="module")
-def folder(run_theory, finished, tmp_path_factory):
+def folder(run_theory, finished, made_once):
     """Give the artifact folder of a tiny run of either flow, first signals, then phase."""
-    artifacts = tmp_path_factory.mktemp("theory") / "artifacts"
-    shutil.copytree(finished("signals"), artifacts, copy_function=shutil.copy2)
-    found = run_theory("phase", artifacts, grid=PHASE)
-    assert found.state.is_completed()
-    assert found.computed
-    return artifacts
+
+    def make(folder):
+        shutil.copytree(finished("signals"), folder, copy_function=shutil.copy2, dirs_exist_ok=True)
+        ran = run_theory("phase", folder, grid=PHASE)
+        assert ran.state.is_completed()
+        assert ran.computed
+
+    return made_once("theory", make)
 
 
 @pytest.mark.parametrize(("name", "columns"), [("phase", PHASE_COLUMNS), ("signals", SIGNAL_COLUMNS)])
