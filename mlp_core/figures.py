@@ -499,14 +499,14 @@ def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFram
 
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: str = "-", label: str = "") -> Line2D:
-    """Draw a mean with its band; an epoch between two without a finite loss, which is no line, as a point."""
+    """Draw a median with its band; an epoch between two without a finite loss, which is no line, as a point."""
     (line,) = axes.plot(curve["epoch"], curve["median"], color=colour, linestyle=style, linewidth=1.7, label=label)
     axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.17, linewidth=0)
     finite = np.isfinite(curve["median"].to_numpy())
     alone = curve[finite & ~np.append(False, finite[:-1]) & ~np.append(finite[1:], False)]
     if len(alone):
-        below, above = np.nan_to_num(alone["mean"] - alone["low"]), np.nan_to_num(alone["high"] - alone["mean"])
-        axes.errorbar(alone["epoch"], alone["mean"], yerr=np.stack([below, above]), fmt="o", color=colour, capsize=4)
+        below, above = np.nan_to_num(alone["median"] - alone["low"]), np.nan_to_num(alone["high"] - alone["median"])
+        axes.errorbar(alone["epoch"], alone["median"], yerr=np.stack([below, above]), fmt="o", color=colour, capsize=4)
     axes.set_xlim(*_widened(curve["epoch"]))
     return line
 
