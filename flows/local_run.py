@@ -263,8 +263,3 @@ def _print_times(rows: list[Any]) -> None:
         cached = sum(row.state_name == "Cached" for row in trainings)
         seconds = sum(row.total_run_time.total_seconds() for row in rows)
         click.echo(f"{experiment:<14}{len(trainings):>10}{cached:>8}{seconds:>8.1f} s")
-
-
-if sys.platform == "win32":
-    message = "deep-mlp runs on Linux and macOS"
-    raise ImportError(message)
