@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from mlp_core.control_groups import own_groups
 from mlp_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,9 +24,22 @@ if TYPE_CHECKING:
 _EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = Path("/")) -> int:
+    """Return the number of cores that this process may use at the same time, rounded up where it is a share of them.
+
+    Args:
+        root: Where the kernel's files begin.
+    """
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in own_groups("cpu", root):
+        for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+            try:
+                quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            except (OSError, ValueError):  # no such group, or one without a limit
+                continue
+            if quota > 0:  # -1 in version 1: no limit
+                n_cores = min(n_cores, -(-quota // period))
+    return n_cores
 
 
 def artifact_folder(location: str) -> Path | UPath:
@@ -60,14 +76,17 @@ def check_run(run: Run) -> None:
     Every task computes on one thread of torch's own, so that as many tasks as cores are as many threads as cores.
 
     Raises:
-        InputError: If more workers are asked for than there are cores, if an extra is not installed, or if the artifact
-            folder cannot be used.
+        InputError: If more workers are asked for than there are cores, if an extra is not installed, if worker
+            processes cannot be started here, or if the artifact folder cannot be used.
     """
     if run.runner == "dask":
         _require("dask", "--runner dask")
+    if run.runner != "threads" and not run.scheduler:
+        _check_worker_processes(run.runner)
     if run.workers > cores():
         message = (
-            f"workers must be at most the {cores()} cores of this machine, got {run.workers}; leave --workers out."
+            f"workers must be at most the {cores()} cores that the program may use here, got {run.workers}; "
+            "leave --workers out."
         )
         raise InputError(message)
     root = artifact_folder(run.artifacts)
@@ -87,6 +106,25 @@ def check_run(run: Run) -> None:
     with refusals_in_words(root):
         bucket, prefix, _ = root.fs.split_path(root.path)
         root.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+
+def _check_worker_processes(runner: str) -> None:
+    """Refuse worker processes from a script that each of them would run again, and without semaphores."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script and Path(script).is_file() and b"__main__" not in Path(script).read_bytes():
+        message = (
+            f'runner must be threads in a script without `if __name__ == "__main__":`, got {runner!r} in {script}: '
+            "each worker process would run the script again; put the calls of flows below that line."
+        )
+        raise InputError(message)
+    try:
+        get_context("fork").Semaphore()  # whose way of making one leaves nothing behind
+    except (ImportError, OSError) as error:
+        message = (
+            f"runner must be threads where processes cannot share semaphores, got {runner!r}: "
+            f"{getattr(error, 'strerror', None) or error}; use --runner threads, or make /dev/shm writable."
+        )
+        raise InputError(message) from error
 
 
 @contextmanager

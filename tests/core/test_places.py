@@ -31,6 +31,46 @@ def test_cores_are_those_that_the_process_may_use():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 64),
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, 64),
+        ({"sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ({"sys/fs/cgroup/cpu.max": "250000 100000\n"}, 3),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/\n3:cpu,cpuacct:/slurm/job_1/step_0\n",
+                "sys/fs/cgroup/cpu/slurm/job_1/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/slurm/job_1/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+                "sys/fs/cgroup/user.slice/run-1.scope/cpu.max": "800000 100000\n",
+                "sys/fs/cgroup/user.slice/cpu.max": "200000 100000\n",
+            },
+            2,
+        ),
+        ({"proc/self/cgroup": "3:cpu:/docker/named-outside\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+    ],
+    ids=[
+        *("nothing known", "no limit", "one core", "a share of a core", "no limit in version 1"),
+        *("a job of version 1", "a group around its own", "a container's name outside"),
+    ],
+)
+def test_cores_are_those_that_a_container_or_job_may_use(monkeypatch, tmp_path, files, expected):
+    """The kernel's files as they are in control groups of both versions, on a machine of 64 cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert places.cores(tmp_path) == expected
+
+
 def test_a_task_computes_on_one_thread():
     """Whoever imports the tasks before torch, as every worker does, has a torch that uses one thread."""
     program = "import tasks, torch; print(torch.get_num_threads())"
