@@ -32,7 +32,7 @@ from flows.server import (
 from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
-from mlp_core.places import artifact_folder, check_run
+from mlp_core.places import artifact_folder, check_limits, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
@@ -67,6 +67,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     check_run(run)
+    check_limits(run)
     images = image_path(run.images) if name in _ON_PHOTOGRAPHS else None
     check_room(parameters.values())
     started = time.monotonic()
@@ -207,7 +208,9 @@ def _console() -> Iterator[None]:
     console = stderr_console()
     own = logging.getLogger("deep_mlp")
     quieten_prefect()
-    with console.status("starting") if console.is_terminal else nullcontext() as status:
+    # Rich takes a file for a terminal too where FORCE_COLOR is set, as CI does
+    spinner = "line" if console.options.ascii_only else "dots"
+    with console.status("starting", spinner=spinner) if sys.stderr.isatty() else nullcontext() as status:
         lines = Lines(console, status)
         own.addHandler(lines)
         try:

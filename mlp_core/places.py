@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import resource
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from mlp_core.control_groups import own_groups
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlp_core.settings import Run
 
+_THREADS = 30  # of a run with its server and helper, without its workers
 _EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
 
 
@@ -106,6 +110,45 @@ def check_run(run: Run) -> None:
     with refusals_in_words(root):
         bucket, prefix, _ = root.fs.split_path(root.path)
         root.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+
+def check_limits(run: Run) -> None:
+    """Refuse a run in a shell, job or container that limits memory or threads too far for any.
+
+    Raises:
+        InputError: If PyTorch does not fit below `ulimit -v` or `ulimit -d`, or a run's threads below `ulimit -u` or
+            the number of processes of a control group.
+    """
+    for flag, limit in (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA)):
+        n_bytes = resource.getrlimit(limit)[0]
+        if n_bytes == resource.RLIM_INFINITY:
+            continue
+        try:
+            importlib.import_module("torch")
+        except (ImportError, MemoryError, OSError) as error:
+            reason = str(error).strip() or "no memory"
+            message = (
+                f"ulimit -{flag} must leave room for PyTorch, got {n_bytes // 1024:,} kB: {reason}; "
+                f"set it to more, or run `ulimit -{flag} unlimited` first."
+            )
+            raise InputError(message) from error
+    done, threads = Event(), list[Thread]()
+    n_threads = _THREADS + (run.workers or cores())
+    try:
+        for _ in range(n_threads):
+            thread = Thread(target=done.wait)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError as error:
+        message = (
+            f"the system must let the program start {n_threads} threads, got {len(threads)}; "
+            "end other programs, or raise the limit (ulimit -u or -v, or a container's or job's number of processes)."
+        )
+        raise InputError(message) from error
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
 
 
 def _check_worker_processes(runner: str) -> None:
