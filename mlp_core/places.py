@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import resource
+import subprocess
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlp_core.settings import Run
 
 _THREADS = 30  # of a run with its server and helper, without its workers
+_LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` calls them
 _EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
 
 
@@ -119,21 +120,27 @@ def check_limits(run: Run) -> None:
         InputError: If PyTorch does not fit below `ulimit -v` or `ulimit -d`, or a run's threads below `ulimit -u` or
             the number of processes of a control group.
     """
-    for flag, limit in (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA)):
-        n_bytes = resource.getrlimit(limit)[0]
-        if n_bytes == resource.RLIM_INFINITY:
-            continue
-        try:
-            importlib.import_module("torch")
-        except (ImportError, MemoryError, OSError) as error:
-            reason = str(error).strip() or "no memory"
-            message = (
-                f"ulimit -{flag} must leave room for PyTorch, got {n_bytes // 1024:,} kB: {reason}; "
-                f"set it to more, or run `ulimit -{flag} unlimited` first."
-            )
-            raise InputError(message) from error
+    limits = {flag: resource.getrlimit(limit)[0] for flag, limit in _LIMITS.items()}
+    tight = {n_bytes: flag for flag, n_bytes in limits.items() if n_bytes != resource.RLIM_INFINITY}
+    if tight:
+        _check_torch(min(tight), tight[min(tight)])
+    _check_threads(_THREADS + (run.workers or cores()))
+
+
+def _check_torch(n_bytes: int, flag: str) -> None:
+    # In a process of its own: where there is too little room it may be killed
+    asked = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        reason = (asked.stderr.strip().splitlines() or ["it was killed while it was loaded"])[-1]
+        message = (
+            f"ulimit -{flag} must leave room for PyTorch, got {n_bytes // 1024:,} kB: {reason}; "
+            f"set it to more, or run `ulimit -{flag} unlimited` first."
+        )
+        raise InputError(message)
+
+
+def _check_threads(n_threads: int) -> None:
     done, threads = Event(), list[Thread]()
-    n_threads = _THREADS + (run.workers or cores())
     try:
         for _ in range(n_threads):
             thread = Thread(target=done.wait)
