@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlp_core import places
 from mlp_core.errors import InputError
@@ -69,6 +70,18 @@ def test_cores_are_those_that_a_container_or_job_may_use(monkeypatch, tmp_path, 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert places.cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(False, False, ["cpu"]), (True, False, ["cuda", "cpu"]), (False, True, ["mps", "cpu"])],
+    ids=["none", "WSL2 or ROCm", "Apple Silicon"],
+)
+def test_devices_are_those_that_torch_has(monkeypatch, cuda, mps, expected):
+    """Whatever the driver and its files are called: WSL2 and ROCm have no /proc/driver/nvidia."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert places.devices() == expected
 
 
 def test_a_task_computes_on_one_thread():
