@@ -25,7 +25,7 @@ from mlp_core.locks import PREFECT_HOME, lock
 _START_SECONDS = 180
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
-_LOOPBACK = "127.0.0.1", "localhost"
+LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
 # What `prefect server start` runs, by Prefect's own uvicorn and without the imports of its command line. Python's
 # search for garbage would slow down the other imports; ten seconds later the server is up.
@@ -52,7 +52,7 @@ def reach_loopback_directly() -> None:
     hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if hosts != "*":
         kept = [host.strip() for host in hosts.split(",") if host.strip()]
-        hosts = ",".join([*kept, *(host for host in _LOOPBACK if host not in kept)])
+        hosts = ",".join([*kept, *(host for host in LOOPBACK if host not in kept)])
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
