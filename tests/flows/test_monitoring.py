@@ -94,6 +94,7 @@ def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path)
     assert any(0 < share < 100 for share in seen), seen
 
 
+@pytest.mark.slow
 def test_a_run_knows_how_long_such_runs_took(run, copied):
     """Those with the same settings, the last one first; one with another number of seeds is another run."""
     root = copied("depth_sweep")
