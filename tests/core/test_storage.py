@@ -228,7 +228,8 @@ def core_copy(tmp_path):
 
     def digests():
         command = [sys.executable, "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         found, used = done.stdout.splitlines()
         assert Path(used) == tmp_path / "mlp_core" / "storage.py"
         return json.loads(found)
