@@ -49,7 +49,8 @@ class Clone:
         made = f"command = {sys.executable} -m venv {self.folder / '.venv'}\n"  # as `python -m venv` writes it
         lines = [line for line in cfg.read_text().splitlines(keepends=True) if not line.startswith("command")]
         cfg.write_text("".join(lines) + made)
-        (self.folder / ".venv" / "installed").touch()
+        (self.folder / ".venv/bin/pip").touch()
+        (self.folder / ".venv/installed").touch()
 
     def make(self, *, version=AS_MADE, machine="", asked=True):
         """Run `make install`, with PYTHON or with the first `python3` on the path, and say what Python was to do."""
@@ -121,6 +122,22 @@ def test_a_python_that_cannot_be_used_leaves_what_is_installed(clone):
     clone.install()
     assert clone.make(version=(3, 10, 13)).told == [CHECK]
     assert (clone.folder / ".venv" / "installed").exists()
+
+
+def test_new_versions_are_installed_by_the_environment_s_own_python(clone):
+    """Another `python3` on the path would mix its packages with those that are there."""
+    clone.install()
+    (clone.folder / ".venv/installed").unlink()
+    made = clone.make(asked=False, version=OTHER)
+    assert made.told == []
+    assert "No module named pip" in made.err
+
+
+def test_an_environment_that_was_left_without_pip_is_made_again(clone):
+    """As Debian leaves it if python3-venv is missing."""
+    clone.install()
+    (clone.folder / ".venv/bin/pip").unlink()
+    assert clone.make().told == ANEW
 
 
 def test_what_an_older_python_left_is_made_again(clone):
