@@ -3,6 +3,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The programs in .venv/bin name its place: in a clone that was moved they do not start, in a copied one they run the
+# original's code. Such a .venv is made again, and so is one without pip or of another Python than the one asked for.
+ASKED := $(if $(filter file,$(origin PYTHON)),,$(shell $(PYTHON) -c 'import sys; print("version = %d.%d." % sys.version_info[:2])'))
+STANDS := $(shell grep -Fqs " $(CURDIR)/.venv" .venv/pyvenv.cfg && grep -Fqs "$(ASKED)" .venv/pyvenv.cfg && test -e .venv/bin/pip && echo yes)
+ifneq ($(STANDS),yes)
+.PHONY: .venv/installed
+endif
+
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -12,7 +20,10 @@ tutorial: .venv/installed ## Run the whole tutorial; the report lies in artifact
 install: .venv/installed ## Make .venv with the pinned versions
 
 .venv/installed: requirements/run.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+ifneq ($(STANDS),yes)
+	@$(PYTHON) requirements/check_machine.py
+	$(PYTHON) -m venv --clear .venv
+endif
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/run.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -171,13 +171,36 @@ def ui() -> None:
     serve()
 
 
+def _check_environment() -> None:
+    """Refuse the program of a copied clone: its first line names the original's Python, which runs the original's code.
+
+    Raises:
+        InputError: If it is.
+    """
+    from pathlib import Path
+
+    started = Path(sys.argv[0]).resolve()
+    own = started.parent.parent
+    if (own / "pyvenv.cfg").exists() and own != Path(sys.prefix).resolve():
+        message = (
+            f"the program must be started in the folder where it was installed, got {started}, "
+            f"which was copied and runs the code of {sys.prefix}; make {own} again: `make install`."
+        )
+        raise InputError(message)
+
+
+def _run() -> None:
+    _check_environment()
+    program.main(prog_name="deep-mlp", standalone_mode=False)
+
+
 def main() -> None:
     """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # or Python looks for garbage before it ends, a second long
-    sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
+    sys.exit(_status(_run))
 
 
 def _status(command: Callable[[], Any]) -> int:

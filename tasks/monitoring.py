@@ -161,7 +161,7 @@ class Progress:
                 self._waiting.start()
 
     def _create(self) -> UUID:
-        # Not `create_progress_artifact`: of Prefect 3.8.8 it leaves a connection open
+        # Not `create_progress_artifact`: up to Prefect 3.9.1 it leaves a connection open
         context = FlowRunContext.get()
         flow_run_id = context.flow_run.id if context and context.flow_run else None
         artifact = ArtifactCreate(key="progress", type="progress", data=0.0, flow_run_id=flow_run_id)

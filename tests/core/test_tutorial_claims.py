@@ -155,7 +155,8 @@ def test_a_table_alone_gives_its_own_claims_unchanged(name):
     everything = found(**TABLES)
     alone = found(**{name: TABLES[name]})
     assert list(alone) == NAMES[name]
-    assert all(claim == everything[claim.name] for claim in alone.values())
+    for claim in alone.values():
+        assert repr(claim) == repr(everything[claim.name])  # a NaN, too: it equals nothing
     empty = found(**{**TABLES, name: TABLES[name].slice(0, 0)})
     assert list(empty) == [one for other, names in NAMES.items() if other != name for one in names]
 
