@@ -1,4 +1,4 @@
-"""A step of `prefect deploy`: where the clone lies, and what deploying again does to what is on the server."""
+"""A step of `prefect deploy`: where the clone lies, the queues, and what deploying again does to the schedules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 
 from flows.experiment import TAG
 from mlp_core.errors import InputError
 
 
 def prepare() -> dict[str, str]:
-    """Say once what the deployment changes, and return the folder that is deployed: the one with prefect.yaml.
+    """Make the queues, say once what changes, and return the folder that is deployed: the one with prefect.yaml.
 
     Not from the environment: PWD is the shell's, and whoever starts a program in another folder may leave it as it was.
 
@@ -33,17 +34,19 @@ def prepare() -> dict[str, str]:
             f"prefect deploy must be run in the clone, where prefect.yaml lies, got {folder}; change to the clone."
         )
         raise InputError(message)
-    _say_changes(file)
+    _prepare_server(file)
     return {"directory": str(folder)}
 
 
 @cache
-def _say_changes(file: Path) -> None:
+def _prepare_server(file: Path) -> None:
     described = {
         f"{one['entrypoint'].rpartition('.')[2].replace('_', '-')}/{one['name']}": one
         for one in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
     }
     with get_client(sync_client=True) as client:
+        for one in described.values():
+            _make_queue(client, one["work_pool"]["name"], one["work_pool"]["work_queue_name"])
         for deployment in _deployments(client):
             name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
             if name not in described:
@@ -54,6 +57,14 @@ def _say_changes(file: Path) -> None:
                 continue
             for line in _keep_schedules(client, deployment, described[name].get("schedules", [])):
                 click.echo(f"deep-mlp: {name}: {line}")
+
+
+def _make_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
+    """Make a queue from which one run goes at a time; one that is there stays as it is."""
+    try:
+        client.read_work_queue_by_name(name, work_pool_name=pool)
+    except ObjectNotFound:
+        client.create_work_queue(name, "One run at a time.", concurrency_limit=1, work_pool_name=pool)
 
 
 def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:

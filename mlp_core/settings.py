@@ -278,7 +278,7 @@ class Explanation(Settings):
     ] = ("relu", "leaky_relu(0.1)", "tanh", "gelu")
     """Activations to explain with: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     explain_epochs: Positive = 200
-    """Passes of one more training from PyTorch's start; as many as --epochs for none."""
+    """Passes of one more training from PyTorch's start; as many as the sweep has for none."""
 
 
 class Polynomial(Settings):

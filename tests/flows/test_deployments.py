@@ -42,7 +42,7 @@ def test_a_deployment_is_what_it_names(deployment):
     flow.validate_parameters(deployment.get("parameters", {}))
     assert flow.name in deployment["name"]
     assert deployment["tags"] == ["deep-mlp"]
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert deployment["work_pool"]["work_queue_name"] == deployment["name"]
     assert deployment["description"].endswith(".")
 
 

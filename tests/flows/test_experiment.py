@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 
@@ -145,14 +148,21 @@ def test_a_form_begins_with_the_experiment_and_ends_with_how_to_run_it(name):
 
 
 @pytest.mark.parametrize("pwd", ["/", None])
-def test_the_clone_is_where_prefect_yaml_lies(pwd, api_url, tmp_path, monkeypatch):
-    """Whatever the environment says of the current folder; elsewhere nothing is deployed."""
+def test_the_clone_is_where_prefect_yaml_lies(pwd, client, tmp_path, monkeypatch):
+    """Whatever the environment says of the current folder; elsewhere nothing is deployed. Each has its own queue."""
     if pwd:
         monkeypatch.setenv("PWD", pwd)
     else:
         monkeypatch.delenv("PWD", raising=False)
     monkeypatch.chdir(ROOT)
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name="deep-mlp", type="process"))
     assert prepare() == {"directory": str(ROOT)}
+    queues = client.read_work_queues(work_pool_name="deep-mlp")
+    assert {queue.name: queue.concurrency_limit for queue in queues} == {
+        "default": None,
+        **dict.fromkeys(DEPLOYMENTS, 1),
+    }
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=rf"got {tmp_path}; change to the clone"):
         prepare()
