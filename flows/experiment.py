@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from inspect import signature
 from typing import Any
+from uuid import UUID
 
 import prefect.runtime
+from httpx import HTTPError
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Running
 
 from flows.orchestration import SweepFailed
 from mlp_core import settings
@@ -27,6 +30,7 @@ from mlp_core.settings import Settings, title_of, validated
 
 TAG = "deep-mlp"
 """Of every run, however it was started; each deployment in prefect.yaml has it, too."""
+_SECONDS_BETWEEN_LOOKS = 20.0
 _TITLES = {
     name: title_of(name, field)
     for model in vars(settings).values()
@@ -83,7 +87,7 @@ def experiment(name: str, shown: str = "") -> Callable[[Callable[..., Any]], Exp
                 client.update_flow_run(
                     this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
                 )
-            with _in_words_of_the_form():
+            with _in_words_of_the_form(), goes_on(this.id):
                 return function(*groups)
 
         # Prefect would look for the types' names in this module
@@ -98,6 +102,31 @@ def experiment(name: str, shown: str = "") -> Callable[[Callable[..., Any]], Exp
         return Experiment(run, name=name, flow_run_name=run_name)
 
     return decorate
+
+
+@contextmanager
+def goes_on(flow_run_id: UUID) -> Iterator[None]:
+    """Look now and then whether a run that is at work was taken for crashed, and make it a running one again.
+
+    The server marks a run whose heartbeat stays away, and so one whose machine was suspended.
+    """
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            with suppress(HTTPError, OSError), get_client(sync_client=True) as client:
+                state = client.read_flow_run(flow_run_id).state
+                if state and state.is_crashed() and not ended.is_set():
+                    message = "It was taken for crashed, but is at work, and goes on."
+                    client.set_flow_run_state(flow_run_id, Running(name="Resumed", message=message), force=True)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join(_SECONDS_BETWEEN_LOOKS)
 
 
 def _deployed_parameters() -> dict[str, Any]:

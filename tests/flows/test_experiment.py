@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,12 +13,13 @@ from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Crashed, Running
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 
 from flows.automations import create_automations
 from flows.deploying import prepare
-from flows.experiment import in_words_of_the_form
+from flows.experiment import goes_on, in_words_of_the_form
 from flows.orchestration import SweepFailed
 from flows.phase import phase
 from flows.tutorial import tutorial
@@ -131,6 +133,21 @@ def test_runs_are_named_by_what_they_do(run, client, tmp_path):
     state = run("depth_sweep", tmp_path / "artifacts", seeds=1).state
     found = client.read_flow_run(state.state_details.flow_run_id)
     assert (found.name, found.tags) == ("depth-sweep relu 1 seed", ["deep-mlp"])
+
+
+def test_a_run_that_is_at_work_is_not_crashed(client, monkeypatch):
+    """Whoever says that it is, it is Resumed as long as it is at work; what crashed for good stays so."""
+    monkeypatch.setattr("flows.experiment._SECONDS_BETWEEN_LOOKS", 0.1)
+    flow_run = client.create_flow_run(phase, state=Running())
+    with goes_on(flow_run.id):
+        client.set_flow_run_state(flow_run.id, Crashed(message="No sign of life"), force=True)
+        deadline = time.monotonic() + 30
+        while client.read_flow_run(flow_run.id).state_name != "Resumed":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    client.set_flow_run_state(flow_run.id, Crashed(message="killed"), force=True)
+    time.sleep(0.5)
+    assert client.read_flow_run(flow_run.id).state_name == "Crashed"
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
