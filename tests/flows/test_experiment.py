@@ -17,7 +17,7 @@ from prefect.states import Crashed, Running
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 
-from flows.automations import create_automations
+from flows.automations import address_of, create_automations
 from flows.deploying import prepare
 from flows.experiment import goes_on, in_words_of_the_form
 from flows.orchestration import SweepFailed
@@ -211,6 +211,24 @@ def receiver():
 
 APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 FIRST = "Runs that drifted, failed or crashed are told here."
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "https://hooks.slack.com/services/T/B/x",
+        "https://discord.com/api/webhooks/1/x",
+        "https://prod-12.westeurope.logic.azure.com:443/workflows/1/triggers/manual/paths/invoke?sig=x",
+        "https://ntfy.sh/runs",
+        "mailto://me:secret@example.org",
+    ],
+)
+def test_services_that_apprise_knows_get_their_own_form(own):
+    """Their addresses pass as they are; any other web address gets a text alone, with its own query."""
+    assert address_of(own) == own
+    assert address_of("https://chat.example.org/hooks/x?token=1") == (
+        "jsons://chat.example.org/hooks/x?-token=1&:message=text&:title=&:version=&:attachments=&:type="
+    )
 
 
 @APPRISE
