@@ -302,7 +302,8 @@ def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory)
 def test_of_the_runs_that_were_missed_the_newest_catches_up(laboratory):
     """After nights without a worker one run trains; the others say that they were skipped, and which run goes."""
     deployment = laboratory.client.read_deployment_by_name("polynomial/polynomial")
-    laboratory.stop_worker()
+    laboratory.worker.kill()
+    laboratory.worker.wait()
     how = {"artifacts": str(laboratory.folder.parent / "missed"), "seeds": 1}
     (schedule,) = laboratory.client.create_deployment_schedules(deployment.id, [(CronSchedule(cron="0 3 * * *"), True)])
     parameters = {"run": how, "model": {"degree": 2, "epochs": 1}}
@@ -337,7 +338,7 @@ def test_bad_input_of_a_form_is_a_sentence_and_a_refused_notice_is_an_event(labo
     try:
         failed = laboratory.run("depth-sweep/depth-sweep", spirals={"points": 10})
         run = laboratory.until(failed, "Failed")
-        laboratory.notices.of(run)
+        laboratory.notices.of(run, seconds=90)
     finally:
         laboratory.notices.answer = 204
     sentence = "Batch size must be at most the 32 training points, got 128; use a smaller Batch size or more Points."
@@ -368,7 +369,9 @@ def test_a_run_that_was_taken_for_crashed_goes_on(laboratory):
         assert time.monotonic() < deadline, (run.state, seen)
         time.sleep(0.5)
     assert {"Crashed", "Resumed"} <= seen
-    assert any("is Resumed: " in notice.text for notice in laboratory.notices.received)
+    while not any("is Resumed: " in notice.text for notice in laboratory.notices.received):
+        assert time.monotonic() < deadline, laboratory.notices.received
+        time.sleep(0.5)
 
 
 @pytest.mark.slow
