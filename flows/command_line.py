@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 # Flow parameter and settings model, by command; the flow is flows.<command>.<command>
 _COMMANDS: dict[str, dict[str, type[BaseModel]]] = {
-    "tutorial": {"run": Run, "spirals": Spirals},
+    "tutorial": {"spirals": Spirals, "run": settings.RunOnPhotographs},
     "depth-sweep": {
-        "run": Run,
-        "spirals": Spirals,
         "sweep": settings.DepthSweep,
         "explanation": settings.Explanation,
+        "spirals": Spirals,
+        "run": Run,
     },
-    "polynomial": {"run": Run, "spirals": Spirals, "model": settings.Polynomial},
-    "generalization": {"run": Run, "spirals": Spirals, "models": settings.Generalization},
-    "images": {"run": Run, "model": settings.Images},
-    "features": {"run": Run, "model": settings.Features},
-    "gain-sweep": {"run": Run, "sweep": settings.GainSweep},
-    "signals": {"run": Run, "networks": settings.Signals},
-    "phase": {"run": settings.FewSeeds, "spirals": Spirals, "grid": settings.Phase},
+    "polynomial": {"model": settings.Polynomial, "spirals": Spirals, "run": Run},
+    "generalization": {"models": settings.Generalization, "spirals": Spirals, "run": Run},
+    "images": {"model": settings.Images, "run": settings.RunOnPhotographs},
+    "features": {"model": settings.Features, "run": settings.RunOnPhotographs},
+    "gain-sweep": {"sweep": settings.GainSweep, "run": settings.RunOnPhotographs},
+    "signals": {"networks": settings.Signals, "run": settings.RunOnPhotographs},
+    "phase": {"grid": settings.Phase, "spirals": Spirals, "run": settings.FewSeeds},
 }
 _HELP = {
     "tutorial": "Run every experiment of the tutorial.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.meanfield import forward_gain
 from mlp_core.plans import TrainingPlan, depth_sweep_plans, explanation_plans
@@ -19,12 +20,12 @@ from tasks.laboratory import laboratory
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="depth-sweep")
+@experiment("depth-sweep", "{sweep.activation}")
 def depth_sweep(
-    run: Run = Run(),
-    spirals: Spirals = Spirals(),
     sweep: DepthSweep = DepthSweep(),
     explanation: Explanation = Explanation(),
+    spirals: Spirals = Spirals(),
+    run: Run = Run(),
 ) -> str:
     """Train networks of several depths and one parameter budget on the spirals; return the report's path."""
     check_batch_size(sweep.batch_size, spirals)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import (
     Outcome,
     device_of,
@@ -16,7 +17,7 @@ from flows.orchestration import (
     table_settings,
 )
 from mlp_core.plans import TrainingPlan, features_plans
-from mlp_core.settings import Features, Run
+from mlp_core.settings import Features, RunOnPhotographs
 from mlp_core.sizes import PIXELS
 from tasks.data import ImageTable
 from tasks.explanations import measure_features, plot_features, plot_units
@@ -24,8 +25,8 @@ from tasks.laboratory import laboratory
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="features")
-def features(run: Run = Run(), model: Features = Features()) -> str:
+@experiment("features", "{model.activation}")
+def features(model: Features = Features(), run: RunOnPhotographs = RunOnPhotographs()) -> str:
     """Train networks of several depths on photographs and measure their first layers; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("features"):
@@ -35,7 +36,7 @@ def features(run: Run = Run(), model: Features = Features()) -> str:
         return outcome.publish(publish_features(run, model, pictures, trained))
 
 
-def measured_plans(run: Run, model: Features, pictures: ImageTable) -> dict[TrainingPlan, TrainingPlan]:
+def measured_plans(run: RunOnPhotographs, model: Features, pictures: ImageTable) -> dict[TrainingPlan, TrainingPlan]:
     """Return what to train, and under which name to show each."""
     training = model.model_dump(exclude={"depths", "width"})
     device = device_of(run)
@@ -44,7 +45,7 @@ def measured_plans(run: Run, model: Features, pictures: ImageTable) -> dict[Trai
 
 
 def publish_features(
-    run: Run, model: Features, pictures: ImageTable, trained: list[TrainedConfiguration]
+    run: RunOnPhotographs, model: Features, pictures: ImageTable, trained: list[TrainedConfiguration]
 ) -> list[PrefectFuture[Any]]:
     """Submit the table of units and the figures."""
     if not trained:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import (
     Outcome,
     Trainings,
@@ -18,7 +19,7 @@ from flows.orchestration import (
 )
 from mlp_core.meanfield import critical_point, forward_gain
 from mlp_core.plans import gain_sweep_plans, xavier_plan
-from mlp_core.settings import GainSweep, Run
+from mlp_core.settings import GainSweep, RunOnPhotographs
 from mlp_core.sizes import PIXELS
 from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
@@ -27,8 +28,8 @@ from tasks.theory import collect_signals, measure_signals, plot_signals
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="gain-sweep")
-def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
+@experiment("gain-sweep", "{sweep.activation} {sweep.distribution}")
+def gain_sweep(sweep: GainSweep = GainSweep(), run: RunOnPhotographs = RunOnPhotographs()) -> str:
     """Train a network for one epoch from Xavier weights at several gains; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("gain_sweep"):
@@ -37,7 +38,7 @@ def gain_sweep(run: Run = Run(), sweep: GainSweep = GainSweep()) -> str:
         return outcome.publish(publish_gain_sweep(run, sweep, pictures, trained))
 
 
-def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> Trainings:
+def train_gain_sweep(run: RunOnPhotographs, sweep: GainSweep, pictures: ImageTable) -> Trainings:
     """Submit the trainings of all gains."""
     training = sweep.model_dump(exclude={"gains", "distribution", "hidden_widths"})
     plans = gain_sweep_plans(
@@ -55,7 +56,7 @@ def train_gain_sweep(run: Run, sweep: GainSweep, pictures: ImageTable) -> Traini
 
 
 def publish_gain_sweep(
-    run: Run, sweep: GainSweep, pictures: ImageTable, trained: list[TrainedConfiguration]
+    run: RunOnPhotographs, sweep: GainSweep, pictures: ImageTable, trained: list[TrainedConfiguration]
 ) -> list[PrefectFuture[Any]]:
     """Submit the result table, the figures, and what the theoretical gain does to signals before training."""
     if not trained:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags, unmapped
+from prefect import tags, unmapped
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.plans import TrainingPlan, generalization_plans
 from mlp_core.settings import Generalization, Run, Spirals
@@ -18,8 +19,8 @@ from tasks.laboratory import laboratory
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="generalization")
-def generalization(run: Run = Run(), spirals: Spirals = Spirals(), models: Generalization = Generalization()) -> str:
+@experiment("generalization", "{models.activation}")
+def generalization(models: Generalization = Generalization(), spirals: Spirals = Spirals(), run: Run = Run()) -> str:
     """Train polynomials and perceptrons, and ask them outside the training region; return the report's path."""
     check_batch_size(models.batch_size, spirals)
     outcome = Outcome(run)

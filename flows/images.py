@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import (
     Outcome,
     Trainings,
@@ -17,7 +18,7 @@ from flows.orchestration import (
     table_settings,
 )
 from mlp_core.plans import images_plan
-from mlp_core.settings import Images, Run
+from mlp_core.settings import Images, RunOnPhotographs
 from mlp_core.sizes import PIXELS
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
 from tasks.data import ImageTable
@@ -25,8 +26,8 @@ from tasks.laboratory import laboratory
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="images")
-def images(run: Run = Run(), model: Images = Images()) -> str:
+@experiment("images", "{model.activation}")
+def images(model: Images = Images(), run: RunOnPhotographs = RunOnPhotographs()) -> str:
     """Train a network on photographs of animal faces; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("images"):
@@ -37,7 +38,7 @@ def images(run: Run = Run(), model: Images = Images()) -> str:
         return outcome.publish([samples, *publish_images(run, model, pictures, trained)])
 
 
-def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
+def train_images(run: RunOnPhotographs, model: Images, pictures: ImageTable) -> Trainings:
     """Submit the training."""
     training = model.model_dump(exclude={"hidden_widths"})
     plan = images_plan(
@@ -47,7 +48,7 @@ def train_images(run: Run, model: Images, pictures: ImageTable) -> Trainings:
 
 
 def publish_images(
-    run: Run, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
+    run: RunOnPhotographs, model: Images, pictures: ImageTable, trained: list[TrainedConfiguration]
 ) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figures."""
     if not trained:

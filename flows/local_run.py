@@ -35,7 +35,7 @@ from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_limits, check_run
-from mlp_core.settings import Run
+from mlp_core.settings import Run, RunOnPhotographs
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 # The last are for training: a cached run does without
 _SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
-_ON_PHOTOGRAPHS = "tutorial", "images", "features", "gain-sweep", "signals", "phase"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _LOST_SECONDS = 30
@@ -70,7 +69,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         raise TypeError
     check_run(run)
     check_limits(run)
-    images = image_path(run.images) if name in _ON_PHOTOGRAPHS else None
+    images = image_path(run.images) if isinstance(run, RunOnPhotographs) else None
     check_room(parameters.values())
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -99,7 +98,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     import_module(slow)
             root = artifact_folder(run.artifacts)
             if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
-                prepare_helper("mlp_core.images" if name in _ON_PHOTOGRAPHS else "mlp_core.figures")
+                prepare_helper("mlp_core.images" if isinstance(run, RunOnPhotographs) else "mlp_core.figures")
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
@@ -192,7 +191,7 @@ def _run(name: str, flow: Any, parameters: dict[str, BaseModel], run: Run, start
         flow_run_ids.append(flow_run.id)
         _announce(name, run, _seconds_of_such_runs(flow_run) if urlsplit(url).hostname in LOOPBACK else [])
 
-    flow = flow.with_options(on_running=[remember])
+    flow.on_running(remember)
     with _console():
         try:
             report = flow(**parameters)

@@ -18,7 +18,7 @@ from mlp_core.errors import Drifted, InputError
 from mlp_core.memory import available_bytes, check_memory
 from mlp_core.places import devices
 from mlp_core.plans import TrainingPlan, ensembles
-from mlp_core.settings import Run, Settings
+from mlp_core.settings import Run, RunOnPhotographs, Settings
 from mlp_core.storage import Artifact
 from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
@@ -83,7 +83,7 @@ def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
     return values
 
 
-def photograph_settings(run: Run, pictures: ImageTable) -> dict[str, Any]:
+def photograph_settings(run: RunOnPhotographs, pictures: ImageTable) -> dict[str, Any]:
     """Return what the table of results on photographs carries about them."""
     settings = {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
     return settings | ({"images_remarks": "; ".join(pictures.remarks)} if pictures.remarks else {})
@@ -93,12 +93,12 @@ class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
 
 
-def photographs(run: Run) -> ImageTable:
+def photographs(run: RunOnPhotographs) -> ImageTable:
     """Return the decoded photographs of the run's source, before anything is trained on them."""
     return submit_photographs(run)()
 
 
-def submit_photographs(run: Run) -> Callable[[], ImageTable]:
+def submit_photographs(run: RunOnPhotographs) -> Callable[[], ImageTable]:
     """Submit the decoding of the photographs of the run's source; return what waits for them.
 
     Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a

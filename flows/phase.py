@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import (
     Outcome,
     Trainings,
@@ -17,7 +18,7 @@ from flows.orchestration import (
     table_settings,
 )
 from mlp_core.plans import phase_plans
-from mlp_core.settings import FewSeeds, Phase, Run, Spirals
+from mlp_core.settings import FewSeeds, Phase, RunOnPhotographs, Spirals
 from mlp_core.sizes import PIXELS
 from mlp_core.storage import Artifact
 from tasks.analysis import summarize
@@ -27,8 +28,8 @@ from tasks.theory import choose_examples, plot_phase
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="phase")
-def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Phase()) -> str:
+@experiment("phase", "{grid.activation} {grid.data}")
+def phase(grid: Phase = Phase(), spirals: Spirals = Spirals(), run: RunOnPhotographs = FewSeeds()) -> str:
     """Train networks of many depths from many gains; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("phase"):
@@ -40,7 +41,7 @@ def phase(run: Run = FewSeeds(), spirals: Spirals = Spirals(), grid: Phase = Pha
         return outcome.publish(publish_phase(run, spirals, grid, data, trained))
 
 
-def train_phase(run: Run, spirals: Spirals, grid: Phase, data: Artifact | ImageTable) -> Trainings:
+def train_phase(run: RunOnPhotographs, spirals: Spirals, grid: Phase, data: Artifact | ImageTable) -> Trainings:
     """Submit one training per depth, the deepest and longest first."""
     training = grid.model_dump(exclude={"data", "examples", "depths", "gains", "width"})
     n_inputs = PIXELS if isinstance(data, ImageTable) else 2
@@ -59,7 +60,11 @@ def train_phase(run: Run, spirals: Spirals, grid: Phase, data: Artifact | ImageT
 
 
 def publish_phase(
-    run: Run, spirals: Spirals, grid: Phase, data: Artifact | ImageTable, trained: list[TrainedConfiguration]
+    run: RunOnPhotographs,
+    spirals: Spirals,
+    grid: Phase,
+    data: Artifact | ImageTable,
+    trained: list[TrainedConfiguration],
 ) -> list[PrefectFuture[Any]]:
     """Submit the result table, the shallowest networks first, and the figure."""
     if not trained:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
 from mlp_core.plans import polynomial_plan
 from mlp_core.settings import Polynomial, Run, Spirals
@@ -17,8 +18,8 @@ from tasks.laboratory import laboratory
 from tasks.training import TrainedConfiguration
 
 
-@flow(name="polynomial")
-def polynomial(run: Run = Run(), spirals: Spirals = Spirals(), model: Polynomial = Polynomial()) -> str:
+@experiment("polynomial", "degree {model.degree}")
+def polynomial(model: Polynomial = Polynomial(), spirals: Spirals = Spirals(), run: Run = Run()) -> str:
     """Train one linear layer on all monomials of the spirals' points; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("polynomial"):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, tags, unmapped
+from prefect import tags, unmapped
 from prefect.futures import PrefectFuture
 
+from flows.experiment import experiment
 from flows.orchestration import Outcome, photograph_settings, photographs, table_settings
 from mlp_core.errors import InputError
 from mlp_core.meanfield import critical_point
 from mlp_core.plans import signal_plans
-from mlp_core.settings import Run, Signals
+from mlp_core.settings import RunOnPhotographs, Signals
 from mlp_core.sizes import PIXELS
 from mlp_core.storage import Artifact
 from tasks.data import ImageTable
@@ -19,8 +20,8 @@ from tasks.laboratory import laboratory
 from tasks.theory import collect_signals, measure_signals, plot_signals
 
 
-@flow(name="signals")
-def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
+@experiment("signals", "{networks.activation}")
+def signals(networks: Signals = Signals(), run: RunOnPhotographs = RunOnPhotographs()) -> str:
     """Measure random networks at an ordered, a critical and a chaotic gain; return the report's path."""
     outcome = Outcome(run)
     with laboratory(run), tags("signals"):
@@ -29,7 +30,7 @@ def signals(run: Run = Run(), networks: Signals = Signals()) -> str:
         return outcome.publish(publish_signals(run, networks, pictures, measured))
 
 
-def measure_networks(run: Run, networks: Signals, pictures: ImageTable) -> list[PrefectFuture[Artifact]]:
+def measure_networks(run: RunOnPhotographs, networks: Signals, pictures: ImageTable) -> list[PrefectFuture[Artifact]]:
     """Submit one measurement per gain and kind of input."""
     plans = signal_plans(
         networks.relative_gains,
@@ -52,7 +53,7 @@ def _critical_gain(networks: Signals) -> float:
 
 
 def publish_signals(
-    run: Run, networks: Signals, pictures: ImageTable, measured: list[Artifact]
+    run: RunOnPhotographs, networks: Signals, pictures: ImageTable, measured: list[Artifact]
 ) -> list[PrefectFuture[Any]]:
     """Submit the result table and the figure."""
     if not measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect import flow, tags
+from prefect import tags
 
 from flows.depth_sweep import (
     explained_plans,
@@ -10,6 +10,7 @@ from flows.depth_sweep import (
     publish_explanation,
     train_depth_sweep,
 )
+from flows.experiment import experiment
 from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
 from flows.generalization import compared_plans, publish_generalization, train_generalization
@@ -27,7 +28,7 @@ from mlp_core.settings import (
     Images,
     Phase,
     Polynomial,
-    Run,
+    RunOnPhotographs,
     Signals,
     Spirals,
 )
@@ -36,10 +37,8 @@ from tasks.data import check_batch_size, generate_spirals
 from tasks.laboratory import ask_for_limits, laboratory
 
 
-@flow(name="tutorial")
+@experiment("tutorial")
 def tutorial(
-    run: Run = Run(),
-    spirals: Spirals = Spirals(),
     depth_sweep: DepthSweep = DepthSweep(),
     polynomial: Polynomial = Polynomial(),
     images: Images = Images(),
@@ -49,6 +48,8 @@ def tutorial(
     features: Features = Features(depths=(3,)),
     signals: Signals = Signals(width=300),
     phase: Phase = Phase(depths=(2, 4, 8, 16, 32), gains=(0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 3.0)),
+    spirals: Spirals = Spirals(),
+    run: RunOnPhotographs = RunOnPhotographs(),
 ) -> str:
     """Run every experiment of the tutorial; return the report's path.
 

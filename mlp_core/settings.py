@@ -18,8 +18,10 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_serializer,
 )
+from pydantic.fields import ComputedFieldInfo, FieldInfo
 
 from mlp_core.addresses import shown_address
 from mlp_core.errors import InputError
@@ -118,7 +120,18 @@ def _names(value: Any) -> Any:
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-ActivationName = Annotated[str, AfterValidator(canonical_activation)]
+ActivationName = Annotated[
+    str,
+    AfterValidator(canonical_activation),
+    WithJsonSchema(  # a form shows the names as choices
+        {
+            "anyOf": [
+                {"type": "string", "title": "Name", "enum": list(ACTIVATION_NAMES[:-1])},
+                {"type": "string", "title": "Leaky ReLU with its slope, or another spelling"},
+            ]
+        }
+    ),
+]
 Widths = Annotated[tuple[Positive, ...], Field(max_length=1000), BeforeValidator(_integers)]
 Depths = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1000)], ...],
@@ -157,39 +170,31 @@ def _scheduler_of_dask(value: str, others: ValidationInfo) -> str:
     return value
 
 
+def title_of(name: str, field: FieldInfo | ComputedFieldInfo) -> str:
+    """Return what a form calls a setting.
+
+    Example:
+        >>> title_of("batch_size", DepthSweep.model_fields["batch_size"])
+        'Batch size'
+    """
+    return field.title or name.replace("_", " ").capitalize()
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, and nothing unknown is let in."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, field_title_generator=title_of
+    )
 
 
-class Run(Settings):
-    """How to run: what all experiments have in common."""
+class Photographs(Settings):
+    """The photographs of the experiments that take any."""
 
-    seeds: Annotated[int, Field(ge=1, le=1_000_000)] = 8
-    """Members per configuration, each with a seed of its own; 1 is the tutorial's own protocol."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2021
-    """Root seed: data, initial weights and shuffling all derive from it."""
     images: Annotated[str, Field(min_length=1)] = "synthetic"
     """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
-    artifacts: Annotated[str, Field(min_length=1), BeforeValidator(_folder_or_bucket)] = "artifacts"
-    """Folder for results, figures, models, report and cache, or s3://BUCKET/PREFIX."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto takes a GPU if there is one."""
-    runner: Literal["threads", "processes", "dask"] = "threads"
-    """How tasks run side by side."""
-    workers: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Tasks side by side, at most one per core; 0 is one per core."""
-    scheduler: Annotated[str, AfterValidator(_scheduler_of_dask)] = ""
-    """Address of a dask scheduler that is up, such as tcp://127.0.0.1:8786; without it dask runs on this machine."""
-    refresh: bool = False
-    """Make everything again, whatever the cache holds."""
-    time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
-    """How long one training may take before it counts as failed; 0 for as long as it needs."""
-    on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
-    """How a run ends whose figures moved from the accepted baseline; with ignore it is not compared."""
 
     @field_serializer("images", when_used="json")
     def _without_secrets(self, images: str) -> str:
@@ -197,10 +202,39 @@ class Run(Settings):
         return shown_address(images)
 
 
-class FewSeeds(Run):
+class Run(Settings):
+    """How to run: what all experiments have in common, the rarest last."""
+
+    seeds: Annotated[int, Field(title="Seeds per configuration", ge=1, le=1_000_000)] = 8
+    """Members per configuration, each with a seed of its own; 1 is the tutorial's own protocol."""
+    seed: Annotated[int, Field(title="Root seed", ge=0, lt=2**63)] = 2021
+    """Root seed: data, initial weights and shuffling all derive from it."""
+    artifacts: Annotated[str, Field(min_length=1), BeforeValidator(_folder_or_bucket)] = "artifacts"
+    """Folder for results, figures, models, report and cache, or s3://BUCKET/PREFIX."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU if there is one."""
+    refresh: bool = False
+    """Make everything again, whatever the cache holds."""
+    time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
+    """How long one training may take before it counts as failed; 0 for as long as it needs."""
+    on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
+    """How a run ends whose figures moved from the accepted baseline; with ignore it is not compared."""
+    runner: Literal["threads", "processes", "dask"] = "threads"
+    """How tasks run side by side."""
+    workers: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Tasks side by side, at most one per core; 0 is one per core."""
+    scheduler: Annotated[str, AfterValidator(_scheduler_of_dask)] = ""
+    """Address of a dask scheduler that is up, such as tcp://127.0.0.1:8786; without it dask runs on this machine."""
+
+
+class RunOnPhotographs(Run, Photographs):
+    """How to run an experiment on photographs, and on which."""
+
+
+class FewSeeds(RunOnPhotographs):
     """How to run an experiment of so many configurations that two members of each are enough to begin with."""
 
-    seeds: Annotated[int, Field(ge=1, le=1_000_000)] = 2
+    seeds: Annotated[int, Field(title="Seeds per configuration", ge=1, le=1_000_000)] = 2
     """Members per configuration, each with a seed of its own; 1 is the tutorial's own protocol."""
 
 
@@ -244,7 +278,7 @@ class Explanation(Settings):
     ] = ("relu", "leaky_relu(0.1)", "tanh", "gelu")
     """Activations to explain with: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
     explain_epochs: Positive = 200
-    """Passes of one more training from PyTorch's start; as many as --epochs for none."""
+    """Passes of one more training from PyTorch's start; as many as the sweep has for none."""
 
 
 class Polynomial(Settings):

@@ -15,6 +15,8 @@ for _name, _value in {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
+    # "Finished in state Completed()", without a name, for every task: the project's own lines say what was made
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
     # what the core logs outside a flow, in a notebook, is no mistake
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     # nor what lies in the folder where the user stands, which Python would search first

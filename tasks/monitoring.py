@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a run beside its tasks: results, figures, the report's place, how far it is, and drift."""
+"""What Prefect's UI shows of a run besides its tasks: results, figures, findings, how far it is, and drift."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from httpx import HTTPError, HTTPStatusError
-from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact, TableArtifact
+from prefect.artifacts import Artifact, MarkdownArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from tasks.laboratory import is_stopping
@@ -32,9 +33,10 @@ _SECONDS_BETWEEN_UPDATES = 1.0
 
 
 def show_results(sections: Sequence[Section], report: Path) -> None:
-    """Create a table of results, a text with figures, and a link to the report.
+    """Create a table of results, a text with figures, and what the report finds.
 
-    One of each, whatever the run made: an artifact takes the server some 30 ms.
+    One of each, whatever the run made: an artifact takes the server some 30 ms. Each flow has keys of its own, so that
+    the history of a key is that of one experiment.
 
     Args:
         sections: Of the experiments of this run; of several only the first figure of each, as far as there is room.
@@ -43,16 +45,23 @@ def show_results(sections: Sequence[Section], report: Path) -> None:
     rows = _all_columns(sections[0]) if len(sections) == 1 else [row for one in sections for row in _rows(one)]
     titles = "; ".join(section.title for section in sections)
     artifacts = [
-        TableArtifact(key="results", table=rows, description=f"{titles}. Means [95 % intervals over members]."),
-        MarkdownArtifact(key="figures", markdown=_markdown(sections), description=titles),
-        LinkArtifact(
-            key="report",
-            link=report.as_uri(),
-            link_text=_plain(str(report)),
-            description="Browsers follow no link from a server's page to a file: open this path yourself.",
-        ),
+        TableArtifact(key=_key("results"), table=rows, description=f"{titles}. Means [95 % intervals over members]."),
+        MarkdownArtifact(key=_key("figures"), markdown=_markdown(sections), description=titles),
+        MarkdownArtifact(key=_key("report"), markdown=_in_short(sections, report), description=f"In short: {titles}"),
     ]
     asyncio.run(_create(artifacts))
+
+
+def _key(kind: str) -> str:
+    return f"{flow_run.flow_name}-{kind}"
+
+
+def _in_short(sections: Sequence[Section], report: Path) -> str:
+    """Return what the report finds, and where it lies."""
+    lines = []
+    for section in sections:
+        lines += [f"## {_plain(section.title)}", *map(_plain, (*section.summary, *section.reasons))]
+    return "\n\n".join([*lines, f"All of it, with figures and tables: `{report}`"])
 
 
 async def _create(artifacts: Sequence[Artifact]) -> None:
@@ -129,6 +138,10 @@ def _address(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
+def _progress_in_words(n_done: int, n_known: int) -> str:
+    return f"{n_done} of {n_known} trainings have ended"
+
+
 class Progress:
     """How many of a run's trainings have ended, as an artifact that moves at most once a second.
 
@@ -148,7 +161,7 @@ class Progress:
         new = {future.task_run_id: future for future in futures if future.task_run_id not in self._known}
         self._known |= set(new)
         if new and self._artifact is None:
-            self._artifact = self._create()
+            self._artifact = self._create(len(self._known))
         for future in new.values():
             future.add_done_callback(self._count)
 
@@ -160,11 +173,14 @@ class Progress:
                 self._waiting.daemon = True
                 self._waiting.start()
 
-    def _create(self) -> UUID:
+    def _create(self, n_known: int) -> UUID:
         # Not `create_progress_artifact`: up to Prefect 3.9.1 it leaves a connection open
         context = FlowRunContext.get()
         flow_run_id = context.flow_run.id if context and context.flow_run else None
-        artifact = ArtifactCreate(key="progress", type="progress", data=0.0, flow_run_id=flow_run_id)
+        text = _progress_in_words(0, n_known)
+        artifact = ArtifactCreate(
+            key=_key("progress"), type="progress", data=0.0, description=text, flow_run_id=flow_run_id
+        )
         with get_client(sync_client=True) as client:
             return client.create_artifact(artifact).id
 
@@ -181,7 +197,7 @@ class Progress:
             return
         with self._showing, get_client(sync_client=True) as client:
             n_done, n_known = self._n_done, len(self._known)
-            text = f"{n_done} of {n_known} trainings have ended"
+            text = _progress_in_words(n_done, n_known)
             client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:

@@ -40,7 +40,7 @@ from mlp_core.settings import (
     Images,
     Phase,
     Polynomial,
-    Run,
+    RunOnPhotographs,
     Signals,
     Spirals,
 )
@@ -301,6 +301,7 @@ def run(api_url, ended_tasks, photographs):
     It returns the flow's state and the names of its tasks by the names of their states.
     """
     from importlib import import_module
+    from typing import get_type_hints
 
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -308,17 +309,20 @@ def run(api_url, ended_tasks, photographs):
         temporary_settings,
     )
 
-    settings = {
+    quick = {
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
 
     def run(experiment, artifacts, *, seeds=2, images=photographs, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
-        how = {name: changed.pop(name) for name in Run.model_fields if name in changed}
-        how = Run(artifacts=artifacts, seeds=seeds, images=str(images), **how)
+        settings = get_type_hints(flow.fn)["run"]
+        how = {name: changed.pop(name) for name in settings.model_fields if name in changed}
+        if issubclass(settings, RunOnPhotographs):
+            how["images"] = str(images)
+        how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
-        with temporary_settings(settings):
+        with temporary_settings(quick):
             state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:

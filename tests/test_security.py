@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from mlp_core.report import read_report_content, render_report
-from mlp_core.settings import Run
+from mlp_core.settings import RunOnPhotographs
 from tasks.caching import decode
 
 ROOT = Path(__file__).parents[1]
@@ -218,7 +218,7 @@ def test_secrets_of_an_address_are_kept_nowhere(program, servers, download_site,
 
 def test_settings_that_prefect_keeps_are_without_secrets():
     """As Python has them they are whole; as JSON, in Prefect's database and on its page, they are not."""
-    run = Run(images="https://me:word@host/faces.zip?signature=1")
+    run = RunOnPhotographs(images="https://me:word@host/faces.zip?signature=1")
     assert run.images == "https://me:word@host/faces.zip?signature=1"
     assert run.model_dump(mode="json")["images"] == "https://...@host/faces.zip?..."
 

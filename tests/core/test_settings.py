@@ -24,6 +24,7 @@ from mlp_core.settings import (
     Phase,
     Polynomial,
     Run,
+    RunOnPhotographs,
     Settings,
     Signals,
     Spirals,
@@ -49,7 +50,7 @@ REFUSED = [
     (Run, "artifacts", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
     (Run, "artifacts", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
     (Run, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'; the"),
-    (Run, "images", "", "must "),
+    (RunOnPhotographs, "images", "", "must "),
     (Spirals, "arms", "1", "must be greater than or equal to 2, got '1'"),
     (Spirals, "noise", "nan", "must be a finite number, got 'nan'"),
     (Spirals, "noise", "-0.1", "must be greater than or equal to 0"),
@@ -257,7 +258,7 @@ gains = (st.lists(rates, min_size=1, max_size=8, unique=True) | ranges).map(lamb
 training = {"optimizer": optimizers, "learning_rate": rates, "epochs": positive, "batch_size": positive}
 MODELS = st.one_of(
     st.builds(
-        Run,
+        RunOnPhotographs,
         seeds=positive,
         seed=st.integers(0, 2**63 - 1),
         images=st.text(min_size=1),
@@ -379,7 +380,7 @@ def test_a_phase_diagram_resolves_the_transition():
     assert len(grid.depths) >= 8
     assert (min(grid.depths), max(grid.depths)) == (2, 64)
     assert (FewSeeds().seeds, Run().seeds) == (2, 8)
-    assert FewSeeds().model_dump(exclude={"seeds"}) == Run().model_dump(exclude={"seeds"})
+    assert FewSeeds().model_dump(exclude={"seeds"}) == RunOnPhotographs().model_dump(exclude={"seeds"})
     assert validated(Phase, {name: text_of(value) for name, value in grid}) == grid
 
 
@@ -391,10 +392,15 @@ def test_every_setting_makes_a_field_of_a_form(model):
         assert field["description"][0].isupper(), name
         assert field["description"].endswith("."), name
         assert "default" in field, name
+        single = field.get("items", field)
+        if "activation" in name:
+            names, others = single["anyOf"]
+            assert names["enum"] == list(ACTIVATION_NAMES[:-1])
+            assert (names["type"], others["type"]) == ("string", "string")
+            continue
         assert field["type"] in {"integer", "number", "boolean", "string", "array"}, name
-        number = field.get("items", field)
-        if number["type"] in ("integer", "number"):
-            assert {"minimum", "exclusiveMinimum"} & number.keys(), name
-            assert {"maximum", "exclusiveMaximum"} & number.keys(), name
+        if single["type"] in ("integer", "number"):
+            assert {"minimum", "exclusiveMinimum"} & single.keys(), name
+            assert {"maximum", "exclusiveMaximum"} & single.keys(), name
         if name in ("optimizer", "distribution", "device", "runner", "on_drift", "data"):
             assert len(field["enum"]) > 1

@@ -383,8 +383,8 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
 
     try:
         asked("work-pool", "create", "deep-mlp", "--type", "process")
-        asked("--no-prompt", "deploy", "--name", "on-demand-explained", cwd=code)
-        asked("deployment", "run", "depth-sweep/on-demand-explained")
+        asked("--no-prompt", "deploy", "--name", "depth-sweep-explained", cwd=code)
+        asked("deployment", "run", "depth-sweep/depth-sweep-explained")
         code.rename(tmp_path / "moved")
         asked("worker", "start", "--pool", "deep-mlp", "--run-once")
     finally:

@@ -20,8 +20,10 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed
 from prefect.utilities.importtools import import_object
 
 from mlp_core.baseline import accept
@@ -35,13 +37,20 @@ NAMES = [f"{one['entrypoint'].split('.')[-1]}/{one['name']}" for one in CONFIGUR
 
 @pytest.mark.parametrize("deployment", CONFIGURATION["deployments"], ids=NAMES)
 def test_a_deployment_is_what_it_names(deployment):
-    """Its entrypoint is a flow that takes its parameters; one run at a time; its tags name it."""
+    """Its entrypoint is a flow that takes its parameters; one run at a time; its name says which."""
     flow = import_object(deployment["entrypoint"])
     flow.validate_parameters(deployment.get("parameters", {}))
-    module = deployment["entrypoint"].split(".")[1]
-    assert deployment["tags"] == ["deep-mlp", module]
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert flow.name in deployment["name"]
+    assert deployment["tags"] == ["deep-mlp"]
+    assert deployment["work_pool"]["work_queue_name"] == deployment["name"]
     assert deployment["description"].endswith(".")
+
+
+def test_a_schedule_is_told_by_its_slug():
+    """By it Prefect keeps whether somebody switched it off, as long as the file does not say."""
+    for deployment in CONFIGURATION["deployments"]:
+        for schedule in deployment.get("schedules", []):
+            assert schedule.keys() == {"slug", "cron", "timezone"}
 
 
 def test_every_command_has_a_deployment():
@@ -61,7 +70,7 @@ def test_the_automations_wait_for_more_than_two_heartbeats():
         CONFIGURATION["definitions"]["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
     )
     assert 2 * heartbeat < AUTOMATIONS[0]["trigger"]["within"] <= 120 - heartbeat
-    assert AUTOMATIONS[1]["trigger"]["within"] < 120
+    assert AUTOMATIONS[1]["trigger"]["within"] == 300
 
 
 def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
@@ -90,7 +99,7 @@ class Laboratory:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**self.environment, "PWD": str(self.folder), **environment},
+            env={**self.environment, "PWD": "/", **environment},  # of a shell that was elsewhere
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -183,6 +192,8 @@ def laboratory(servers, tmp_path_factory):
     for name in listed.stdout.decode().split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    hurried = (ROOT / "automations.yaml").read_text().replace("within: 300", "within: 110")  # tests wait for it
+    (folder / "automations.yaml").write_text(hurried)
     found = Laboratory(folder, servers, servers.new_home(home / "prefect"))
     with ExitStack() as stack:
         found.start_server()
@@ -205,14 +216,14 @@ class Notices:
     """A receiver of webhooks on loopback."""
 
     def __init__(self):
-        self.received = []
+        self.received, self.answer = [], 204
         notices = self
 
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 notices.received.append(SimpleNamespace(kind=self.headers["Content-Type"], **json.loads(body)))
-                self.send_response(204)
+                self.send_response(notices.answer)
                 self.end_headers()
 
             def log_message(self, *_arguments):
@@ -259,11 +270,114 @@ def test_all_is_deployed_and_deploying_again_changes_nothing(laboratory):
 
 
 @pytest.mark.slow
+def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory):
+    """What it does change is said in a line each: another time is the file's again, a deleted schedule comes back."""
+    client = laboratory.client
+
+    def schedules(name):
+        return {one.slug: one for one in client.read_deployment_by_name(name).schedules}
+
+    phase, gains, tutorial = "phase/weekly-phase", "gain-sweep/weekly-gain-sweep", "tutorial/nightly-tutorial"
+    paused, moved, gone = schedules(phase)["weekly"], schedules(gains)["weekly"], schedules(tutorial)["nightly"]
+    ids = {name: client.read_deployment_by_name(name).id for name in (phase, gains, tutorial)}
+    client.update_deployment_schedule(ids[phase], paused.id, active=False)
+    client.update_deployment_schedule(ids[gains], moved.id, schedule=CronSchedule(cron="0 6 * * 0", timezone="UTC"))
+    client.create_deployment_schedules(ids[gains], [(CronSchedule(cron="0 1 1 1 *"), True)])
+    client.delete_deployment_schedule(ids[tutorial], gone.id)
+    said = laboratory.prefect("deploy", "--all")
+    assert [line for line in said.splitlines() if line.startswith("deep-mlp: ")] == [
+        f"deep-mlp: {tutorial}: the schedule 'nightly' is not on the server, and is switched on: 0 3 * * *",
+        f"deep-mlp: {gains}: the schedule 'weekly' is that of prefect.yaml again: 0 4 * * 0 UTC, not 0 6 * * 0 UTC",
+        f"deep-mlp: {phase}: the schedule 'weekly' stays switched off",
+    ]
+    assert not schedules(phase)["weekly"].active
+    assert sorted(str(one.schedule.cron) for one in schedules(gains).values()) == ["0 1 1 1 *", "0 4 * * 0"]
+    assert schedules(tutorial)["nightly"].active
+    client.update_deployment_schedule(ids[phase], paused.id, active=True)
+    (added,) = [one for slug, one in schedules(gains).items() if slug != "weekly"]
+    client.delete_deployment_schedule(ids[gains], added.id)
+
+
+@pytest.mark.slow
+def test_of_the_runs_that_were_missed_the_newest_catches_up(laboratory):
+    """After nights without a worker one run trains; the others say that they were skipped, and which run goes."""
+    deployment = laboratory.client.read_deployment_by_name("polynomial/polynomial")
+    laboratory.worker.kill()
+    laboratory.worker.wait()
+    how = {"artifacts": str(laboratory.folder.parent / "missed"), "seeds": 1}
+    (schedule,) = laboratory.client.create_deployment_schedules(deployment.id, [(CronSchedule(cron="0 3 * * *"), True)])
+    parameters = {"run": how, "model": {"degree": 2, "epochs": 1}}
+    laboratory.client.update_deployment_schedule(deployment.id, schedule.id, parameters=parameters)
+    now = datetime.now(UTC)
+    missed = {"start_time": str(now - timedelta(days=3)), "end_time": str(now), "min_runs": 3, "max_runs": 3}
+    laboratory.client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment.id}, json=missed)
+    laboratory.start_worker()
+    wanted = FlowRunFilter(
+        deployment_id={"any_": [deployment.id]}, tags={"all_": ["auto-scheduled"]}, expected_start_time={"before_": now}
+    )
+    deadline = time.monotonic() + 240
+    try:
+        while True:
+            runs = laboratory.client.read_flow_runs(flow_run_filter=wanted)
+            if all(run.state.is_final() for run in runs):
+                break
+            assert time.monotonic() < deadline, [(run.expected_start_time, run.state) for run in runs]
+            time.sleep(1)
+    finally:
+        laboratory.client.delete_deployment_schedule(deployment.id, schedule.id)
+    first, second, last = sorted(runs, key=lambda run: run.expected_start_time)
+    assert [run.state_name for run in (first, second, last)] == ["Skipped", "Skipped", "Completed"]
+    assert first.state.type == StateType.CANCELLED
+    assert f"the run of {last.expected_start_time:%Y-%m-%d} 03:00 UTC catches up" in first.state.message
+
+
+@pytest.mark.slow
+def test_bad_input_of_a_form_is_a_sentence_and_a_refused_notice_is_an_event(laboratory):
+    """The run's log has no traceback; the service that answers 400 is in the server's events, with its answer."""
+    laboratory.notices.answer = 400
+    try:
+        failed = laboratory.run("depth-sweep/depth-sweep", spirals={"points": 10})
+        run = laboratory.until(failed, "Failed")
+        laboratory.notices.of(run, seconds=90)
+    finally:
+        laboratory.notices.answer = 204
+    sentence = "Batch size must be at most the 32 training points, got 128; use a smaller Batch size or more Points."
+    assert run.state.message.endswith(sentence)
+    log = laboratory.log(failed)
+    assert sentence in log
+    assert "Traceback" not in log
+    refused = {"filter": {"event": {"name": ["prefect.automation.action.failed"]}}}
+    deadline = time.monotonic() + 30
+    while not (events := laboratory.client.request("POST", "/events/filter", json=refused).json()["events"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert "error=400" in events[0]["payload"]["notification_log"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_taken_for_crashed_goes_on(laboratory):
+    """As on a machine that was suspended: it makes itself Resumed, a notice says so, and it completes."""
+    longer = {"sweep": {"depths": list(range(1, 13)), "epochs": 800}}  # than the time between two looks at its state
+    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **longer, run={**laboratory.how, "seed": 5})
+    laboratory.until(flow_run_id, "Running")
+    time.sleep(2)
+    laboratory.client.set_flow_run_state(flow_run_id, Crashed(message="No sign of life"), force=True)
+    deadline = time.monotonic() + 240
+    seen = set()
+    while (run := laboratory.client.read_flow_run(flow_run_id)).state_name != "Completed":
+        seen.add(run.state_name)
+        assert time.monotonic() < deadline, (run.state, seen)
+        time.sleep(0.5)
+    assert {"Crashed", "Resumed"} <= seen
+    while not any("is Resumed: " in notice.text for notice in laboratory.notices.received):
+        assert time.monotonic() < deadline, laboratory.notices.received
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
 def test_a_schedule_fires(laboratory):
     """A run that nobody asked for comes at its time, with the schedule's parameters, in the clone's own folder."""
-    from prefect.client.schemas.schedules import IntervalSchedule
-
-    deployment = laboratory.client.read_deployment_by_name("depth-sweep/on-demand")
+    deployment = laboratory.client.read_deployment_by_name("depth-sweep/depth-sweep")
     schedule = IntervalSchedule(interval=timedelta(seconds=20))
     (made,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
     laboratory.client.update_deployment_schedule(deployment.id, made.id, parameters={"run": {"seeds": 2}, **QUICK})
@@ -281,7 +395,7 @@ def test_a_schedule_fires(laboratory):
 @pytest.mark.slow
 def test_a_custom_run_has_its_own_parameters_and_log(laboratory):
     """Parameters changed for one run decide its results; its log says what was trained and how long it took."""
-    flow_run_id = laboratory.run("depth-sweep/on-demand", **QUICK)
+    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **QUICK)
     laboratory.until(flow_run_id, "Completed")
     import pyarrow.parquet as pq
 
@@ -292,9 +406,9 @@ def test_a_custom_run_has_its_own_parameters_and_log(laboratory):
 @pytest.mark.slow
 def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(laboratory):
     """The next run waits for the slot, gets it when the first is cancelled, and trains only what is missing."""
-    first = laboratory.run("depth-sweep/on-demand", **LONG)
+    first = laboratory.run("depth-sweep/depth-sweep", **LONG)
     laboratory.until(first, "Running")
-    second = laboratory.run("depth-sweep/on-demand", **LONG)
+    second = laboratory.run("depth-sweep/depth-sweep", **LONG)
     laboratory.trained_something(first)
     pid = laboratory.process_of(first)
     assert laboratory.client.read_flow_run(second).state.type == StateType.SCHEDULED
@@ -310,11 +424,11 @@ def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(labora
 @pytest.mark.slow
 def test_a_worker_killed_and_restarted_goes_on(laboratory):
     """The run of a killed worker goes on to its end, and what was asked for meanwhile is run by the next worker."""
-    first = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 1}})
+    first = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 1}})
     laboratory.until(first, "Running")
     laboratory.worker.kill()
     laboratory.worker.wait()
-    second = laboratory.run("depth-sweep/on-demand", **QUICK)
+    second = laboratory.run("depth-sweep/depth-sweep", **QUICK)
     laboratory.start_worker()
     assert laboratory.until(first, "Completed", seconds=180).end_time
     laboratory.until(second, "Completed", seconds=60)
@@ -324,7 +438,7 @@ def test_a_worker_killed_and_restarted_goes_on(laboratory):
 def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
     """The worker sees it; the notice says so; the next run trains what is missing."""
     how = {**laboratory.how, "seed": 2}
-    killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": how})
+    killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
     laboratory.until(killed, "Running")
     laboratory.trained_something(killed)
     os.kill(laboratory.process_of(killed), signal.SIGKILL)
@@ -337,7 +451,7 @@ def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
 @pytest.mark.slow
 def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     """As if the machine had lost its power: nobody is left to say so but the server."""
-    killed = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 3}})
+    killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 3}})
     laboratory.until(killed, "Running")
     laboratory.worker.kill()
     os.kill(laboratory.process_of(killed), signal.SIGKILL)
@@ -352,9 +466,9 @@ def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
 @pytest.mark.slow
 def test_a_run_killed_with_its_worker_before_it_began_is_crashed_within_two_minutes(laboratory):
     """The same while it imports; its place is free again, and a run that began in time stays what it is."""
-    ended = laboratory.run("depth-sweep/on-demand", **QUICK)
+    ended = laboratory.run("depth-sweep/depth-sweep", **QUICK)
     laboratory.until(ended, "Completed")
-    killed = laboratory.run("depth-sweep/on-demand", **QUICK)
+    killed = laboratory.run("depth-sweep/depth-sweep", **QUICK)
     while not (pid := laboratory.process_of(killed)):
         time.sleep(0.05)
     laboratory.worker.kill()
@@ -367,15 +481,15 @@ def test_a_run_killed_with_its_worker_before_it_began_is_crashed_within_two_minu
         run = laboratory.until(killed, "Crashed", seconds=120)
     finally:
         laboratory.start_worker()
-    assert run.state.message.startswith("Not begun 110 seconds after a worker took it")
-    laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK), "Completed")
+    assert run.state.message.startswith("Not begun 5 minutes after a worker took it")
+    laboratory.until(laboratory.run("depth-sweep/depth-sweep", **QUICK), "Completed")
     assert laboratory.client.read_flow_run(ended).state_name == "Completed"
 
 
 @pytest.mark.slow
 def test_a_run_outlives_its_server(laboratory):
     """A server killed and started again after ten seconds finds the run at work, which completes."""
-    flow_run_id = laboratory.run("depth-sweep/on-demand", **{**LONG, "run": {**laboratory.how, "seed": 4}})
+    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 4}})
     laboratory.trained_something(flow_run_id)
     laboratory.server.kill()
     laboratory.server.wait()
@@ -392,7 +506,7 @@ def test_a_run_outlives_its_server(laboratory):
 @pytest.mark.slow
 def test_a_deleted_run_leaves_no_rows(laboratory):
     """`prefect flow-run delete` takes the run, its tasks and its log out of the database; results stay."""
-    flow_run_id = laboratory.run("depth-sweep/on-demand", **QUICK)
+    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **QUICK)
     laboratory.until(flow_run_id, "Completed")
     tasks = laboratory.tasks_of(flow_run_id)
     assert tasks
@@ -412,11 +526,11 @@ def test_a_deleted_run_leaves_no_rows(laboratory):
 def test_the_notice_of_a_run_that_drifted_says_what_moved(laboratory, raise_baseline):
     """A scheduled run compares itself; the webhook gets the figure, from what to what, and which version changed."""
     how = {**laboratory.how, "artifacts": str(laboratory.folder.parent / "nightly"), "on_drift": "drifted"}
-    laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Completed")
+    laboratory.until(laboratory.run("depth-sweep/depth-sweep", **QUICK, run=how), "Completed")
     root = Path(how["artifacts"])
     accept(root, datetime.now(UTC))
     raise_baseline(root)
-    run = laboratory.until(laboratory.run("depth-sweep/on-demand", **QUICK, run=how), "Drifted")
+    run = laboratory.until(laboratory.run("depth-sweep/depth-sweep", **QUICK, run=how), "Drifted")
     notice = laboratory.notices.of(run)
     assert notice.text == f"depth-sweep / {run.name} is Drifted: {run.state.message}"
     assert "depth_sweep depth=2" in notice.text

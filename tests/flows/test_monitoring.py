@@ -21,20 +21,20 @@ from mlp_core.report import read_report_content, report_sections
 from mlp_core.settings import DepthSweep, Run
 
 
-def artifacts_of(state):
-    """Return a run's artifacts by their keys; each key comes once."""
+def artifacts_of(state, flow_name):
+    """Return a run's artifacts by what they hold; each key comes once, and begins with the flow's name."""
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=wanted)
     assert len({one.key for one in found}) == len(found)
-    return {one.key: one for one in found}
+    return {one.key.removeprefix(f"{flow_name}-"): one for one in found}
 
 
 @pytest.mark.parametrize("experiment", ["depth_sweep", "signals", pytest.param("tutorial", marks=pytest.mark.slow)])
 def test_a_run_carries_its_results(run, copied, experiment):
     """A table, figures that are whole pictures, the report's path; the figures stay small enough for the server."""
     root = copied(experiment)
-    found = artifacts_of(run(experiment, root).state)
+    found = artifacts_of(run(experiment, root).state, experiment.replace("_", "-"))
     rows = json.loads(found["results"].data)
     if experiment == "depth_sweep":
         table = pq.read_table(root / "results/depth_sweep.parquet")
@@ -54,7 +54,10 @@ def test_a_run_carries_its_results(run, copied, experiment):
     assert left_out == 0 or len(markdown) > 240_000
     for picture in pictures:
         Image.open(io.BytesIO(picture)).verify()
-    assert str(root / "report.html") in found["report"].data
+    in_short = re.sub(r"\\(.)", r"\1", found["report"].data)
+    assert f"`{root / 'report.html'}`" in in_short
+    for section in sections:
+        assert all(text in in_short for text in (section.title, *section.summary, *section.reasons))
     if experiment != "signals":
         assert found["progress"].data == 100
 
@@ -62,14 +65,14 @@ def test_a_run_carries_its_results(run, copied, experiment):
 def test_the_progress_counts_each_training_once(run, tmp_path):
     """Four trainings, and none twice though two experiments may wait for the same."""
     sweep = DepthSweep(depths=(1, 2, 3, 4), epochs=2, batch_size=32)
-    found = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state)
+    found = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state, "depth-sweep")
     assert found["progress"].description == "4 of 4 trainings have ended"
 
 
 @pytest.mark.slow
 def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path):
     """Who looks now and then sees nothing, then shares of the trainings that only grow, and all at the end."""
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["progress"]))
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["depth-sweep-progress"]))
     environment = servers.new_home(tmp_path / "home")  # other runs' progress would be newer on the session's server
     url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     server = servers.start(environment)

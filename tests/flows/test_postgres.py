@@ -114,8 +114,8 @@ def test_two_workers_that_want_the_same_sweep_train_it_once(prefect, workers, en
     sweep = {"depths": [1, 2], "epochs": 30_000, "batch_size": 32}
     small = {"epochs": 1, "hidden_widths": [8]}
     wanted = {
-        "depth-sweep/on-demand": both | {"sweep": sweep},
-        "tutorial/nightly": both
+        "depth-sweep/depth-sweep": both | {"sweep": sweep},
+        "tutorial/nightly-tutorial": both
         | {"depth_sweep": sweep, "polynomial": {"degree": 3, "epochs": 1}, "images": small}
         | {"gain_sweep": {"gains": [1.0, 2.0], **small}},
     }
@@ -142,5 +142,5 @@ def test_two_workers_that_want_the_same_sweep_train_it_once(prefect, workers, en
     assert len([task for task in tasks if task["name"].startswith("train ")]) == n_both + n_nightly
     assert len(list(folder.glob("models/*"))) == n_models
     assert not list(folder.rglob("*.partial"))
-    nightly = api("flow_runs/filter", deployments={"name": {"any_": ["nightly"]}}, limit=200)
+    nightly = api("flow_runs/filter", deployments={"name": {"any_": ["nightly-tutorial"]}}, limit=200)
     assert {run["state_name"] for run in nightly} == {"Completed", "Scheduled"}

@@ -14,7 +14,7 @@ from mlp_core.augmentation import normalize
 from mlp_core.images import decode_images
 from mlp_core.meanfield import critical_point, predicted_signals, xavier_scale
 from mlp_core.seeds import generator
-from mlp_core.settings import Phase, Run, Signals, Spirals
+from mlp_core.settings import Phase, RunOnPhotographs, Signals, Spirals
 from mlp_core.signals import gaussian_inputs, input_lengths
 from mlp_core.signals import measure_signals as measure
 
@@ -60,7 +60,7 @@ def run_theory(api_url, photographs):
 
     def run(name, artifacts, seeds=2, **parameters):
         flow = getattr(import_module(f"flows.{name}"), name)
-        how = Run(artifacts=artifacts, seeds=seeds, images=str(photographs))
+        how = RunOnPhotographs(artifacts=artifacts, seeds=seeds, images=str(photographs))
         done.clear()
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}):
             state = flow(run=how, **parameters, return_state=True)

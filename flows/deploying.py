@@ -1,0 +1,100 @@
+"""A step of `prefect deploy`: where the clone lies, the queues, and what deploying again does to the schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+
+from flows.experiment import TAG
+from mlp_core.errors import InputError
+
+
+def prepare() -> dict[str, str]:
+    """Make the queues, say once what changes, and return the folder that is deployed: the one with prefect.yaml.
+
+    Not from the environment: PWD is the shell's, and whoever starts a program in another folder may leave it as it was.
+
+    Raises:
+        InputError: If prefect.yaml is not in the current folder.
+    """
+    folder = Path.cwd()
+    file = folder / "prefect.yaml"
+    if not file.is_file():
+        message = (
+            f"prefect deploy must be run in the clone, where prefect.yaml lies, got {folder}; change to the clone."
+        )
+        raise InputError(message)
+    _prepare_server(file)
+    return {"directory": str(folder)}
+
+
+@cache
+def _prepare_server(file: Path) -> None:
+    described = {
+        f"{one['entrypoint'].rpartition('.')[2].replace('_', '-')}/{one['name']}": one
+        for one in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
+    }
+    with get_client(sync_client=True) as client:
+        for one in described.values():
+            _make_queue(client, one["work_pool"]["name"], one["work_pool"]["work_queue_name"])
+        for deployment in _deployments(client):
+            name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
+            if name not in described:
+                click.echo(
+                    f"deep-mlp: {name} is not in prefect.yaml, and stays on the server with its schedules; "
+                    f"`prefect deployment delete {name}` removes it."
+                )
+                continue
+            for line in _keep_schedules(client, deployment, described[name].get("schedules", [])):
+                click.echo(f"deep-mlp: {name}: {line}")
+
+
+def _make_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
+    """Make a queue from which one run goes at a time; one that is there stays as it is."""
+    try:
+        client.read_work_queue_by_name(name, work_pool_name=pool)
+    except ObjectNotFound:
+        client.create_work_queue(name, "One run at a time.", concurrency_limit=1, work_pool_name=pool)
+
+
+def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    return client.read_deployments(deployment_filter=DeploymentFilter(tags={"all_": [TAG]}))
+
+
+def _keep_schedules(
+    client: SyncPrefectClient, deployment: DeploymentResponse, described: list[dict[str, Any]]
+) -> Iterator[str]:
+    """Make Prefect leave the schedules that somebody added, and yield what it changes of the others.
+
+    Prefect keeps which schedules are switched on as long as each has a slug; else it makes all of them anew.
+    """
+    there = {schedule.slug: schedule for schedule in deployment.schedules if schedule.slug}
+    for schedule in deployment.schedules:
+        if not schedule.slug:
+            client.update_deployment_schedule(deployment.id, schedule.id, slug=f"added-{schedule.id}")
+        if deployment.paused and schedule.active:  # Prefect switches a deployment on, but no schedule
+            client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+    for wanted in described:
+        slug, cron = wanted["slug"], wanted["cron"]
+        if slug not in there:
+            yield f"the schedule {slug!r} is not on the server, and is switched on: {cron}"
+            continue
+        if deployment.paused or not there[slug].active:
+            yield f"the schedule {slug!r} stays switched off"
+        now = there[slug].schedule
+        if not isinstance(now, CronSchedule) or (now.cron, now.timezone) != (cron, wanted["timezone"]):
+            yield f"the schedule {slug!r} is that of prefect.yaml again: {cron} {wanted['timezone']}, not {_words(now)}"
+
+
+def _words(schedule: Any) -> str:
+    return " ".join(str(value) for value in schedule.model_dump(exclude_none=True, exclude={"day_or"}).values())

@@ -1,0 +1,193 @@
+"""The flow of an experiment: which settings a run has, how it is named, and what a run of a deployment does besides."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import wraps
+from inspect import signature
+from typing import Any
+from uuid import UUID
+
+import prefect.runtime
+from httpx import HTTPError
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.context import FlowRunContext
+from prefect.states import Cancelled, Running
+
+from flows.orchestration import SweepFailed
+from mlp_core import settings
+from mlp_core.errors import Drifted, InputError
+from mlp_core.settings import Settings, title_of, validated
+
+TAG = "deep-mlp"
+"""Of every run, however it was started; each deployment in prefect.yaml has it, too."""
+_SECONDS_BETWEEN_LOOKS = 20.0
+_TITLES = {
+    name: title_of(name, field)
+    for model in vars(settings).values()
+    if isinstance(model, type) and issubclass(model, Settings)
+    for name, field in model.model_fields.items()
+}
+
+
+class Experiment(Flow[..., Any]):
+    """A flow whose parameters are groups of settings, of which a run may set any single value.
+
+    Prefect replaces whole groups: a run that sets one value would lose what its deployment, or the flow's own default,
+    says of the others.
+    """
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return every group: the flow's default, over it the deployment's values, over those the run's.
+
+        Raises:
+            InputError: For the first value that breaks a rule, in one sentence.
+        """
+        deployed, groups = _deployed_parameters(), {}
+        for name, parameter in signature(self.fn).parameters.items():
+            given = parameters.get(name)
+            if given is None or isinstance(given, dict):
+                values = {**dict(parameter.default), **deployed.get(name, {}), **(given or {})}
+                with _in_words_of_the_form():
+                    given = validated(parameter.annotation, values)
+            groups[name] = given
+        return super().validate_parameters({**parameters, **groups})
+
+
+def experiment(name: str, shown: str = "") -> Callable[[Callable[..., Any]], Experiment]:
+    """Make a function the flow of an experiment.
+
+    Args:
+        name: The flow's name.
+        shown: What its runs are named by besides their seeds: a template with the flow's parameters.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Experiment:
+        @wraps(function)
+        def run(*groups: Settings) -> Any:
+            context: Any = FlowRunContext.get()
+            this = context.flow_run
+            if this.deployment_id is None:
+                with get_client(sync_client=True) as client:
+                    client.update_flow_run(this.id, tags={*this.tags, TAG})
+                return function(*groups)
+            logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+            with get_client(sync_client=True) as client:
+                if newer := _newer_run(client, this):
+                    return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
+                client.update_flow_run(
+                    this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
+                )
+            with _in_words_of_the_form(), goes_on(this.id):
+                return function(*groups)
+
+        # Prefect would look for the types' names in this module
+        run.__signature__ = signature(function, eval_str=True)
+
+        def run_name() -> str:
+            groups = prefect.runtime.flow_run.parameters
+            seeds = groups["run"].seeds
+            parts = [name, shown.format(**groups), f"{seeds} seed{'s' * (seeds != 1)}"]
+            return " ".join(part for part in parts if part)
+
+        return Experiment(run, name=name, flow_run_name=run_name)
+
+    return decorate
+
+
+@contextmanager
+def goes_on(flow_run_id: UUID) -> Iterator[None]:
+    """Look now and then whether a run that is at work was taken for crashed, and make it a running one again.
+
+    The server marks a run whose heartbeat stays away, and so one whose machine was suspended.
+    """
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            with suppress(HTTPError, OSError), get_client(sync_client=True) as client:
+                state = client.read_flow_run(flow_run_id).state
+                if state and state.is_crashed() and not ended.is_set():
+                    message = "It was taken for crashed, but is at work, and goes on."
+                    client.set_flow_run_state(flow_run_id, Running(name="Resumed", message=message), force=True)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join(_SECONDS_BETWEEN_LOOKS)
+
+
+def _deployed_parameters() -> dict[str, Any]:
+    """Return what the deployment of the current run sets; nothing if it has none."""
+    deployment_id = prefect.runtime.deployment.id
+    if deployment_id is None:
+        return {}
+    with get_client(sync_client=True) as client:
+        return client.read_deployment(deployment_id).parameters
+
+
+def _newer_run(client: SyncPrefectClient, this: FlowRun) -> FlowRun | None:
+    """Return the newest scheduled run of the same deployment that is due, too; none if that is this one.
+
+    After days without a worker every missed run comes: one is enough. A run that began before, and is run again, was
+    asked for by somebody.
+    """
+    if not this.auto_scheduled or this.run_count > 1:
+        return None
+    due = FlowRunFilter(
+        deployment_id={"any_": [this.deployment_id]},
+        tags={"all_": ["auto-scheduled"]},
+        expected_start_time={"after_": this.expected_start_time, "before_": datetime.now(UTC)},
+        state={"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+    )
+    newest = client.read_flow_runs(flow_run_filter=due, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+    return newest[0] if newest and newest[0].expected_start_time > this.expected_start_time else None
+
+
+def _skipped_in_words(this: FlowRun, newer: FlowRun) -> str:
+    due, instead = (f"{run.expected_start_time:%Y-%m-%d %H:%M} UTC" for run in (this, newer))
+    return f"Due at {due}, but begun only when the next was due, too: the run of {instead} catches up."
+
+
+@contextmanager
+def _in_words_of_the_form() -> Iterator[None]:
+    """Call settings as the custom run's form does in a sentence about them, if the run is of a deployment."""
+    try:
+        yield
+    except InputError as error:
+        if prefect.runtime.deployment.id is None:
+            raise
+        raise InputError(in_words_of_the_form(str(error))) from None
+
+
+def in_words_of_the_form(sentence: str) -> str:
+    """Return a sentence about settings with their titles in place of names and command-line options.
+
+    Example:
+        >>> in_words_of_the_form("batch_size must be at most 32, got 128; lower --batch-size.")
+        'Batch size must be at most 32, got 128; lower Batch size.'
+    """
+    names = "|".join(sorted(_TITLES, key=len, reverse=True))
+    sentence = re.sub(rf"^({names})\b", lambda match: _TITLES[match[1]], sentence)
+    options = names.replace("_", "-")
+    return re.sub(rf"--({options})\b(?!-)", lambda match: _TITLES[match[1].replace("-", "_")], sentence)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Show an end that is no defect of the program as its sentence alone."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, (InputError, Drifted, SweepFailed)):
+        record.msg, record.args, record.exc_info = str(error), (), None
+    return True
