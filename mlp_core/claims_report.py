@@ -15,10 +15,12 @@ from mlp_core.findings import unbroken
 from mlp_core.settings import Run
 
 CLAIM_COLUMNS = (
-    *("claim", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
-    *("effect_size", "effect", "verdict", "figure"),
+    *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
+    *("effect_size", "effect", "verdict", "figure", "data", "condition"),
 )
-_SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "undecided": "?"}
+_SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
+_SOURCES = {"tutorial": "the tutorial's", "ours": "ours"}
+_DRAWN = "drawn faces"
 _MORE_SEEDS = 64
 
 
@@ -61,6 +63,8 @@ def _row(row: dict[str, Any], figures: Mapping[str, str]) -> dict[str, Any]:
     title = figures.get(row["figure"])
     return {
         **{name: row[name] for name in ("section", "statement", "measure", "claimed", "effect", "verdict")},
+        **{name: row[name] for name in ("data", "condition")},
+        "source": _SOURCES.get(row["source"], row["source"]),
         "n": str(row["n"]),
         "estimate": _number(row["estimate"]),
         "interval": _interval(row["low"], row["high"]),
@@ -84,9 +88,29 @@ def _interval(low: float, high: float) -> str:
 
 
 def _sentences(table: pd.DataFrame) -> list[str]:
-    counts = Counter(table["verdict"])
-    parts = [f"{counts[verdict]} {verdict}" for verdict in _SYMBOLS if counts[verdict]]
-    sentences = [f"Of {len(table)} claims: {', '.join(parts)}."]
+    sentences = []
+    for source, (whose, more) in {
+        "tutorial": ("the tutorial's", ""),
+        "ours": ("our own", ", made to look into the tutorial's"),
+    }.items():
+        counts = Counter(table["verdict"][table["source"] == source])
+        if not (total := counts.total()):
+            continue
+        others = {"not supported": "not", "neither": "neither so nor so", "undecided": "undecided"}
+        parts = [f"{counts[verdict]} {word}" for verdict, word in others.items() if counts[verdict]]
+        rest = f"; {', '.join(parts)}" if parts else ""
+        plural = "claim" if total == 1 else "claims"
+        holds = "holds" if counts["supported"] == 1 else "hold"
+        sentences.append(f"Of {whose} {total} {plural}{more} {counts['supported']} {holds}{rest}.")
+    if drawn := int((table["data"] == _DRAWN).sum()):
+        sentences.append(
+            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs: "
+            "deep-mlp tutorial --images FOLDER makes them on yours."
+        )
+    if (table["condition"] != "").any():
+        sentences.append(
+            "Where it says so, all members share one order of batches, and the interval knows nothing of other orders."
+        )
     usual = Run().seeds
     if int(table["n"].max()) < MIN_SEEDS:
         sentences.append(
