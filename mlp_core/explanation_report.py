@@ -357,8 +357,8 @@ def _features(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         "Mean over all units [95 % interval over members, Student t]; what has no members has no interval. The extent "
         "is the rms distance of the squared weights from their centre; the participation ratio is the share of the "
         "pixels that a unit looks at, wherever they lie; the class cosine is the likeness to the nearest difference of "
-        "two class means; the frequency is the mean one, weighted by power. Whole faces are templates, the class means, "
-        "and single photographs, both less the mean photograph. "
+        "two class means; the frequency is the mean one, weighted by power. Whole faces are templates, the class "
+        "means, and single photographs, both less the mean photograph. "
         "Members of one configuration share the stream of batches.",
     )
 
@@ -404,8 +404,8 @@ def _features_in_words(groups: Mapping[str, pd.DataFrame]) -> list[str]:
         "The extent of trained first-layer units, how far their weights reach in sides of the image, is "
         f"{_listed_means(groups, 'extent')}; that of edge filters is {local:.3f}, of templates of whole faces "
         f"{whole:.3f}, of single photographs {single:.3f}, and of the units before training {start:.3f}.",
-        f"{as_local} of {len(trained)} units are as local as the widest edge filter. The network starts with units that "
-        "see the whole image: that they do not become local is what is shown.",
+        f"{as_local} of {len(trained)} units are as local as the widest edge filter. The network starts with units "
+        "that see the whole image: that they do not become local is what is shown.",
         "Their cosine with the nearest difference of two class means, 1 for a whole template, is "
         f"{_listed_means(groups, 'class_cosine')}, against {random['class_cosine'].mean():.3f} before training.",
     ]
