@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.claims import MIN_SEEDS, VERDICT_RULE
+from mlp_core.comparisons import listed
 from mlp_core.errors import InputError
 from mlp_core.findings import unbroken
 from mlp_core.settings import Run
@@ -89,23 +90,27 @@ def _interval(low: float, high: float) -> str:
 
 def _sentences(table: pd.DataFrame) -> list[str]:
     sentences = []
-    for source, (whose, more) in {
-        "tutorial": ("the tutorial's", ""),
-        "ours": ("our own", ", made to look into the tutorial's"),
-    }.items():
-        counts = Counter(table["verdict"][table["source"] == source])
-        if not (total := counts.total()):
+    for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
+        own = table[table["source"] == source]
+        if own.empty:
             continue
-        others = {"not supported": "not", "neither": "neither so nor so", "undecided": "undecided"}
-        parts = [f"{counts[verdict]} {word}" for verdict, word in others.items() if counts[verdict]]
-        rest = f"; {', '.join(parts)}" if parts else ""
-        plural = "claim" if total == 1 else "claims"
-        holds = "holds" if counts["supported"] == 1 else "hold"
-        sentences.append(f"Of {whose} {total} {plural}{more} {counts['supported']} {holds}{rest}.")
+        counts = Counter(own["verdict"])
+        conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
+        parts = [f"{counts['supported']} {'holds' if counts['supported'] == 1 else 'hold'}"]
+        if conditional:
+            parts[0] += f" ({conditional} of them in one order of batches)"
+        for verdict, one, more in (
+            ("not supported", "does not hold", "do not hold"),
+            ("neither", "is right on neither side", "are right on neither side"),
+            ("undecided", "is undecided", "are undecided"),
+        ):
+            if counts[verdict]:
+                parts.append(f"{counts[verdict]} {one if counts[verdict] == 1 else more}")
+        sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
     if drawn := int((table["data"] == _DRAWN).sum()):
         sentences.append(
-            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs: "
-            "deep-mlp tutorial --images FOLDER makes them on yours."
+            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs; with "
+            "deep-mlp tutorial --images FOLDER they rest on yours."
         )
     if (table["condition"] != "").any():
         sentences.append(

@@ -14,7 +14,7 @@ from mlp_core.sizes import parameter_count
 
 AS_SET, TUNED = "as set", "tuned"
 """How a model was trained: as the settings say, or with standardised inputs and a tuned learning rate."""
-TUNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+TUNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Learning rates to choose from on validation examples."""
 # Widths are whole numbers: no network has just the polynomial's number of parameters
 _EQUAL_SIZE = 0.15

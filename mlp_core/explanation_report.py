@@ -273,7 +273,7 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
         "edge may belong to a larger region beyond and are counted too. "
         "The number of parameters of perceptrons comes near a budget, with the smallest width that reaches it. Tuned: "
-        "inputs with mean 0 and standard deviation 1, and of four learning rates from 0.001 to 0.03 the one that was "
+        "inputs with mean 0 and standard deviation 1, and of five learning rates from 0.001 to 0.1 the one that was "
         "right most often on a fifth of the training points, held out while it was chosen.",
     )
 
@@ -333,8 +333,8 @@ def _tuned_in_words(models: Sequence[_Model], widest: _Model) -> list[str]:
         return []
     reached = [words(one.accuracy("test_accuracy"), short=True) for one in (widest, *wide)]
     sentence = (
-        f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it and "
-        f"{reached[1]} with standardised inputs and a tuned learning rate"
+        f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it "
+        f"and {reached[1]} with standardised inputs and a tuned learning rate"
     )
     deep = [f"the {one.name}, {words(one.accuracy('test_accuracy'), short=True)}" for one in tuned if one.kind == "mlp"]
     return [f"{sentence}; {deep[0]}." if deep else f"{sentence}."]
