@@ -52,7 +52,7 @@ def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
         Whether each is excluded, and whether there are seeds enough to exclude any.
 
     Example:
-        >>> values = np.array([np.linspace(0.8, 0.9, 12), np.linspace(0.5, 0.95, 12), np.linspace(0.3, 0.4, 12)])
+        >>> values = np.array([np.linspace(0.8, 0.9, 12), np.linspace(0.5, 1.3, 12), np.linspace(0.3, 0.4, 12)])
         >>> excluded, enough = not_best(values)
         >>> excluded.tolist(), enough
         ([False, False, True], True)
@@ -91,7 +91,7 @@ def simultaneous_interval(values: NDArray[np.float64], n_comparisons: int) -> Me
     Example:
         >>> found = [simultaneous_interval(np.array([1.0, 2.0, 3.0, 4.0]), n) for n in (1, 5)]
         >>> [(round(one.low, 2), round(one.high, 2)) for one in found]
-        [(0.45, 4.55), (-0.32, 5.32)]
+        [(0.45, 4.55), (-1.27, 6.27)]
     """
     plain = mean_interval(values)
     if plain.n < 2:

@@ -173,9 +173,9 @@ def _failures_in_words(base: _Intervention, best: int, deepest: int) -> list[str
     sentence = f"Of {len(rows)} members of depth {deepest} {len(failed)} never learned"
     if rows["dead_layers"].notna().any():
         blocked = int((failed["dead_layers"] > 0).sum())
-        width = int(rows["width"].iloc[0]) if "width" in rows else 0
-        dead = f"all {width} units of a layer" if width else "all units of a layer"
-        sentence += f", {blocked} of them with {dead} dead before the first step, which is the width's doing"
+        width = int(rows["width"].iloc[0])
+        sentence += f", {blocked} of them with all {width} units of a layer dead before the first step"
+        sentence += ", which is the width's doing" if blocked else ""
     left = mean_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
     return [f"{sentence}; among the seeds whose deepest network learned the decline is {_points(left)}."]
 
@@ -423,7 +423,7 @@ EXPLANATION = Study(
     question="Past a best depth learning itself fails, says the tutorial, because gradients vanish. The same depths "
     "with other activations and from other starts: what carries the decline, depth as such or how the networks start?",
     columns=(
-        *("activation", "initialization", "epochs", "depth", "seed", "test_accuracy", "status", "learned"),
+        *("activation", "initialization", "epochs", "depth", "width", "seed", "test_accuracy", "status", "learned"),
         *("dead_share", "dead_layers", "first_gradient_mean_square"),
     ),
     figures=(

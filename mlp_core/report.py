@@ -433,7 +433,7 @@ def _ranking(key: str, cells: list[_Cell], others: list[_Cell], prefix: str) -> 
         "; ".join([lead, *(f"{key} {_value(cell, key)}: {words(cell.test, short=True)}" for cell in rest)]) + "."
     ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
-    if len(finished) > 1:
+    if len(finished) > 1 and best.test.n > 1:
         accuracies = pd.concat([cell.test_accuracies for cell in finished], axis=1).to_numpy().T
         sentences.append(best_in_words(key, [_value(cell, key) for cell in finished], accuracies))
     return sentences
