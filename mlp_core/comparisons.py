@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, stdtrit
+from scipy.special import bdtr, bdtrc
 
-from mlp_core.metrics import MeanInterval, mean_interval
+from mlp_core.metrics import MeanInterval
 
 ERROR_RATE = 0.05
 """How often at most a family of comparisons may say something that is not so."""
@@ -81,25 +81,36 @@ def seeds_needed(n_configurations: int) -> int:
     return math.ceil(math.log2(max(1, n_configurations - 1) / ERROR_RATE))
 
 
-def simultaneous_interval(values: NDArray[np.float64], n_comparisons: int) -> MeanInterval:
-    """Return a mean with an interval that holds together with those of other comparisons: Student's t, Bonferroni.
+def simultaneous_interval(values: NDArray[np.float64], n_comparisons: int = 1) -> MeanInterval:
+    """Return a median with an interval that holds together with those of other comparisons: order statistics.
+
+    The interval goes from one value to another, so many places from either end that it misses the median of all seeds
+    with a probability of `ERROR_RATE / n_comparisons` at most, whatever the distribution. An interval on one side of 0
+    is what the sign test says too.
 
     Args:
         values: Differences of pairs, `[seeds]`; not finite ones are left out.
         n_comparisons: How many such intervals are looked at, or chosen from.
 
+    Returns:
+        The median as `mean`; without ends where the values are too few for any interval.
+
     Example:
-        >>> found = [simultaneous_interval(np.array([1.0, 2.0, 3.0, 4.0]), n) for n in (1, 5)]
-        >>> [(round(one.low, 2), round(one.high, 2)) for one in found]
-        [(0.45, 4.55), (-1.27, 6.27)]
+        >>> values = np.arange(8.0)
+        >>> [(one.low, one.high) for one in (simultaneous_interval(values, n) for n in (1, 5, 10))]
+        [(0.0, 7.0), (0.0, 7.0), (nan, nan)]
+
+    Source:
+        Thompson 1936, "On confidence ranges for the median"; Bonferroni's inequality.
     """
-    plain = mean_interval(values)
-    if plain.n < 2:
-        return plain
-    finite = values[np.isfinite(values)]
-    factor = float(stdtrit(plain.n - 1, 1 - ERROR_RATE / (2 * n_comparisons)))
-    half_width = factor * float(finite.std(ddof=1)) / math.sqrt(plain.n)
-    return MeanInterval(plain.n, plain.mean, plain.mean - half_width, plain.mean + half_width, plain.missing)
+    finite = np.sort(values[np.isfinite(values)])
+    n, missing = len(finite), int((~np.isfinite(values)).sum())
+    if not n:
+        return MeanInterval(0, math.nan, math.nan, math.nan, missing)
+    tails = bdtr(np.arange(n // 2), n, 0.5)  # of fewer than 1, 2, ... values below the median
+    left_out = int((tails <= ERROR_RATE / (2 * n_comparisons)).sum())
+    low, high = (finite[left_out - 1], finite[-left_out]) if left_out else (math.nan, math.nan)
+    return MeanInterval(n, float(np.median(finite)), float(low), float(high), missing)
 
 
 def best_in_words(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:

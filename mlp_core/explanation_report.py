@@ -79,7 +79,8 @@ def _explain(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         f"member never learned if its train accuracy is less than {100 * LEARNED_MARGIN:.0f} points above chance. Dead "
         "is a ReLU unit that is 0 on every training point before the first step. Members of equal number share their "
         "seed between all rows: their starts differ in the size of the weights alone. In the sentences above, "
-        "differences are of pairs of equal seeds, with intervals corrected for how many there are (Bonferroni).",
+        "declines and differences are medians of pairs of equal seeds, with intervals from one seed to another, "
+        "corrected for how many there are (Bonferroni).",
     )
 
 
@@ -107,7 +108,7 @@ def _explain_in_words(interventions: list[_Intervention], best: int, deepest: in
     decline = simultaneous_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))  # the best one was chosen
     lead = (
         f"With {base.name} mean test accuracy falls from {_percent(base, best)} at depth {best} to "
-        f"{_percent(base, deepest)} at depth {deepest}, by {_points(decline)}"
+        f"{_percent(base, deepest)} at depth {deepest}, in the median of the seeds by {_points(decline)}"
     )
     if best == deepest:
         return [f"With {base.name} the deepest network, {deepest} layers, is the best: no decline to explain."], []
@@ -133,30 +134,31 @@ def _explain_in_words(interventions: list[_Intervention], best: int, deepest: in
 
 def _verdict(base: _Intervention, alike: Sequence[_Intervention], best: int) -> str:
     """Say whether half of the decline goes; the best of several starts is corrected for having been chosen."""
-    least = min(alike, key=lambda one: mean_interval(one.decline(best).to_numpy()).mean)
-    remains = f"with {least.name} the decline is {_points(mean_interval(least.decline(best).to_numpy()))}"
+    least = min(alike, key=lambda one: simultaneous_interval(one.decline(best).to_numpy()).mean)
+    remains = f"with {least.name} the decline is {_points(simultaneous_interval(least.decline(best).to_numpy()))}"
     against = [one.beyond_half(base, best) for one in alike]
     if any(simultaneous_interval(values, len(alike)).high < 0 for values in against):
         tried = f"the best of {len(alike)} tried, corrected for that" if len(alike) > 1 else "the one tried"
         return (
-            f"Most of the decline goes with another start or activation: {remains} ({tried}). At a fixed budget of "
-            "parameters the deeper network is the narrower one: this does not tell depth from width."
+            f"In most seeds more than half of the decline goes with another start or activation: {remains} ({tried}). "
+            "At a fixed budget of parameters the deeper network is the narrower one: this does not tell depth from "
+            "width."
         )
-    if all(mean_interval(values).low > 0 for values in against):
-        return f"No start or activation tried takes away half of the decline: {remains}."
+    if all(simultaneous_interval(values).low > 0 for values in against):
+        return f"No start or activation tried takes away half of the decline in most seeds: {remains}."
     return f"Whether half of the decline goes with another start or activation these members do not settle: {remains}."
 
 
 def _carried(base: _Intervention, one: _Intervention, best: int, how: str, n_comparisons: int) -> str:
-    left = mean_interval(one.decline(best).to_numpy())
+    left = simultaneous_interval(one.decline(best).to_numpy())
     saved = simultaneous_interval((base.decline(best) - one.decline(best)).to_numpy(), n_comparisons)
     less = f"{_points(saved)} less" if saved.low > 0 else f"{_points(saved)} less, which may be none"
     return f"{_points(left)} {how}, {less}"
 
 
 def _slowness(base: _Intervention, longer: _Intervention, best: int) -> str:
-    left = mean_interval(longer.decline(best).to_numpy())
-    against = mean_interval(longer.beyond_half(base, best))
+    left = simultaneous_interval(longer.decline(best).to_numpy())
+    against = simultaneous_interval(longer.beyond_half(base, best))
     verdict = "these members do not tell how much of it was slow learning"
     if against.low > 0:
         verdict = "slow learning is not what carries it"
@@ -176,7 +178,7 @@ def _failures_in_words(base: _Intervention, best: int, deepest: int) -> list[str
         width = int(rows["width"].iloc[0])
         sentence += f", {blocked} of them with all {width} units of a layer dead before the first step"
         sentence += ", which is the width's doing" if blocked else ""
-    left = mean_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
+    left = simultaneous_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
     return [f"{sentence}; among the seeds whose deepest network learned the decline is {_points(left)}."]
 
 
@@ -226,8 +228,8 @@ def _percent(one: _Intervention, depth: int) -> str:
 def _points(found: MeanInterval) -> str:
     if found.n == 0:
         return "none finished"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} points (n = 1)"
+    if np.isnan(found.low):
+        return f"{100 * found.mean:.1f} points (n = {found.n}, no interval)"
     return f"{100 * found.mean:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 

@@ -68,8 +68,11 @@ def test_a_decline_that_a_better_start_takes_away_is_the_starts() -> None:
     """With 20 points lost by default and 1 with tanh and a better start, the verdict names the start."""
     table = explained({BASE: 0.2, ("relu", STARTS[2]): 0.12, ("tanh", "pytorch"): 0.1, ("tanh", STARTS[2]): 0.01})
     text = said(EXPLANATION, table)
-    assert "falls from 90.0 % at depth 3 to 70.0 % at depth 5, by 20.0 points (" in text
-    assert "Most of the decline goes with another start or activation: with tanh from Xavier's weights at the" in text
+    assert "falls from 90.0 % at depth 3 to 70.0 % at depth 5, in the median of the seeds by 20.0 points (" in text
+    assert (
+        "more than half of the decline goes with another start or activation: with tanh from Xavier's weights at the"
+        in text
+    )
     assert "(the best of 3 tried, corrected for that)" in text
     assert "this does not tell depth from width" in text
     assert "With another start alone the decline is 12.0 points" in text
@@ -80,7 +83,7 @@ def test_a_decline_that_a_better_start_takes_away_is_the_starts() -> None:
 def test_a_decline_that_stays_is_depths_own() -> None:
     """If no intervention takes away half of it, the verdict is the other one."""
     text = said(EXPLANATION, explained({BASE: 0.2, ("relu", STARTS[2]): 0.19, ("tanh", STARTS[2]): 0.18}))
-    assert "No start or activation tried takes away half of the decline: with tanh" in text
+    assert "No start or activation tried takes away half of the decline in most seeds: with tanh" in text
 
 
 def test_a_decline_in_between_is_not_settled() -> None:
@@ -153,9 +156,9 @@ def scattered(decline: float, spread: float, start: str) -> pd.DataFrame:
 
 def test_the_best_of_many_starts_needs_more_than_one_alone() -> None:
     """A start that would settle it alone does not when it is the best of five: chance had five tries."""
-    base, start = intervention(*BASE, 0.2), scattered(0.06, 0.08, STARTS[1])
+    base, start = intervention(*BASE, 0.2), scattered(0.06, 0.045, STARTS[1])  # 10 of 12 seeds lose less than half
     alone = pd.concat([base, start], ignore_index=True)
-    assert "Most of the decline goes with" in said(EXPLANATION, alone)
+    assert "In most seeds more than half of the decline goes with" in said(EXPLANATION, alone)
     others = [intervention(activation, "pytorch", 0.19) for activation in ("tanh", "gelu", "erf", "selu")]
     text = said(EXPLANATION, pd.concat([alone, *others], ignore_index=True))
     assert "these members do not settle" in text

@@ -170,7 +170,7 @@ def test_wide_deep_and_nearest_neighbour_stand_in_one_table(explained):
 
 def test_the_widest_and_the_deepest_of_its_size_are_tuned(explained):
     """Degree 6 has 112 parameters, of the networks of about as many depth 2 is the deepest; both keep their seeds."""
-    folder, tasks = explained("generalization")
+    folder, _ = explained("generalization")
     table = rows(folder, "generalization")
     tuned = [row for row in table if row["training"] == "tuned"]
     assert [(row["degree"], row["depth"]) for row in tuned] == [(6, None)] * 2 + [(None, 2)] * 2
