@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrc
-
-from mlp_core.metrics import MeanInterval
+from scipy.special import bdtrc
 
 ERROR_RATE = 0.05
 """How often at most a family of comparisons may say something that is not so."""
@@ -79,38 +77,6 @@ def seeds_needed(n_configurations: int) -> int:
         (7, 8, 9)
     """
     return math.ceil(math.log2(max(1, n_configurations - 1) / ERROR_RATE))
-
-
-def simultaneous_interval(values: NDArray[np.float64], n_comparisons: int = 1) -> MeanInterval:
-    """Return a median with an interval that holds together with those of other comparisons: order statistics.
-
-    The interval goes from one value to another, so many places from either end that it misses the median of all seeds
-    with a probability of `ERROR_RATE / n_comparisons` at most, whatever the distribution. An interval on one side of 0
-    is what the sign test says too.
-
-    Args:
-        values: Differences of pairs, `[seeds]`; not finite ones are left out.
-        n_comparisons: How many such intervals are looked at, or chosen from.
-
-    Returns:
-        The median as `mean`; without ends where the values are too few for any interval.
-
-    Example:
-        >>> values = np.arange(8.0)
-        >>> [(one.low, one.high) for one in (simultaneous_interval(values, n) for n in (1, 5, 10))]
-        [(0.0, 7.0), (0.0, 7.0), (nan, nan)]
-
-    Source:
-        Thompson 1936, "On confidence ranges for the median"; Bonferroni's inequality.
-    """
-    finite = np.sort(values[np.isfinite(values)])
-    n, missing = len(finite), int((~np.isfinite(values)).sum())
-    if not n:
-        return MeanInterval(0, math.nan, math.nan, math.nan, missing)
-    tails = bdtr(np.arange(n // 2), n, 0.5)  # of fewer than 1, 2, ... values below the median
-    left_out = int((tails <= ERROR_RATE / (2 * n_comparisons)).sum())
-    low, high = (finite[left_out - 1], finite[-left_out]) if left_out else (math.nan, math.nan)
-    return MeanInterval(n, float(np.median(finite)), float(low), float(high), missing)
 
 
 def best_in_words(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:

@@ -33,7 +33,8 @@ from mlp_core.drawing import (
     plain,
     range_words,
 )
-from mlp_core.metrics import LEARNED_MARGIN, MeanInterval, mean_interval, share_interval
+from mlp_core.metrics import MeanInterval, median_interval, share_interval
+from mlp_core.sizes import LEARNED_MARGIN
 
 _START_STYLES = {
     "pytorch": (BLUE, "o", "PyTorch's start"),
@@ -50,7 +51,7 @@ def explain_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         n_classes: Arms of the spirals, for the chance level.
 
     Returns:
-        The figure; members are faint dots, means have 95 % intervals, longer training is dashed.
+        The figure; members are faint dots, medians have 95 % intervals, longer training is dashed.
     """
     activations = list(dict.fromkeys(table["activation"]))
     figure, panels = _panels(activations, height_inches=2.6)
@@ -90,7 +91,7 @@ def _draw_line(
 ) -> list[MeanInterval]:
     depths = np.array(sorted(group["depth"].unique()))
     cells = [member_accuracies(group[group["depth"] == depth], "test_accuracy") for depth in depths]
-    found = [mean_interval(cell).within(0, 1) for cell in cells]
+    found = [median_interval(cell) for cell in cells]
     for depth, cell in zip(depths, cells, strict=True):
         places = depth + shift + 0.12 * jitter(len(cell))
         axes.scatter(places, 100 * cell, s=7, color=colour, alpha=0.35, linewidths=0)
@@ -115,7 +116,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(3, len(activations), sharex=True, sharey="row", squeeze=False)
     measures: tuple[tuple[str, Callable[[pd.DataFrame], MeanInterval]], ...] = (
         ("mean square of the first\nlayer's gradient, log scale", _median_gradient),
-        ("dead units (%)", lambda rows: mean_interval(100 * rows["dead_share"].to_numpy(dtype=float)).within(0, 100)),
+        ("dead units (%)", lambda rows: median_interval(100 * rows["dead_share"].to_numpy(dtype=float))),
         ("never learned (%)", _never_learned),
     )
     for row, (label, measure) in zip(grid, measures, strict=True):
@@ -141,7 +142,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("hidden layers")
     counts = {len(rows) for _, rows in table.groupby(["activation", "initialization", "depth"])}
     figure.suptitle(
-        "Before training: gradient (median, middle half) and dead units (mean,\n95 % interval). After it: share of "
+        "Before training: gradient (median, middle half) and dead units (median,\n95 % interval). After it: share of "
         f"members less than {100 * LEARNED_MARGIN:.0f} points above\nchance (95 % interval); n = "
         f"{range_words(counts)} per point",
         fontsize=11,
@@ -160,7 +161,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         n_classes: Arms of the spirals, for the chance level.
 
     Returns:
-        The figure; bands are 95 % intervals over members.
+        The figure; lines are medians, bands their 95 % intervals.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 6.6), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
@@ -231,10 +232,10 @@ def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: 
     if finished.empty:
         return [MeanInterval(0, np.nan, np.nan, np.nan, len(rows))]
     accuracies = np.stack(finished.to_numpy())
-    found = [mean_interval(ring).within(0, 1) for ring in accuracies.T]
+    found = [median_interval(ring) for ring in accuracies.T]
     middles = 2.0 * (np.arange(len(found)) + 0.5) / len(found)
-    means, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("mean", "low", "high"))
-    axes.plot(middles, means, color=colour, linestyle=style, linewidth=1.6, label=label)
+    medians, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("mean", "low", "high"))
+    axes.plot(middles, medians, color=colour, linestyle=style, linewidth=1.6, label=label)
     axes.fill_between(middles, lows, highs, color=colour, alpha=0.18, linewidth=0)
     return found
 

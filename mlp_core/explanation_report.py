@@ -11,9 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlp_core.companions import TUNED, alike_in_size
-from mlp_core.comparisons import ERROR_RATE, simultaneous_interval, win_probability
-from mlp_core.findings import CASE_STUDY, EXPRESSIVITY, Findings, ReportFigure, Study, bracketed, unbroken, words
-from mlp_core.metrics import LEARNED_MARGIN, MeanInterval, mean_interval
+from mlp_core.comparisons import ERROR_RATE, win_probability
+from mlp_core.findings import (
+    CASE_STUDY,
+    EXPRESSIVITY,
+    MEDIAN_NOTE,
+    NEVER_LEARNED_NOTE,
+    Findings,
+    ReportFigure,
+    Study,
+    bracketed,
+    counted,
+    unbroken,
+    words,
+)
+from mlp_core.metrics import MeanInterval, median_interval, share_interval
 
 START_NAMES = {
     "pytorch": "PyTorch's start",
@@ -74,29 +86,27 @@ def _explain(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         ],
         3,
         [_explain_row(one, best, depths) for one in interventions],
-        "Mean test accuracy by depth [95 % interval, Student t] of the members that finished. The decline, in "
-        "percentage points, is taken seed by seed, from the depth that is best in the first row to the deepest. A "
-        f"member never learned if its train accuracy is less than {100 * LEARNED_MARGIN:.0f} points above chance. Dead "
-        "is a ReLU unit that is 0 on every training point before the first step. Members of equal number share their "
-        "seed between all rows: their starts differ in the size of the weights alone. In the sentences above, "
-        "declines and differences are medians of pairs of equal seeds, with intervals from one seed to another, "
-        "corrected for how many there are (Bonferroni).",
+        f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest mean "
+        "in the first row to the deepest, and the median is that of these differences. "
+        f"{NEVER_LEARNED_NOTE} Dead is a ReLU unit that is 0 on every training point before the first step. Members of "
+        "equal number share their seed between all rows: their starts differ in the size of the weights alone. The "
+        "intervals in the sentences above are corrected for how many there are (Bonferroni).",
     )
 
 
 def _explain_row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
     accuracy, deepest = one.accuracy, one.at(depths[-1])
-    dead = mean_interval(deepest["dead_share"].to_numpy(dtype=float))
+    dead = deepest["dead_share"].astype(float).mean()
     reached = accuracy[depths[-1]].max()
     row = [
         one.activation,
         one.initialization.replace("xavier at the theoretical gain", "xavier, theoretical gain"),
         str(one.epochs),
-        bracketed(mean_interval(one.decline(best).to_numpy())).replace(" %", ""),
-        f"{int((~deepest['learned']).sum())} of {len(deepest)}",
-        f"{100 * dead.mean:.0f} %" if dead.n else "cannot die",
+        bracketed(median_interval(one.decline(best).to_numpy())).replace(" %", ""),
+        counted(_failing(one, depths[-1])),
+        f"{100 * dead:.0f} %" if np.isfinite(dead) else "cannot die",
         f"{100 * reached:.1f} %" if np.isfinite(reached) else "none finished",
-        *(bracketed(mean_interval(accuracy[depth].to_numpy()).within(0, 1)) for depth in depths),
+        *(bracketed(median_interval(accuracy[depth].to_numpy())) for depth in depths),
     ]
     return [text if place == 1 else unbroken(text) for place, text in enumerate(row)]
 
@@ -105,7 +115,7 @@ def _explain_in_words(interventions: list[_Intervention], best: int, deepest: in
     """Return what to say in short, and the reasons."""
     base, *others = interventions
     n_depths = base.rows["depth"].nunique()
-    decline = simultaneous_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))  # the best one was chosen
+    decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))  # the best one was chosen
     lead = (
         f"With {base.name} mean test accuracy falls from {_percent(base, best)} at depth {best} to "
         f"{_percent(base, deepest)} at depth {deepest}, in the median of the seeds by {_points(decline)}"
@@ -134,31 +144,31 @@ def _explain_in_words(interventions: list[_Intervention], best: int, deepest: in
 
 def _verdict(base: _Intervention, alike: Sequence[_Intervention], best: int) -> str:
     """Say whether half of the decline goes; the best of several starts is corrected for having been chosen."""
-    least = min(alike, key=lambda one: simultaneous_interval(one.decline(best).to_numpy()).mean)
-    remains = f"with {least.name} the decline is {_points(simultaneous_interval(least.decline(best).to_numpy()))}"
+    least = min(alike, key=lambda one: median_interval(one.decline(best).to_numpy()).mean)
+    remains = f"with {least.name} the decline is {_points(median_interval(least.decline(best).to_numpy()))}"
     against = [one.beyond_half(base, best) for one in alike]
-    if any(simultaneous_interval(values, len(alike)).high < 0 for values in against):
+    if any(median_interval(values, len(alike)).high < 0 for values in against):
         tried = f"the best of {len(alike)} tried, corrected for that" if len(alike) > 1 else "the one tried"
         return (
             f"In most seeds more than half of the decline goes with another start or activation: {remains} ({tried}). "
             "At a fixed budget of parameters the deeper network is the narrower one: this does not tell depth from "
             "width."
         )
-    if all(simultaneous_interval(values).low > 0 for values in against):
+    if all(median_interval(values).low > 0 for values in against):
         return f"No start or activation tried takes away half of the decline in most seeds: {remains}."
     return f"Whether half of the decline goes with another start or activation these members do not settle: {remains}."
 
 
 def _carried(base: _Intervention, one: _Intervention, best: int, how: str, n_comparisons: int) -> str:
-    left = simultaneous_interval(one.decline(best).to_numpy())
-    saved = simultaneous_interval((base.decline(best) - one.decline(best)).to_numpy(), n_comparisons)
+    left = median_interval(one.decline(best).to_numpy())
+    saved = median_interval((base.decline(best) - one.decline(best)).to_numpy(), n_comparisons)
     less = f"{_points(saved)} less" if saved.low > 0 else f"{_points(saved)} less, which may be none"
     return f"{_points(left)} {how}, {less}"
 
 
 def _slowness(base: _Intervention, longer: _Intervention, best: int) -> str:
-    left = simultaneous_interval(longer.decline(best).to_numpy())
-    against = simultaneous_interval(longer.beyond_half(base, best))
+    left = median_interval(longer.decline(best).to_numpy())
+    against = median_interval(longer.beyond_half(base, best))
     verdict = "these members do not tell how much of it was slow learning"
     if against.low > 0:
         verdict = "slow learning is not what carries it"
@@ -178,7 +188,7 @@ def _failures_in_words(base: _Intervention, best: int, deepest: int) -> list[str
         width = int(rows["width"].iloc[0])
         sentence += f", {blocked} of them with all {width} units of a layer dead before the first step"
         sentence += ", which is the width's doing" if blocked else ""
-    left = simultaneous_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
+    left = median_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
     return [f"{sentence}; among the seeds whose deepest network learned the decline is {_points(left)}."]
 
 
@@ -214,6 +224,10 @@ def _n_failed(one: _Intervention, depth: int) -> int:
     return int((~one.at(depth)["learned"]).sum())
 
 
+def _failing(one: _Intervention, depth: int) -> MeanInterval:
+    return share_interval(_n_failed(one, depth), len(one.at(depth)))
+
+
 def _pairs(first: pd.Series, second: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the values of seeds that both have, where they differ: their sign test is McNemar's exact one."""
     both = pd.concat([first, second], axis=1, join="inner").to_numpy(dtype=float)
@@ -228,8 +242,8 @@ def _percent(one: _Intervention, depth: int) -> str:
 def _points(found: MeanInterval) -> str:
     if found.n == 0:
         return "none finished"
-    if np.isnan(found.low):
-        return f"{100 * found.mean:.1f} points (n = {found.n}, no interval)"
+    if not found.has_interval:
+        return f"{100 * found.mean:.1f} points (n = {found.n})"
     return f"{100 * found.mean:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
@@ -243,12 +257,12 @@ class _Model:
     tuned: bool
     rows: pd.DataFrame
 
-    def mean(self, column: str) -> MeanInterval:
+    def median(self, column: str) -> MeanInterval:
         values = self.rows[column].where(self.rows["status"] == "ok")
-        return mean_interval(values.to_numpy(dtype=float))
+        return median_interval(values.to_numpy(dtype=float))
 
-    def accuracy(self, column: str) -> MeanInterval:
-        return self.mean(column).within(0, 1)
+    def islands(self) -> pd.Series:
+        return (self.rows["islands"] + self.rows["border_islands"]).astype(float)
 
 
 def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
@@ -270,7 +284,7 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         ],
         1,
         [_model_row(one) for one in models],
-        "Mean [95 % interval, Student t] over members. Inside, rim and outside are points on the arms, continued "
+        f"{MEDIAN_NOTE} Islands and their area are means. Inside, rim and outside are points on the arms, continued "
         "without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An island is a "
         "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
         "edge may belong to a larger region beyond and are counted too. "
@@ -281,64 +295,61 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
 
 
 def _model_row(one: _Model) -> list[str]:
-    islands = one.rows["islands"] + one.rows["border_islands"]
-    area = one.rows["island_area"] + one.rows["border_island_area"]
-    counts, areas = (mean_interval(values.to_numpy(dtype=float)) for values in (islands, area))
-    regions = [one.accuracy(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
+    counts, areas = one.islands(), one.rows["island_area"] + one.rows["border_island_area"]
+    regions = [one.median(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
     row = [
         one.name,
         "none" if np.isnan(one.parameters) else f"{one.parameters:.0f}",
-        str(one.mean("test_accuracy").n),
+        str(one.median("test_accuracy").n),
         *(bracketed(found) for found in regions),
-        f"{counts.mean:.1f}" if counts.n else "none",
-        f"{areas.mean:.2f} of 16" if areas.n else "none",
+        f"{counts.mean():.1f}" if counts.notna().any() else "none",
+        f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
     ]
     return [row[0], *(unbroken(text) for text in row[1:])]
 
 
 def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) -> list[str]:
-    finished = [one for one in models if one.mean("outside_accuracy").n and not one.tuned]
+    finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
     wide = [one for one in finished if one.kind == "polynomial"][-1:]
     if not wide:
         return ["Of no polynomial there is an accuracy outside the training region."]
     widest, chance = wide[0], 1 / n_classes
-    outside = widest.accuracy("outside_accuracy")
+    outside = widest.median("outside_accuracy")
     sentences = [
-        f"The {widest.name}, is right on the arms that it was trained on for "
-        f"{words(widest.accuracy('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
+        f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
+        f"{words(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
         f"radius {radius:.2f}, for {words(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
     ]
     alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, widest.parameters)]
     if alike:
-        found = [one.accuracy("outside_accuracy") for one in alike]
+        found = [one.median("outside_accuracy") for one in alike]
         parts = [
             f"{one.name.removeprefix('perceptron, ')}: {words(accuracy, short=True)}"
             for one, accuracy in zip(alike, found, strict=True)
         ]
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
-        nearest = [one.accuracy("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
-        if all(accuracy.high < chance for accuracy in found):
+        nearest = [one.median("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
+        if all(one.rows["outside_accuracy"].max() < chance for one in alike):
             sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    islands = [(one, one.mean("islands").mean + one.mean("border_islands").mean) for one in (widest, *alike)]
-    parts = [f"{one.name} {count:.1f}" for one, count in islands]
+    parts = [f"{one.name} {one.islands().mean():.1f}" for one in (widest, *alike)]
     sentences.append(f"Unconnected islands on the map, mean per member: {'; '.join(parts)}.")
     return [*sentences, *_tuned_in_words(models, widest)]
 
 
 def _tuned_in_words(models: Sequence[_Model], widest: _Model) -> list[str]:
     """Say what standardised inputs and tuned learning rates make of the widest polynomial and of a perceptron."""
-    tuned = [one for one in models if one.tuned and one.mean("test_accuracy").n]
+    tuned = [one for one in models if one.tuned and one.median("test_accuracy").n]
     wide = [one for one in tuned if one.kind == "polynomial"]
     if not wide:
         return []
-    reached = [words(one.accuracy("test_accuracy"), short=True) for one in (widest, *wide)]
+    reached = [words(one.median("test_accuracy"), short=True) for one in (widest, *wide)]
     sentence = (
         f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it "
         f"and {reached[1]} with standardised inputs and a tuned learning rate"
     )
-    deep = [f"the {one.name}, {words(one.accuracy('test_accuracy'), short=True)}" for one in tuned if one.kind == "mlp"]
+    deep = [f"the {one.name}, {words(one.median('test_accuracy'), short=True)}" for one in tuned if one.kind == "mlp"]
     return [f"{sentence}; {deep[0]}." if deep else f"{sentence}."]
 
 
@@ -356,11 +367,11 @@ def _features(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
             [name, str(len(rows)), *(_number(_over_members(rows, column)) for column in _MEASURES)]
             for name, rows in groups.items()
         ],
-        "Mean over all units [95 % interval over members, Student t]; what has no members has no interval. The extent "
-        "is the rms distance of the squared weights from their centre; the participation ratio is the share of the "
-        "pixels that a unit looks at, wherever they lie; the class cosine is the likeness to the nearest difference of "
-        "two class means; the frequency is the mean one, weighted by power. Whole faces are templates, the class "
-        "means, and single photographs, both less the mean photograph. "
+        "Mean over a member's units, median over members [95 % interval, order statistics]; what has no members has "
+        "none. The extent is the rms distance of the squared weights from their centre; the participation ratio is the "
+        "share of the pixels that a unit looks at, wherever they lie; the class cosine is the likeness to the nearest "
+        "difference of two class means; the frequency is the mean one, weighted by power. Whole faces are templates, "
+        "the class means, and single photographs, both less the mean photograph. "
         "Members of one configuration share the stream of batches.",
     )
 
@@ -381,14 +392,14 @@ def _unit_groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _over_members(rows: pd.DataFrame, column: str) -> MeanInterval:
-    return mean_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
+    return median_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
 
 
 def _number(found: MeanInterval) -> str:
     if not found.n:
         return "none"
     digits = 3 if abs(found.mean) < 1 else 2
-    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.n > 1 else ""
+    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.has_interval else ""
     return unbroken(f"{found.mean:.{digits}f}{interval}")
 
 
@@ -432,8 +443,8 @@ EXPLANATION = Study(
         ReportFigure(
             "explain",
             "Test accuracy against hidden layers, a panel for each activation and a colour for each start; members "
-            "faint, means with 95 % intervals.",
-            "Panels of mean test accuracy by depth for each activation and start. The table has the numbers.",
+            "faint, medians with 95 % intervals.",
+            "Panels of median test accuracy by depth for each activation and start. The table has the numbers.",
         ),
         ReportFigure(
             "explain_causes",
@@ -462,7 +473,7 @@ GENERALIZATION = Study(
         ReportFigure(
             "generalization",
             "Accuracy on the arms, continued beyond their end at radius 1, against radius: polynomials above, "
-            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals over members.",
+            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals of the median.",
             "Curves of accuracy against radius for polynomials and for perceptrons. The table has the numbers.",
         ),
         ReportFigure(

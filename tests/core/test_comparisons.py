@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlp_core.comparisons import best_in_words, not_best, seeds_needed, simultaneous_interval, win_probability
+from mlp_core.comparisons import best_in_words, not_best, seeds_needed, win_probability
+from mlp_core.metrics import median_interval
 
 REPEATS = 1000
 
@@ -107,7 +108,7 @@ def test_simultaneous_intervals_hold_together(n):
     samples = stream(3).exponential(size=(REPEATS, 5, n)) - math.log(2)
 
     def share(n_comparisons):
-        found = [[simultaneous_interval(values, n_comparisons) for values in family] for family in samples]
+        found = [[median_interval(values, n_comparisons) for values in family] for family in samples]
         return np.mean([all(one.low <= 0 <= one.high for one in family) for family in found])
 
     assert share(5) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / REPEATS)
@@ -120,7 +121,7 @@ def test_an_interval_on_one_side_of_zero_is_a_sign_test():
     decided = 0
     for _ in range(300):
         values = generator.normal(0.8, 1, 16)
-        above = simultaneous_interval(values, 3).low > 0
+        above = median_interval(values, 3).low > 0
         assert above == (win_probability(values, np.zeros(16)) <= 0.05 / 6)
         decided += above
     assert 30 < decided < 270
@@ -129,7 +130,7 @@ def test_an_interval_on_one_side_of_zero_is_a_sign_test():
 def test_too_few_values_have_no_interval():
     """Five seeds cannot bound a median, nor eight among ten comparisons; the median is there."""
     for values, count in ((np.arange(5.0), 1), (np.arange(8.0), 10), (np.array([1.0, math.nan]), 1)):
-        found = simultaneous_interval(values, count)
+        found = median_interval(values, count)
         assert math.isnan(found.low)
         assert found.mean == np.nanmedian(values)
-    assert simultaneous_interval(np.array([math.nan]), 1).n == 0
+    assert median_interval(np.array([math.nan]), 1).n == 0
