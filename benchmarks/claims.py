@@ -52,7 +52,7 @@ def decisions(found: dict[tuple[str, str, float], _Floats]) -> Iterator[tuple[st
     """Yield what is decided, what would be wrong, and from the places of some networks to what is said."""
     default = found["relu", "pytorch", 1.0]
     best = int(default.mean(1).argmax())
-    shares = (default[:, None] > default[None]).mean(2) + 0.5 * np.eye(len(default))
+    shares = (default[:, None] > default[None]).mean(2) + np.eye(len(default))
     wins = shares.min(1)
     most_wins = int(wins.argmax())
 
