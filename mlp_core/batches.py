@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.augmentation import augmented_batch, draw_augmentations
 from mlp_core.networks import aligned_rows
 from mlp_core.places import cores
+from mlp_core.products import aligned
 
 
 class Batch(NamedTuple):
@@ -68,12 +71,23 @@ def private_epochs(
     columns = [*inputs.T.contiguous(), *one_hot_targets(labels, n_classes, batch_size)]
     n_inputs = inputs.shape[1] + 1
     orders = torch.empty(len(generators), len(labels), dtype=torch.int32)
+    # Where each step's numbers stand in them; what fills up a cache line repeats a number
+    numbered = torch.arange(orders.numel()).view(orders.shape)
+    places = torch.cat(
+        [
+            pad(step, (0, aligned(step.shape[1]) - step.shape[1])).flatten()
+            for step in torch.split(numbered, batch_size, 1)
+        ]
+    )
+    sizes = [min(batch_size, len(labels) - start) for start in range(0, len(labels), batch_size)]
+    # A member's part of a batch begins on a cache line, whoever stands before it; what fills it up is not read
+    lengths = [len(generators) * aligned(size) for size in sizes]
     # One buffer for all epochs: fresh memory every epoch took a third of the time of 128 members
-    shuffled = torch.ones(n_inputs + n_classes, orders.numel(), device=inputs.device)
+    shuffled = torch.ones(n_inputs + n_classes, sum(lengths), device=inputs.device)
     steps = [
-        step.view(len(shuffled), len(generators), -1).transpose(0, 1)  # [members, features + 1 + classes, batch]
-        for step in torch.split(shuffled, len(generators) * batch_size, 1)
-    ]
+        step.view(len(shuffled), len(generators), -1).transpose(0, 1)[:, :, :size]
+        for step, size in zip(torch.split(shuffled, lengths, 1), sizes, strict=True)
+    ]  # [members, features + 1 + classes, batch]
     destinations = [*shuffled[: n_inputs - 1], *shuffled[n_inputs:]]  # the last feature stays 1
     batches = [Batch(step[:, :n_inputs], step[:, n_inputs:]) for step in steps]
     n_left = len(labels) % batch_size
@@ -83,7 +97,7 @@ def private_epochs(
         for _ in range(n_epochs):
             for order, stream in zip(orders, generators, strict=True):
                 torch.randperm(len(labels), generator=stream, out=order)
-            by_step = torch.cat([step.flatten() for step in torch.split(orders, batch_size, 1)]).to(inputs.device)
+            by_step = orders.take(places).to(inputs.device)
             for column, destination in zip(columns, destinations, strict=True):
                 torch.index_select(column, 0, by_step, out=destination)
             if n_left and not drop_last:
@@ -199,12 +213,12 @@ def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Gener
     prepared: SimpleQueue[list[Batch] | BaseException] = SimpleQueue()
 
     def prepare_ahead() -> None:
-        torch.set_num_threads(1)
-        for job in iter(wanted.get, None):
-            try:
-                prepared.put(prepare(*job))
-            except BaseException as error:  # raised where the batches are asked for
-                prepared.put(error)
+        with uniform_arithmetic():
+            for job in iter(wanted.get, None):
+                try:
+                    prepared.put(prepare(*job))
+                except BaseException as error:  # raised where the batches are asked for
+                    prepared.put(error)
 
     thread: Thread | None = None
     waiting = False

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.batches import Batch, one_hot_targets
 from mlp_core.datasets import Split
 from mlp_core.members import untrained_members
 from mlp_core.networks import Ensemble, with_constant
 from mlp_core.plans import TrainingPlan
+from mlp_core.products import member_matrices, multiply
 from mlp_core.training import gradients
 
 
@@ -38,6 +40,7 @@ class Diagnosis:
     last_gradient_mean_square: Tensor
 
 
+@uniform_arithmetic()
 def diagnose(plan: TrainingPlan, data: Split, members: Sequence[int]) -> Diagnosis:
     """Measure members of a plan before their first step: the very ones that `train_members` trains.
 
@@ -49,7 +52,7 @@ def diagnose(plan: TrainingPlan, data: Split, members: Sequence[int]) -> Diagnos
     ensemble = untrained_members(plan, members)
     inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
     squares = gradient_mean_squares(ensemble, inputs, labels)
-    dead = [layer.double() for layer in dead_units(ensemble, inputs)] if plan.activation == "relu" else []
+    dead = [layer.cpu().double() for layer in dead_units(ensemble, inputs)] if plan.activation == "relu" else []
     missing = torch.full((len(members),), math.nan, dtype=torch.float64)
     return Diagnosis(
         torch.cat(dead, 1).mean(1).cpu() if dead else missing,
@@ -79,8 +82,8 @@ def dead_units(ensemble: Ensemble, inputs: Tensor) -> list[Tensor]:
     """
     signal, dead = with_constant(inputs).T, []
     for layer in ensemble.layers[:-1]:
-        pre_activation = layer @ signal
-        signal = pre_activation.new_ones(ensemble.n_members, layer.shape[1] + 1, len(inputs))
+        pre_activation = multiply(layer, signal)
+        signal = member_matrices(pre_activation, ensemble.n_members, layer.shape[1] + 1, len(inputs)).fill_(1)
         ensemble.activation.forward(pre_activation, signal[:, :-1])
         dead.append((signal[:, :-1] <= 0).all(2))
     return dead
@@ -105,4 +108,4 @@ def gradient_mean_squares(ensemble: Ensemble, inputs: Tensor, labels: Tensor) ->
     """
     targets = one_hot_targets(labels, ensemble.layer_sizes[-1], len(labels))
     layers = gradients(ensemble, Batch(with_constant(inputs).T.contiguous(), targets))
-    return torch.stack([layer.double().square().mean((1, 2)) for layer in layers], 1).cpu()
+    return torch.stack([layer.cpu().double().square().mean((1, 2)) for layer in layers], 1).cpu()

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.datasets import Split, spirals
 from mlp_core.generalization import accuracy_by_radius, decision_islands
 
@@ -53,6 +54,7 @@ def training_radius(data: Split) -> float:
     return float(data.train_inputs.norm(dim=1).max())
 
 
+@uniform_arithmetic()
 def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolation:
     """Ask members for the classes of points on the arms continued to twice their length, and of a map.
 

@@ -7,11 +7,13 @@ number says little about a unit until it stands between those.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import torch
 from torch import Tensor
+
+from mlp_core.arithmetic import uniform_arithmetic
 
 _GABOR_FREQUENCIES = (4.0, 8.0)  # cycles per image
 _GABOR_ORIENTATIONS = 4
@@ -39,6 +41,7 @@ class UnitMeasures:
         return torch.argsort(self.extent, dim=-1, stable=True)
 
 
+@uniform_arithmetic()
 def measure_units(weights: Tensor, class_differences: Tensor) -> UnitMeasures:
     """Take all measures of each unit.
 
@@ -51,6 +54,10 @@ def measure_units(weights: Tensor, class_differences: Tensor) -> UnitMeasures:
         >>> tuple(measures.participation_ratio.shape), bool((measures.participation_ratio < 0.1).all())
         ((144,), True)
     """
+    if weights.dim() > 4:  # member by member, so that company does not change last digits
+        parts = [measure_units(member, class_differences) for member in weights]
+        columns = [torch.stack([getattr(part, field.name) for part in parts]) for field in fields(UnitMeasures)]
+        return UnitMeasures(*columns)
     return UnitMeasures(
         extent(weights),
         participation_ratio(weights),
@@ -137,6 +144,7 @@ def participation_ratio(weights: Tensor) -> Tensor:
     return ratio
 
 
+@uniform_arithmetic()
 def class_mean_differences(images: Tensor, labels: Tensor) -> Tensor:
     """Return the difference of the mean images of each two classes.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.augmentation import normalize
 from mlp_core.batches import Batch, augmented_epochs, private_epochs, shared_epochs
 from mlp_core.datasets import Split
@@ -18,7 +19,7 @@ from mlp_core.plans import TrainingPlan
 from mlp_core.seeds import derive_seed, generator
 from mlp_core.training import accuracy, train
 
-_EVALUATION_BATCH = 256
+_EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def untrained_members(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
     )
 
 
+@uniform_arithmetic()
 def train_members(
     plan: TrainingPlan, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
 ) -> TrainedMembers:
@@ -84,15 +86,14 @@ def train_members(
     else:
         train_accuracy = accuracy(ensemble, inputs, labels)
     test_accuracy = accuracy(ensemble, test_inputs, test_labels)
-    diverged = ~(
-        losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0)
-    )
+    is_finite = losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0)
+    diverged = ~is_finite.cpu()
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return TrainedMembers(
         list(members),
         seeds,
-        torch.where(diverged, missing, train_accuracy).cpu(),
-        torch.where(diverged, missing, test_accuracy).cpu(),
+        torch.where(diverged, missing, train_accuracy),
+        torch.where(diverged, missing, test_accuracy),
         losses.T.cpu().contiguous(),
         ensemble.state(),
     )
@@ -161,4 +162,4 @@ def _augmented_accuracy(plan: TrainingPlan, ensemble: Ensemble, inputs: Tensor, 
     ):
         for batch in batches:
             correct += (ensemble.logits(batch.inputs[:-1].T).argmax(1) == batch.targets.argmin(0)).sum(1)
-    return correct.double() / len(labels)
+    return correct.cpu().double() / len(labels)

@@ -50,7 +50,7 @@ waits for memory. Members that see the same batches gain more from company than 
 _PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
 _PHOTOGRAPH_CLASSES = 3
 _FLOAT_BYTES = 4
-_EVALUATION_EXAMPLES = 2048
+_EVALUATION_EXAMPLES = 512
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
 _BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
 _BYTES_PER_NETWORK, _BYTES_PER_LAYER = 20_000, 600  # of a random network's measurements, as a table and joined
@@ -68,7 +68,7 @@ def member_bytes(plan: TrainingPlan, n_examples: int) -> int:
         >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
         >>> plan = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")[0]
         >>> member_bytes(plan, 4000)
-        261784
+        176352
     """
     widths, classes = plan.layer_sizes[1:], plan.layer_sizes[-1]
     parameters = _stored_parameters(plan)
@@ -84,14 +84,14 @@ def _step_bytes(plan: TrainingPlan) -> int:
     """Return the memory that one member's step reads or writes, without the examples."""
     widths = plan.layer_sizes[1:]
     hidden, classes = widths[:-1], widths[-1]
-    copies = 4 if plan.optimizer == "adam" else 1  # gradient and two moments, of which SGD has none
+    copies = 4 if plan.optimizer == "adam" else 2  # gradient and two moments; SGD: products before they are added
     batch = plan.batch_size * (sum(widths) + 2 * sum(hidden) + len(hidden) + 3 * classes)
     return _FLOAT_BYTES * (copies * _stored_parameters(plan) + batch)
 
 
 def _stored_parameters(plan: TrainingPlan) -> int:
-    # A row of more than 63 weights is filled up to 16 numbers
-    return sum((n_inputs + (1 if n_inputs < 63 else 17)) * width for n_inputs, width in pairwise(plan.layer_sizes))
+    # A row of more than 63 weights is filled up to 16 numbers, and so is a layer
+    return sum((n_inputs + (1 if n_inputs < 63 else 17)) * width + 16 for n_inputs, width in pairwise(plan.layer_sizes))
 
 
 def in_parts(
@@ -111,7 +111,7 @@ def in_parts(
         >>> training = dict(activation="relu", optimizer="adam", learning_rate=1e-3, epochs=100, batch_size=128)
         >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
         >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
-        [263, 263, 74]
+        [259, 259, 82]
         >>> plans = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cuda")
         >>> [len(part) for _, part in in_parts(plans, range(600), 4000)]
         [600]

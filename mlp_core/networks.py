@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mlp_core.errors import InputError
+from mlp_core.products import aligned, member_matrices, multiply
 
 _aten = torch.ops.aten
-_ALIGNMENT = 16  # numbers on a cache line: vector code treats what is left over differently, in the last digit
 _SCHEMES = ("pytorch", "xavier_normal", "xavier_uniform")
 
 
@@ -48,6 +49,22 @@ def _leaky_relu(slope: float) -> Activation:
     )
 
 
+def _like(z: Tensor) -> Tensor:
+    return torch.empty_strided(z.shape, z.stride(), dtype=z.dtype, device=z.device)  # members stay apart
+
+
+def _gaussian(z: Tensor) -> Tensor:
+    """Return exp(-z^2)."""
+    return torch.square(z, out=_like(z)).neg_().exp_()
+
+
+def _gelu_slope(z: Tensor) -> Tensor:
+    """Return the derivative of z Phi(z): Phi(z) + z phi(z), Phi and phi of the standard normal distribution."""
+    scaled = torch.mul(z, math.sqrt(0.5), out=_like(z))
+    density = _gaussian(scaled).mul_(z).mul_(1 / math.sqrt(2 * math.pi))
+    return scaled.erf_().add_(1).mul_(0.5).add_(density)
+
+
 # alpha and scale of Klambauer et al. 2017, as torch.nn.SELU has them
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
@@ -69,15 +86,15 @@ _ACTIVATIONS = {
     ),
     "gelu": Activation(
         "gelu",
-        # gelu.out ignores the strides of `out` where oneDNN does the work
-        lambda z, out: out.copy_(torch.nn.functional.gelu(z)),
-        lambda g, z: _aten.gelu_backward.grad_input(g, z, grad_input=g),
+        # PyTorch's own is oneDNN's for contiguous memory and another one elsewhere: a member alone would differ
+        lambda z, out: torch.mul(z, math.sqrt(0.5), out=out).erf_().add_(1).mul_(z).mul_(0.5),
+        lambda g, z: g.mul_(_gelu_slope(z)),
         saves_input=True,
     ),
     "erf": Activation(
         "erf",
         lambda z, out: torch.erf(z, out=out),
-        lambda g, z: g.mul_(z.square().neg_().exp_()).mul_(2 / math.sqrt(math.pi)),
+        lambda g, z: g.mul_(_gaussian(z)).mul_(2 / math.sqrt(math.pi)),
         saves_input=True,
     ),
     "selu": Activation(
@@ -136,7 +153,7 @@ class Ensemble:
         device: Where the parameters live.
 
     Attributes:
-        parameters: float32, all members' parameters, and zeros that fill up long rows.
+        parameters: float32, all members' parameters, and zeros that fill up cache lines.
         layers: One view `[members, out, in + 1]` of `parameters` per layer, the bias last.
 
     Example:
@@ -156,8 +173,8 @@ class Ensemble:
         self.layer_sizes = tuple(layer_sizes)
         self.activation = activation(activation_name)
         self.n_members = len(generators)
-        n_numbers = sum(n_outputs * row_length(n_inputs + 1) for n_inputs, n_outputs in pairwise(layer_sizes))
-        self.parameters = torch.zeros(_aligned(self.n_members * n_numbers), device=device)
+        n_numbers = sum(stored_numbers(n_inputs, n_outputs) for n_inputs, n_outputs in pairwise(layer_sizes))
+        self.parameters = torch.zeros(self.n_members * n_numbers, device=device)
         self.layers = self.views(self.parameters)
         gains = initialization.gains * (self.n_members if len(initialization.gains) == 1 else 1)
         for member, (stream, gain) in enumerate(zip(generators, gains, strict=True)):
@@ -186,21 +203,23 @@ class Ensemble:
         """Return the per-layer views `[members, out, in + 1]` of a buffer laid out like `parameters`."""
         layers, start = [], 0
         for n_inputs, n_outputs in pairwise(self.layer_sizes):
-            shape = (self.n_members, n_outputs, row_length(n_inputs + 1))
-            end = start + math.prod(shape)
-            layers.append(flat[start:end].view(shape)[:, :, : n_inputs + 1])
+            row, stored = row_length(n_inputs + 1), stored_numbers(n_inputs, n_outputs)
+            end = start + self.n_members * stored
+            members = flat[start:end].view(self.n_members, stored)[:, : n_outputs * row]
+            layers.append(members.view(self.n_members, n_outputs, row)[:, :, : n_inputs + 1])
             start = end
         return layers
 
+    @np.errstate(over="ignore", invalid="ignore")  # a network that diverged is a result
     def logits(self, inputs: Tensor) -> Tensor:
         """Return `[members, classes, examples]` for inputs `[examples, features]` that the members share."""
         signal = inputs.T
         for index, layer in enumerate(self.layers):
             # Adding the bias here spares a copy of the inputs with a constant: it took most of the time
-            pre_activation = (layer[:, :, :-1] @ signal).add_(layer[:, :, -1:])
+            pre_activation = multiply(layer[:, :, :-1], signal).add_(layer[:, :, -1:])
             if index == len(self.layers) - 1:
                 return pre_activation
-            signal = torch.empty_like(pre_activation)
+            signal = member_matrices(pre_activation, *pre_activation.shape)
             self.activation.forward(pre_activation, signal)
         raise AssertionError
 
@@ -222,7 +241,17 @@ def row_length(n_numbers: int) -> int:
 
     Otherwise the products of a layer with 3073 inputs took a fifth longer.
     """
-    return n_numbers if n_numbers < 64 else _aligned(n_numbers)
+    return n_numbers if n_numbers < 64 else aligned(n_numbers)
+
+
+def stored_numbers(n_inputs: int, n_outputs: int) -> int:
+    """Return how many numbers a member's layer takes, with its biases: whole cache lines, as `products` wants them.
+
+    Example:
+        >>> stored_numbers(2, 14)  # 42 and what fills up
+        48
+    """
+    return aligned(n_outputs * row_length(n_inputs + 1))
 
 
 def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu") -> Tensor:
@@ -233,10 +262,6 @@ def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu"
         (3088, 1)
     """
     return torch.empty(n_rows, row_length(n_numbers), device=device)[:, :n_numbers]
-
-
-def _aligned(n_numbers: int) -> int:
-    return -(-n_numbers // _ALIGNMENT) * _ALIGNMENT
 
 
 def with_constant(inputs: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Signals in random networks, measured: what `mlp_core.meanfield` predicts for infinite width.
 
-A weight matrix is drawn when its layer needs it and dropped at once, so that memory holds one layer of some members and
+A weight matrix is drawn when its layer needs it and dropped at once, so that memory holds one layer of one member and
 never a network: 20 layers of 1000 units are 80 MB a member. On the way back the matrices are needed again, and are
 drawn again, from generators that only seed, member and layer decide. That second draw takes half of the time, but it is
 back-propagation itself: a tangent carried along forward would need none, yet follows the theory of gradients only
@@ -17,19 +17,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.errors import InputError
 from mlp_core.meanfield import WeightScale
 from mlp_core.networks import activation
 from mlp_core.seeds import generator
-
-# Weights drawn at a time; with their float64 copies, and those of the layer before, some 100 MB
-_CHUNK_NUMBERS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -98,6 +95,7 @@ def input_lengths(inputs: Tensor) -> tuple[tuple[float, float], float]:
     return lengths, float((first * second).mean()) / math.sqrt(lengths[0] * lengths[1])
 
 
+@uniform_arithmetic()
 def measure_signals(
     scale: WeightScale,
     activation_name: str,
@@ -142,11 +140,7 @@ def measure_signals(
         message = f"inputs must be two examples of {scale.layer_sizes[0]} features, got shape {list(inputs.shape)}."
         raise ValueError(message)
     networks = _Networks(scale, activation_name, sigma_b, seed, distribution)
-    largest = max(n_inputs * n_outputs for n_inputs, n_outputs in pairwise(scale.layer_sizes))
-    chunk = max(1, _CHUNK_NUMBERS // largest)
-    parts = [
-        networks.measure(inputs.double(), members[start : start + chunk]) for start in range(0, len(members), chunk)
-    ]
+    parts = [networks.measure(inputs.double(), [member]) for member in members]  # company would change last digits
     return MeasuredSignals(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mlp_core.arithmetic import uniform_arithmetic
 from mlp_core.batches import Batch, Epochs
 from mlp_core.errors import InputError
 from mlp_core.networks import Ensemble
+from mlp_core.products import member_matrices, product, settled_product
 
 OPTIMIZERS = ("adam", "sgd")
 
 
+@uniform_arithmetic()
 @np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def train(
     ensemble: Ensemble,
@@ -76,6 +78,7 @@ def train(
     return torch.stack(history)
 
 
+@uniform_arithmetic()
 @np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
     """Return the gradient of each member's mean cross-entropy on one batch, shaped like `ensemble.layers`.
@@ -108,15 +111,22 @@ class _Pass:
 
     def __init__(self, ensemble: Ensemble, batch: Batch, gradient: Tensor | None, learning_rate: float = 0.0) -> None:
         layers, inputs = ensemble.layers, batch.inputs
-        n_members, widths, batch_size = ensemble.n_members, ensemble.layer_sizes[1:], batch.targets.shape[-1]
-        new = ensemble.parameters.new_ones
+        widths, batch_size = ensemble.layer_sizes[1:], batch.targets.shape[-1]
+
+        def matrices(n_rows: int, *, touching: bool = False) -> Tensor:
+            return member_matrices(ensemble.parameters, ensemble.n_members, n_rows, batch_size, touching=touching)
+
         self.activation = ensemble.activation
-        self.pre_activations = [new(n_members, width, batch_size) for width in widths]
-        signals = [new(n_members, width + 1, batch_size) for width in widths[:-1]]  # the last row stays 1
+        logits, self.log_probabilities, self.loss_terms, last_delta = (
+            matrices(widths[-1], touching=True) for _ in range(4)
+        )
+        self.pre_activations = [*(matrices(width) for width in widths[:-1]), logits]
+        signals = [matrices(width + 1) for width in widths[:-1]]
+        for signal in signals:
+            signal[:, -1] = 1
         self.activations = [signal[:, :-1] for signal in signals]
         self.saved = self.pre_activations if self.activation.saves_input else self.activations
-        self.log_probabilities, self.loss_terms, last_delta = new(3, *self.pre_activations[-1].shape)
-        self.deltas = [*(new(n_members, width, batch_size) for width in widths[:-1]), last_delta]
+        self.deltas = [*(matrices(width) for width in widths[:-1]), last_delta]
         self.exponentiate: Callable[[], object] = self.log_probabilities.exp_
         if self.log_probabilities.device.type == "cpu":  # NumPy's is the faster one
             self.exponentiate = partial(np.exp, self.log_probabilities.numpy(), self.log_probabilities.numpy())
@@ -124,27 +134,24 @@ class _Pass:
 
         gradients = layers if gradient is None else ensemble.views(gradient)
         factor = -learning_rate if gradient is None else None
-        first, first_gradient = (layers[0], inputs), (self.deltas[0], inputs.mT)
-        self.reads_arrays = factor is None and _is_small(*first) and _is_small(*first_gradient)
-        self.first_product = _product(*first, self.pre_activations[0], None, self.reads_arrays)
-        self.first_gradient = _product(*first_gradient, gradients[0], factor, self.reads_arrays)
+        self.first_product = product(layers[0], inputs.shape, self.pre_activations[0])
+        self.first_gradient = product(self.deltas[0], inputs.mT.shape, gradients[0], factor)
         self.products = [
-            _settled_product(*operands) for operands in zip(layers[1:], signals, self.pre_activations[1:], strict=True)
+            settled_product(*operands) for operands in zip(layers[1:], signals, self.pre_activations[1:], strict=True)
         ]
         self.products_backward = [
-            _settled_product(layer[:, :, :-1].mT, delta, before)
+            settled_product(layer[:, :, :-1].mT, delta, before)
             for layer, delta, before in zip(layers[1:], self.deltas[1:], self.deltas[:-1], strict=True)
         ]
         self.gradients = [
-            _settled_product(delta, signal.mT, out, factor)
+            settled_product(delta, signal.mT, out, factor)
             for delta, signal, out in zip(self.deltas[1:], signals, gradients[1:], strict=True)
         ]
 
     def backward(self, batch: Batch) -> Tensor:
         """Write the gradient of each member's mean cross-entropy, or step; return the losses `[members]`."""
         last = len(self.products)
-        inputs = batch.inputs.numpy() if self.reads_arrays else batch.inputs
-        self.first_product(inputs)
+        self.first_product(batch.inputs)
         for layer in range(last):
             self.activation.forward(self.pre_activations[layer], self.activations[layer])
             self.products[layer]()
@@ -159,46 +166,8 @@ class _Pass:
             self.products_backward[layer]()  # before its gradient: a step changes these weights
             self.activation.backward(self.deltas[layer], self.saved[layer])
             self.gradients[layer]()
-        self.first_gradient(inputs.mT)
+        self.first_gradient(batch.inputs.mT)
         return losses
-
-
-def _product(left: Tensor, right: Tensor, out: Tensor, factor: float | None, by_numpy: bool) -> Callable[[Any], object]:
-    """Return a function of matrices laid out like `right`: it writes the product of `left` and those to `out`.
-
-    With a factor it adds so many times the product, which NumPy cannot. If by NumPy, it takes arrays, else tensors.
-    Of a matrix that the members share, all their products are one.
-    """
-    if by_numpy:
-        left_array, out_array = left.numpy(), out.numpy()
-        return lambda matrix: np.matmul(left_array, matrix, out_array)
-    if right.dim() == 2:
-        left, out = left.view(-1, left.shape[2]), out.view(-1, out.shape[2])
-        if factor is None:
-            return lambda matrix: torch.mm(left, matrix, out=out)
-        return lambda matrix: out.addmm_(left, matrix, alpha=factor)
-    if factor is None:
-        return lambda matrix: torch.bmm(left, matrix, out=out)
-    return lambda matrix: out.baddbmm_(left, matrix, alpha=factor)
-
-
-def _settled_product(left: Tensor, right: Tensor, out: Tensor, factor: float | None = None) -> Callable[[], object]:
-    """Return the same with `right` itself, whose numbers change and whose memory stays."""
-    by_numpy = factor is None and _is_small(left, right)
-    return partial(_product(left, right, out, factor, by_numpy), right.numpy() if by_numpy else right)
-
-
-def _is_small(left: Tensor, right: Tensor) -> bool:
-    """Return whether NumPy multiplies faster.
-
-    Torch's MKL copies its operands at first. OpenBLAS, which most of NumPy's packages bring, has kernels that do not,
-    for processors with AVX-512. The bounds are those of these kernels (`sgemm_small_kernel_permit_skylakex.c`). They
-    concern the matrices of one member, so that its numbers do not depend on its company.
-    """
-    n_rows, n_summed, n_columns = *left.shape[1:], right.shape[-1]
-    if left.device.type != "cpu" or n_rows * n_summed * n_columns > 1_000_000:
-        return False
-    return right.stride(-1) == 1 or (n_rows * n_columns <= 1200 and n_summed >= 32)
 
 
 def _optimizer(
@@ -225,7 +194,8 @@ def _optimizer(
     return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step
 
 
-def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 2048) -> Tensor:
+@uniform_arithmetic()
+def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
     """Return the members' most probable classes.
 
     Args:
@@ -256,4 +226,5 @@ def accuracy(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
         >>> accuracy(ensemble, torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 0]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return (predict(ensemble, inputs) == labels).double().mean(1)
+    right = (predict(ensemble, inputs) == labels).sum(1)
+    return right.cpu().double() / len(labels)  # Apple's GPUs have no float64

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from upath import UPath
 
-_MAPS = ("mlp_core.networks", "mlp_core.features")
+_MAPS = ("mlp_core.training", "mlp_core.features")
 _FIGURES = ("mlp_core.figures",)
 _SAMPLES = ("mlp_core.figures", "mlp_core.augmentation", "mlp_core.seeds")
 _MAP_SIZE, _MAP_EXTENT = 500, 2.0
@@ -183,6 +183,7 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
 
     from mlp_core.features import monomials
     from mlp_core.networks import Ensemble
+    from mlp_core.training import predict
 
     root = artifact_root()
     best = max(trained, key=lambda configuration: _mean(_members(root, configuration)["test_accuracy"]))
@@ -203,7 +204,7 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
     # The whole grid at degree 50 would take 1.3 GB, and parts that leave the second-level cache twice the time
     for part in grid.split(1024):
         inputs = part if degree is None else monomials(part, int(degree))
-        classes.append(ensemble.logits(inputs).argmax(1).squeeze(0))
+        classes.append(predict(ensemble, inputs).squeeze(0))
     table = pa.table(
         {
             "x1": grid[:, 0].numpy(),

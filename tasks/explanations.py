@@ -79,11 +79,9 @@ def explain(
         settings: For the table's metadata.
     """
     import pyarrow as pa
-    import torch
 
     from mlp_core.diagnosis import diagnose
 
-    torch.set_num_threads(1)
     root = artifact_root()
     data = load_split(root, spirals)
     parts = []
@@ -120,14 +118,11 @@ def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact
 )
 def extrapolate(trained: TrainedConfiguration, spirals: Artifact) -> Artifact:
     """Ask a configuration's members for their answers on the arms continued and on a map, one row per member."""
-    import torch
-
     from mlp_core import extrapolation
     from mlp_core.features import monomials, standardized
     from mlp_core.networks import Ensemble
     from mlp_core.training import predict
 
-    torch.set_num_threads(1)
     root = artifact_root()
     ensemble = Ensemble.from_state(load_state(root, trained), trained.plan.activation)
     degree = dict(trained.plan.columns).get("degree")
@@ -240,12 +235,10 @@ def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
 def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable, settings: dict[str, Any]) -> Artifact:
     """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
     import pyarrow as pa
-    import torch
 
     from mlp_core.first_layer import class_mean_differences, gabor_filters, whole_faces
     from mlp_core.members import member_seed, untrained_members
 
-    torch.set_num_threads(1)
     root = artifact_root()
     data = load_split(root, images.table)
     differences = class_mean_differences(data.train_inputs, data.train_labels)

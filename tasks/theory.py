@@ -85,13 +85,11 @@ def plot_phase(results: Artifact, n_classes: int) -> Artifact:
 def measure_signals(plan: SignalPlan, images: ImageTable, n_members: int) -> Artifact:
     """Send two inputs through random networks and a gradient back; one row per member and layer."""
     import pyarrow as pa
-    import torch
 
     from mlp_core import signals
     from mlp_core.meanfield import predicted_signals, xavier_scale
     from mlp_core.seeds import derive_seed
 
-    torch.set_num_threads(1)
     root = artifact_root()
     inputs = _two_inputs(root, plan, images)
     scale = xavier_scale(plan.layer_sizes, plan.gain)

@@ -185,13 +185,10 @@ def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[Membe
 def _train_blocks(
     root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int], task_started: float
 ) -> list[MemberBlock]:
-    import torch
 
     from mlp_core.batches import use_cores
     from mlp_core.members import train_together
 
-    # One thread each: the task runner keeps the cores busy, and small matrices gain nothing from more
-    torch.set_num_threads(1)
     if parent_process() is not None:  # other workers have the rest
         use_cores(1)
     checkpoint()  # or a stopped run would start a helper

@@ -3,7 +3,9 @@
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processors import environment, parameters
 
+from mlp_core import training
 from mlp_core.settings import DepthSweep, GainSweep
 
 
@@ -23,12 +25,24 @@ def test_processes_give_what_threads_give(run, finished, tmp_path, experiment):
 
 def test_trainings_take_one_thread_each(run, tmp_path, monkeypatch):
     """Whatever torch was told before: with as many workers as cores, more threads would only wait for each other."""
-    seen = set()
+    seen, backward = set(), training._Pass.backward
+    monkeypatch.setattr(training._Pass, "backward", lambda *args: seen.add(torch.get_num_threads()) or backward(*args))
     torch.set_num_threads(2)
-    monkeypatch.setattr("tasks.training.checkpoint", lambda: seen.add(torch.get_num_threads()))
     assert run("depth_sweep", tmp_path).state.is_completed()
     torch.set_num_threads(1)
     assert seen == {1}
+
+
+@pytest.mark.parametrize("variant", parameters([]), ids="-".join)
+def test_results_do_not_depend_on_runner_or_earlier_runs_with_every_processors_arithmetic(program, tmp_path, variant):
+    """A sweep of two seeds that grows to four, in threads, has the rows of one of four at once, in processes."""
+    for command in ("--seeds 2 --artifacts grown", "--seeds 4 --artifacts grown", "--seeds 4 --runner processes"):
+        done = program(f"{program.depth_sweep} {command}", **environment(variant))
+        assert done.status == 0, done.err
+    results = [tmp_path / folder / "results" for folder in ("grown", "artifacts")]
+    for table in ("depth_sweep.parquet", "history.parquet"):
+        grown, at_once = (pq.read_table(folder / table).replace_schema_metadata() for folder in results)
+        assert grown.equals(at_once)
 
 
 @pytest.mark.parametrize(

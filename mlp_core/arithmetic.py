@@ -1,0 +1,71 @@
+"""What a processor is asked to do alike in every thread that computes with networks: one thread, no subnormal numbers.
+
+- One thread, or a library would cut its sums by the number of cores.
+- Numbers below 1.2e-38 in size (subnormal: they have fewer digits) count as 0. Some processors compute with them a
+  hundred times slower than with others, and 6 in 100 of the monomials to degree 50 are subnormal. The switch belongs
+  to a thread, so that bits would depend on where a member trains, if it were not the same wherever one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from threading import Lock
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+_lock = Lock()
+_n_inside = 0
+_restored_last = ExitStack()  # by whoever leaves last: the number of threads is the process's
+
+
+@contextmanager
+def uniform_arithmetic() -> Iterator[None]:
+    """Compute in this thread as everywhere else; afterwards the process is as it was.
+
+    Example:
+        >>> tiny = torch.tensor([1e-40])
+        >>> with uniform_arithmetic():
+        ...     torch.get_num_threads(), (tiny * 1).item()
+        (1, 0.0)
+        >>> (tiny * 1).item() > 0
+        True
+    """
+    flushed_before = flushes_subnormals()
+    _enter()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed_before)
+        _leave()
+
+
+def flushes_subnormals() -> bool:
+    """Return whether this thread's processor takes subnormal numbers for 0."""
+    return (torch.tensor([1e-40]) * 1).item() == 0
+
+
+def _enter() -> None:
+    global _n_inside
+    with _lock:
+        if _n_inside == 0:
+            _restored_last.callback(torch.set_num_threads, torch.get_num_threads())
+            _restored_last.enter_context(_blas().limit(limits=1, user_api="blas"))  # NumPy's
+        _n_inside += 1
+
+
+def _leave() -> None:
+    global _n_inside
+    with _lock:
+        _n_inside -= 1
+        if _n_inside == 0:
+            _restored_last.close()
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
