@@ -26,7 +26,7 @@ from scipy.special import stdtrit
 
 from mlp_core.errors import InputError
 from mlp_core.findings import words
-from mlp_core.metrics import mean_interval
+from mlp_core.metrics import mean_interval, median_interval
 from mlp_core.storage import Artifact, Provenance, code_digest, write_table
 
 BASELINE = "baseline/accepted.parquet"
@@ -348,15 +348,15 @@ def accepted_baseline(root: Path) -> Results:
 
 
 def baseline_in_words(baseline: Results) -> str:
-    """Return when the baseline was accepted, with what it was made, and the mean test accuracies."""
+    """Return when the baseline was accepted, with what it was made, and the median test accuracies."""
     lines = [f"accepted {baseline.accepted}"]
     for experiment, origin in baseline.origins.items():
         versions = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
         lines += ["", f"{experiment}: {versions}; {origin.machine}"]
         for (name, configuration), members in baseline.members.items():
             if name == experiment:
-                found = mean_interval(np.array([accuracy for _, accuracy, _ in members.values()])).within(0.0, 1.0)
-                lines.append(f"  {configuration or 'all members'}: test accuracy {words(found)}")
+                found = median_interval(np.array([accuracy for _, accuracy, _ in members.values()]))
+                lines.append(f"  {configuration or 'all members'}: median test accuracy {words(found)}")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ INK, GREY = "#222222", "#767676"
 # 6 inches at 150 dots an inch are the 900 pixels of the report's column, where 9 points stay 9 points or more
 DOTS_PER_INCH = 150
 WIDTH_INCHES = 6.0
-INTERVAL = "95 % interval (Student t)"
+INTERVAL = "95 % interval (order statistics)"
 
 
 def member_accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
@@ -61,12 +61,13 @@ def legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def interval_words(found: Sequence[MeanInterval]) -> str:
-    """Return what the intervals of some means are and how many members are behind each."""
-    counts = {one.n for one in found}
-    if max(counts) < 2:
-        return f"n = {range_words(counts)} per mean, so no interval"
-    exception = "" if min(counts) > 1 else " (none where n < 2)"
-    return f"mean and {INTERVAL}{exception}, n = {range_words(counts)} per mean"
+    """Return what the intervals of some medians are and how many members are behind each."""
+    n = f"n = {range_words({one.n for one in found})} per median"
+    with_interval = [one.has_interval for one in found]
+    if not any(with_interval):
+        return f"median without interval, {n}"
+    exception = "" if all(with_interval) else ", where there is one"
+    return f"median and {INTERVAL}{exception}, {n}"
 
 
 def range_words(counts: set[int]) -> str:

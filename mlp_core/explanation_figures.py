@@ -33,7 +33,8 @@ from mlp_core.drawing import (
     plain,
     range_words,
 )
-from mlp_core.metrics import LEARNED_MARGIN, MeanInterval, mean_interval, share_interval
+from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
+from mlp_core.sizes import LEARNED_MARGIN
 
 _START_STYLES = {
     "pytorch": (BLUE, "o", "PyTorch's start"),
@@ -50,7 +51,7 @@ def explain_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         n_classes: Arms of the spirals, for the chance level.
 
     Returns:
-        The figure; members are faint dots, means have 95 % intervals, longer training is dashed.
+        The figure; members are faint dots, medians have 95 % intervals, longer training is dashed.
     """
     activations = list(dict.fromkeys(table["activation"]))
     figure, panels = _panels(activations, height_inches=2.6)
@@ -90,7 +91,7 @@ def _draw_line(
 ) -> list[MeanInterval]:
     depths = np.array(sorted(group["depth"].unique()))
     cells = [member_accuracies(group[group["depth"] == depth], "test_accuracy") for depth in depths]
-    found = [mean_interval(cell).within(0, 1) for cell in cells]
+    found = [median_interval(cell) for cell in cells]
     for depth, cell in zip(depths, cells, strict=True):
         places = depth + shift + 0.12 * jitter(len(cell))
         axes.scatter(places, 100 * cell, s=7, color=colour, alpha=0.35, linewidths=0)
@@ -160,7 +161,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         n_classes: Arms of the spirals, for the chance level.
 
     Returns:
-        The figure; bands are 95 % intervals over members.
+        The figure; lines are medians, bands their 95 % intervals.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 6.6), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
@@ -231,10 +232,10 @@ def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: 
     if finished.empty:
         return [MeanInterval(0, np.nan, np.nan, np.nan, len(rows))]
     accuracies = np.stack(finished.to_numpy())
-    found = [mean_interval(ring).within(0, 1) for ring in accuracies.T]
+    found = [median_interval(ring) for ring in accuracies.T]
     middles = 2.0 * (np.arange(len(found)) + 0.5) / len(found)
-    means, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("mean", "low", "high"))
-    axes.plot(middles, means, color=colour, linestyle=style, linewidth=1.6, label=label)
+    medians, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("mean", "low", "high"))
+    axes.plot(middles, medians, color=colour, linestyle=style, linewidth=1.6, label=label)
     axes.fill_between(middles, lows, highs, color=colour, alpha=0.18, linewidth=0)
     return found
 

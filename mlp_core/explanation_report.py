@@ -9,8 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlp_core.findings import CASE_STUDY, EXPRESSIVITY, Findings, ReportFigure, Study, bracketed, unbroken, words
-from mlp_core.metrics import LEARNED_MARGIN, MeanInterval, mean_interval, share_interval
+from mlp_core.findings import (
+    CASE_STUDY,
+    EXPRESSIVITY,
+    MEDIAN_NOTE,
+    NEVER_LEARNED_NOTE,
+    Findings,
+    ReportFigure,
+    Study,
+    bracketed,
+    counted,
+    unbroken,
+    words,
+)
+from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
 
 START_NAMES = {
     "pytorch": "PyTorch's start",
@@ -66,27 +78,26 @@ def _explain(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         ],
         3,
         [_explain_row(one, best, depths) for one in interventions],
-        "Mean test accuracy by depth [95 % interval, Student t] of the members that finished. The decline, in "
-        "percentage points, is taken seed by seed, from the depth that is best in the first row to the deepest. A "
-        f"member never learned if its train accuracy is less than {100 * LEARNED_MARGIN:.0f} points above chance. Dead "
-        "is a ReLU unit that is 0 on every training point before the first step. Members of equal number share their "
-        "seed between all rows: their starts differ in the size of the weights alone.",
+        f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest mean "
+        "in the first row to the deepest: mean [95 % interval, Student t]. "
+        f"{NEVER_LEARNED_NOTE} Dead is a ReLU unit that is 0 on every training point before the first step. Members of "
+        "equal number share their seed between all rows: their starts differ in the size of the weights alone.",
     )
 
 
 def _explain_row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
     accuracy, deepest = one.accuracy, one.at(depths[-1])
-    dead = mean_interval(deepest["dead_share"].to_numpy(dtype=float))
+    dead = deepest["dead_share"].astype(float).mean()
     reached = accuracy[depths[-1]].max()
     row = [
         one.activation,
         one.initialization.replace("xavier at the theoretical gain", "xavier, theoretical gain"),
         str(one.epochs),
         bracketed(mean_interval(one.decline(best).to_numpy())).replace(" %", ""),
-        f"{int((~deepest['learned']).sum())} of {len(deepest)}",
-        f"{100 * dead.mean:.0f} %" if dead.n else "cannot die",
+        counted(_failing(one, depths[-1])),
+        f"{100 * dead:.0f} %" if np.isfinite(dead) else "cannot die",
         f"{100 * reached:.1f} %" if np.isfinite(reached) else "none finished",
-        *(bracketed(mean_interval(accuracy[depth].to_numpy()).within(0, 1)) for depth in depths),
+        *(bracketed(median_interval(accuracy[depth].to_numpy())) for depth in depths),
     ]
     return [text if place == 1 else unbroken(text) for place, text in enumerate(row)]
 
@@ -199,8 +210,8 @@ def _percent(one: _Intervention, depth: int) -> str:
 def _points(found: MeanInterval) -> str:
     if found.n == 0:
         return "none finished"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} points (n = 1)"
+    if not found.has_interval:
+        return f"{100 * found.mean:.1f} points (n = {found.n})"
     return f"{100 * found.mean:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
@@ -213,12 +224,12 @@ class _Model:
     parameters: float
     rows: pd.DataFrame
 
-    def mean(self, column: str) -> MeanInterval:
+    def median(self, column: str) -> MeanInterval:
         values = self.rows[column].where(self.rows["status"] == "ok")
-        return mean_interval(values.to_numpy(dtype=float))
+        return median_interval(values.to_numpy(dtype=float))
 
-    def accuracy(self, column: str) -> MeanInterval:
-        return self.mean(column).within(0, 1)
+    def islands(self) -> pd.Series:
+        return (self.rows["islands"] + self.rows["border_islands"]).astype(float)
 
 
 def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
@@ -239,7 +250,7 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         ],
         1,
         [_model_row(one) for one in models],
-        "Mean [95 % interval, Student t] over members. Inside, rim and outside are points on the arms, continued "
+        f"{MEDIAN_NOTE} Islands and their area are means. Inside, rim and outside are points on the arms, continued "
         "without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An island is a "
         "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
         "edge may belong to a larger region beyond and are counted too. "
@@ -248,48 +259,45 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
 
 
 def _model_row(one: _Model) -> list[str]:
-    islands = one.rows["islands"] + one.rows["border_islands"]
-    area = one.rows["island_area"] + one.rows["border_island_area"]
-    counts, areas = (mean_interval(values.to_numpy(dtype=float)) for values in (islands, area))
-    regions = [one.accuracy(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
+    counts, areas = one.islands(), one.rows["island_area"] + one.rows["border_island_area"]
+    regions = [one.median(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
     row = [
         one.name,
         "none" if np.isnan(one.parameters) else f"{one.parameters:.0f}",
-        str(one.mean("test_accuracy").n),
+        str(one.median("test_accuracy").n),
         *(bracketed(found) for found in regions),
-        f"{counts.mean:.1f}" if counts.n else "none",
-        f"{areas.mean:.2f} of 16" if areas.n else "none",
+        f"{counts.mean():.1f}" if counts.notna().any() else "none",
+        f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
     ]
     return [row[0], *(unbroken(text) for text in row[1:])]
 
 
 def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) -> list[str]:
-    finished = [one for one in models if one.mean("outside_accuracy").n]
+    finished = [one for one in models if one.median("outside_accuracy").n]
     wide = [one for one in finished if one.kind == "polynomial"][-1:]
     if not wide:
         return ["Of no polynomial there is an accuracy outside the training region."]
     widest, chance = wide[0], 1 / n_classes
-    outside = widest.accuracy("outside_accuracy")
+    outside = widest.median("outside_accuracy")
     sentences = [
-        f"The {widest.name}, is right on the arms that it was trained on for "
-        f"{words(widest.accuracy('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
+        f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
+        f"{words(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
         f"radius {radius:.2f}, for {words(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
     ]
     alike = [one for one in finished if one.kind == "mlp" and abs(one.parameters / widest.parameters - 1) < 0.15]
     if alike:
-        found = [one.accuracy("outside_accuracy") for one in alike]
+        found = [one.median("outside_accuracy") for one in alike]
         parts = [
             f"{one.name.removeprefix('perceptron, ')}: {words(accuracy, short=True)}"
             for one, accuracy in zip(alike, found, strict=True)
         ]
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
-        nearest = [one.accuracy("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
-        if all(accuracy.high < chance for accuracy in found):
+        nearest = [one.median("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
+        if all(one.rows["outside_accuracy"].max() < chance for one in alike):
             sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    islands = [(one, one.mean("islands").mean + one.mean("border_islands").mean) for one in (widest, *alike)]
-    parts = [f"{one.name} {count:.1f}" for one, count in islands]
+    parts = [f"{one.name} {one.islands().mean():.1f}" for one in (widest, *alike)]
     return [*sentences, f"Unconnected islands on the map, mean per member: {'; '.join(parts)}."]
 
 
@@ -332,7 +340,7 @@ def _number(found: MeanInterval) -> str:
     if not found.n:
         return "none"
     digits = 3 if abs(found.mean) < 1 else 2
-    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.n > 1 else ""
+    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.has_interval else ""
     return unbroken(f"{found.mean:.{digits}f}{interval}")
 
 
@@ -376,8 +384,8 @@ EXPLANATION = Study(
         ReportFigure(
             "explain",
             "Test accuracy against hidden layers, a panel for each activation and a colour for each start; members "
-            "faint, means with 95 % intervals.",
-            "Panels of mean test accuracy by depth for each activation and start. The table has the numbers.",
+            "faint, medians with 95 % intervals.",
+            "Panels of median test accuracy by depth for each activation and start. The table has the numbers.",
         ),
         ReportFigure(
             "explain_causes",
@@ -404,7 +412,7 @@ GENERALIZATION = Study(
         ReportFigure(
             "generalization",
             "Accuracy on the arms, continued beyond their end at radius 1, against radius: polynomials above, "
-            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals over members.",
+            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals of the median.",
             "Curves of accuracy against radius for polynomials and for perceptrons. The table has the numbers.",
         ),
         ReportFigure(

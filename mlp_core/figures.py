@@ -29,7 +29,6 @@ from mlp_core.drawing import (
     DOTS_PER_INCH,
     GREY,
     INK,
-    INTERVAL,
     ORANGE,
     PALETTE,
     WIDTH_INCHES,
@@ -40,7 +39,7 @@ from mlp_core.drawing import (
     plain,
     range_words,
 )
-from mlp_core.metrics import MeanInterval, mean_interval
+from mlp_core.metrics import MeanInterval, median_interval
 
 _LINE_STYLES = ("-", "--", "-.", ":")
 _MANY_CURVES = 8
@@ -85,7 +84,7 @@ def figure_png(figure: Figure) -> bytes:
 
 
 def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
-    """Draw test accuracy against depth: every member a dot, with mean and 95 % interval.
+    """Draw test accuracy against depth: every member a dot, with median and 95 % interval.
 
     Args:
         table: Rows of the `depth_sweep` table, one per member; accuracies in 0..1, null where diverged.
@@ -211,7 +210,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
 
 
 def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
-    """Draw each configuration's mean train loss per epoch with the members' 95 % interval as a band.
+    """Draw each configuration's median train loss per epoch, with the median's 95 % interval as a band.
 
     Up to eight configurations get a colour and a legend entry each, more a viridis colour bar over the number
     in which they differ. After a single epoch there is no curve, and the loss is drawn against that number.
@@ -221,7 +220,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
         experiment: Value of the `experiment` column to draw.
 
     Returns:
-        The figure, with a logarithmic loss axis if the mean losses span more than a factor of ten.
+        The figure, with a logarithmic loss axis if the median losses span more than a factor of ten.
 
     Raises:
         ValueError: If the history has no row of that experiment.
@@ -231,13 +230,9 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
         message = f"history has no rows of experiment {experiment!r}."
         raise ValueError(message)
     curves = {str(name): _loss_curve(part) for name, part in rows.groupby("configuration", sort=False)}
-    means = np.concatenate([curve["mean"].to_numpy() for curve in curves.values()])
-    means = means[np.isfinite(means)]
-    logarithmic = bool(means.size and means.min() > 0 and means.max() > 10 * means.min())
-    if logarithmic:
-        for curve in curves.values():
-            # a t interval may reach below zero, which a logarithmic axis cannot show
-            curve["low"] = curve["low"].clip(lower=means.min() / 2)
+    medians = np.concatenate([curve["median"].to_numpy() for curve in curves.values()])
+    medians = medians[np.isfinite(medians)]
+    logarithmic = bool(medians.size and medians.min() > 0 and medians.max() > 10 * medians.min())
     figure, axes = _new_figure(3.9)
     quantity, values = _varying_number(list(curves))
     if rows["epoch"].nunique() == 1 and len(curves) > 1:
@@ -251,14 +246,13 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
             _draw_named_curves(figure, axes, curves)
         axes.set_xlabel("epoch")
         what = "Train loss per epoch"
-    axes.set_ylabel("mean cross-entropy (nats)" + (", log scale" if logarithmic else ""))
+    axes.set_ylabel("cross-entropy (nats)" + (", log scale" if logarithmic else ""))
     if logarithmic:
         axes.set_yscale("log")
-    members = {int(count) for curve in curves.values() for count in curve["n"]}
-    interval = f"{INTERVAL}, n = {range_words(members)}" if max(members) > 1 else "n = 1: no interval"
+    found = [one for curve in curves.values() for one in curve["interval"]]
     plain(
         axes.set_title(
-            f"{what}, {experiment.replace('_', ' ')}:\nmean over members and {interval}",
+            f"{what}, {experiment.replace('_', ' ')}:\n{interval_words(found)}",
             loc="left",
             fontsize=11,
         )
@@ -344,11 +338,10 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
     for axes, ((activation, distribution), group) in zip(
         np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
     ):
-        _draw_gain_panel(axes, group, n_classes)
-        counts = [mean_interval(member_accuracies(cell, "test_accuracy")) for _, cell in group.groupby("gain")]
+        tests = _draw_gain_panel(axes, group, n_classes)
         plain(
             axes.set_title(
-                f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(counts)}",
+                f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(tests)}",
                 loc="left",
                 fontsize=11,
                 pad=22,
@@ -362,7 +355,8 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
     return figure
 
 
-def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
+def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[MeanInterval]:
+    """Draw a panel and return the test accuracies' medians."""
     gains = np.array(sorted(table["gain"].unique()))
     step = float(np.diff(gains).min()) if len(gains) > 1 else 0.1
     cells = [cell for _, cell in table.groupby("gain")]
@@ -371,7 +365,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
         ("test_accuracy", BLUE, "o", 0.1),
     ):
         members = [member_accuracies(cell, column) for cell in cells]
-        found = [mean_interval(accuracies).within(0, 1) for accuracies in members]
+        found = [median_interval(accuracies) for accuracies in members]
         places = [
             gain + step * (2.4 * side + 0.14 * jitter(len(accuracies)))
             for gain, accuracies in zip(gains, members, strict=True)
@@ -380,16 +374,17 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
         axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
         _draw_intervals(axes, gains + step * side, found, colour, marker)
         axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
-    tests = [mean_interval(member_accuracies(cell, "test_accuracy")) for cell in cells]
-    for gain, one in zip(gains, tests, strict=True):
+    tests = [member_accuracies(cell, "test_accuracy") for cell in cells]
+    medians = [median_interval(accuracies) for accuracies in tests]
+    for gain, one in zip(gains, medians, strict=True):
         if one.missing:
             _annotate_diverged(axes, gain, [_failure_words(one)])
     theoretical = float(table["theoretical_gain"].iloc[0])
-    means = np.array([one.mean for one in tests])
+    means = np.array([np.nanmean(test) if np.isfinite(test).any() else np.nan for test in tests])
     marks = [(theoretical, f"theory {theoretical:.3f}", "--")]
     if np.isfinite(means).any():
         best = float(gains[np.nanargmax(means)])
-        marks.append((best, f"best {best:.3g}", "-"))
+        marks.append((best, f"best mean {best:.3g}", "-"))
     # the two are often neighbours: the left one's label ends at its line, the right one's begins there
     for index, (gain, label, style) in enumerate(sorted(marks)):
         axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)
@@ -407,13 +402,14 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> None:
     axes.set_xlabel("gain (factor on Xavier's standard deviation)")
     shown = pd.concat([table["train_accuracy"], table["test_accuracy"]])
     _percent_axis(axes, "accuracy (%)", shown, 1 / n_classes)
+    return medians
 
 
 def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float) -> MeanInterval:
     accuracies = member_accuracies(group, "test_accuracy")
     places = position + spread * jitter(len(accuracies))
     axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)
-    found = mean_interval(accuracies).within(0, 1)
+    found = median_interval(accuracies)
     _draw_intervals(axes, np.array([position]), [found], INK, "D")
     return found
 
@@ -421,13 +417,13 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
 def _draw_intervals(
     axes: Axes, positions: NDArray[Any], found: Sequence[MeanInterval], colour: str, marker: str
 ) -> None:
-    means = 100 * np.array([one.mean for one in found])
-    # the mean alone where there is no interval
-    below = np.nan_to_num(means - 100 * np.array([one.low for one in found]))
-    above = np.nan_to_num(100 * np.array([one.high for one in found]) - means)
+    medians = 100 * np.array([one.mean for one in found])
+    # the median alone where there is no interval
+    below = np.nan_to_num(medians - 100 * np.array([one.low for one in found]))
+    above = np.nan_to_num(100 * np.array([one.high for one in found]) - medians)
     axes.errorbar(
         positions,
-        means,
+        medians,
         yerr=np.stack([below, above]),
         fmt=marker,
         color=colour,
@@ -453,16 +449,15 @@ def _annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> Non
 
 
 def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
-    found = [
-        (epoch, mean_interval(group["train_loss"].to_numpy(dtype=np.float64))) for epoch, group in rows.groupby("epoch")
-    ]
+    by_epoch = dict(list(rows.groupby("epoch")["train_loss"]))
+    intervals = [median_interval(losses.to_numpy(dtype=np.float64)) for losses in by_epoch.values()]
     return pd.DataFrame(
         {
-            "epoch": [epoch for epoch, _ in found],
-            "n": [one.n for _, one in found],
-            "mean": [one.mean for _, one in found],
-            "low": [one.low for _, one in found],
-            "high": [one.high for _, one in found],
+            "epoch": list(by_epoch),
+            "interval": intervals,
+            "median": [one.mean for one in intervals],
+            "low": [one.low for one in intervals],
+            "high": [one.high for one in intervals],
         }
     )
 
@@ -473,7 +468,7 @@ def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFram
         colour = PALETTE[index % len(PALETTE)]
         (line,) = axes.plot(
             curve["epoch"],
-            curve["mean"],
+            curve["median"],
             color=colour,
             linestyle=_LINE_STYLES[index % 4],
             linewidth=1.8,
@@ -489,16 +484,16 @@ def _draw_coloured_curves(
 ) -> None:
     scale = ScalarMappable(Normalize(min(values), max(values)), matplotlib.colormaps["viridis"])
     for curve, colour in zip(curves, scale.to_rgba(np.array(values)), strict=True):
-        axes.plot(curve["epoch"], curve["mean"], color=colour, linewidth=1.6)
+        axes.plot(curve["epoch"], curve["median"], color=colour, linewidth=1.6)
         axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
     plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
 
 
 def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Sequence[float]) -> None:
-    means = np.array([curve["mean"].iloc[0] for curve in curves])
-    below = np.nan_to_num(means - np.array([curve["low"].iloc[0] for curve in curves]))
-    above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - means)
-    axes.errorbar(values, means, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
+    medians = np.array([curve["median"].iloc[0] for curve in curves])
+    below = np.nan_to_num(medians - np.array([curve["low"].iloc[0] for curve in curves]))
+    above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - medians)
+    axes.errorbar(values, medians, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
 
 
 def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:

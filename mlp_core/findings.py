@@ -1,4 +1,4 @@
-"""What a section of the report holds, and how it puts a mean and its interval into words."""
+"""What a section of the report holds, and how it puts a value and its interval into words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlp_core.metrics import MeanInterval
+from mlp_core.sizes import LEARNED_MARGIN
+
+MEDIAN_NOTE = (
+    "Accuracies are medians [95 % interval, from one member to another: order statistics] of the members that "
+    "finished; with 8 it goes from the least to the greatest. There is none for fewer than 6 members, nor where they "
+    "do not differ."
+)
+NEVER_LEARNED_NOTE = (
+    "Never learned: members that diverged or whose train accuracy is less than "
+    f"{100 * LEARNED_MARGIN:.0f} points above chance [95 % interval, Clopper-Pearson]."
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class Study:
 
 
 def words(found: MeanInterval, short: bool = False) -> str:
-    """Return a mean in percent with its interval and n.
+    """Return a value in percent with its interval, if it has one, and n.
 
     Example:
         >>> words(MeanInterval(n=8, mean=0.9, low=0.85, high=0.95, missing=0))
@@ -98,15 +109,15 @@ def words(found: MeanInterval, short: bool = False) -> str:
     """
     if found.n == 0:
         return "no member finished"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} %, n = 1, no interval"
+    if not found.has_interval:
+        return f"{100 * found.mean:.1f} %, n = {found.n}, no interval"
     if short:
         return f"{100 * found.mean:.1f} % ({ends(found)}, n = {found.n})"
     return f"{100 * found.mean:.1f} %, 95 % interval {ends(found)}, n = {found.n}"
 
 
 def bracketed(found: MeanInterval) -> str:
-    """Return a mean in percent with its interval, for a table's cell.
+    """Return a value in percent with its interval, if it has one, for a table's cell.
 
     Example:
         >>> bracketed(MeanInterval(n=8, mean=0.9, low=0.85, high=0.95, missing=0))
@@ -114,9 +125,17 @@ def bracketed(found: MeanInterval) -> str:
     """
     if found.n == 0:
         return "none"
-    if found.n == 1:
-        return f"{100 * found.mean:.1f} %"
-    return f"{100 * found.mean:.1f} % [{ends(found)}]"
+    return f"{100 * found.mean:.1f} %" + (f" [{ends(found)}]" if found.has_interval else "")
+
+
+def counted(share: MeanInterval) -> str:
+    """Return a share as a count of members with the share's interval in percent, for a table's cell.
+
+    Example:
+        >>> counted(MeanInterval(n=8, mean=0.25, low=0.032, high=0.651, missing=0))
+        '2 of 8 [3.2 to 65.1 %]'
+    """
+    return f"{round(share.mean * share.n)} of {share.n} [{ends(share)} %]" if share.n else "none"
 
 
 def ends(found: MeanInterval) -> str:
@@ -130,7 +149,7 @@ def ends(found: MeanInterval) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Return a cell's text that a narrow column may break between a mean and its interval, but not inside either."""
+    """Return a cell's text that a narrow column may break between a value and its interval, but not inside either."""
     return text.replace(" ", "\u00a0").replace("\u00a0[", " [")
 
 

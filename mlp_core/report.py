@@ -29,15 +29,18 @@ from mlp_core.findings import (
     CASE_STUDY,
     EXPRESSIVITY,
     INITIALIZATION,
+    MEDIAN_NOTE,
+    NEVER_LEARNED_NOTE,
     Findings,
     FurtherTable,
     ReportFigure,
     Study,
     bracketed,
+    counted,
     unbroken,
     words,
 )
-from mlp_core.metrics import MeanInterval, mean_interval
+from mlp_core.metrics import MeanInterval, median_interval, share_interval
 from mlp_core.theory_report import PHASE, SIGNALS
 
 SOURCES = "results", "figures", RUNS
@@ -128,7 +131,7 @@ class _Experiment:
     @property
     def columns(self) -> tuple[str, ...]:
         """Return what the table must have."""
-        return (*self.keys, "epochs", "status", "train_accuracy", "test_accuracy")
+        return (*self.keys, "epochs", "status", "learned", "train_accuracy", "test_accuracy")
 
     def find(self, table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         """Return what the accuracies of all configurations say."""
@@ -137,15 +140,17 @@ class _Experiment:
             for values, rows in table.groupby(list(self.keys), sort=False)
         ]
         with_tutorial = any(cell.tutorial_test_percent is not None for cell in cells)
-        header = [*self.keys.values(), "n", "diverged", "train accuracy", "test accuracy", "range of members"]
+        header = [
+            *self.keys.values(),
+            *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
+        ]
         return Findings(
             self.summarise(cells, settings),
             [],
             header + ([_TUTORIAL] if with_tutorial else []),
             len(self.keys),
             [_row(cell, with_tutorial) for cell in cells],
-            "Mean [95 % interval of the mean, Student t] of the n members that finished; the range of members is of "
-            f"their test accuracies. {self.interval_over}",
+            f"{MEDIAN_NOTE} Range and mean are of the test accuracies. {NEVER_LEARNED_NOTE} {self.interval_over}",
         )
 
 
@@ -156,6 +161,8 @@ class _Cell:
     values: dict[str, Any]
     train: MeanInterval
     test: MeanInterval
+    never_learned: MeanInterval
+    train_accuracies: tuple[float, ...]
     test_accuracies: tuple[float, ...]
     tutorial_test_percent: float | None
 
@@ -219,7 +226,7 @@ def render_report(content: ReportContent) -> str:
         InputError: If the content has no table of a known experiment, or if one lacks a column.
 
     Example:
-        >>> table = pd.DataFrame({"degree": [50, 50], "features": 1325, "status": "ok", "epochs": 100,
+        >>> table = pd.DataFrame({"degree": [50, 50], "features": 1325, "status": "ok", "epochs": 100, "learned": True,
         ...     "train_accuracy": [0.69, 0.70], "test_accuracy": [0.72, 0.73]})
         >>> page = render_report(ReportContent({"polynomial": table}, {}, {}, {}))
         >>> page.splitlines()[0], "not run yet" in page
@@ -332,8 +339,10 @@ def _cell(experiment: _Experiment, values: dict[str, Any], rows: pd.DataFrame) -
         tutorial = _TUTORIAL_POLYNOMIAL["test_accuracy"]
     return _Cell(
         values,
-        mean_interval(train).within(0, 1),
-        mean_interval(test).within(0, 1),
+        median_interval(train),
+        median_interval(test),
+        share_interval(int((~rows["learned"].to_numpy(dtype=bool)).sum()), len(rows)),
+        tuple(float(accuracy) for accuracy in train[np.isfinite(train)]),
         tuple(float(accuracy) for accuracy in test[np.isfinite(test)]),
         tutorial,
     )
@@ -345,9 +354,11 @@ def _row(cell: _Cell, with_tutorial: bool) -> list[str]:
         *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in cell.values.values()),
         str(cell.test.n),
         f"{cell.test.missing} of {cell.test.n + cell.test.missing}" if cell.test.missing else "0",
+        counted(cell.never_learned),
         bracketed(cell.train),
         bracketed(cell.test),
         f"{100 * min(reached):.1f} to {100 * max(reached):.1f} %" if reached else "none finished",
+        f"{100 * _mean(cell):.1f} %" if reached else "none",
     ]
     if with_tutorial:
         row.append("" if cell.tutorial_test_percent is None else f"{cell.tutorial_test_percent:.1f} %")
@@ -367,7 +378,7 @@ def _summarise_depth(cells: list[_Cell], settings: Mapping[str, Any]) -> list[st
 def _summarise_polynomial(cells: list[_Cell], settings: Mapping[str, Any]) -> list[str]:
     sentences = [
         f"One linear layer on {cell.values['features']} monomials (degree {cell.values['degree']}): "
-        f"test accuracy {words(cell.test)}; train accuracy {words(cell.train)}."
+        f"median test accuracy {words(cell.test)}; train accuracy {words(cell.train)}."
         for cell in cells
     ]
     sentences += [*_failures(cells), *_tutorial_sentence("degree", cells)]
@@ -383,10 +394,10 @@ def _summarise_images(cells: list[_Cell], settings: Mapping[str, Any]) -> list[s
     sentences = []
     for cell in cells:
         name = f"{cell.values['hidden_widths']} hidden units, {cell.values['activation']}"
-        sentences.append(f"{name}: test accuracy {words(cell.test)}; train accuracy {words(cell.train)}.")
+        sentences.append(f"{name}: median test accuracy {words(cell.test)}; train accuracy {words(cell.train)}.")
         if cell.test.n:
-            gap = 100 * (cell.train.mean - cell.test.mean)
-            sentences.append(f"Train minus test: {gap:.1f} percentage points.")
+            gap = 100 * float(np.mean(np.subtract(cell.train_accuracies, cell.test_accuracies)))
+            sentences.append(f"Train minus test, mean of the members: {gap:.1f} percentage points.")
     if len(cells) > 1:
         overlap = "overlap" if _overlap(max(cells, key=_mean), min(cells, key=_mean)) else "do not overlap"
         sentences.append(f"The test intervals of the best and the worst configuration {overlap}.")
@@ -415,13 +426,16 @@ def _ranking(key: str, cells: list[_Cell], others: list[_Cell], prefix: str) -> 
         return [f"{prefix or 'At every ' + key + ': '}no member finished."]
     best = max(finished, key=_mean)
     rest = [cell for cell in finished if cell in others and cell is not best]
-    lead = f"{prefix}best {key} by mean test accuracy: {_value(best, key)} ({words(best.test)})"
+    lead = (
+        f"{prefix}best {key} by mean test accuracy: {_value(best, key)} (mean {100 * _mean(best):.1f} %); median "
+        f"{words(best.test)}"
+    )
     sentences = [
         "; ".join([lead, *(f"{key} {_value(cell, key)}: {words(cell.test, short=True)}" for cell in rest)]) + "."
     ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
-    measured = [cell for cell in finished if cell is not best and cell.test.n > 1]
-    if best.test.n > 1 and measured:
+    measured = [cell for cell in finished if cell is not best and cell.test.has_interval]
+    if best.test.has_interval and measured:
         apart = [_value(cell, key) for cell in measured if not _overlap(best, cell)]
         together = [_value(cell, key) for cell in measured if _overlap(best, cell)]
         if together:
@@ -440,7 +454,7 @@ def _failures(cells: list[_Cell]) -> list[str]:
     members = sum(cell.test.n + cell.test.missing for cell in cells)
     if not diverged:
         return []
-    return [f"Of {members} members {diverged} diverged: the table counts them, the means leave them out."]
+    return [f"Of {members} members {diverged} diverged: the table counts them, medians and means leave them out."]
 
 
 def _tutorial_sentence(key: str, cells: list[_Cell]) -> list[str]:
@@ -460,7 +474,7 @@ def _value(cell: _Cell, key: str) -> str:
 
 
 def _mean(cell: _Cell) -> float:
-    return cell.test.mean if cell.test.n else -math.inf
+    return float(np.mean(cell.test_accuracies)) if cell.test_accuracies else -math.inf
 
 
 def _overlap(one: _Cell, other: _Cell) -> bool:
@@ -518,13 +532,13 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
                 "depth_sweep",
                 "Test accuracy of every member against hidden layers. The budget is not quite fixed: the "
                 "smallest width that reaches it overshoots, so the true counts stand under the axis.",
-                "Dots of every member's test accuracy by depth, with mean and 95 % interval. The table has "
+                "Dots of every member's test accuracy by depth, with median and 95 % interval. The table has "
                 "the numbers.",
             ),
             ReportFigure(
                 "depth_sweep_loss",
-                "Mean train loss per epoch, one curve per depth; the bands are 95 % intervals over members.",
-                "Curves of mean train loss against epoch for each depth, with bands of 95 % intervals.",
+                "Median train loss per epoch, one curve per depth; the bands are 95 % intervals of the median.",
+                "Curves of median train loss against epoch for each depth, with bands of 95 % intervals.",
             ),
         ),
         links=EXPRESSIVITY,
@@ -550,8 +564,8 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
             ),
             ReportFigure(
                 "polynomial_loss",
-                "Mean train loss per epoch of the polynomial model, with the 95 % interval over members as a band.",
-                "Curve of mean train loss against epoch for the polynomial model.",
+                "Median train loss per epoch of the polynomial model, with its 95 % interval as a band.",
+                "Curve of median train loss against epoch for the polynomial model.",
             ),
         ),
         links=EXPRESSIVITY,
@@ -580,8 +594,8 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
             ),
             ReportFigure(
                 "images_loss",
-                "Mean train loss per epoch, with the 95 % interval over members as a band.",
-                "Curve of mean train loss against epoch for the image network.",
+                "Median train loss per epoch, with its 95 % interval as a band.",
+                "Curve of median train loss against epoch for the image network.",
             ),
         ),
         links=CASE_STUDY,
@@ -607,12 +621,12 @@ _EXPERIMENTS: tuple[_Experiment | Study, ...] = (
                 "gain_sweep",
                 "Train and test accuracy against gain. The solid vertical line marks the gain of highest "
                 "mean test accuracy, the dashed one the theoretical gain.",
-                "Mean train and test accuracy with 95 % intervals against gain. The table has the numbers.",
+                "Median train and test accuracy with 95 % intervals against gain. The table has the numbers.",
             ),
             ReportFigure(
                 "gain_sweep_loss",
-                "Mean train loss for each gain, with 95 % intervals over members.",
-                "Mean train loss against gain, with 95 % intervals.",
+                "Median train loss for each gain, with 95 % intervals.",
+                "Median train loss against gain, with 95 % intervals.",
             ),
             ReportFigure(
                 "xavier",

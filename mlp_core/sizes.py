@@ -10,6 +10,8 @@ TEST_SHARE = 0.2
 """Share of the spirals' points that is for testing."""
 PIXELS = 3 * 32 * 32
 """Numbers in a photograph: channels, rows and columns."""
+LEARNED_MARGIN = 0.05
+"""A member learned if its train accuracy is at least this far above chance."""
 
 
 def parameter_count(layer_sizes: Sequence[int]) -> int:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlp_core.datasets import Split
+from mlp_core.sizes import LEARNED_MARGIN
 
 if TYPE_CHECKING:
     from mlp_core.members import TrainedMembers
@@ -98,4 +99,6 @@ def result_rows(plan: TrainingPlan, members: pa.Table) -> pa.Table:
     columns["final_train_loss"] = losses.flatten().take(
         pa.array([row * plan.epochs + plan.epochs - 1 for row in range(len(members))])
     )
-    return pa.table({**columns, "status": members["status"]})
+    threshold = 1 / plan.layer_sizes[-1] + LEARNED_MARGIN
+    learned = pc.fill_null(pc.greater_equal(members["train_accuracy"], threshold), False)
+    return pa.table({**columns, "status": members["status"], "learned": learned})

@@ -42,7 +42,7 @@ class _Comparison:
 
     def text(self) -> str:
         found = self.measured
-        interval = f" [{found.low:.3g} to {found.high:.3g}]" if found.n > 1 else ""
+        interval = f" [{found.low:.3g} to {found.high:.3g}]" if found.has_interval else ""
         return unbroken(f"{found.mean:.3g}{interval}")
 
 

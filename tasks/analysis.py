@@ -66,6 +66,7 @@ UNITS = {
     "x2": "1",
     "class": "class index",
     "reason": "text",
+    "learned": "train accuracy at least 5 points above chance",
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlp_core.extrapolation import Extrapolation
 
-_DIAGNOSIS = ("mlp_core.diagnosis", "mlp_core.metrics")
+_DIAGNOSIS = ("mlp_core.diagnosis",)
 _EXTRAPOLATION = ("mlp_core.extrapolation", "mlp_core.features", "mlp_core.networks", "mlp_core.training")
 _FEATURES = ("mlp_core.first_layer", "mlp_core.members")
 _FIGURES = ("mlp_core.explanation_figures",)
@@ -36,7 +36,6 @@ _UNITS = {
     "dead_layers": "hidden layers of dead units alone, before training; null where units cannot die",
     "first_gradient_mean_square": "nats^2, over the first layer's parameters, before training",
     "last_gradient_mean_square": "nats^2, over the output layer's parameters, before training",
-    "learned": "train accuracy at least 5 points above chance",
     "model": "polynomial|mlp|nearest neighbour",
     "parameter_budget": "trainable parameters to reach",
     "inside_accuracy": "0..1, on the arms up to their end at radius 1",
@@ -75,10 +74,8 @@ def explain(
         settings: For the table's metadata.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     from mlp_core.diagnosis import diagnose
-    from mlp_core.metrics import LEARNED_MARGIN
 
     root = artifact_root()
     data = load_split(root, spirals)
@@ -90,9 +87,7 @@ def explain(
         found = diagnose(configuration.plan, data, rows["member"].to_pylist())
         for field in fields(found):
             rows = rows.append_column(field.name, pa.array(getattr(found, field.name).numpy(), from_pandas=True))
-        threshold = 1 / name.layer_sizes[-1] + LEARNED_MARGIN
-        learned = pc.fill_null(pc.greater_equal(rows["train_accuracy"], threshold), False)
-        parts.append(rows.append_column("learned", learned))
+        parts.append(rows)
     table = pa.concat_tables(parts)
     inputs = {"spirals": spirals.sha256, **table_digests(trained)}
     units = {name: _UNITS[name] for name in table.column_names}

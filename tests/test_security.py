@@ -146,7 +146,13 @@ def test_a_table_from_elsewhere_stays_text(tmp_path):
 
     evil = "<script>alert(1)</script>"
     texts = {"activation": [evil, evil], "hidden_widths": [evil, evil], "status": ["ok", evil]}
-    rows = {"parameters": [9, 9], "epochs": [2, 2], "train_accuracy": [0.5, 0.6], "test_accuracy": [0.5, 0.6]}
+    rows = {
+        "parameters": [9, 9],
+        "epochs": [2, 2],
+        "learned": [True, True],
+        "train_accuracy": [0.5, 0.6],
+        "test_accuracy": [0.5, 0.6],
+    }
     table = pa.table({**texts, **rows, "seed": [1, 2]}).replace_schema_metadata(
         {"settings": f'{{"{evil}": "{evil}"}}', "machine": evil, "code": evil, "inputs": f'{{"{evil}": "{evil}"}}'}
     )

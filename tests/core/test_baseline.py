@@ -288,7 +288,7 @@ def test_the_baseline_is_one_file_with_all_that_a_comparison_needs(folder):
     assert compare(found, read_results(folder)).moved == []
     metadata = pq.read_schema(folder / BASELINE).metadata
     assert {b"versions", b"machine", b"units"} <= metadata.keys()
-    assert "gain=1: test accuracy 60.0 %, n = 1, no interval" in baseline_in_words(found)
+    assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in baseline_in_words(found)
 
 
 def test_a_bad_folder_gets_one_sentence(tmp_path, folder):

@@ -40,7 +40,7 @@ def claim(**changes: Any) -> dict[str, Any]:
 def page(*claims: dict[str, Any]) -> str:
     """Return a report with claims and one section with one figure."""
     polynomial = pd.DataFrame(
-        {"degree": [50, 50], "features": 1325, "status": "ok", "epochs": 100, "train_accuracy": 0.7}
+        {"degree": [50, 50], "features": 1325, "status": "ok", "learned": True, "epochs": 100, "train_accuracy": 0.7}
     ).assign(test_accuracy=[0.72, 0.73])
     tables = {"polynomial": polynomial, "claims": pd.DataFrame(list(claims), columns=list(CLAIM_COLUMNS))}
     figures = {"polynomial_loss": figure_png(Figure(figsize=(1, 1)))}

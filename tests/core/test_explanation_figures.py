@@ -108,7 +108,7 @@ def test_explain_figure_names_activations_starts_and_longer_training(explain_tab
     """A panel for each activation, a legend entry for each start, and one for the longer training."""
     figure = figures.explain_figure(explain_table)
     shown = texts(figure)
-    for expected in ("relu", "tanh", "PyTorch's start, 200 epochs", "Xavier, theoretical gain", "n = 4 per mean"):
+    for expected in ("relu", "tanh", "PyTorch's start, 200 epochs", "Xavier, theoretical gain", "n = 4 per median"):
         assert expected in shown
     assert len(figure.axes) == 2
 
@@ -146,7 +146,7 @@ def test_explain_figures_survive_divergence(explain_table: pd.DataFrame) -> None
         assert figure_png(draw(explain_table.assign(**failed)))[:4] == b"\x89PNG"
 
 
-def test_generalization_figure_draws_means_in_the_middle_of_their_rings(generalization_table: pd.DataFrame) -> None:
+def test_generalization_figure_draws_medians_in_the_middle_of_their_rings(generalization_table: pd.DataFrame) -> None:
     """A model right inside radius 1 alone falls to 0 there; the nearest neighbour is in both panels."""
     figure = figures.generalization_figure(generalization_table)
     wide, deep = figure.axes
@@ -154,7 +154,7 @@ def test_generalization_figure_draws_means_in_the_middle_of_their_rings(generali
     assert line.get_xdata() == pytest.approx(np.arange(0.05, 2, 0.1))
     assert line.get_ydata() == pytest.approx([92] * 10 + [0] * 10)
     shown = texts(figure)
-    for expected in ("degree 50", "depth 3, 5307 par.", "last training point", "n = 3 per mean"):
+    for expected in ("degree 50", "depth 3, 5307 par.", "last training point", "n = 3 per median"):
         assert expected in shown
     assert [sum(line.get_label() == "nearest neighbour" for line in axes.lines) for axes in (wide, deep)] == [1, 1]
 

@@ -14,7 +14,6 @@ from matplotlib.collections import PathCollection
 from PIL import Image
 
 from mlp_core import figures
-from mlp_core.metrics import mean_interval, student_t_factor
 
 
 def _texts(figure: Any) -> str:
@@ -79,48 +78,6 @@ def _history(configurations: list[str], epochs: int, members: int = 3) -> pd.Dat
     )
 
 
-@pytest.mark.parametrize(
-    ("degrees_of_freedom", "published"),
-    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (7, 2.3646), (10, 2.2281), (30, 2.0423), (120, 1.9799)],
-)
-def test_t_factor_is_the_published_one(degrees_of_freedom: int, published: float) -> None:
-    """Student's t agrees with the printed tables to their last digit."""
-    assert student_t_factor(degrees_of_freedom) == pytest.approx(published, abs=5e-5)
-
-
-def test_t_factor_needs_a_degree_of_freedom() -> None:
-    """No degrees of freedom is an error, not an endless interval."""
-    with pytest.raises(ValueError, match="degrees_of_freedom must be at least 1, got 0"):
-        student_t_factor(0)
-
-
-def test_interval_covers_the_true_mean_95_times_of_100() -> None:
-    """Over many ensembles of five normal members the interval contains the mean as often as it claims."""
-    draws = np.random.default_rng(2021).normal(size=(4000, 5))
-    found = [mean_interval(draw) for draw in draws]
-    assert np.mean([one.low <= 0 <= one.high for one in found]) == pytest.approx(0.95, abs=0.012)
-
-
-def test_normal_interval_would_be_17_percent_too_narrow_at_eight_members() -> None:
-    """The reason for Student's t that the docstring gives holds."""
-    assert 1 - 1.959964 / student_t_factor(7) == pytest.approx(0.17, abs=0.005)
-
-
-def test_diverged_members_are_counted_and_not_averaged() -> None:
-    """NaN and infinity are missing values of the ensemble."""
-    found = mean_interval(np.array([1.0, np.nan, 3.0, np.inf]))
-    assert (found.n, found.mean, found.missing) == (2, 2.0, 2)
-
-
-@pytest.mark.parametrize(("values", "n"), [([0.5], 1), ([np.nan], 0), ([], 0)])
-def test_no_interval_below_two_members(values: list[float], n: int) -> None:
-    """One member has a mean and no interval, none has neither."""
-    found = mean_interval(np.array(values)).within(0, 1)
-    assert found.n == n
-    assert np.isnan([found.low, found.high]).all()
-    assert not found.overlaps(mean_interval(np.array([0.4, 0.6])))
-
-
 def test_figures_need_neither_torch_nor_pyplot() -> None:
     """A cached run that only draws and reports must start quickly and without a display."""
     program = (
@@ -143,8 +100,7 @@ def test_depth_figure_names_width_parameters_and_failures(depth_table: pd.DataFr
     for expected in (
         "3\n6 wide\n130 par.",
         "1 of 4\ndiverged",
-        "95 % interval",
-        "n = 3 to 4",
+        "median without interval, n = 3 to 4 per median",
         "chance\n25 %",
     ):
         assert expected in texts
@@ -158,10 +114,10 @@ def test_depth_figure_draws_every_member(depth_table: pd.DataFrame) -> None:
     assert sorted(dots[:, 1]) == pytest.approx(sorted(100 * depth_table["test_accuracy"].dropna()))
 
 
-def test_one_member_has_no_interval_and_the_title_says_so(depth_table: pd.DataFrame) -> None:
-    """A single seed gets no error bar, and the reader is told."""
+def test_few_members_have_no_interval_and_the_title_says_so(depth_table: pd.DataFrame) -> None:
+    """Fewer than six seeds get no error bar, and the reader is told."""
     single = depth_table.groupby("depth").head(1)
-    assert "n = 1 per mean, so no interval" in _texts(figures.depth_sweep_figure(single))
+    assert "median without interval, n = 1 per median" in _texts(figures.depth_sweep_figure(single))
 
 
 def test_tables_where_every_member_diverged_are_drawn(depth_table: pd.DataFrame, gain_table: pd.DataFrame) -> None:
@@ -221,7 +177,7 @@ def test_loss_of_an_unknown_experiment_is_an_error() -> None:
 def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
     """Both vertical lines are labelled and failures are counted at their gain."""
     texts = _texts(figures.gain_sweep_figure(gain_table))
-    for expected in ("best 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
+    for expected in ("best mean 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
         assert expected in texts
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,15 +20,15 @@ from mlp_core.errors import InputError
 from mlp_core.figures import figure_png
 from mlp_core.report import ReportContent, read_report_content, render_report
 
-_SHARED = {"status": "ok", "seed": [11, 12, 13], "member": [0, 1, 2]}
+_SHARED = {"status": "ok", "learned": True, "seed": [11, 12, 13], "member": [0, 1, 2]}
+SPREAD = (0.68, 0.70, 0.71, 0.72, 0.73, 0.74, 0.76, 0.77)
 
 
-def _depth(**changes: Any) -> pd.DataFrame:
+def _depth(
+    shallow: Sequence[float] = (0.70, 0.71, 0.72), deep: Sequence[float] = (0.90, 0.91, 0.92), **changes: Any
+) -> pd.DataFrame:
     rows = []
-    for depth, width, parameters, accuracies in (
-        (1, 14, 102, (0.70, 0.71, 0.72)),
-        (3, 6, 130, (0.90, 0.91, 0.92)),
-    ):
+    for depth, width, parameters, accuracies in ((1, 14, 102, shallow), (3, 6, 130, deep)):
         rows.append(
             pd.DataFrame(
                 {
@@ -37,7 +39,10 @@ def _depth(**changes: Any) -> pd.DataFrame:
                     "epochs": 100,
                     "train_accuracy": accuracies,
                     "test_accuracy": accuracies,
-                    **_SHARED,
+                    "status": "ok",
+                    "learned": np.array(accuracies) >= 0.3,
+                    "seed": range(11, 11 + len(accuracies)),
+                    "member": range(len(accuracies)),
                 }
             )
         )
@@ -70,6 +75,7 @@ def _gain() -> pd.DataFrame:
             "train_accuracy": [0.33, 0.55, None],
             "test_accuracy": [0.33, 0.52, None],
             "status": ["ok", "ok", "diverged"],
+            "learned": [False, True, False],
         }
     )
 
@@ -98,18 +104,36 @@ def _tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def test_summary_has_means_intervals_and_whether_they_overlap() -> None:
-    """The sentence is made from the numbers, with n and the interval beside every mean."""
-    page = _page({"depth_sweep": _depth()})
+    """The sentence is made from the numbers, with n and the interval at every median."""
+    page = _page({"depth_sweep": _depth(SPREAD, (0.25, *(np.array(SPREAD[1:]) + 0.2)))})
     assert (
-        "Best depth by mean test accuracy: 3 (91.0 %, 95 % interval 88.5 to 93.5, n = 3); "
-        "depth 1: 71.0 % (68.5 to 73.5, n = 3)."
+        "Best depth by mean test accuracy: 3 (mean 84.7 %); median 92.5 %, 95 % interval 25.0 to 97.0, n = 8; "
+        "depth 1: 72.5 % (68.0 to 77.0, n = 8)."
     ) in page
-    assert "The interval of depth 3 does not overlap that of any other depth." in page
+    apart = _page({"depth_sweep": _depth(SPREAD, np.array(SPREAD) + 0.2)})
+    assert "The interval of depth 3 does not overlap that of any other depth." in apart
+
+
+def test_who_never_learned_is_counted_with_an_interval() -> None:
+    """One of eight that fails moves the mean by eight points, the median by one, and stands in a column of its own."""
+    page = _page({"depth_sweep": _depth(SPREAD, (0.25, *(np.array(SPREAD[1:]) + 0.2)))})
+    assert "<td>1 of 8 [0.3 to 52.7 %]</td>" in page
+    assert "<td>0 of 8 [0.0 to 36.9 %]</td>" in page
+    assert "<td>92.5 % [25.0 to 97.0]</td>" in page
+    assert "<td>84.7 %</td>" in page
+
+
+def test_members_that_do_not_differ_have_no_interval() -> None:
+    """Eight networks at chance do not prove that all networks are: no interval without width."""
+    page = _page({"depth_sweep": _depth(SPREAD, (0.25,) * 8)})
+    assert "<td>25.0 %</td>" in page
+    assert "25.0 to 25.0]" not in page
+    assert "<td>8 of 8 [63.1 to 100.0 %]</td>" in page
 
 
 def test_overlapping_intervals_are_called_unsettled() -> None:
     """Where the intervals overlap the report does not name a winner without saying so."""
-    page = _page({"depth_sweep": _depth(test_accuracy=[0.5, 0.7, 0.9, 0.6, 0.7, 0.95])})
+    page = _page({"depth_sweep": _depth(SPREAD, np.array(SPREAD) + 0.05)})
     assert "The interval of depth 3 overlaps that of depth 1, so these members alone do not settle" in page
 
 
@@ -129,7 +153,7 @@ def test_tutorial_values_are_left_out_of_other_settings(changes: dict[str, Any])
 def test_members_that_diverged_are_counted() -> None:
     """A configuration without a finished member has a count and no invented number."""
     page = _page({"gain_sweep": _gain()})
-    assert "Of 3 members 1 diverged: the table counts them, the means leave them out." in page
+    assert "Of 3 members 1 diverged: the table counts them, medians and means leave them out." in page
     assert "<td>1 of 1</td>" in page
     assert "none finished" in page
     assert not re.search(r"\bnan\b", page)
@@ -137,7 +161,7 @@ def test_members_that_diverged_are_counted() -> None:
 
 def test_experiment_in_which_all_members_diverged_is_reported() -> None:
     """Total failure is a result: the report says that no member finished."""
-    failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None}
+    failed = {"status": "diverged", "learned": False, "train_accuracy": None, "test_accuracy": None}
     tables = {"depth_sweep": _depth(), "images": _images(), "gain_sweep": _gain()}
     page = _page({name: table.assign(**failed) for name, table in tables.items()})
     assert page.count("o member finished") >= 3
@@ -145,9 +169,9 @@ def test_experiment_in_which_all_members_diverged_is_reported() -> None:
 
 
 def test_single_members_have_no_interval() -> None:
-    """One member per gain gives means without an interval, and no claim of overlap."""
+    """One member per gain gives medians without an interval, and no claim of overlap."""
     page = _page({"gain_sweep": _gain()})
-    assert "1.4 (52.0 %, n = 1, no interval)" in page
+    assert "1.4 (mean 52.0 %); median 52.0 %, n = 1, no interval" in page
     assert "overlap that of gain" not in page
 
 

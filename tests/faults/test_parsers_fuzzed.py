@@ -220,7 +220,7 @@ def good_table():
 
     buffer = io.BytesIO()
     rows = {"degree": [5, 5], "features": [21, 21], "epochs": [9, 9], "status": ["ok", "ok"], "seed": [1, 2]}
-    table = pa.table({**rows, "train_accuracy": [0.5, 0.6], "test_accuracy": [0.5, 0.7]})
+    table = pa.table({**rows, "learned": [True, True], "train_accuracy": [0.5, 0.6], "test_accuracy": [0.5, 0.7]})
     pq.write_table(table.replace_schema_metadata({"settings": "{}", "inputs": "{}", "versions": "{}"}), buffer)
     return buffer.getvalue()
 

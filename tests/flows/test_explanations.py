@@ -19,8 +19,9 @@ COLUMNS = {
         **{"depth": "int64", "width": "int64", "parameters": "int64"},
         **MEMBER,
         **REACHED,
+        "learned": "bool",
         **{"dead_share": "double", "dead_layers": "double"},
-        **{"first_gradient_mean_square": "double", "last_gradient_mean_square": "double", "learned": "bool"},
+        **{"first_gradient_mean_square": "double", "last_gradient_mean_square": "double"},
     },
     "generalization": {
         **{"model": "string", "degree": "int64", "activation": "string", "depth": "int64", "width": "int64"},

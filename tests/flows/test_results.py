@@ -26,6 +26,7 @@ ENDING = {
     "test_accuracy": "double",
     "final_train_loss": "float",
     "status": "string",
+    "learned": "bool",
 }
 COLUMNS = {
     "depth_sweep": {

@@ -34,6 +34,7 @@ PHASE_COLUMNS = {
     "test_accuracy": "double",
     "final_train_loss": "float",
     "status": "string",
+    "learned": "bool",
 }
 SIGNAL_COLUMNS = {
     **dict.fromkeys(("activation", "distribution", "inputs"), "string"),
