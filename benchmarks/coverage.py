@@ -8,28 +8,39 @@ each sample's intervals it is counted how many hold the whole population's value
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.work import ARMS, PIXELS, SEED, Work, depth_plans, draw_photographs, gain_plans, load, polynomial_plans
 from mlp_core.datasets import Split
 from mlp_core.diagnosis import diagnose
-from mlp_core.meanfield import forward_gain
+from mlp_core.meanfield import critical_point, forward_gain, xavier_scale
 from mlp_core.members import train_members
+from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
 from mlp_core.plans import TrainingPlan, explanation_plans
-from mlp_core.settings import DepthSweep, Explanation, GainSweep
-from mlp_core.storage import settings_digest, write_file
+from mlp_core.seeds import generator
+from mlp_core.settings import DepthSweep, Explanation, GainSweep, Signals
+from mlp_core.signals import gaussian_inputs, measure_signals
+from mlp_core.sizes import LEARNED_MARGIN
+from mlp_core.storage import machine, settings_digest, write_file
 from mlp_core.tables import member_table
 
 FOLDER = Path("coverage-artifacts")
+TABLE = Path("benchmarks/COVERAGE.md")
 N_NETWORKS = 2000
+SIZES = 8, 16, 64
 _BLOCK = 250
 """Members that are trained, and stored, at a time."""
 _GAINS = (0.1, 1.4, 1.7, 3.0)
@@ -74,6 +85,12 @@ def _block_path(folder: Path, plan: TrainingPlan, first: int) -> Path:
     return folder / f"{plan.experiment}-{key[:12]}-{first}.parquet"
 
 
+def population(folder: Path, plan: TrainingPlan) -> pa.Table | None:
+    """Return the members of a plan that have been trained, nothing if none has."""
+    paths = [path for first in range(0, N_NETWORKS, _BLOCK) if (path := _block_path(folder, plan, first)).exists()]
+    return pa.concat_tables([pq.read_table(path) for path in paths]) if paths else None
+
+
 def train_block(folder: Path, plan: TrainingPlan, first: int) -> None:
     """Train some members of a plan and store what they reached, and what they were before their first step."""
     path = _block_path(folder, plan, first)
@@ -90,25 +107,216 @@ def train_block(folder: Path, plan: TrainingPlan, first: int) -> None:
 
 def train_populations(folder: Path, n_networks: int, workers: int) -> None:
     """Train what is missing: the first members of all configurations before the second ones."""
-    named = plans()
-    headline = [plan for name, some in named.items() if name != "explanation" for plan in some]
-    firsts = range(0, n_networks, _BLOCK)
-    blocks = [(plan, first) for some in (headline, named["explanation"]) for first in firsts for plan in some]
-    for plan in headline:
+    every = [plan for some in plans().values() for plan in some]
+    blocks = [(plan, first) for first in range(0, n_networks, _BLOCK) for plan in every]
+    for plan in every:
         _data(plan)  # before the workers ask for it at once
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for done in [pool.submit(train_block, folder, *block) for block in blocks]:
             done.result()
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """What is shown of a population.
+
+    Attributes:
+        population: Its name.
+        value: What the interval is of.
+        method: What the interval is.
+        shown: Whether the project shows it; others stand in the table for comparison.
+        members: Of each network the number that enters, float64 `[networks]`.
+        interval: From the numbers of some members to value and interval.
+    """
+
+    population: str
+    value: str
+    method: str
+    shown: bool
+    members: NDArray[np.float64]
+    interval: Callable[[NDArray[np.float64]], MeanInterval]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often an interval held the population's value, and how wide it was on average.
+
+    Attributes:
+        n: Members of a sample.
+        samples: Samples that had an interval; the others had no spread.
+        share: Of these, those whose interval held the value.
+        width: Mean width, in the units of the value.
+    """
+
+    n: int
+    samples: int
+    share: float
+    width: float
+
+
+def measure(quantity: Quantity, n: int, n_samples: int) -> Coverage:
+    """Draw samples from a population, each member as likely as any other each time, and count."""
+    truth = quantity.interval(quantity.members).mean
+    stream = np.random.default_rng([n, *quantity.population.encode()])
+    found = [quantity.interval(stream.choice(quantity.members, n)) for _ in range(n_samples)]
+    found = [one for one in found if one.has_interval]
+    if not found:
+        return Coverage(n, 0, math.nan, math.nan)
+    close = 1e-9  # a share of counts is the same whichever way it is added up
+    holds = [one.low - close <= truth <= one.high + close for one in found]
+    return Coverage(n, len(found), float(np.mean(holds)), float(np.mean([one.high - one.low for one in found])))
+
+
+def quantities(folder: Path) -> list[Quantity]:
+    """Return what is shown of the populations that have been trained."""
+    listed: list[Quantity] = []
+    for experiment, some in plans().items():
+        for plan in some:
+            table = population(folder, plan)
+            if table is None:
+                continue
+            name = f"{experiment}: {_named(plan)}, {len(table):,} networks"
+            columns = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
+            test, train = columns["test_accuracy"], columns["train_accuracy"]
+            never = np.where(train >= 1 / plan.layer_sizes[-1] + LEARNED_MARGIN, 0.0, 1.0)
+            medians = {"test accuracy": test, "train accuracy": train, "loss": np.stack(columns["train_loss"])[:, -1]}
+            listed += [
+                Quantity(name, f"median {value}", "order statistics", True, members.astype(float), median_interval)
+                for value, members in medians.items()
+            ]
+            listed.append(Quantity(name, "never learned", "Clopper-Pearson", True, never, _share))
+            listed.append(Quantity(name, "never learned", "Wilson", False, never, _wilson))
+            listed.append(Quantity(name, "mean test accuracy", "Student t", False, test, mean_interval))
+            if experiment == "depth sweep":
+                listed.append(Quantity(name, "mean test accuracy", "Anderson's bounds", False, test, _anderson))
+            if plan.activation == "relu" and "dead_share" in columns and plan.epochs == 100:
+                listed.append(
+                    Quantity(name, "mean dead units", "Student t", True, columns["dead_share"], mean_interval)
+                )
+    return [*listed, *_declines(folder), *_signals()]
+
+
+def _named(plan: TrainingPlan) -> str:
+    """Return a configuration's name with what the explanation's table says of it apart."""
+    return plan.configuration.replace("=", " ")
+
+
+def _declines(folder: Path) -> Iterator[Quantity]:
+    """Return what is lost from the best depth to the deepest, seed by seed, with each activation and start."""
+    named = plans()
+    by_start: dict[tuple[object, ...], dict[int, TrainingPlan]] = {}
+    for plan in (*named["depth sweep"], *named["explanation"]):
+        key = plan.activation, plan.scheme, plan.gains, plan.epochs
+        by_start.setdefault(key, {})[len(plan.layer_sizes) - 2] = plan
+    for start in by_start.values():
+        tables = [population(folder, start[depth]) for depth in (3, 5)]
+        if None not in tables:
+            n = min(len(table) for table in tables if table)
+            best, deepest = (table["test_accuracy"].to_numpy()[:n] for table in tables if table)
+            name = _named(start[3]).replace("depth 3 width 6", "depth 3 to 5")
+            yield Quantity(
+                f"decline: {name}, {n:,} pairs", "mean decline", "Student t", True, best - deepest, mean_interval
+            )
+
+
+def _signals() -> Iterator[Quantity]:
+    """Return lengths, correlations and gradients in random networks, of a third of the tutorial's width."""
+    signals, width = Signals(), 100
+    critical = critical_point(signals.activation, signals.sigma_b)
+    inputs = gaussian_inputs(width, critical.q, 0.5, generator(SEED, "coverage"))
+    for relative in signals.relative_gains:
+        scale = xavier_scale((width,) * (signals.layers + 1), relative * critical.sigma_w)
+        measured = measure_signals(scale, signals.activation, signals.sigma_b, inputs, range(N_NETWORKS), SEED)
+        name = f"signals: relative gain {relative:g}, {N_NETWORKS:,} random networks of width {width}"
+        for value, members in {
+            "mean length": measured.mean_square[:, -1],
+            "mean of 1 - correlation": 1 - measured.correlation[:, -1],
+            "mean gradient factor": measured.gradient_growth().mean(1),
+        }.items():
+            yield Quantity(name, value, "Student t", True, members.numpy(), mean_interval)
+
+
+def _share(members: NDArray[np.float64]) -> MeanInterval:
+    return _clopper_pearson(int(members.sum()), len(members))
+
+
+_clopper_pearson = cache(share_interval)
+
+
+def _wilson(members: NDArray[np.float64]) -> MeanInterval:
+    n, share, square = len(members), float(members.mean()), 1.959964**2 / len(members)
+    middle, half_width = share + square / 2, math.sqrt(square * (share * (1 - share) + square / 4))
+    return MeanInterval(n, share, (middle - half_width) / (1 + square), (middle + half_width) / (1 + square), 0)
+
+
+def _anderson(members: NDArray[np.float64]) -> MeanInterval:
+    """Return the mean of values in 0..1 with bounds from those of the whole distribution: they hold for any.
+
+    Source:
+        Anderson 1969, "Confidence limits for the expected value of an arbitrary bounded random variable".
+    """
+    n = len(members)
+    gaps = np.diff([0.0, *np.sort(members), 1.0])
+    below, error = np.arange(n + 1) / n, math.sqrt(math.log(2 / 0.05) / (2 * n))
+    low, high = (float(gaps @ (1 - np.clip(below + shift, 0, 1))) for shift in (error, -error))
+    return MeanInterval(n, float(members.mean()), low, high, 0)
+
+
+def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: int) -> str:
+    """Return a summary, with the worst population of each interval, and a table of all of them."""
+    error = 100 * math.sqrt(0.95 * 0.05 / n_samples)
+    sizes = [f"n = {found.n}" for found in measured[0][1]]
+    lines = [
+        "# How often the intervals hold the value of their population",
+        "",
+        f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn with "
+        f"replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()}, torch "
+        f"{torch.__version__}. The gain sweep is on {_PHOTOGRAPHS[0]} drawn faces per class instead of 2,000, tested on "
+        f"{_PHOTOGRAPHS[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
+        "",
+        "## Least coverage over all populations",
+        "",
+        f"| interval | shown | populations | {' | '.join(sizes)} | worst population |",
+        "|---|---|---:|" + "---:|" * len(sizes) + "---|",
+    ]
+    kinds: dict[tuple[str, str, bool], list[tuple[Quantity, list[Coverage]]]] = {}
+    for quantity, found in measured:
+        kinds.setdefault((quantity.value, quantity.method, quantity.shown), []).append((quantity, found))
+    for (value, method, shown), some in kinds.items():
+        worst = min(some, key=lambda pair: min((one.share for one in pair[1] if one.samples), default=1.0))
+        least = [
+            min((one[place].share for _, one in some if one[place].samples), default=math.nan)
+            for place in range(len(sizes))
+        ]
+        cells = " | ".join(f"{100 * share:.1f} %" for share in least)
+        lines.append(
+            f"| {value}, {method} | {'yes' if shown else 'no'} | {len(some)} | {cells} | {worst[0].population} |"
+        )
+    lines += ["", "## Every population", ""]
+    lines.append(f"| population | interval | {' | '.join(sizes)} | mean width |")
+    lines.append("|---|---|" + "---:|" * len(sizes) + "---|")
+    for quantity, found in measured:
+        cells = " | ".join(f"{100 * one.share:.1f} %" if one.samples else "no spread" for one in found)
+        widths = ", ".join(f"{one.width:.3g}" if one.samples else "-" for one in found)
+        lines.append(f"| {quantity.population} | {quantity.value}, {quantity.method} | {cells} | {widths} |")
+    return "\n".join([*lines, ""])
+
+
 def main() -> int:
-    """Train the populations."""
+    """Train the populations, measure, and write `benchmarks/COVERAGE.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
     parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each configuration")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings side by side")
+    parser.add_argument("--samples", type=int, default=4000, metavar="N", help="of each size and population")
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     train_populations(FOLDER, options.networks, options.workers)
+    measured = []
+    for quantity in quantities(FOLDER):
+        measured.append((quantity, [measure(quantity, n, options.samples) for n in SIZES]))
+        shares = ", ".join(f"{100 * one.share:.1f}" for one in measured[-1][1])
+        print(f"{quantity.population}, {quantity.value}, {quantity.method}: {shares}", file=sys.stderr, flush=True)
+    TABLE.write_text(in_markdown(measured, options.samples), encoding="utf-8")
     return 0
 
 

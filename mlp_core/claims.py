@@ -351,7 +351,7 @@ def published_curve_is_typical(table: Table, figure: str = "depth_sweep") -> Cla
     """Claim: what the published curve of one seed shows, most seeds show.
 
     The published curve rises to a depth between the extremes and then falls gently, by less than 5 percentage points to
-    the deepest. Typical is what most seeds do. The interval is Wilson's: if no seed does, no resample does
+    the deepest. Typical is what most seeds do. The interval is exact: if no seed does, no resample does
     either, and the bootstrap would be certain of 0.
 
     Args:

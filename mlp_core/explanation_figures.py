@@ -33,7 +33,7 @@ from mlp_core.drawing import (
     plain,
     range_words,
 )
-from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
+from mlp_core.metrics import MeanInterval, median_interval, share_interval
 from mlp_core.sizes import LEARNED_MARGIN
 
 _START_STYLES = {
@@ -116,7 +116,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(3, len(activations), sharex=True, sharey="row", squeeze=False)
     measures: tuple[tuple[str, Callable[[pd.DataFrame], MeanInterval]], ...] = (
         ("mean square of the first\nlayer's gradient, log scale", _median_gradient),
-        ("dead units (%)", lambda rows: mean_interval(100 * rows["dead_share"].to_numpy(dtype=float)).within(0, 100)),
+        ("dead units (%)", lambda rows: median_interval(100 * rows["dead_share"].to_numpy(dtype=float))),
         ("never learned (%)", _never_learned),
     )
     for row, (label, measure) in zip(grid, measures, strict=True):
@@ -142,7 +142,7 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("hidden layers")
     counts = {len(rows) for _, rows in table.groupby(["activation", "initialization", "depth"])}
     figure.suptitle(
-        "Before training: gradient (median, middle half) and dead units (mean,\n95 % interval). After it: share of "
+        "Before training: gradient (median, middle half) and dead units (median,\n95 % interval). After it: share of "
         f"members less than {100 * LEARNED_MARGIN:.0f} points above\nchance (95 % interval); n = "
         f"{range_words(counts)} per point",
         fontsize=11,

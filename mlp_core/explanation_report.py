@@ -312,9 +312,9 @@ def _features(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
             [name, str(len(rows)), *(_number(_over_members(rows, column)) for column in _MEASURES)]
             for name, rows in groups.items()
         ],
-        "Mean over all units [95 % interval over members, Student t]; edge filters are fixed and have no interval. The "
-        "participation ratio is the share of the pixels that a unit looks at; the class cosine is the likeness to the "
-        "nearest difference of two class means; the frequency is the mean one, weighted by power. "
+        "Mean over a member's units, median over members [95 % interval, order statistics]; edge filters are fixed "
+        "and have none. The participation ratio is the share of the pixels that a unit looks at; the class cosine is "
+        "the likeness to the nearest difference of two class means; the frequency is the mean one, weighted by power. "
         "Members of one configuration share the stream of batches.",
     )
 
@@ -333,7 +333,7 @@ def _unit_groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _over_members(rows: pd.DataFrame, column: str) -> MeanInterval:
-    return mean_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
+    return median_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
 
 
 def _number(found: MeanInterval) -> str:

@@ -83,6 +83,17 @@ def student_t_factor(degrees_of_freedom: int) -> float:
     return float(stdtrit(degrees_of_freedom, 0.975))
 
 
+def standard_error(values: NDArray[Any]) -> float:
+    """Return the standard error of the mean of the finite values, `s / sqrt(n)`; NaN for fewer than two.
+
+    Example:
+        >>> standard_error(np.array([1.0, 3.0, np.nan]))
+        1.0
+    """
+    finite, _ = _finite(values)
+    return float(finite.std(ddof=1)) / math.sqrt(len(finite)) if len(finite) > 1 else math.nan
+
+
 def mean_interval(values: NDArray[Any]) -> MeanInterval:
     """Return the mean of the finite values and its 95 % interval, `mean ± t(n - 1) s / sqrt(n)`.
 
@@ -112,7 +123,7 @@ def mean_interval(values: NDArray[Any]) -> MeanInterval:
     mean = float(finite.mean())
     if n == 1 or finite[0] == finite[-1]:
         return MeanInterval(n, mean, math.nan, math.nan, missing)
-    half_width = student_t_factor(n - 1) * float(finite.std(ddof=1)) / math.sqrt(n)
+    half_width = student_t_factor(n - 1) * standard_error(finite)
     return MeanInterval(n, mean, mean - half_width, mean + half_width, missing)
 
 

@@ -37,7 +37,7 @@ from mlp_core.drawing import (
     range_words,
 )
 from mlp_core.meanfield import forward_gain, xavier_scale
-from mlp_core.metrics import mean_interval
+from mlp_core.metrics import standard_error
 from mlp_core.phase import SCALES, PhaseDiagram, PhaseGrid, phase_diagram, phase_grid, predicted_scales
 from mlp_core.settings import GainSweep
 
@@ -250,11 +250,11 @@ def signals_figure(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
-    interval = "dots: mean and 95 % interval (Student t)" if max(counts) > 1 else "dots: one network each, no interval"
+    dots = "dots: mean ± standard error" if max(counts) > 1 else "dots: one network each"
     plain(
         figure.suptitle(
             f"Random networks, {activation}, {distribution} weights, n = {range_words(counts)} per dot;\n"
-            f"{interval}; lines: infinite width",
+            f"{dots}; lines: infinite width",
             fontsize=11,
             x=0.01,
             ha="left",
@@ -272,21 +272,19 @@ def _draw_course(axes: Axes, rows: pd.DataFrame, name: str, place: int) -> set[i
     colour, marker = _gain_style(place)
     predicted = shown(f"predicted_{name}").groupby(rows["layer"]).first()
     axes.plot(predicted.index, predicted, color=colour, linewidth=1)
-    found = [mean_interval(values.to_numpy()) for _, values in shown(name).groupby(rows["layer"])]
-    means = np.array([one.mean for one in found])
-    below = np.nan_to_num(means - np.array([one.low for one in found]))
-    above = np.nan_to_num(np.array([one.high for one in found]) - means)
+    by_layer = shown(name).groupby(rows["layer"])
+    errors = [standard_error(values.to_numpy()) for _, values in by_layer]
     axes.errorbar(
         predicted.index,
-        means,
-        yerr=np.stack([below, above]),
+        by_layer.mean().to_numpy(),
+        yerr=np.nan_to_num(errors),
         fmt=marker,
         color=colour,
         markersize=3.5,
         elinewidth=1,
         capsize=2,
     )
-    return {one.n for one in found}
+    return set(by_layer.count().tolist())
 
 
 def _gain_style(place: int) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mlp_core.findings import INITIALIZATION, Findings, FurtherTable, ReportFigure, Study, unbroken
 from mlp_core.meanfield import critical_point, gain_table
-from mlp_core.metrics import MeanInterval, mean_interval
+from mlp_core.metrics import standard_error
 from mlp_core.phase import SCALES, Agreement, PhaseDiagram, phase_diagram, phase_grid
 from mlp_core.settings import Phase, Signals
 
@@ -26,31 +26,31 @@ _PHASES = {-1: "order", 0: "critical", 1: "chaos"}
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One number, measured in all members and predicted."""
+    """The mean of one number over members, which is what theory predicts; no standard error for a single member."""
 
-    measured: MeanInterval
+    n: int
+    mean: float
     standard_error: float
     predicted: float
 
     @property
     def within_errors(self) -> bool:
-        return abs(self.measured.mean - self.predicted) <= 3 * self.standard_error
+        return abs(self.mean - self.predicted) <= 3 * self.standard_error
 
     @property
     def within_percent(self) -> bool:
-        return abs(self.measured.mean - self.predicted) <= 0.05 * abs(self.predicted)
+        return abs(self.mean - self.predicted) <= 0.05 * abs(self.predicted)
 
     def text(self) -> str:
-        found = self.measured
-        interval = f" [{found.low:.3g} to {found.high:.3g}]" if found.has_interval else ""
-        return unbroken(f"{found.mean:.3g}{interval}")
+        error = f" ± {self.standard_error:.2g}" if self.n > 1 else ""
+        return unbroken(f"{self.mean:.3g}{error}")
 
 
 def _compare(values: pd.Series, predicted: float) -> _Comparison:
     numbers = values.to_numpy(dtype=float)
     finite = numbers[np.isfinite(numbers)]
-    error = float(finite.std(ddof=1)) / math.sqrt(len(finite)) if len(finite) > 1 else math.nan
-    return _Comparison(mean_interval(numbers), error, predicted)
+    mean = float(finite.mean()) if len(finite) else math.nan
+    return _Comparison(len(finite), mean, standard_error(finite), predicted)
 
 
 def _last_layer(rows: pd.DataFrame) -> list[_Comparison]:
@@ -99,7 +99,7 @@ def _signals(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
             ]
             for (inputs, relative, gain), found in compared.items()
         ],
-        f"Mean [95 % interval, Student t] over the members, in layer {n_layers}; the gradient's factor is the mean "
+        f"Mean ± standard error over the members, in layer {n_layers}; the gradient's factor is the mean "
         "over all layers, on the way back. Members differ in their weights; all see the same two inputs. Theory is "
         f"for infinite width, from these inputs on.{_usual_width(settings.get('width'))}",
         (_gains(),),
@@ -132,10 +132,10 @@ def _gains() -> FurtherTable:
 def _signals_in_words(
     compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str, sigma_b: float
 ) -> list[str]:
-    every = [one for found in compared.values() for one in found if one.measured.n]
+    every = [one for found in compared.values() for one in found if one.n]
     first = [(key, found) for key, found in compared.items() if key[0] == next(iter(compared))[0]]
     parts = [
-        f"{found[2].measured.mean:.3g} at gain {gain:.3g} ({_PHASES[int(np.sign(relative - 1))]}, theory "
+        f"{found[2].mean:.3g} at gain {gain:.3g} ({_PHASES[int(np.sign(relative - 1))]}, theory "
         f"{found[2].predicted:.3g})"
         for (_, relative, gain), found in first
     ]
@@ -143,7 +143,7 @@ def _signals_in_words(
         f"In random {activation} networks a gradient's mean square changes, from each of {n_layers} layers to the one "
         f"before, by a factor of {'; '.join(parts)}."
     ]
-    if all(one.measured.n > 1 for one in every):
+    if all(one.n > 1 for one in every):
         close, near = sum(one.within_errors for one in every), sum(one.within_percent for one in every)
         sentences.append(
             f"Of {len(every)} numbers in the table {close} lie within three standard errors of the theory and {near} "

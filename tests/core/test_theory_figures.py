@@ -11,7 +11,6 @@ from matplotlib.patches import Rectangle
 
 from mlp_core.figures import figure_png
 from mlp_core.meanfield import predicted_signals, xavier_scale
-from mlp_core.metrics import mean_interval
 from mlp_core.phase import SCALES, predicted_scales
 from mlp_core.theory_figures import phase_figure, signals_figure
 
@@ -167,7 +166,7 @@ def test_the_tutorials_sweep_is_four_layers():
 
 
 def test_signals_are_dots_on_lines():
-    """Each dot is the members' mean with its interval, each line the prediction; of correlations 1 minus them."""
+    """Each dot is the members' mean with its standard error, each line the prediction; of correlations 1 minus them."""
     table = signal_table()
     figure = signals_figure(table)
     panels = figure.axes
@@ -184,21 +183,27 @@ def test_signals_are_dots_on_lines():
         line, _, (bars,) = axes.containers[0].lines
         np.testing.assert_allclose(line.get_ydata(), values.mean(1))
         ends = np.array([segment[:, 1] for segment in bars.get_segments()])
-        found = [mean_interval(one) for one in values]
-        np.testing.assert_allclose(ends, [[one.low, one.high] for one in found])
+        errors = values.std(1, ddof=1) / np.sqrt(values.shape[1])
+        np.testing.assert_allclose(ends, np.stack([values.mean(1) - errors, values.mean(1) + errors], 1))
 
 
 def test_signals_name_gains_and_n():
     """The legend says which gain is ordered, critical and chaotic; the title how many members a dot has."""
     found = texts(signals_figure(signal_table()))
-    for expected in ("gain 0.98, order", "gain 1.4, critical", "gain 2.1, chaos", "n = 4 per dot", "95 % interval"):
+    for expected in (
+        "gain 0.98, order",
+        "gain 1.4, critical",
+        "gain 2.1, chaos",
+        "n = 4 per dot",
+        "mean ± standard error",
+    ):
         assert expected in found
 
 
-def test_one_network_has_no_interval():
+def test_one_network_has_no_standard_error():
     """A single member gets dots without bars, and the title says so."""
     figure = signals_figure(signal_table(members=1))
-    assert "one network each, no interval" in texts(figure)
+    assert "one network each; lines" in texts(figure)
 
 
 def test_dead_networks_are_left_out():
