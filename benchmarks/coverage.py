@@ -269,8 +269,8 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
     lines = [
         "# How often the intervals hold the value of their population",
         "",
-        f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn with "
-        f"replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()}, torch "
+        f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn "
+        f"with replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()}, torch "
         f"{torch.__version__}. The gain sweep is on {_PHOTOGRAPHS[0]} drawn faces per class instead of 2,000, tested on "
         f"{_PHOTOGRAPHS[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
         "",

@@ -327,10 +327,10 @@ def test_a_typical_curve(members, share, verdict):
 
 
 def test_what_no_seed_shows_may_yet_happen():
-    """If none of eight seeds has such a curve the share may still be as large as 32 %."""
+    """If none of eight seeds has such a curve the share may still be as large as 37 %."""
     found = published_curve_is_typical(curves(*[STEEP] * 8))
     assert (found.verdict, found.estimate, found.low) == (DOWN, 0.0, 0.0)
-    assert found.high == pytest.approx(0.324, abs=0.001)
+    assert found.high == pytest.approx(0.369, abs=0.001)
 
 
 @pytest.mark.parametrize(
