@@ -24,15 +24,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.work import ARMS, PIXELS, SEED, Work, depth_plans, draw_photographs, gain_plans, load, polynomial_plans
+from mlp_core.claims import bootstrap_interval, bootstrap_weights
 from mlp_core.datasets import Split
 from mlp_core.diagnosis import diagnose
-from mlp_core.meanfield import critical_point, forward_gain, xavier_scale
+from mlp_core.meanfield import forward_gain
 from mlp_core.members import train_members
 from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
 from mlp_core.plans import TrainingPlan, explanation_plans
-from mlp_core.seeds import generator
-from mlp_core.settings import DepthSweep, Explanation, GainSweep, Signals
-from mlp_core.signals import gaussian_inputs, measure_signals
+from mlp_core.settings import DepthSweep, Explanation, GainSweep
 from mlp_core.sizes import LEARNED_MARGIN
 from mlp_core.storage import machine, settings_digest, write_file
 from mlp_core.tables import member_table
@@ -180,6 +179,8 @@ def quantities(folder: Path) -> list[Quantity]:
             test, train = columns["test_accuracy"], columns["train_accuracy"]
             never = np.where(train >= 1 / plan.layer_sizes[-1] + LEARNED_MARGIN, 0.0, 1.0)
             medians = {"test accuracy": test, "train accuracy": train, "loss": np.stack(columns["train_loss"])[:, -1]}
+            if plan.activation == "relu" and "dead_share" in columns and plan.epochs == DepthSweep().epochs:
+                medians["dead units"] = columns["dead_share"]
             listed += [
                 Quantity(name, f"median {value}", "order statistics", True, members.astype(float), median_interval)
                 for value, members in medians.items()
@@ -188,12 +189,9 @@ def quantities(folder: Path) -> list[Quantity]:
             listed.append(Quantity(name, "never learned", "Wilson", False, never, _wilson))
             listed.append(Quantity(name, "mean test accuracy", "Student t", False, test, mean_interval))
             if experiment == "depth sweep":
+                listed.append(Quantity(name, "mean test accuracy", "bootstrap", False, test, _bootstrap))
                 listed.append(Quantity(name, "mean test accuracy", "Anderson's bounds", False, test, _anderson))
-            if plan.activation == "relu" and "dead_share" in columns and plan.epochs == 100:
-                listed.append(
-                    Quantity(name, "mean dead units", "Student t", True, columns["dead_share"], mean_interval)
-                )
-    return [*listed, *_declines(folder), *_signals()]
+    return [*listed, *_declines(folder)]
 
 
 def _named(plan: TrainingPlan) -> str:
@@ -214,26 +212,11 @@ def _declines(folder: Path) -> Iterator[Quantity]:
             n = min(len(table) for table in tables if table)
             best, deepest = (table["test_accuracy"].to_numpy()[:n] for table in tables if table)
             name = _named(start[3]).replace("depth 3 width 6", "depth 3 to 5")
-            yield Quantity(
-                f"decline: {name}, {n:,} pairs", "mean decline", "Student t", True, best - deepest, mean_interval
-            )
-
-
-def _signals() -> Iterator[Quantity]:
-    """Return lengths, correlations and gradients in random networks, of a third of the tutorial's width."""
-    signals, width = Signals(), 100
-    critical = critical_point(signals.activation, signals.sigma_b)
-    inputs = gaussian_inputs(width, critical.q, 0.5, generator(SEED, "coverage"))
-    for relative in signals.relative_gains:
-        scale = xavier_scale((width,) * (signals.layers + 1), relative * critical.sigma_w)
-        measured = measure_signals(scale, signals.activation, signals.sigma_b, inputs, range(N_NETWORKS), SEED)
-        name = f"signals: relative gain {relative:g}, {N_NETWORKS:,} random networks of width {width}"
-        for value, members in {
-            "mean length": measured.mean_square[:, -1],
-            "mean of 1 - correlation": 1 - measured.correlation[:, -1],
-            "mean gradient factor": measured.gradient_growth().mean(1),
-        }.items():
-            yield Quantity(name, value, "Student t", True, members.numpy(), mean_interval)
+            for value, method, interval in (
+                ("median decline", "order statistics", median_interval),
+                ("mean decline", "Student t", mean_interval),
+            ):
+                yield Quantity(f"decline: {name}, {n:,} pairs", value, method, True, best - deepest, interval)
 
 
 def _share(members: NDArray[np.float64]) -> MeanInterval:
@@ -241,6 +224,19 @@ def _share(members: NDArray[np.float64]) -> MeanInterval:
 
 
 _clopper_pearson = cache(share_interval)
+
+
+def _bootstrap(members: NDArray[np.float64]) -> MeanInterval:
+    n = len(members)
+    if n not in SIZES:  # the whole population, whose mean alone is wanted
+        return MeanInterval(n, float(members.mean()), math.nan, math.nan, 0)
+    low, high = bootstrap_interval(_weights(n) @ members, n)
+    return MeanInterval(n, float(members.mean()), low, high, 0)
+
+
+@cache
+def _weights(n: int) -> NDArray[np.float64]:
+    return bootstrap_weights(n, np.random.default_rng(n), 2000)
 
 
 def _wilson(members: NDArray[np.float64]) -> MeanInterval:
@@ -269,10 +265,10 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
     lines = [
         "# How often the intervals hold the value of their population",
         "",
-        f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn "
-        f"with replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()}, torch "
-        f"{torch.__version__}. The gain sweep is on {_PHOTOGRAPHS[0]} drawn faces per class instead of 2,000, tested on "
-        f"{_PHOTOGRAPHS[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
+        f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn with",
+        f"replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()},",
+        f"torch {torch.__version__}. The gain sweep is on {_PHOTOGRAPHS[0]} drawn faces per class instead of 2,000,",
+        f"tested on {_PHOTOGRAPHS[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
         "",
         "## Least coverage over all populations",
         "",

@@ -79,7 +79,7 @@ def _explain(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         3,
         [_explain_row(one, best, depths) for one in interventions],
         f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest mean "
-        "in the first row to the deepest: mean [95 % interval, Student t]. "
+        "in the first row to the deepest, and the median is that of these differences. "
         f"{NEVER_LEARNED_NOTE} Dead is a ReLU unit that is 0 on every training point before the first step. Members of "
         "equal number share their seed between all rows: their starts differ in the size of the weights alone.",
     )
@@ -93,7 +93,7 @@ def _explain_row(one: _Intervention, best: int, depths: Sequence[int]) -> list[s
         one.activation,
         one.initialization.replace("xavier at the theoretical gain", "xavier, theoretical gain"),
         str(one.epochs),
-        bracketed(mean_interval(one.decline(best).to_numpy())).replace(" %", ""),
+        bracketed(median_interval(one.decline(best).to_numpy())).replace(" %", ""),
         counted(_failing(one, depths[-1])),
         f"{100 * dead:.0f} %" if np.isfinite(dead) else "cannot die",
         f"{100 * reached:.1f} %" if np.isfinite(reached) else "none finished",
