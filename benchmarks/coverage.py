@@ -301,9 +301,9 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
 def main() -> int:
     """Train the populations, measure, and write `benchmarks/COVERAGE.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
-    parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each configuration")
+    parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each; 0 for those there")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings side by side")
-    parser.add_argument("--samples", type=int, default=4000, metavar="N", help="of each size and population")
+    parser.add_argument("--samples", type=int, default=2000, metavar="N", help="of each size and population")
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     train_populations(FOLDER, options.networks, options.workers)
