@@ -29,7 +29,7 @@ from mlp_core.datasets import Split
 from mlp_core.diagnosis import diagnose
 from mlp_core.meanfield import forward_gain
 from mlp_core.members import train_members
-from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval
+from mlp_core.metrics import MeanInterval, median_interval, share_interval, student_t_factor
 from mlp_core.plans import TrainingPlan, explanation_plans
 from mlp_core.settings import DepthSweep, Explanation, GainSweep
 from mlp_core.sizes import LEARNED_MARGIN
@@ -115,6 +115,10 @@ def train_populations(folder: Path, n_networks: int, workers: int) -> None:
             done.result()
 
 
+Method = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""From samples `[samples, n]` to the lower and the upper ends of their intervals, `[samples]` each."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What is shown of a population.
@@ -122,18 +126,20 @@ class Quantity:
     Attributes:
         population: Its name.
         value: What the interval is of.
-        method: What the interval is.
+        interval: What the interval is.
         shown: Whether the project shows it; others stand in the table for comparison.
-        members: Of each network the number that enters, float64 `[networks]`.
-        interval: From the numbers of some members to value and interval.
+        members: The number of each network that goes into it, float64 `[networks]`.
+        truth: The value of all networks.
+        method: How the interval is made.
     """
 
     population: str
     value: str
-    method: str
+    interval: str
     shown: bool
     members: NDArray[np.float64]
-    interval: Callable[[NDArray[np.float64]], MeanInterval]
+    truth: float
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -155,20 +161,18 @@ class Coverage:
 
 def measure(quantity: Quantity, n: int, n_samples: int) -> Coverage:
     """Draw samples from a population, each member as likely as any other each time, and count."""
-    truth = quantity.interval(quantity.members).mean
     stream = np.random.default_rng([n, *quantity.population.encode()])
-    found = [quantity.interval(stream.choice(quantity.members, n)) for _ in range(n_samples)]
-    found = [one for one in found if one.has_interval]
-    if not found:
+    low, high = quantity.method(stream.choice(quantity.members, (n_samples, n)))
+    low, high = low[low < high], high[low < high]
+    if not len(low):
         return Coverage(n, 0, math.nan, math.nan)
     close = 1e-9  # a share of counts is the same whichever way it is added up
-    holds = [one.low - close <= truth <= one.high + close for one in found]
-    return Coverage(n, len(found), float(np.mean(holds)), float(np.mean([one.high - one.low for one in found])))
+    holds = (low - close <= quantity.truth) & (quantity.truth <= high + close)
+    return Coverage(n, len(low), float(holds.mean()), float((high - low).mean()))
 
 
-def quantities(folder: Path) -> list[Quantity]:
+def quantities(folder: Path) -> Iterator[Quantity]:
     """Return what is shown of the populations that have been trained."""
-    listed: list[Quantity] = []
     for experiment, some in plans().items():
         for plan in some:
             table = population(folder, plan)
@@ -181,21 +185,20 @@ def quantities(folder: Path) -> list[Quantity]:
             medians = {"test accuracy": test, "train accuracy": train, "loss": np.stack(columns["train_loss"])[:, -1]}
             if plan.activation == "relu" and "dead_share" in columns and plan.epochs == DepthSweep().epochs:
                 medians["dead units"] = columns["dead_share"]
-            listed += [
-                Quantity(name, f"median {value}", "order statistics", True, members.astype(float), median_interval)
-                for value, members in medians.items()
-            ]
-            listed.append(Quantity(name, "never learned", "Clopper-Pearson", True, never, _share))
-            listed.append(Quantity(name, "never learned", "Wilson", False, never, _wilson))
-            listed.append(Quantity(name, "mean test accuracy", "Student t", False, test, mean_interval))
+            for value, members in medians.items():
+                yield _median(name, f"median {value}", members.astype(np.float64))
+            for interval, method in (("Clopper-Pearson", share_interval), ("Wilson", _wilson)):
+                shown = method is share_interval
+                yield Quantity(name, "never learned", interval, shown, never, never.mean(), _by_count(method))
+            methods: dict[str, Method] = {"Student t": _student}
             if experiment == "depth sweep":
-                listed.append(Quantity(name, "mean test accuracy", "bootstrap", False, test, _bootstrap))
-                listed.append(Quantity(name, "mean test accuracy", "Anderson's bounds", False, test, _anderson))
-    return [*listed, *_declines(folder)]
+                methods |= {"bootstrap": _bootstrap, "Anderson's bounds": _anderson}
+            for interval, means in methods.items():
+                yield Quantity(name, "mean test accuracy", interval, False, test, test.mean(), means)
+    yield from _declines(folder)
 
 
 def _named(plan: TrainingPlan) -> str:
-    """Return a configuration's name with what the explanation's table says of it apart."""
     return plan.configuration.replace("=", " ")
 
 
@@ -211,51 +214,63 @@ def _declines(folder: Path) -> Iterator[Quantity]:
         if None not in tables:
             n = min(len(table) for table in tables if table)
             best, deepest = (table["test_accuracy"].to_numpy()[:n] for table in tables if table)
-            name = _named(start[3]).replace("depth 3 width 6", "depth 3 to 5")
-            for value, method, interval in (
-                ("median decline", "order statistics", median_interval),
-                ("mean decline", "Student t", mean_interval),
-            ):
-                yield Quantity(f"decline: {name}, {n:,} pairs", value, method, True, best - deepest, interval)
+            decline, where = best - deepest, _named(start[3]).replace("depth 3 width 6", "depth 3 to 5")
+            name = f"decline: {where}, {n:,} pairs"
+            yield _median(name, "median decline", decline)
+            yield Quantity(name, "mean decline", "Student t", True, decline, decline.mean(), _student)
 
 
-def _share(members: NDArray[np.float64]) -> MeanInterval:
-    return _clopper_pearson(int(members.sum()), len(members))
+def _median(population: str, value: str, members: NDArray[np.float64]) -> Quantity:
+    return Quantity(population, value, "order statistics", True, members, float(np.median(members)), _order_statistics)
 
 
-_clopper_pearson = cache(share_interval)
+def _order_statistics(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    places = median_interval(np.arange(samples.shape[1]))
+    in_order = np.sort(samples, 1)
+    return in_order[:, int(places.low)], in_order[:, int(places.high)]
 
 
-def _bootstrap(members: NDArray[np.float64]) -> MeanInterval:
-    n = len(members)
-    if n not in SIZES:  # the whole population, whose mean alone is wanted
-        return MeanInterval(n, float(members.mean()), math.nan, math.nan, 0)
-    low, high = bootstrap_interval(_weights(n) @ members, n)
-    return MeanInterval(n, float(members.mean()), low, high, 0)
+def _by_count(interval: Callable[[int, int], MeanInterval]) -> Method:
+    """Return the method that makes intervals of the number of ones in a sample."""
+
+    def method(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        n = samples.shape[1]
+        by_count = [interval(hits, n) for hits in range(n + 1)]
+        hits = samples.sum(1).astype(int)
+        return np.array([one.low for one in by_count])[hits], np.array([one.high for one in by_count])[hits]
+
+    return method
 
 
-@cache
-def _weights(n: int) -> NDArray[np.float64]:
-    return bootstrap_weights(n, np.random.default_rng(n), 2000)
-
-
-def _wilson(members: NDArray[np.float64]) -> MeanInterval:
-    n, share, square = len(members), float(members.mean()), 1.959964**2 / len(members)
+def _wilson(hits: int, n: int) -> MeanInterval:
+    share, square = hits / n, 1.959964**2 / n
     middle, half_width = share + square / 2, math.sqrt(square * (share * (1 - share) + square / 4))
     return MeanInterval(n, share, (middle - half_width) / (1 + square), (middle + half_width) / (1 + square), 0)
 
 
-def _anderson(members: NDArray[np.float64]) -> MeanInterval:
-    """Return the mean of values in 0..1 with bounds from those of the whole distribution: they hold for any.
+def _student(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n, means = samples.shape[1], samples.mean(1)
+    half_widths = student_t_factor(n - 1) * samples.std(1, ddof=1) / math.sqrt(n)
+    return means - half_widths, means + half_widths
+
+
+def _bootstrap(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n = samples.shape[1]
+    weights = bootstrap_weights(n, np.random.default_rng(n), 2000)
+    ends = np.array([bootstrap_interval(weights @ sample, n) for sample in samples[:1000]])  # enough to compare
+    return ends[:, 0], ends[:, 1]
+
+
+def _anderson(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return bounds of the mean of values in 0..1 from those of the whole distribution: they hold for any.
 
     Source:
         Anderson 1969, "Confidence limits for the expected value of an arbitrary bounded random variable".
     """
-    n = len(members)
-    gaps = np.diff([0.0, *np.sort(members), 1.0])
+    n = samples.shape[1]
+    gaps = np.diff(np.sort(samples, 1), axis=1, prepend=0.0, append=1.0)
     below, error = np.arange(n + 1) / n, math.sqrt(math.log(2 / 0.05) / (2 * n))
-    low, high = (float(gaps @ (1 - np.clip(below + shift, 0, 1))) for shift in (error, -error))
-    return MeanInterval(n, float(members.mean()), low, high, 0)
+    return gaps @ (1 - np.clip(below + error, 0, 1)), gaps @ (1 - np.clip(below - error, 0, 1))
 
 
 def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: int) -> str:
@@ -277,8 +292,8 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
     ]
     kinds: dict[tuple[str, str, bool], list[tuple[Quantity, list[Coverage]]]] = {}
     for quantity, found in measured:
-        kinds.setdefault((quantity.value, quantity.method, quantity.shown), []).append((quantity, found))
-    for (value, method, shown), some in kinds.items():
+        kinds.setdefault((quantity.value, quantity.interval, quantity.shown), []).append((quantity, found))
+    for (value, interval, shown), some in kinds.items():
         worst = min(some, key=lambda pair: min((one.share for one in pair[1] if one.samples), default=1.0))
         least = [
             min((one[place].share for _, one in some if one[place].samples), default=math.nan)
@@ -286,7 +301,7 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
         ]
         cells = " | ".join(f"{100 * share:.1f} %" for share in least)
         lines.append(
-            f"| {value}, {method} | {'yes' if shown else 'no'} | {len(some)} | {cells} | {worst[0].population} |"
+            f"| {value}, {interval} | {'yes' if shown else 'no'} | {len(some)} | {cells} | {worst[0].population} |"
         )
     lines += ["", "## Every population", ""]
     lines.append(f"| population | interval | {' | '.join(sizes)} | mean width |")
@@ -294,7 +309,7 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
     for quantity, found in measured:
         cells = " | ".join(f"{100 * one.share:.1f} %" if one.samples else "no spread" for one in found)
         widths = ", ".join(f"{one.width:.3g}" if one.samples else "-" for one in found)
-        lines.append(f"| {quantity.population} | {quantity.value}, {quantity.method} | {cells} | {widths} |")
+        lines.append(f"| {quantity.population} | {quantity.value}, {quantity.interval} | {cells} | {widths} |")
     return "\n".join([*lines, ""])
 
 
@@ -303,7 +318,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
     parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each; 0 for those there")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings side by side")
-    parser.add_argument("--samples", type=int, default=2000, metavar="N", help="of each size and population")
+    parser.add_argument("--samples", type=int, default=20_000, metavar="N", help="of each size and population")
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     train_populations(FOLDER, options.networks, options.workers)
@@ -311,7 +326,7 @@ def main() -> int:
     for quantity in quantities(FOLDER):
         measured.append((quantity, [measure(quantity, n, options.samples) for n in SIZES]))
         shares = ", ".join(f"{100 * one.share:.1f}" for one in measured[-1][1])
-        print(f"{quantity.population}, {quantity.value}, {quantity.method}: {shares}", file=sys.stderr, flush=True)
+        print(f"{quantity.population}, {quantity.value}, {quantity.interval}: {shares}", file=sys.stderr, flush=True)
     TABLE.write_text(in_markdown(measured, options.samples), encoding="utf-8")
     return 0
 
