@@ -24,7 +24,6 @@ INK, GREY = "#222222", "#767676"
 # 6 inches at 150 dots an inch are the 900 pixels of the report's column, where 9 points stay 9 points or more
 DOTS_PER_INCH = 150
 WIDTH_INCHES = 6.0
-INTERVAL = "95 % interval (order statistics)"
 
 
 def member_accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
@@ -66,8 +65,9 @@ def interval_words(found: Sequence[MeanInterval]) -> str:
     with_interval = [one.has_interval for one in found]
     if not any(with_interval):
         return f"median without interval, {n}"
-    exception = "" if all(with_interval) else ", where there is one"
-    return f"median and {INTERVAL}{exception}, {n}"
+    if not all(with_interval):
+        return f"median and, where there is one, 95 % interval, {n}"
+    return f"median and 95 % interval (order statistics), {n}"
 
 
 def range_words(counts: set[int]) -> str:

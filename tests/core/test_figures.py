@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.text import Text
 from PIL import Image
 
 from mlp_core import figures
@@ -118,6 +119,15 @@ def test_few_members_have_no_interval_and_the_title_says_so(depth_table: pd.Data
     """Fewer than six seeds get no error bar, and the reader is told."""
     single = depth_table.groupby("depth").head(1)
     assert "median without interval, n = 1 per median" in _texts(figures.depth_sweep_figure(single))
+
+
+def test_the_title_of_medians_with_and_without_interval_fits(gain_table: pd.DataFrame) -> None:
+    """A gain at which no two members differ has no bar, and the title that says so is not cut off."""
+    eight = pd.concat([gain_table.assign(status="ok", test_accuracy=gain_table["test_accuracy"].fillna(0.3))] * 2)
+    figure = figures.gain_sweep_figure(eight)
+    assert "median and, where there is one, 95 % interval, n = 8 per median" in _texts(figure)
+    titles = [text for text in figure.findobj(Text) if "median and" in text.get_text()]
+    assert [text.get_window_extent().x1 <= 900 for text in titles] == [True]
 
 
 def test_tables_where_every_member_diverged_are_drawn(depth_table: pd.DataFrame, gain_table: pd.DataFrame) -> None:
