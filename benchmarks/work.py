@@ -178,7 +178,7 @@ def unpack_photographs(source: Path, folder: Path) -> Photographs:
     Raises:
         InputError: If the zip does not hold photographs as the project wants them.
     """
-    entries = list_images(source)
+    entries = list_images(source).images
     with zipfile.ZipFile(source) as archive:
         for entry in entries:
             path = folder / entry.split / entry.class_name / Path(entry.name).name

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import unmapped
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
 from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.errors import Drifted, InputError
+from mlp_core.memory import available_bytes, check_memory
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
@@ -82,7 +84,8 @@ def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
 
 def photograph_settings(run: Run, pictures: ImageTable) -> dict[str, Any]:
     """Return what the table of results on photographs carries about them."""
-    return {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+    settings = {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
+    return settings | ({"images_remarks": "; ".join(pictures.remarks)} if pictures.remarks else {})
 
 
 class SweepFailed(RuntimeError):
@@ -109,9 +112,18 @@ def submit_photographs(run: Run) -> Callable[[], ImageTable]:
     else:
         source = locate_images(run.images)
     if run.runner == "threads":
-        return decode_images.submit(source, run.skip_bad_images).result
-    pictures = decode_images(source, run.skip_bad_images)
+        decoding = decode_images.submit(source, run.skip_bad_images, run.seed)
+        return lambda: _with_room(decoding.result())
+    pictures = _with_room(decode_images(source, run.skip_bad_images, run.seed))
     return lambda: pictures
+
+
+def _with_room(pictures: ImageTable) -> ImageTable:
+    """Refuse a run whose number of classes, which no setting says, makes it too large for this machine's memory."""
+    context = FlowRunContext.get()
+    if context:
+        check_memory((context.parameters or {}).values(), available_bytes(), len(pictures.classes))
+    return pictures
 
 
 def device_of(run: Run) -> str:

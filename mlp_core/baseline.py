@@ -36,7 +36,7 @@ MEASURES = ("train_accuracy", "test_accuracy", "diverged")
 _LEVEL = 0.95
 _ROUNDING = 1e-9  # accuracies are counts: they are further apart than this, or the same
 _SHOWN = 5
-_BESIDE = ("seeds",)
+_BESIDE = ("seeds", "images_remarks")
 """Settings that may differ: members that both sides have are compared."""
 _NOT_AS_WRITTEN = (
     pa.ArrowException,

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import file_digest
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
@@ -168,8 +169,9 @@ def _answer(
     session: requests.Session, url: str, n_bytes: int, validator: str | None, limits: Limits
 ) -> requests.Response:
     """Ask for the file, or for what is missing of it, through redirections."""
-    # identity: an answer that is packed once more could grow without bound as it is unpacked
-    headers = {"Accept-Encoding": "identity"}
+    # identity: an answer that is packed once more could grow without bound as it is unpacked; a name of our own: some
+    # servers refuse that of requests, which scrapers have
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"deep-mlp/{version('deep-mlp')}"}
     if n_bytes and validator:
         headers |= {"Range": f"bytes={n_bytes}-", "If-Range": validator}
     timeout = (limits.connect_seconds, limits.silence_seconds)

@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlp_core.drawing import BLUE, GREY, ORANGE, WIDTH_INCHES, legend_below, plain
+from mlp_core.drawing import BLUE, GREY, ORANGE, WIDTH_INCHES, legend_below, note, plain
 
 
 def trend_figure(comparisons: pd.DataFrame) -> Figure:
@@ -30,9 +30,19 @@ def trend_figure(comparisons: pd.DataFrame) -> Figure:
     updated = runs["run"][(runs["versions"] != runs["versions"].shift()).to_numpy()].iloc[1:]
     for axes, experiment in zip(panels, experiments, strict=False):
         for _, line in rows[rows["experiment"] == experiment].groupby("configuration", sort=False):
-            axes.plot(line["run"], 100 * line["after"], color=BLUE, alpha=0.6, linewidth=1, marker=".", markersize=3)
+            axes.plot(
+                line["run"],
+                100 * line["after"],
+                color=BLUE,
+                alpha=0.6,
+                linewidth=1,
+                marker=".",
+                markersize=3 if len(runs) > 1 else 8,
+            )
             moved = line[line["moved"]]
             axes.plot(moved["run"], 100 * moved["after"], "o", color=ORANGE, markeredgecolor="black", markersize=6)
+        if rows.loc[rows["experiment"] == experiment, "after"].isna().all():
+            note(axes, "all members diverged")
         for when in updated:
             axes.axvline(when, color=GREY, linestyle=":", linewidth=1.5)
         plain(axes.set_title(experiment, fontsize=10))
@@ -43,6 +53,8 @@ def trend_figure(comparisons: pd.DataFrame) -> Figure:
     for axes in panels[: len(experiments)]:
         axes.xaxis.set_major_locator(locator := AutoDateLocator(minticks=2, maxticks=4))  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        room = 0.05 * (runs["run"].max() - runs["run"].min()) or pd.Timedelta(hours=12)
+        axes.set_xlim(runs["run"].min() - room, runs["run"].max() + room)
         axes.tick_params(labelbottom=axes in panels[max(0, len(experiments) - 2) : len(experiments)])
     figure.supylabel("mean test accuracy (%)", fontsize=10)
     legend_below(

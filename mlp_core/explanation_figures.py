@@ -30,8 +30,10 @@ from mlp_core.drawing import (
     jitter,
     legend_below,
     member_accuracies,
+    note,
     plain,
     range_words,
+    whole_ticks,
 )
 from mlp_core.metrics import MeanInterval, median_interval, share_interval
 from mlp_core.sizes import LEARNED_MARGIN
@@ -67,6 +69,10 @@ def explain_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
             )
         axes.axhline(100 / n_classes, color=GREY, linewidth=1, linestyle=":", zorder=0)
         axes.set_ylim(100 / n_classes - 8, 102)
+        whole_ticks(axes)
+        axes.set_xlim(table["depth"].min() - 0.6, table["depth"].max() + 0.6)
+        if (rows["status"] != "ok").all():
+            note(axes, "all members diverged")
         plain(axes.set_title(activation, fontsize=10, loc="left"))
     figure.supylabel("test accuracy (%)", fontsize=10)
     for axes in panels[-2:]:
@@ -131,9 +137,12 @@ def explain_causes_figure(table: pd.DataFrame) -> Figure:
             _bare(axes, sorted(table["depth"].unique()))
     if table["first_gradient_mean_square"].max() > 0:  # else there is nothing that a logarithmic axis could show
         grid[0, 0].set_yscale("log")
+    for axes, activation in zip(grid[0], activations, strict=True):
+        if (table.loc[table["activation"] == activation, "first_gradient_mean_square"] == 0).all():
+            note(axes, "all are 0")
     for axes, activation in zip(grid[1], activations, strict=True):
         if table.loc[table["activation"] == activation, "dead_share"].isna().all():
-            axes.annotate("cannot\ndie", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=9)
+            note(axes, "cannot\ndie")
     for axes, activation in zip(grid[0], activations, strict=True):
         plain(axes.set_title(activation, fontsize=10, loc="left"))
     for axes in grid[1:].flat:
@@ -230,6 +239,7 @@ def _perceptron_lines(table: pd.DataFrame) -> list[_Line]:
 def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: str) -> list[MeanInterval]:
     finished = rows.loc[rows["status"] == "ok", "ring_accuracy"]
     if finished.empty:
+        axes.plot([], [], color=colour, linestyle=style, linewidth=1.6, label=f"{label}: diverged")
         return [MeanInterval(0, np.nan, np.nan, np.nan, len(rows))]
     accuracies = np.stack(finished.to_numpy())
     found = [median_interval(ring) for ring in accuracies.T]
@@ -260,7 +270,10 @@ def features_figure(table: pd.DataFrame) -> Figure:
     for axes, (column, label) in zip(panels, measures, strict=True):
         for name, rows, colour, style in groups:
             values = np.sort(rows[column].dropna().to_numpy(dtype=float))
-            shares = 100 * np.arange(1, len(values) + 1) / len(values)
+            shares = 100 * np.arange(len(values) + 1) / max(1, len(values))
+            values = np.append(values[:1], values)  # it rises from 0, or one unit would be a point of a line
+            if not len(values):
+                shares = values
             axes.step(values, shares, where="post", color=colour, linestyle=style, linewidth=1.6, label=name)
         _bare(axes)
         axes.set_xlabel(label)
@@ -274,7 +287,9 @@ def features_figure(table: pd.DataFrame) -> Figure:
     )
     lines = panels[0].get_lines()
     for line, (_, rows, _, _) in zip(lines, groups, strict=True):
-        line.set_label(f"{line.get_label()}, n = {len(rows)}")
+        n_measured = int(rows["participation_ratio"].notna().sum())
+        n = f"{len(rows)}" if n_measured == len(rows) else f"{n_measured} of {len(rows)} (others without a weight)"
+        line.set_label(f"{line.get_label()}, n = {n}")
     legend_below(figure, lines)
     return figure
 
@@ -406,4 +421,4 @@ def _draw_values(
 
 
 def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:]
+    return words if words.startswith("n = ") else words[0].upper() + words[1:]

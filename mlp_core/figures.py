@@ -32,12 +32,17 @@ from mlp_core.drawing import (
     ORANGE,
     PALETTE,
     WIDTH_INCHES,
+    fonts_for,
     interval_words,
     jitter,
     legend_below,
+    legend_columns,
     member_accuracies,
+    note,
     plain,
     range_words,
+    shortened,
+    whole_ticks,
 )
 from mlp_core.metrics import MeanInterval, median_interval
 
@@ -213,7 +218,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     """Draw each configuration's median train loss per epoch, with the median's 95 % interval as a band.
 
     Up to eight configurations get a colour and a legend entry each, more a viridis colour bar over the number
-    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number.
+    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number, of one
+    configuration as a point. What has no finite loss is said, not left out.
 
     Args:
         history: Rows of the `history` table; other experiments' rows are ignored.
@@ -238,6 +244,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if rows["epoch"].nunique() == 1 and len(curves) > 1:
         _draw_final_losses(axes, list(curves.values()), values)
         plain(axes.set_xlabel(quantity))
+        if all(value.is_integer() for value in values):
+            whole_ticks(axes)
         what = "Train loss after one epoch"
     else:
         if len(curves) > _MANY_CURVES:
@@ -245,7 +253,10 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
         else:
             _draw_named_curves(figure, axes, curves)
         axes.set_xlabel("epoch")
+        whole_ticks(axes)
         what = "Train loss per epoch"
+    if not any(np.isfinite(curve["median"]).any() for curve in curves.values()):
+        note(axes, "no finite loss: all members diverged")
     axes.set_ylabel("cross-entropy (nats)" + (", log scale" if logarithmic else ""))
     if logarithmic:
         axes.set_yscale("log")
@@ -260,32 +271,49 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     return figure
 
 
-def samples_figure(images: NDArray[Any], class_names: Sequence[str]) -> Figure:
+def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Sequence[str]) -> Figure:
     """Draw training samples as the network sees them, after augmentation, each under its class's name.
 
     Args:
         images: uint8 `[n, 3, 32, 32]`.
-        class_names: The class of each image.
+        labels: The class of each image.
+        class_names: Of all classes, by label.
 
     Returns:
-        The figure, eight images a row.
+        The figure, eight images a row. Where no font has the letters of a name, or two names would look alike, the
+        classes stand as numbers, with a legend.
     """
     columns = min(8, len(images))
     n_rows = math.ceil(len(images) / columns)
+    names = {label: _printable(class_names[label]) for label in sorted(set(labels))}
+    shown = {label: shortened(name, 10) for label, name in names.items()}
+    fonts = fonts_for("".join(names.values()))
+    legend: list[str] = []
+    if fonts is None or len(set(shown.values())) < len(shown):
+        shown = {label: f"class {label}" for label in names}
+        for label, name in names.items():
+            drawable = name if fonts else name.encode("ascii", "backslashreplace").decode()
+            legend.append(shortened(f"class {label}: {drawable}", 75))
+    legend_height = 0.2 * math.ceil(len(legend) / legend_columns(legend)) if legend else 0
     figure = Figure(
-        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13)),
+        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13) + legend_height),
         dpi=DOTS_PER_INCH,
         layout="constrained",
     )
     grid = figure.subplots(n_rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, image, name in zip(grid.flat, images, class_names, strict=False):
+    for axes, image, label in zip(grid.flat, images, labels, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
-        plain(axes.set_title(shown if len(shown) <= 10 else shown[:9] + "…", fontsize=9, pad=2))
+        plain(axes.set_title(shown[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
     figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
+    if legend:
+        legend_below(figure, [Line2D([], [], linestyle="", label=words) for words in legend], fonts)
     return figure
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def first_layer_figure(weights: NDArray[Any]) -> Figure:
@@ -314,7 +342,7 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(
-        f"First-layer weights of {units} units as RGB images;\n"
+        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
         f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)",
         loc="left",
         fontsize=11,
@@ -465,18 +493,29 @@ def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
 def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
     handles = []
     for index, (name, curve) in enumerate(curves.items()):
-        colour = PALETTE[index % len(PALETTE)]
-        (line,) = axes.plot(
-            curve["epoch"],
-            curve["median"],
-            color=colour,
-            linestyle=_LINE_STYLES[index % 4],
-            linewidth=1.8,
-            label=name,
-        )
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
-        handles.append(line)
+        label = name if np.isfinite(curve["median"]).any() else f"{name}: diverged"
+        handles.append(_draw_curve(axes, curve, PALETTE[index % len(PALETTE)], _LINE_STYLES[index % 4], label))
     legend_below(figure, handles)
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: str = "-", label: str = "") -> Line2D:
+    """Draw a median with its band; an epoch between two without a finite loss, which is no line, as a point."""
+    (line,) = axes.plot(curve["epoch"], curve["median"], color=colour, linestyle=style, linewidth=1.7, label=label)
+    axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.17, linewidth=0)
+    finite = np.isfinite(curve["median"].to_numpy())
+    alone = curve[finite & ~np.append(False, finite[:-1]) & ~np.append(finite[1:], False)]
+    if len(alone):
+        below, above = np.nan_to_num(alone["median"] - alone["low"]), np.nan_to_num(alone["high"] - alone["median"])
+        axes.errorbar(alone["epoch"], alone["median"], yerr=np.stack([below, above]), fmt="o", color=colour, capsize=4)
+    axes.set_xlim(*_widened(curve["epoch"]))
+    return line
+
+
+def _widened(values: pd.Series) -> tuple[float, float]:
+    """Return limits of an axis that has room at both ends, also around a single value."""
+    least, greatest = float(values.min()), float(values.max())
+    room = 0.05 * (greatest - least) or 0.5
+    return least - room, greatest + room
 
 
 def _draw_coloured_curves(
@@ -484,8 +523,7 @@ def _draw_coloured_curves(
 ) -> None:
     scale = ScalarMappable(Normalize(min(values), max(values)), matplotlib.colormaps["viridis"])
     for curve, colour in zip(curves, scale.to_rgba(np.array(values)), strict=True):
-        axes.plot(curve["epoch"], curve["median"], color=colour, linewidth=1.6)
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+        _draw_curve(axes, curve, colour)
     plain(figure.colorbar(scale, ax=axes).ax.set_ylabel(quantity))
 
 
@@ -494,6 +532,9 @@ def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Seque
     below = np.nan_to_num(medians - np.array([curve["low"].iloc[0] for curve in curves]))
     above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - medians)
     axes.errorbar(values, medians, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
+    axes.set_xlim(*_widened(pd.Series(values)))
+    for value in np.array(values)[~np.isfinite(medians)]:
+        _annotate_diverged(axes, value, [])
 
 
 def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:

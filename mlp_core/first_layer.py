@@ -7,14 +7,14 @@ number says little about a unit until it stands between those.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from itertools import combinations
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mlp_core.arithmetic import uniform_arithmetic
 
+_UNITS_AT_ONCE = 1024
 _GABOR_FREQUENCIES = (4.0, 8.0)  # cycles per image
 _GABOR_ORIENTATIONS = 4
 _GABOR_POSITIONS = (0.25, 0.5, 0.75)  # of the image's height and width
@@ -42,28 +42,25 @@ class UnitMeasures:
 
 
 @uniform_arithmetic()
-def measure_units(weights: Tensor, class_differences: Tensor) -> UnitMeasures:
+def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
     """Take all measures of each unit.
 
     Args:
         weights: `[..., channels, height, width]`; the leading axes may be units, or members and units.
-        class_differences: `[pairs, channels, height, width]`, see `class_mean_differences`.
+        means: `[classes, channels, height, width]`, see `class_means`.
 
     Example:
-        >>> measures = measure_units(gabor_filters(1, 32, 32), torch.ones(1, 1, 32, 32))
+        >>> measures = measure_units(gabor_filters(1, 32, 32), torch.eye(2).repeat(1, 512).view(2, 1, 32, 32))
         >>> tuple(measures.participation_ratio.shape), bool((measures.participation_ratio < 0.1).all())
         ((144,), True)
     """
-    if weights.dim() > 4:  # member by member, so that company does not change last digits
-        parts = [measure_units(member, class_differences) for member in weights]
-        columns = [torch.stack([getattr(part, field.name) for part in parts]) for field in fields(UnitMeasures)]
-        return UnitMeasures(*columns)
-    return UnitMeasures(
-        extent(weights),
-        participation_ratio(weights),
-        class_cosine(weights, class_differences),
-        spatial_frequency(weights),
+    members = weights if weights.dim() > 4 else weights[None]
+    # member by member, so that company does not change last digits
+    extents, ratios, frequencies = (
+        torch.stack([measure(member) for member in members]).view(weights.shape[:-3])
+        for measure in (extent, participation_ratio, spatial_frequency)
     )
+    return UnitMeasures(extents, ratios, class_cosine(weights, means), frequencies)
 
 
 def extent(weights: Tensor) -> Tensor:
@@ -115,7 +112,7 @@ def whole_faces(images: Tensor, labels: Tensor, n_photographs: int = 64) -> tupl
         ([-2.0, 4.0], [-3.0, 4.0])
     """
     mean = images.float().mean(0)
-    templates = torch.stack([images[labels == label].float().mean(0) for label in torch.unique(labels)]) - mean
+    templates = class_means(images, labels) - mean
     chosen = torch.linspace(0, len(images) - 1, min(n_photographs, len(images))).long()
     return templates, images[chosen].float() - mean
 
@@ -145,10 +142,10 @@ def participation_ratio(weights: Tensor) -> Tensor:
 
 
 @uniform_arithmetic()
-def class_mean_differences(images: Tensor, labels: Tensor) -> Tensor:
-    """Return the difference of the mean images of each two classes.
+def class_means(images: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean image of each class.
 
-    To normalise images is to scale and to shift them alike, which changes a difference in its length
+    To normalise images is to scale and to shift them alike, which changes the difference of two means in its length
     alone, and the cosines not at all: images may be raw.
 
     Args:
@@ -156,37 +153,56 @@ def class_mean_differences(images: Tensor, labels: Tensor) -> Tensor:
         labels: Integer classes `[n]`, at least two classes.
 
     Returns:
-        float32 `[pairs, channels, height, width]`, the pairs in the order 0-1, 0-2, ..., 1-2, ...
+        float32 `[classes, channels, height, width]`.
 
     Example:
         >>> images = torch.tensor([1.0, 3.0, 7.0, 8.0]).view(4, 1, 1, 1)
-        >>> class_mean_differences(images, torch.tensor([0, 0, 1, 2])).flatten().tolist()
-        [-5.0, -6.0, -1.0]
+        >>> class_means(images, torch.tensor([0, 0, 1, 2])).flatten().tolist()
+        [2.0, 7.0, 8.0]
     """
-    means = [images[labels == label].float().mean(0) for label in torch.unique(labels)]
-    return torch.stack([first - second for first, second in combinations(means, 2)])
+    return torch.stack([images[labels == label].float().mean(0) for label in torch.unique(labels)])
 
 
-def class_cosine(weights: Tensor, class_differences: Tensor) -> Tensor:
-    """Return how like a unit is to a difference of two classes: the largest absolute cosine over the pairs.
+def class_cosine(weights: Tensor, means: Tensor) -> Tensor:
+    """Return how like a unit is to a difference of two classes: the largest absolute cosine over their pairs.
 
-    1 is a template, up to sign; the cosine of a random unit of 3072 weights scatters around 0 by 0.018.
+    1 is a template, up to sign; the cosine of a random unit of 3072 weights scatters around 0 by 0.018. No pair's
+    difference is kept: a thousand classes have half a million. Two classes of the same mean are passed over.
 
     Args:
         weights: `[..., channels, height, width]`.
-        class_differences: `[pairs, channels, height, width]`.
+        means: `[classes, channels, height, width]`, see `class_means`.
 
     Returns:
         float64 `[...]`, 0 .. 1; NaN for a unit without any weight.
 
     Example:
-        >>> differences = torch.tensor([[1.0, 0.0], [1.0, 1.0]]).view(2, 1, 1, 2)
-        >>> round(class_cosine(torch.tensor([[[0.0, -3.0]]]), differences).item(), 4)
-        0.7071
+        >>> means = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]).view(3, 1, 1, 2)
+        >>> round(class_cosine(torch.tensor([[[-3.0, -3.0]]]), means).item(), 4)
+        1.0
     """
-    units, templates = weights.double().flatten(-3), class_differences.double().flatten(-3)
-    cosines: Tensor = (units @ templates.T) / (units.norm(dim=-1, keepdim=True) * templates.norm(dim=-1))
-    return cosines.abs().amax(-1)
+    centred = means.double().flatten(1)
+    centred = centred - centred.mean(0)
+    members = weights.reshape(-1, weights.shape[-4] if weights.dim() > 3 else 1, centred.shape[1])
+    parts = torch.split(members, max(1, _UNITS_AT_ONCE // members.shape[1]))
+    return torch.cat([_class_cosine(part.double(), centred) for part in parts]).view(weights.shape[:-3])
+
+
+def _class_cosine(members: Tensor, means: Tensor) -> Tensor:
+    """Return the cosines of units `[members, units, pixels]`, one after the other; see `class_cosine`."""
+    # member by member, so that company does not change last digits
+    projections = torch.cat([units @ means.T for units in members])
+    norms = torch.cat([units.norm(dim=1) for units in members])
+    largest = norms.new_zeros(len(norms))
+    for first in range(len(means) - 1):
+        others = slice(first + 1, None)
+        # differences, not products: near means would cancel
+        distances = torch.cdist(means[None, first], means[others], compute_mode="donot_use_mm_for_euclid_dist")
+        distances[distances == 0] = math.inf
+        lengths = (projections[:, first, None] - projections[:, others]).abs() / distances
+        largest = torch.maximum(largest, lengths.amax(1))
+    cosines: Tensor = largest / norms
+    return cosines
 
 
 def spatial_frequency(weights: Tensor) -> Tensor:

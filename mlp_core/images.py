@@ -7,46 +7,37 @@ import json
 import os
 import re
 import stat
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
+from mlp_core.image_layout import FORMATS, FORMATS_IN_WORDS, ImageEntry, Listing, check_classes, listing
 from mlp_core.storage import file_digest
+from mlp_core.zip_names import zip_names
 
 _SIDE = 32
-_SPLITS = {"train": "train", "val": "test"}  # folder name to split name, in the order of the table's rows
-_SUFFIXES = (".jpg", ".jpeg", ".png")
-_LAYOUT = "put each class in its own folder below train/ and val/"
 
 # A picture of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
 _MOST_BYTES = 1 << 20
 # Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
 _MOST_DIRECTORY_BYTES = 24 << 20
 _MOST_TOTAL_BYTES = 4 << 30
-
-
-class ImageEntry(NamedTuple):
-    """An image file of a source.
-
-    Attributes:
-        split: `train` or `test`.
-        class_name: Name of its folder.
-        name: Path inside the zip or the folder, with forward slashes.
-    """
-
-    split: str
-    class_name: str
-    name: str
+# The tile of a small TIFF may be as large as it says, and a few kilobytes unpack to it
+_MOST_TILE_PIXELS = 1 << 20
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's numbers for them
+_TIFF_BEGINNINGS = (b"II", b"MM")
 
 
 class BadImageError(InputError):
@@ -80,50 +71,66 @@ class _LimitedReader(io.BufferedReader):
         return super().read(size)
 
 
-def list_images(source: Path) -> list[ImageEntry]:
-    """List the images of a zip or a folder from its directory alone; no pixel is read.
+class _Files(NamedTuple):
+    """The files of a source.
 
-    Images lie in `train/CLASS/` and `val/CLASS/`, with any one folder above. Other files are ignored, and so
-    are hidden ones, `__MACOSX`, and what lies behind links to folders.
+    Attributes:
+        names: Their paths in it, with forward slashes.
+        unused: Of other paths in it, why what is there is not used.
+        remarks: Sentences on how names were read.
+        read: Returns the content of a file.
+    """
+
+    names: Iterable[str]
+    unused: dict[str, str]
+    remarks: tuple[str, ...]
+    read: Callable[[str], bytes]
+
+
+def list_images(source: Path, seed: int = 0) -> Listing:
+    """List the images of a zip or a folder by their names; of files without an ending the first bytes decide.
+
+    Images lie in `train/CLASS/`, and in `val/CLASS/` or a folder that people call otherwise (`TEST_FOLDERS` of
+    `mlp_core.image_layout`), with any folders above and below. Links to folders are followed, but not in a circle.
+    Without a folder to test on, or with folders of classes alone, a fifth of each class is drawn to test on.
 
     Args:
         source: A zip or a folder.
+        seed: Of that draw.
 
     Returns:
-        Train, then test; within each by class, then by name, as torchvision's `ImageFolder` sorts.
+        Images, and remarks that name all other files but what file managers leave (`.DS_Store`, `__MACOSX`, ...).
 
     Raises:
-        InputError: If there is no such source, it is no zip, a member would lie outside the folder it is
-            unpacked to, or the images are not laid out as above, with two classes or more, the same in both.
+        InputError: If there is no such source, it is no zip, a member would lie outside the folder it is unpacked to,
+            or the images are not laid out as above, with two classes or more, the same in both, and some in each.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/dog/4.png"):
+        ...     for name in ("train/cat/1.jpg", "train/dog/2.webp", "Test/cat/3.jpg", "Test/dog/4.png", "README"):
         ...         path = Path(folder, "faces", name)
         ...         path.parent.mkdir(parents=True, exist_ok=True)
         ...         path.touch()
-        ...     entries = list_images(Path(folder))
-        >>> len(entries), entries[0]
+        ...     found = list_images(Path(folder))
+        >>> len(found.images), found.images[0]
         (4, ImageEntry(split='train', class_name='cat', name='faces/train/cat/1.jpg'))
+        >>> found.remarks
+        ('files not used: 1 with no ending (faces/README)',)
     """
-    with _opened(source) as (names, _):
-        return _listed(source, names)
+    with _opened(source) as files:
+        return _listed(source, files, seed)
 
 
-def _listed(source: Path, names: Iterable[str]) -> list[ImageEntry]:
-    prefixes = set()
-    entries = set()  # a zip may hold a name twice; the later one counts, as in unpacking
-    for name in names:
-        *prefix, split, class_name, file_name = ["", "", *name.split("/")]
-        if split in _SPLITS and class_name and file_name.lower().endswith(_SUFFIXES) and not _is_ignored(name):
-            prefixes.add("/".join(prefix[2:]))
-            entries.add(ImageEntry(_SPLITS[split], class_name, name))
-            if not _is_unicode(name):
-                message = f"images must have names in valid Unicode, got {name!r} in {source}; rename it."
-                raise InputError(message)
-    _check_layout(source, sorted(prefixes), entries)
-    return sorted(entries, key=lambda entry: (entry.split != "train", *entry))
+def _listed(source: Path, files: _Files, seed: int) -> Listing:
+    def beginning(name: str) -> bytes:
+        try:
+            return files.read(name)[:12]
+        except BadImageError:
+            return b""
+
+    found = listing(source, files.names, files.unused, beginning, seed)
+    return found._replace(remarks=(*files.remarks, *found.remarks))
 
 
 def source_digest(source: Path) -> str:
@@ -138,7 +145,7 @@ def source_digest(source: Path) -> str:
     if source.is_file():
         return file_digest(source)
     digest = sha256()
-    for entry in list_images(source):
+    for entry in list_images(source).images:
         try:
             content = _read_file(source, entry.name)
         except BadImageError as error:
@@ -147,42 +154,45 @@ def source_digest(source: Path) -> str:
     return digest.hexdigest()
 
 
-def decode_images(source: Path, skip_bad: int = 0) -> pa.Table:
+def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
     """Decode all images of a zip or a folder, in memory.
 
-    What becomes of a picture: its pixels as they are stored, whatever its EXIF data say on how to turn it; of several
-    frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow converts them, which drops
-    transparency; of 16 bits the upper 8.
+    What becomes of a picture: its pixels as they are stored, whatever its EXIF data say on how to turn it (but in TIFF,
+    where Pillow heeds that); of several frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow
+    converts them, which drops transparency; of 16 bits the upper 8.
 
     On one thread: two hand Python's interpreter lock to and fro for each tiny picture, and took longer.
 
     Args:
         source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
         skip_bad: How many image files may be left out because they cannot be used.
+        seed: Of the split, where the source has none.
 
     Returns:
         A row per image in the order of `list_images`: `pixels` (3072 bytes, RGB, in channel, row, column
         order), `label` (int64, index of the class by name), `class`, `split` (`train` or `test`) and `source`
-        (the file's name). The table's metadata hold, as JSON under `skipped`, what is the matter with each file that
-        was left out, by its name.
+        (the file's name). The table's metadata hold JSON: under `skipped`, what is the matter with each file that
+        was left out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
 
     Raises:
-        BadImageError: For a file more than may be skipped that has another size or is no whole JPEG or PNG.
+        BadImageError: For a file more than may be skipped that has another size or is no whole picture.
         InputError: For what `list_images` refuses, also after the skipped files.
     """
     kept: list[ImageEntry] = []
     pictures: list[bytes] = []
     skipped: dict[str, str] = {}
-    with _opened(source) as (names, read):
-        for entry in _listed(source, names):
+    with _opened(source) as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
+        found = _listed(source, files, seed)
+        for entry in found.images:
             try:
-                pictures.append(_decoded(source, entry.name, read))
+                pictures.append(_decoded(source, entry.name, files.read))
                 kept.append(entry)
             except BadImageError as error:
                 if len(skipped) == skip_bad:
                     raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
                 skipped[entry.name] = error.reason
-    _check_layout(source, [], set(kept))
+    check_classes(source, found.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
     rows = np.frombuffer(b"".join(pictures), dtype=np.uint8).reshape(len(kept), -1, 3)
     channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
@@ -196,7 +206,11 @@ def decode_images(source: Path, skip_bad: int = 0) -> pa.Table:
             "split": [entry.split for entry in kept],
             "source": [entry.name for entry in kept],
         },
-        metadata={"skipped": json.dumps(skipped)},
+        metadata={
+            "skipped": json.dumps(skipped),
+            "remarks": json.dumps(found.remarks),
+            "split_seed": json.dumps(None if found.folders[1] else seed),
+        },
     )
 
 
@@ -213,40 +227,40 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _folder_names(source: Path, unused: dict[str, str]) -> Iterator[str]:
+    """Yield the files of a folder, and note which links lead in a circle."""
 
-
-def _is_ignored(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _folder_names(source: Path) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
+    def refuse(error: OSError) -> NoReturn:
         message = f"images must be in folders that can be read, got {error.filename!r} ({error.strerror})."
         raise InputError(message)
 
+    def identity_of(folder: str) -> tuple[int, int]:
+        try:
+            found = os.stat(folder)  # noqa: PTH116 - of each of many folders
+        except OSError as error:
+            refuse(error)
+        return found.st_dev, found.st_ino
+
+    above: dict[str, tuple[tuple[int, int], ...]] = {}  # of a folder, which folders hold it, and itself
     # left to itself, walk passes over what it may not read
-    for folder, _, names in os.walk(source, onerror=refuse):
+    for folder, inner, names in os.walk(source, onerror=refuse, followlinks=True):
         inside = Path(folder).relative_to(source).as_posix()
-        yield from (name if inside == "." else f"{inside}/{name}" for name in names)
+        prefix = "" if inside == "." else f"{inside}/"
+        around = above.pop(folder, None) or (identity_of(folder),)
+        for name in list(inner):
+            path = os.path.join(folder, name)  # noqa: PTH118 - as walk names it
+            identity = identity_of(path)
+            if identity in around:
+                inner.remove(name)
+                unused[prefix + name] = "behind a link to a folder above it"
+            else:
+                above[path] = (*around, identity)
+        yield from (prefix + name for name in names)
 
 
-def _zip_names(source: Path, members: list[zipfile.ZipInfo]) -> list[str]:
-    for member in members:
-        # zipfile tidies names; what the archive really says is in orig_filename
-        name = member.orig_filename
-        outside = (
-            name.startswith("/")
-            or re.match("[A-Za-z]:", name)
-            or "\\" in name
-            or "\0" in name
-            or ".." in name.split("/")
-        )
+def _check_members(source: Path, members: dict[str, zipfile.ZipInfo]) -> None:
+    for name, member in members.items():
+        outside = name.startswith("/") or re.match("[A-Za-z]:", name) or "\0" in name or ".." in name.split("/")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             what = "points outside the folder" if outside else "is a link" if stat.S_ISLNK(kind) else "is a device"
@@ -255,13 +269,12 @@ def _zip_names(source: Path, members: list[zipfile.ZipInfo]) -> list[str]:
                 "nothing was read, make the zip anew from a folder you trust."
             )
             raise InputError(message)
-    n_bytes = sum(min(member.file_size, _MOST_BYTES) for member in members)
+    n_bytes = sum(min(member.file_size, _MOST_BYTES) for member in members.values())
     if n_bytes > _MOST_TOTAL_BYTES:
         message = (
             f"images must unpack to at most {_MOST_TOTAL_BYTES:,} bytes, got {n_bytes:,} in {source}; split the zip."
         )
         raise InputError(message)
-    return [member.filename for member in members]
 
 
 @contextmanager
@@ -270,39 +283,16 @@ def _zip_file(source: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _check_layout(source: Path, prefixes: list[str], entries: set[ImageEntry]) -> None:
-    classes = {split: {entry.class_name for entry in entries if entry.split == split} for split in _SPLITS.values()}
-    if not entries:
-        message = (
-            f"images must be .jpg, .jpeg or .png files in train/CLASS/ and val/CLASS/, got none in {source}; {_LAYOUT}."
-        )
-    elif len(prefixes) > 1:
-        message = (
-            "images must lie below one folder that holds train/ and val/, "
-            f"got {prefixes[0] or '.'!r} and {prefixes[1]!r} in {source}; keep one of them."
-        )
-    elif different := sorted(classes["train"] ^ classes["test"]):
-        present, absent = ("train", "val") if different[0] in classes["train"] else ("val", "train")
-        message = (
-            "images must hold the same classes in train and val, "
-            f"got {different[0]!r} in {present} but not in {absent} of {source}; {_LAYOUT}."
-        )
-    elif len(classes["train"]) < 2:
-        message = f"images must hold at least two classes, got {sorted(classes['train'])} in {source}; {_LAYOUT}."
-    else:
-        return
-    raise InputError(message)
-
-
 @contextmanager
-def _opened(source: Path) -> Iterator[tuple[Iterable[str], Callable[[str], bytes]]]:
-    """Give the names of a source's files, and a function that reads one of them."""
+def _opened(source: Path) -> Iterator[_Files]:
+    """Give the files of a source."""
     mode = _mode(source)
     if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
         raise InputError(message)
     if stat.S_ISDIR(mode):
-        yield _folder_names(source), lambda name: _read_file(source, name)
+        unused: dict[str, str] = {}
+        yield _Files(list(_folder_names(source, unused)), unused, (), lambda name: _read_file(source, name))
         return
     with ExitStack() as opened:
         try:  # what goes wrong later is told by who reads
@@ -310,7 +300,13 @@ def _opened(source: Path) -> Iterator[tuple[Iterable[str], Callable[[str], bytes
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
             message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
             raise InputError(message) from error
-        yield _zip_names(source, archive.infolist()), lambda name: _read_member(source, name, archive)
+        members, encoding = zip_names(archive.infolist())
+        _check_members(source, members)
+        remark = f"the zip does not say how its names are encoded: they were read as {encoding}"
+        files = [name for name in members if not name.endswith("/")]
+        yield _Files(
+            files, {}, (remark,) * bool(encoding), lambda name: _read_member(source, name, archive, members[name])
+        )
 
 
 def _read_file(source: Path, name: str) -> bytes:
@@ -324,12 +320,12 @@ def _read_file(source: Path, name: str) -> bytes:
         raise _damaged(source, name, f"cannot be read ({error.strerror})") from error
 
 
-def _read_member(source: Path, name: str, archive: zipfile.ZipFile) -> bytes:
+def _read_member(source: Path, name: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     # zipfile unpacks the other methods in pieces without bound: a kilobyte of bzip2 may become a gigabyte
-    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _damaged(source, name, "is packed in a way other than stored or deflated")
     try:
-        with archive.open(name) as member:
+        with archive.open(entry) as member:
             return member.read(_MOST_BYTES + 1)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(source, name, f"is damaged ({error})") from error
@@ -340,17 +336,41 @@ def _read_member(source: Path, name: str, archive: zipfile.ZipFile) -> bytes:
 def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     """Return a picture as RGB, in row, column, channel order."""
     content = read(name)
+    with _silent() if content.startswith(_TIFF_BEGINNINGS) else nullcontext():
+        return _pixels(source, name, content)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what libtiff writes about damaged files away from the terminal: what is raised says it."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no terminal and no log
+        yield
+        return
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _pixels(source: Path, name: str, content: bytes) -> bytes:
     too_large = f"has more than {_MOST_BYTES:,} bytes" if len(content) > _MOST_BYTES else ""
     size = "far too many"
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
+        with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as picture:
             if picture.size == (_SIDE, _SIDE) and not too_large:
+                if isinstance(picture, TiffImageFile):
+                    _check_tiles(picture)
                 return _as_rgb(picture).tobytes()
             size = f"{picture.width} x {picture.height}"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except UnidentifiedImageError as error:
-        raise _damaged(source, name, "is no JPEG or PNG picture") from error
+        raise _damaged(source, name, "is no such picture") from error
     except Exception as error:
         # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
         raise _damaged(source, name, too_large or f"is damaged ({error})") from error
@@ -363,17 +383,27 @@ def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     raise BadImageError(message, name, f"{size} pixels")
 
 
+def _check_tiles(picture: TiffImageFile) -> None:
+    n_pixels = int(picture.tag_v2.get(_TILE_WIDTH, 0)) * int(picture.tag_v2.get(_TILE_LENGTH, 0))
+    if n_pixels > _MOST_TILE_PIXELS:
+        message = f"tiles of {n_pixels:,} pixels"
+        raise ValueError(message)
+
+
 def _as_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB":
         return picture
-    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+    if picture.mode.startswith("I;16"):  # grey, which Pillow would cut off at 255
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):  # what is black and what is white is not known
+        message = "its pixels are numbers of 32 bits"
+        raise ValueError(message)
     return picture.convert("RGB")
 
 
 def _damaged(source: Path, name: str, what: str) -> BadImageError:
     message = (
-        f"images must be whole JPEG or PNG pictures, got {name!r} in {source}, which {what}; "
+        f"images must be whole {FORMATS_IN_WORDS} pictures, got {name!r} in {source}, which {what}; "
         "replace it, or leave out up to N such files with --skip-bad-images N."
     )
     return BadImageError(message, name, what)

@@ -48,7 +48,8 @@ _STEP_BYTES = 2**23
 """What a step of members that share nothing may touch: twice as much leaves a processor's caches, and every step then
 waits for memory. Members that see the same batches gain more from company than they lose by it."""
 _PHOTOGRAPHS = 6900  # the drawn faces; another source may hold more, which the size of its table shows only in the run
-_PHOTOGRAPH_CLASSES = 3
+_PHOTOGRAPH_CLASSES = 3  # likewise, until the source is read
+_BYTES_PER_CLASS = PIXELS * 40 + 1024 * 24  # means in two precisions and copies, and a number for each of many units
 _FLOAT_BYTES = 4
 _EVALUATION_EXAMPLES = 512
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
@@ -144,7 +145,7 @@ class Need:
     value: object
 
 
-def needs(settings: Iterable[object]) -> list[Need]:
+def needs(settings: Iterable[object], n_classes: int = _PHOTOGRAPH_CLASSES) -> list[Need]:
     """Return what the parts of a run need that take memory, by its settings.
 
     Parts that follow each other count each for itself; of what the workers do side by side, the largest counts for
@@ -152,6 +153,7 @@ def needs(settings: Iterable[object]) -> list[Need]:
 
     Args:
         settings: A flow's parameters.
+        n_classes: Of the photographs.
 
     Example:
         >>> [need.setting for need in needs([Run(), Spirals(), DepthSweep(depths=(3,))])]
@@ -173,7 +175,9 @@ def needs(settings: Iterable[object]) -> list[Need]:
             found.append(Need(n_workers * 13 * n_weights, "random networks", "width", model.width))
             n_bytes = run.seeds * (_BYTES_PER_NETWORK + model.layers * _BYTES_PER_LAYER)
             found.append(Need(n_workers * n_bytes, "the measurements of all members", "seeds", run.seeds))
-        for plan, n_members, n_plans, n_examples, setting in _trainings(model, _run_of(model, by_kind, run), spirals):
+        for plan, n_members, n_plans, n_examples, setting in _trainings(
+            model, _run_of(model, by_kind, run), spirals, n_classes
+        ):
             part_plans, members = next(iter(in_parts([plan] * min(n_plans, 8), range(n_members), n_examples)))
             training = len(part_plans) * len(members) * member_bytes(plan, n_examples)
             data = n_examples * plan.layer_sizes[0] * _FLOAT_BYTES * _FEATURE_COPIES
@@ -183,6 +187,8 @@ def needs(settings: Iterable[object]) -> list[Need]:
                 setting, value = "points", spirals.points  # each member's own order of them
             found.append(Need(n_workers * training + data, what, setting, value))
             n_epochs += n_plans * n_members * plan.epochs
+            if isinstance(model, Features):
+                found.append(Need(n_workers * n_classes * _BYTES_PER_CLASS, "the means of all classes", setting, value))
             if isinstance(model, (Features, Generalization)):  # they read the weights of all members at once
                 weights = n_members * parameter_count(plan.layer_sizes) * 2 * _FLOAT_BYTES
                 found.append(Need(weights, f"the weights of {what}", setting, value))
@@ -206,7 +212,9 @@ def _explained(model: Explanation, sweep: Settings | None, spirals: Spirals) -> 
     return explanation_plans(sweep.depths, sweep.parameter_budget, n_classes, gains, longer, **training)
 
 
-def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[TrainingPlan, int, int, int, str]]:
+def _trainings(
+    model: Settings, run: Run, spirals: Spirals, n_classes: int = _PHOTOGRAPH_CLASSES
+) -> Iterator[tuple[TrainingPlan, int, int, int, str]]:
     """Yield trainings: plan, members, plans like it, examples, and the setting behind it.
 
     All on the spirals' points, where the largest members train in the smallest parts; the largest of each other kind.
@@ -232,20 +240,20 @@ def _trainings(model: Settings, run: Run, spirals: Spirals) -> Iterator[tuple[Tr
             for plan in depth_sweep_plans(model.depths, budget, arms, **training):
                 yield plan, run.seeds, 1, n_points, "parameter_budgets"
     elif isinstance(model, Images):
-        plan = images_plan(model.hidden_widths, PIXELS, _PHOTOGRAPH_CLASSES, **training)
+        plan = images_plan(model.hidden_widths, PIXELS, n_classes, **training)
         yield plan, run.seeds, 1, _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, GainSweep):
         gains, widths = model.gains[:1], model.hidden_widths
-        sizes = (PIXELS, _PHOTOGRAPH_CLASSES)
+        sizes = (PIXELS, n_classes)
         found = gain_sweep_plans(gains, model.distribution, widths, *sizes, 1.0, **training)
         yield found[0], run.seeds, len(model.gains), _PHOTOGRAPHS, "hidden_widths"
     elif isinstance(model, Features):
-        found = list(features_plans(model.depths, model.width, PIXELS, _PHOTOGRAPH_CLASSES, **training).values())
+        found = list(features_plans(model.depths, model.width, PIXELS, n_classes, **training).values())
         yield largest(found, _PHOTOGRAPHS), run.seeds, len(found), _PHOTOGRAPHS, "width"
     elif isinstance(model, Phase):
-        n_inputs, n_classes = (PIXELS, _PHOTOGRAPH_CLASSES) if model.data == "images" else (2, arms)
+        sizes = (PIXELS, n_classes) if model.data == "images" else (2, arms)
         n_examples = min(model.examples, n_points) * 2
-        found = phase_plans(model.depths, model.gains, model.width, n_inputs, n_classes, **training)
+        found = phase_plans(model.depths, model.gains, model.width, *sizes, **training)
         yield largest(found, n_examples), run.seeds * len(model.gains), len(found), n_examples, "width"
 
 
@@ -335,12 +343,13 @@ take about 820 GB and 100 GB are available; use fewer --seeds, or another --arti
         raise InputError(message)
 
 
-def check_memory(settings: Iterable[object], available: int | None) -> None:
+def check_memory(settings: Iterable[object], available: int | None, n_classes: int = _PHOTOGRAPH_CLASSES) -> None:
     """Refuse a run that cannot fit into this machine's memory; what dask's machines have is not known here.
 
     Args:
         settings: The flow's parameters.
         available: See `available_bytes`; None refuses nothing.
+        n_classes: Of the photographs, once they are read.
 
     Raises:
         InputError: With what the largest part needs and what there is.
@@ -354,7 +363,7 @@ hidden=100000-100000 needs about 330 GB and 16 GB are available; use a smaller -
     settings = list(settings)
     if available is None or any(isinstance(model, Run) and model.scheduler for model in settings):
         return
-    need = max(needs(settings), key=lambda need: need.n_bytes, default=None)
+    need = max(needs(settings, n_classes), key=lambda need: need.n_bytes, default=None)
     if need is None or need.n_bytes <= available:
         return
     flag = f"--{need.setting.replace('_', '-')}"

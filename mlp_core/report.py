@@ -329,7 +329,7 @@ def _section(experiment: _Experiment | Study, content: ReportContent) -> Section
         findings.header,
         findings.n_keys,
         findings.rows,
-        findings.note,
+        findings.note + (f" About the photographs: {remarks}." if (remarks := settings.get("images_remarks")) else ""),
         findings.further,
         _flat(settings),
         int(table["seed"].nunique()) if "seed" in table else None,

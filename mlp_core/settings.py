@@ -171,7 +171,7 @@ class Run(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2021
     """Root seed: data, initial weights and shuffling all derive from it."""
     images: Annotated[str, Field(min_length=1)] = "synthetic"
-    """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder with train/ and val/."""
+    """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
     artifacts: Annotated[str, Field(min_length=1), BeforeValidator(_folder_or_bucket)] = "artifacts"

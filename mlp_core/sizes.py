@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 TEST_SHARE = 0.2
-"""Share of the spirals' points that is for testing."""
+"""Share of the spirals' points, and of photographs that come unsplit, that is for testing."""
 PIXELS = 3 * 32 * 32
 """Numbers in a photograph: channels, rows and columns."""
 LEARNED_MARGIN = 0.05

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from mlp_core.drawing import (
@@ -35,6 +35,7 @@ from mlp_core.drawing import (
     member_accuracies,
     plain,
     range_words,
+    whole_ticks,
 )
 from mlp_core.meanfield import forward_gain, xavier_scale
 from mlp_core.metrics import standard_error
@@ -101,7 +102,8 @@ def _draw_cells(axes: Axes, grid: PhaseGrid, colours: Normalize) -> None:
         axes.add_patch(Rectangle(corner, *size, fill=False, hatch=_HATCH, edgecolor=GREY, linewidth=0))
     axes.set_xscale("log")
     axes.set_yscale("log", base=2)
-    axes.set_xlim(gains[0], gains[-1])
+    _, sigmas = _tutorial_layers()
+    axes.set_xlim(min(gains[0], 0.95 * sigmas.min()), max(gains[-1], 1.05 * sigmas.max()))
     axes.set_ylim(depths[0], depths[-1])
     axes.yaxis.set_major_locator(FixedLocator(grid.depths.tolist()))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -136,17 +138,18 @@ def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
     def line(style: Literal["-", "--", ":"], label: str) -> Line2D:
         return Line2D([], [], color="white", linewidth=1.2, linestyle=style, path_effects=[_OUTLINE], label=label)
 
+    deepest = Line2D(
+        [],
+        [],
+        marker="o",
+        linestyle="",
+        markersize=6,
+        color=ORANGE,
+        markeredgecolor="black",
+        label=f"deepest with {100 * diagram.threshold:.0f} % or more",
+    )
     handles: list[Any] = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linestyle="",
-            markersize=6,
-            color=ORANGE,
-            markeredgecolor="black",
-            label=f"deepest with {100 * diagram.threshold:.0f} % or more",
-        ),
+        *([deepest] if np.isfinite(diagram.threshold) else []),
         line(":", f"critical gain {diagram.scales.critical.sigma_w:.2f}"),
         line("-", f"{SCALES} correlation scales ξc"),
         line("--", f"{SCALES} gradient scales 1/|ln χ1|"),
@@ -158,10 +161,8 @@ def _phase_handles(diagram: PhaseDiagram, any_diverged: bool) -> list[Any]:
 
 def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
     """Draw where the layers of the tutorial's gain sweep lie at its theoretical gain: one gain, several sigma_w."""
-    sweep = GainSweep()
-    sizes = (_TUTORIAL_INPUTS, *sweep.hidden_widths, _TUTORIAL_CLASSES)
-    theoretical = forward_gain(sweep.activation)
-    sigmas = np.sqrt(xavier_scale(sizes, theoretical).forward)
+    sweep, sizes = GainSweep(), _tutorial_sizes()
+    theoretical, sigmas = _tutorial_layers()
     for place, (sigma, (n_inputs, n_outputs)) in enumerate(zip(sigmas, pairwise(sizes), strict=True)):
         axes.plot(sigma, place, marker="D", color=BLUE, markersize=5)
         axes.annotate(
@@ -187,7 +188,17 @@ def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
     axes.xaxis.set_minor_locator(FixedLocator(gains.tolist()))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticklabels([f"{gain:.3g}" for gain in shown])
-    axes.set_xlabel("gain of Xavier's weights = sigma_w between layers of equal width (log scale)")
+    axes.set_xlabel("gain of Xavier's weights, which is sigma_w\nbetween layers of equal width (log scale)")
+
+
+def _tutorial_sizes() -> tuple[int, ...]:
+    return (_TUTORIAL_INPUTS, *GainSweep().hidden_widths, _TUTORIAL_CLASSES)
+
+
+def _tutorial_layers() -> tuple[float, NDArray[Any]]:
+    """Return the theoretical gain of the tutorial's gain sweep, and each layer's sigma_w at it."""
+    theoretical = forward_gain(GainSweep().activation)
+    return theoretical, np.sqrt(xavier_scale(_tutorial_sizes(), theoretical).forward)
 
 
 def _spaced(gains: NDArray[Any]) -> list[float]:
@@ -248,7 +259,7 @@ def signals_figure(table: pd.DataFrame) -> Figure:
             axes.yaxis.set_minor_formatter(NullFormatter())
     for axes in panels[-1]:
         axes.set_xlabel("layer")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        whole_ticks(axes, 6)
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
     dots = "dots: mean ± standard error" if max(counts) > 1 else "dots: one network each"
     plain(

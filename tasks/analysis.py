@@ -309,8 +309,8 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     stream = generator(seed, "samples")
     chosen = torch.randperm(len(split.train_labels), generator=stream)[:32]
     pictures: Tensor = rotate_and_flip(split.train_inputs[chosen], *draw_augmentations(len(chosen), stream))
-    names = [images.classes[label] for label in split.train_labels[chosen].tolist()]
-    return save_figure("samples", samples_figure, pictures.numpy(), names)
+    labels = split.train_labels[chosen].tolist()
+    return save_figure("samples", samples_figure, pictures.numpy(), labels, images.classes)
 
 
 @task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIGURES))

@@ -41,19 +41,31 @@ _IMAGES = ("mlp_core.images",)
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where photographs lie, and the digest of what lies there."""
+    """Where photographs lie, the digest of what lies there, and of a folder what its files give cause to say.
+
+    The digest is of photographs alone: another file beside them changes what is said, and trains nothing again.
+    """
 
     location: str
     sha256: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Decoded photographs: the table, its class names in the order of the labels, and the files that were left out."""
+    """Decoded photographs.
+
+    Attributes:
+        table: A row for each.
+        classes: Names in the order of the labels.
+        skipped: Bad files that were left out.
+        remarks: What a user may not expect, see `mlp_core.image_layout.Listing`.
+    """
 
     table: Artifact
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def skipped_in_words(self) -> str:
         """Return how many files were left out, and which, as far as there is room."""
@@ -191,15 +203,20 @@ def download_images(url: str) -> Artifact:
 @task(name="locate images", task_run_name="locate images", **UNCACHED)
 def locate_images(location: str) -> ImageSource:
     """Find a local zip or folder and take the digest of its content."""
-    from mlp_core.images import source_digest
+    from mlp_core.images import list_images, source_digest
 
     path = Path(location).expanduser().resolve()
-    return ImageSource(str(path), file_digest(path) if path.is_file() else source_digest(path))
+    if path.is_file():
+        return ImageSource(str(path), file_digest(path))
+    return ImageSource(str(path), source_digest(path), list_images(path).remarks)
 
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
-def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTable:
-    """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less."""
+def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> ImageTable:
+    """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less.
+
+    The seed is that of the split, where the source has none.
+    """
     import pyarrow.compute as pc
 
     from mlp_core import images
@@ -207,8 +224,11 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTab
     checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = offloaded(images.decode_images, path, skip_bad)
-    settings = {"skipped": json.loads(table.schema.metadata[b"skipped"])}
+    table = offloaded(images.decode_images, path, skip_bad, seed)
+    told = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
+    settings = {"skipped": told["skipped"]}
+    if told["split_seed"] is not None:
+        settings["split_seed"] = told["split_seed"]
     classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
     provenance = Provenance(
         settings,
@@ -225,7 +245,9 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0) -> ImageTab
     name = settings_digest(settings, provenance.code, source.sha256)[:12]
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
     logger.info("decoded %d photographs of %d classes from %s", table.num_rows, len(classes), path.name)
-    decoded = ImageTable(artifact, classes, tuple(settings["skipped"]))
+    decoded = ImageTable(artifact, classes, tuple(told["skipped"]), tuple(told["remarks"]))
+    for remark in decoded.remarks:
+        logger.warning("%s", remark)
     if decoded.skipped:
         logger.warning("bad images left out: %s", decoded.skipped_in_words())
     return decoded

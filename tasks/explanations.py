@@ -236,19 +236,19 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
     """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
     import pyarrow as pa
 
-    from mlp_core.first_layer import class_mean_differences, gabor_filters, whole_faces
+    from mlp_core.first_layer import class_means, gabor_filters, whole_faces
     from mlp_core.members import member_seed, untrained_members
 
     root = artifact_root()
     data = load_split(root, images.table)
-    differences = class_mean_differences(data.train_inputs, data.train_labels)
+    means = class_means(data.train_inputs, data.train_labels)
     shape = data.train_inputs.shape[1:]
     parts = []
     for configuration in trained:
         plan, members = configuration.plan, range(configuration.n_members)
         start = untrained_members(plan, members).layers[0][:, :, :-1]
         for kind, weights in (("trained", load_state(root, configuration)["0.weight"]), ("random", start)):
-            rows = _unit_rows(kind, weights.unflatten(2, shape), differences)
+            rows = _unit_rows(kind, weights.unflatten(2, shape), means)
             columns = {
                 "depth": [len(plan.layer_sizes) - 2] * len(rows),
                 "member": [member for member in members for _ in range(weights.shape[1])],
@@ -259,7 +259,7 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
             parts.append(rows)
     templates, photographs = whole_faces(data.train_inputs, data.train_labels)
     for kind, weights in (("gabor", gabor_filters(*shape)), ("template", templates), ("photograph", photographs)):
-        parts.append(_unit_rows(kind, weights.unsqueeze(0), differences))
+        parts.append(_unit_rows(kind, weights.unsqueeze(0), means))
     names = ["kind", "depth", "member", "seed", "unit"]
     names += ["extent", "participation_ratio", "class_cosine", "spatial_frequency"]
     table = pa.concat_tables(parts, promote_options="default").select(names)
@@ -269,13 +269,13 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
     return write_table(root, "results/features.parquet", table.combine_chunks(), provenance)
 
 
-def _unit_rows(kind: str, weights: Tensor, differences: Tensor) -> pa.Table:
+def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
     """Return a row per unit of weights `[members, units, channels, height, width]`."""
     import pyarrow as pa
 
     from mlp_core.first_layer import measure_units
 
-    found = measure_units(weights, differences)
+    found = measure_units(weights, means)
     n_members, n_units = weights.shape[:2]
     return pa.table(
         {

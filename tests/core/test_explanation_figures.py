@@ -174,7 +174,7 @@ def test_features_figure_draws_cumulated_shares(features_table: pd.DataFrame) ->
     figure = figures.features_figure(features_table)
     locality = figure.axes[0].lines
     assert [line.get_xdata()[-1] for line in locality] == pytest.approx([0.33, 0.33, 0.83, 0.07, 0.43])
-    assert all(line.get_ydata().tolist() == [25, 50, 75, 100] for line in locality)
+    assert all(line.get_ydata().tolist() == [0, 25, 50, 75, 100] for line in locality)
     assert "edge filters, n = 4" in texts(figure)
 
 
@@ -212,3 +212,38 @@ def test_generalization_figure_ends_at_radius_2(generalization_table: pd.DataFra
     figure = figures.generalization_figure(generalization_table.assign(training_radius=22.0))
     assert "last training point" not in texts(figure)
     assert figure.axes[0].get_xlim()[1] < 2.1
+
+
+def test_one_depth_has_its_tick_and_no_other(explain_table: pd.DataFrame) -> None:
+    """There is no depth of 0.8 layers."""
+    figure = figures.explain_figure(explain_table[explain_table["depth"] == 3])
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low < tick < high] == [3]
+
+
+def test_what_diverged_altogether_is_said(explain_table: pd.DataFrame, generalization_table: pd.DataFrame) -> None:
+    """A panel, or a line, without a member that finished says so; a table with n = 0 keeps its small n."""
+    diverged = {"status": "diverged", "test_accuracy": None}
+    shown = texts(figures.explain_figure(explain_table.assign(**diverged)))
+    assert shown.count("all members diverged") == 2
+    assert "\nn = 0 per mean" in shown
+    failed = generalization_table.assign(status=np.where(generalization_table["model"] == "mlp", "diverged", "ok"))
+    assert "depth 1, 101 par.: diverged" in texts(figures.generalization_figure(failed))
+
+
+def test_gradients_that_are_all_zero_are_words(explain_table: pd.DataFrame) -> None:
+    """A logarithmic axis cannot show them."""
+    shown = texts(figures.explain_causes_figure(explain_table.assign(first_gradient_mean_square=0.0)))
+    assert shown.count("all are 0") == 2
+
+
+def test_one_unit_is_a_step_from_none_to_all() -> None:
+    """A line of one point is nothing to see; units without a weight are counted."""
+    kinds = (unit_rows("trained", 0.5, depth=1), unit_rows("random", 0.4, depth=1), unit_rows("gabor", 0.05))
+    figure = figures.features_figure(pd.concat([rows.head(1) for rows in kinds]))
+    for line in figure.axes[0].get_lines():
+        assert line.get_ydata().tolist() == [0, 100]
+    table = pd.concat(kinds)
+    measured = ["participation_ratio", "class_cosine", "spatial_frequency"]
+    table.loc[table["kind"] == "trained", measured] = np.nan
+    assert "depth 1, n = 0 of 4 (others without a weight)" in texts(figures.features_figure(table))

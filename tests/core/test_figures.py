@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.collections import PathCollection
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from PIL import Image
 
 from mlp_core import figures
+from mlp_core.drift_figures import trend_figure
 
 
 def _texts(figure: Any) -> str:
@@ -178,6 +183,87 @@ def test_loss_of_one_epoch_is_drawn_against_the_configuration() -> None:
     assert figure.axes[0].lines[0].get_xdata().tolist() == [0.1, 1.4, 3.0]
 
 
+def _visible_ticks(axes: Any) -> list[float]:
+    """Return the horizontal ticks within the axis."""
+    low, high = axes.get_xlim()
+    return [float(tick) for tick in axes.get_xticks() if low <= tick <= high]
+
+
+def _drawn_points(axes: Any) -> list[tuple[float, float]]:
+    """Return what can be seen of the lines: points with a marker, and those that a line joins."""
+    seen = []
+    for line in axes.lines:
+        points = np.asarray(line.get_xydata(), dtype=float)
+        finite = np.isfinite(points).all(1)
+        joined = finite & (np.append(False, finite[:-1]) | np.append(finite[1:], False))
+        if line.get_marker() in ("None", "o"):  # others are the ends of intervals
+            seen += points[finite if line.get_marker() == "o" else joined].tolist()
+    return [(x, y) for x, y in seen]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_loss_of_one_epoch_and_one_configuration_is_a_point(members: int) -> None:
+    """A line of one point is nothing to see; the epoch is a whole number."""
+    figure = figures.loss_curves_figure(_history(["hidden=64"], 1, members), "gain_sweep")
+    (axes,) = figure.axes
+    assert pytest.approx((1, 1 + 0.1 * (members - 1) / 2)) in _drawn_points(axes)
+    assert _visible_ticks(axes) == [1]
+
+
+@pytest.mark.parametrize("n_configurations", [1, 10])
+def test_a_loss_between_epochs_without_one_is_a_point(n_configurations: int) -> None:
+    """What diverged after its first epoch has that one to show, and the axis all epochs."""
+    history = _history([f"gain={gain}" for gain in range(n_configurations)], 5)
+    history.loc[history["epoch"] > 1, "train_loss"] = np.nan
+    axes = figures.loss_curves_figure(history, "gain_sweep").axes[0]
+    assert {x for x, _ in _drawn_points(axes)} == {1.0}
+    assert len({y for _, y in _drawn_points(axes)}) == n_configurations
+    assert axes.get_xlim()[1] > 5
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_losses_that_all_diverged_are_words(epochs: int) -> None:
+    """Not an empty frame."""
+    history = _history(["gain=1", "gain=2"], epochs).assign(train_loss=np.nan)
+    texts = _texts(figures.loss_curves_figure(history, "gain_sweep"))
+    assert "no finite loss: all members diverged" in texts
+    assert "n = 0: no interval" in texts
+
+
+def test_a_configuration_that_diverged_is_named_beside_others() -> None:
+    """In the legend, or at its place on the axis."""
+    for epochs, words in ((5, "gain=2: diverged"), (1, "diverged")):
+        history = _history(["gain=1", "gain=2"], epochs)
+        history.loc[history["configuration"] == "gain=2", "train_loss"] = np.nan
+        texts = _texts(figures.loss_curves_figure(history, "gain_sweep"))
+        assert words in texts.split("\n")
+        assert "no finite loss" not in texts
+
+
+@pytest.mark.parametrize("epochs", [2, 20])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    """No tick at epoch 2.5."""
+    figure = figures.loss_curves_figure(_history(["gain=1"], epochs), "gain_sweep")
+    assert all(tick.is_integer() for tick in _visible_ticks(figure.axes[0]))
+
+
+def test_the_trend_of_one_run_is_a_dot_at_its_day() -> None:
+    """One comparison is a dot to see; where all diverged stand words."""
+    run = pd.Timestamp("2026-11-28T03:00Z")
+    columns = {
+        "experiment": "images",
+        "configuration": "c",
+        "measure": "test_accuracy",
+        "moved": False,
+        "versions": "v",
+    }
+    rows = pd.DataFrame([{"run": run, "after": 0.5, **columns}])
+    (axes,) = trend_figure(rows).axes
+    assert axes.lines[0].get_markersize() > 5
+    assert np.diff(axes.get_xlim())[0] == pytest.approx(1)
+    assert "all members diverged" in _texts(trend_figure(rows.assign(after=np.nan)))
+
+
 def test_loss_of_an_unknown_experiment_is_an_error() -> None:
     """An empty figure would hide a misspelt name."""
     with pytest.raises(ValueError, match="no rows of experiment 'images'"):
@@ -194,9 +280,59 @@ def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
 def test_samples_survive_a_class_name_with_a_dollar_sign() -> None:
     """A dollar sign in a folder's name is no mathematics."""
     images = np.zeros((3, 3, 32, 32), dtype=np.uint8)
-    figure = figures.samples_figure(images, ["$x^$", "<script>", "a very long name"])
+    figure = figures.samples_figure(images, [0, 1, 2], ["$x^$", "<script>", "a very long name"])
     assert figures.figure_png(figure)[:4] == b"\x89PNG"
-    assert "$x^$" in _texts(figure)
+    assert {"$x^$", "<script>", "a very lo…"} <= set(_texts(figure).split("\n"))
+
+
+def _letters_font(path: Path, letters: str) -> None:
+    """Write a font that has a square for each of some letters, as a system's Chinese font would."""
+    pen = TTGlyphPen(None)
+    for number, corner in enumerate([(0, 0), (0, 700), (700, 700), (700, 0)]):
+        (pen.lineTo if number else pen.moveTo)(corner)
+    pen.closePath()
+    square = pen.glyph()
+    names = [".notdef", *(f"letter{ord(letter)}" for letter in letters)]
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap(dict(zip(map(ord, letters), names[1:], strict=True)))
+    font.setupGlyf(dict.fromkeys(names, square))
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Letters of a Test", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+
+
+def test_classes_whose_letters_no_font_has_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told apart, with a legend, and without a warning; not the same box for both."""
+    monkeypatch.setattr(fontManager, "ttflist", [one for one in fontManager.ttflist if "DejaVu" in one.name])
+    figure = figures.samples_figure(np.zeros((3, 3, 32, 32), dtype=np.uint8), [1, 0, 1], ["\u732b", "\u72ac"])
+    assert [axes.get_title() for axes in figure.axes] == ["class 1", "class 0", "class 1"]
+    assert {r"class 0: \u732b", r"class 1: \u72ac"} <= set(_texts(figure).split("\n"))
+    assert figures.figure_png(figure)
+
+
+def test_classes_are_drawn_in_a_font_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If one has their letters, beside the usual font for the others."""
+    path = tmp_path / "letters.ttf"
+    _letters_font(path, "\u732b\u72ac")
+    monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))
+    fontManager.addfont(path)
+    images = np.zeros((2, 3, 32, 32), dtype=np.uint8)
+    figure = figures.samples_figure(images, [0, 1], ["cat \u732b", "dog \u72ac"])
+    assert [axes.get_title() for axes in figure.axes] == ["cat \u732b", "dog \u72ac"]
+    assert "Letters of a Test" in figure.axes[0].title.get_fontfamily()
+    assert figures.figure_png(figure)  # without the warning that a glyph is missing, which would be an error
+
+
+def test_class_names_that_would_look_alike_are_numbers() -> None:
+    """Cut to what there is room for they would be one; the legend has them whole."""
+    names = ["n02085620-Chihuahua", "n02085620-Japanese_spaniel"]
+    figure = figures.samples_figure(np.zeros((2, 3, 32, 32), dtype=np.uint8), [0, 1], names)
+    assert [axes.get_title() for axes in figure.axes] == ["class 0", "class 1"]
+    assert "class 0: n02085620-Chihuahua" in _texts(figure)
 
 
 def test_first_layer_is_scaled_by_its_largest_weight() -> None:

@@ -1,14 +1,17 @@
 """Locality, likeness to class differences and spatial frequency of units whose values are known."""
 
 import math
+from itertools import combinations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mlp_core.augmentation import normalize
 from mlp_core.first_layer import (
     class_cosine,
-    class_mean_differences,
+    class_means,
     extent,
     gabor_filters,
     measure_units,
@@ -64,7 +67,7 @@ def test_the_ratio_of_untrained_units_is_15_19ths():
 def test_a_unit_without_weights_has_no_measures():
     """Nothing is measured of a unit that is all zero: NaN, not a number that means something."""
     zero = torch.zeros(3, 8, 8)
-    measures = measure_units(zero, torch.ones(1, 3, 8, 8))
+    measures = measure_units(zero, torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 8, 8))
     assert all(value.isnan() for value in (measures.participation_ratio, measures.class_cosine, measures.frequency))
 
 
@@ -101,37 +104,67 @@ def test_images_need_not_be_square():
     assert spatial_frequency(unit).item() == pytest.approx(5.0, rel=1e-5)
 
 
-def test_differences_of_class_means_by_hand():
-    """Means are taken per class and pixel, pairs come in order."""
+def test_class_means_by_hand():
+    """Means are taken per class and pixel, in the order of the labels."""
     images = torch.tensor([[1, 10], [3, 20], [7, 30], [8, 0]], dtype=torch.uint8).view(4, 1, 1, 2)
-    found = class_mean_differences(images, torch.tensor([2, 2, 0, 1]))
+    found = class_means(images, torch.tensor([2, 2, 0, 1]))
     assert found.shape == (3, 1, 1, 2)
-    assert found.flatten(1).tolist() == [[-1.0, 30.0], [5.0, 15.0], [6.0, -15.0]]
+    assert found.flatten(1).tolist() == [[7.0, 30.0], [8.0, 0.0], [2.0, 15.0]]
 
 
 def test_a_template_is_recognised():
     """A unit that is a class difference has the cosine 1, turned round or shrunk as well; one across all has 0."""
-    differences = torch.zeros(2, 3, 4, 4)
-    differences[0, 0], differences[1, 1] = wave(1, 0, 4, 4), wave(0, 1, 4, 4)
+    means = torch.zeros(3, 3, 4, 4)
+    means[0, 0], means[1, 1] = wave(1, 0, 4, 4), wave(0, 1, 4, 4)
     across = torch.zeros(3, 4, 4)
     across[2] = 1.0
-    units = torch.stack([differences[0], -0.01 * differences[1], across, differences[0] + differences[1]])
-    expected = [1.0, 1.0, 0.0, math.sqrt(0.5)]
-    assert class_cosine(units, differences).tolist() == pytest.approx(expected, abs=1e-6)
+    units = torch.stack([means[0], -0.01 * means[1], means[0] - means[1], across])
+    assert class_cosine(units, means).tolist() == pytest.approx([1.0, 1.0, 1.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("n_units", [(7,), (2, 3), (1, 1300)])
+def test_the_cosine_is_the_largest_over_all_pairs(n_units):
+    """As by the definition, also of many units, of near means, and with two classes alike."""
+    units = random_units(math.prod(n_units), (3, 4, 4), stream(4)).view(*n_units, 3, 4, 4)
+    means = 100 + torch.randn(6, 3, 4, 4, generator=stream(5)) / 100
+    means[3] = means[1]
+    pairs = [(first - second).double().flatten() for first, second in combinations(means, 2) if (first != second).any()]
+    flat = units.double().flatten(-3)
+    cosines = torch.stack([flat @ pair / (flat.norm(dim=-1) * pair.norm()) for pair in pairs])
+    torch.testing.assert_close(class_cosine(units, means), cosines.abs().amax(0), rtol=1e-9, atol=0)
+
+
+def test_many_classes_take_no_room_for_their_pairs():
+    """No tensor on the way is larger than the means themselves, or a number for each unit and class."""
+
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            made = function(*arguments, **(options or {}))
+            self.numel = max([self.numel, *(one.numel() for one in tree_leaves(made) if isinstance(one, torch.Tensor))])
+            return made
+
+    units, means = torch.randn(100, 3, 4, 4, generator=stream()), torch.randn(300, 3, 4, 4, generator=stream(1))
+    with Largest() as largest:
+        class_cosine(units, means)
+    assert largest.numel == 300 * 100
 
 
 def test_raw_and_normalised_images_give_the_same_cosines():
     """To scale and shift all images alike changes no cosine."""
     images = torch.randint(0, 256, (30, 3, 8, 8), dtype=torch.uint8, generator=stream())
     labels, units = torch.arange(30) % 3, random_units(5, (3, 8, 8), stream(1))
-    raw, normalised = (class_mean_differences(form, labels) for form in (images, normalize(images)))
+    raw, normalised = (class_means(form, labels) for form in (images, normalize(images)))
     torch.testing.assert_close(class_cosine(units, raw), class_cosine(units, normalised), rtol=1e-4, atol=1e-6)
 
 
 def test_random_units_are_like_no_class():
     """The cosine of a random unit with any one template scatters by 1 / sqrt(3072) = 0.018."""
     template = random_units(1, (3, 32, 32), stream(2))
-    cosines = class_cosine(random_units(2000, (3, 32, 32), stream(3)), template)
+    cosines = class_cosine(
+        random_units(2000, (3, 32, 32), stream(3)), torch.cat([template, torch.zeros_like(template)])
+    )
     assert cosines.square().mean().sqrt().item() == pytest.approx(0.018, rel=0.05)
 
 

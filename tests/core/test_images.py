@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def write(request, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "faces/", "a/b c/"])
 def test_images_are_listed_below_any_prefix_train_first(write, prefix):
     """Train comes before val, then classes and names in their order, wherever the layout begins."""
-    entries = list_images(write(four_pictures(prefix)))
+    entries, _, remarks = list_images(write(four_pictures(prefix)))
+    assert remarks == ()
     assert [entry.name.removeprefix(prefix) for entry in entries] == [
         "train/cat/B.jpg",
         "train/cat/b.png",
@@ -72,20 +74,174 @@ def test_images_are_listed_below_any_prefix_train_first(write, prefix):
     assert [entry.split for entry in entries] == ["train", "train", "train", "test", "test"]
 
 
-def test_other_files_are_ignored(write):
-    """A README, Finder's droppings and a table beside the pictures change nothing."""
-    names = ("README.md", "faces/.DS_Store", "faces/train/cat/labels.csv", "__MACOSX/faces/train/cat/._B.jpg")
-    others = dict.fromkeys((*names, "faces/train/cat/._B.jpg"), b"?")
-    assert len(list_images(write({**four_pictures(), **others}))) == 5
+def test_what_file_managers_leave_is_ignored(write):
+    """Finder's and Explorer's droppings change nothing, and nobody needs to hear of them."""
+    names = (".DS_Store", "train/cat/Thumbs.db", "train/cat/._B.jpg", "train/desktop.ini", ".DS_Store")
+    others = dict.fromkeys([f"faces/{name}" for name in names] + ["__MACOSX/faces/train/cat/._B.jpg"], b"?")
+    found = list_images(write({**four_pictures(), **others}))
+    assert (len(found.images), found.remarks) == (5, ())
+
+
+UNUSED = {
+    "another ending": (["train/cat/1.heic", "train/cat/2.heic"], "2 with the ending .heic (train/cat/1.heic, train"),
+    "no ending": (["README", "train/cat/label"], "2 with no ending (README, train/cat/label)"),
+    "a table": (["labels.csv"], "1 with the ending .csv (labels.csv)"),
+    "hidden": (["train/cat/.old.jpg", ".git/x.png", "train/.trash/1.jpg"], "3 hidden (.git/x.png, train/.trash/1.jpg,"),
+    "at the top": (["1.jpg", "train/2.jpg"], "2 in no class folder (1.jpg, train/2.jpg)"),
+    "a third folder": (["test/cat/1.jpg", "test/2.jpg"], "2 in test/ (test/2.jpg, test/cat/1.jpg)"),
+    "many": ([f"test/{number}.jpg" for number in range(9)], "9 in test/ (test/0.jpg, test/1.jpg, test/2.jpg, ...)"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSED)
+def test_what_is_not_used_is_counted_and_named(write, case):
+    """Each file that is no photograph of a class stands in one sentence, by the reason."""
+    names, words = UNUSED[case]
+    found = list_images(write({**four_pictures(""), **dict.fromkeys(names, b"text")}))
+    assert len(found.images) == 5
+    (remark,) = found.remarks
+    assert remark.startswith(f"files not used: {words}")
+
+
+def test_what_is_not_used_has_a_reason_each(write):
+    """The most frequent reason comes first, and above the pictures' folder is another."""
+    others = {"a.txt": b"", "test/1.jpg": b"", "test/2.jpg": b"", "more\x1b/3.jpg": b""}
+    found = list_images(write({**four_pictures(), **{f"faces/{name}": b"" for name in others}, "x/1.jpg": b""}))
+    (remark,) = found.remarks
+    assert remark == (
+        "files not used: 2 in test/ (faces/test/1.jpg, faces/test/2.jpg), 1 with the ending .txt (faces/a.txt), "
+        "1 in 'more\\x1b'/ ('faces/more\\x1b/3.jpg'), 1 outside faces/ (x/1.jpg)"
+    )
+
+
+def test_pictures_below_a_class_are_of_that_class(write, tmp_path):
+    """Whatever folders a class has, its pictures are those that torchvision's ImageFolder finds."""
+    inner = {
+        "train/cat/persian/1.jpg": picture(5),
+        "train/cat/train/x/1.jpg": picture(6),
+        "val/dog/a/b/1.png": picture(7),
+    }
+    members = {**four_pictures(""), **inner}
+    found = list_images(write(members))
+    assert (len(found.images), found.remarks) == (8, ())
+    reference = write_folder(tmp_path / "reference", members)
+    for part, split in (("train", "train"), ("val", "test")):
+        names = [entry.name for entry in found.images if entry.split == split]
+        samples = [Path(name).relative_to(reference).as_posix() for name, _ in ImageFolder(reference / part).samples]
+        assert sorted(names) == sorted(samples)
+
+
+def test_a_class_may_be_called_like_a_split(write):
+    """The outermost folder says what a picture is for."""
+    names = ["train/train/1.jpg", "train/test/1.jpg", "val/train/1.jpg", "val/train/x/2.jpg", "val/test/1.jpg"]
+    found = list_images(write(dict.fromkeys(names, b"")))
+    assert [entry.class_name for entry in found.images] == ["test", "train", "test", "train", "train"]
+    assert found.folders == ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [*[("train", name) for name in ("valid", "validation", "dev", "test", "testing", "Val")], ("TRAIN", "Test")],
+)
+def test_splits_as_people_name_them(write, train, test):
+    """Any case, and any of the usual names."""
+    found = list_images(
+        write(dict.fromkeys([f"a/{part}/{name}/1.jpg" for part in (train, test) for name in "xy"], b""))
+    )
+    assert [entry.split for entry in found.images] == ["train", "train", "test", "test"]
+    assert (found.folders, found.remarks) == ((train, test), ())
+
+
+def test_of_two_folders_to_test_on_one_is_used(write):
+    """Val before test, as the tutorial does; the other is named."""
+    parts = ("train", "test", "val")
+    found = list_images(write(dict.fromkeys([f"{part}/{name}/1.jpg" for part in parts for name in "xy"], b"")))
+    assert found.folders == ("train", "val")
+    assert found.remarks == ("files not used: 2 in test/ (test/x/1.jpg, test/y/1.jpg)",)
+
+
+@pytest.mark.parametrize("prefix", ["", "faces/", "train/", "faces/train/"])
+def test_classes_alone_are_split_here(write, prefix):
+    """A fifth of each class, the same for equal seeds and below any folder, and said."""
+    names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)]
+    source = write(dict.fromkeys([prefix + name for name in names], b""))
+    found, other = list_images(source, 1), list_images(source, 2)
+
+    def tested(listing):
+        return [entry.name.removeprefix(prefix) for entry in listing.images if entry.split == "test"]
+
+    assert sorted(entry.name.removeprefix(prefix) for entry in found.images) == sorted(names)
+    assert [name.split("/")[0] for name in tested(found)] == ["cat", "cat", "dog", "dog"]
+    assert tested(found) != tested(other)
+    where = "train/" if "train" in prefix else "the source"
+    assert found.remarks == (
+        f"{where} comes without photographs to test on: 20% of each class, drawn with seed 1, are used for that",
+    )
+    table = decode_images(write({**dict.fromkeys([prefix + name for name in names], picture(0))}), seed=1)
+    assert table["source"].to_pylist() == [entry.name for entry in found.images]
+    assert table.schema.metadata[b"split_seed"] == b"1"
+
+
+def test_other_photographs_do_not_change_a_split_much(write):
+    """One more class changes nothing of the others."""
+    names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)]
+    before = list_images(write(dict.fromkeys(names, b""))).images
+    after = list_images(write(dict.fromkeys([*names, "cow/1.jpg", "cow/2.jpg"], b""))).images
+    assert set(before) < set(after)
+
+
+def test_the_two_forms_of_unicode_are_one_class(write):
+    """Composed or not, as macOS and Linux write them, it is one name; said once."""
+    forms = [normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]
+    names = [f"{part}/{form}/1.jpg" for part, form in zip(("train", "val"), forms, strict=True)]
+    found = list_images(write(dict.fromkeys([*names, "train/tea/1.jpg", "val/tea/1.jpg"], b"")))
+    assert {entry.class_name for entry in found.images} == {"caf\u00e9", "tea"}
+    assert found.remarks == ("the class 'caf\u00e9' is written in 2 forms of Unicode, which are one class",)
+
+
+def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
+    """As torchvision does, which would follow a circle until the path is too long."""
+    folder = write_folder(tmp_path / "photos", four_pictures(""))
+    elsewhere = write_folder(tmp_path / "elsewhere", {"1.jpg": picture(8), "deep/2.jpg": picture(9)})
+    (folder / "train").rename(tmp_path / "moved")
+    (folder / "train").symlink_to(tmp_path / "moved")
+    for part in ("train", "val"):
+        (folder / part / "wild").symlink_to(elsewhere)
+    (folder / "val/dog/circle").symlink_to(folder)
+    (folder / "val/dog/gone").symlink_to(tmp_path / "nowhere")
+    found = list_images(folder)
+    assert [entry.name for entry in found.images if entry.class_name == "wild"] == [
+        f"{part}/wild/{name}" for part in ("train", "val") for name in ("1.jpg", "deep/2.jpg")
+    ]
+    assert found.remarks == (
+        "files not used: 1 behind a link to a folder above it (val/dog/circle), 1 with no ending (val/dog/gone)",
+    )
+    assert decode_images(folder).num_rows == 9
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ([], r"got none in .*photos; put each class in its own folder below train/ and val/\."),
-        (["cat/1.jpg", "dog/2.jpg"], r"train/CLASS/ and val/CLASS/, got none"),
+        (
+            [],
+            r"got none in .*photos \(files not used: 1 with no ending \(README\)\); put each class in its own folder, ",
+        ),
+        (["1.jpg"], r"at least two classes, got \[\] in"),
+        (["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"], r"two photographs or more of each class, .* got one of 'dog' in"),
+        (["cats/train.jpg", "cats/val.jpg"], r"at least two classes, got \['cats'\] in"),
+        (
+            ["trian/cat/1.jpg", "trian/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.jpg"],
+            r"got 'val' but no photographs in tr",
+        ),
+        (["train/cat.1.jpg", "train/dog.1.jpg"], r"got 'train' but no photographs in train/CLASS/ in"),
+        (["Train/cat/1.jpg", "train/dog/1.jpg"], r"one folder train/, got 'Train' and 'train' in"),
+        (["train/cat/1.jpg", "Val/cat/1.jpg", "val/cat/1.jpg"], r"one folder val/, got 'Val' and 'val' in"),
+        (
+            [f"{part}/{name}" for part in ("train", "val") for name in ("a/1.jpg", "b/1.jpg", "c/1.heic")],
+            r"in every class folder, got none in 'c' of .* \('train/c/1\.heic' is with the ending \.heic\); convert",
+        ),
         (["train/cat/1.jpg", "val/cat/2.jpg"], r"at least two classes, got \['cat'\] in .*photos; put each"),
-        (["train/cat/1.jpg", "train/dog/2.jpg"], r"same classes .* got 'cat' in train but not in val"),
+        (["train/cat/1.jpg", "train/dog/2.jpg", "dev/cat/1.jpg"], r"same classes .* got 'dog' in train but not in dev"),
         (
             ["train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/cow/4.jpg", "val/dog/5.jpg"],
             r"got 'cow' in val but not in train",

@@ -226,3 +226,26 @@ def test_lengths_have_labels_on_their_axis(growth, labels):
     shown = {label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high}
     figure.draw_without_rendering()
     assert labels <= shown
+
+
+def test_a_phase_diagram_of_one_cell_still_has_the_tutorial_s_layers():
+    """Their gains are within the axis, whatever the cells'."""
+    table = phase_table()
+    figure = phase_figure(table[(table["depth"] == 2) & (table["gain"] == 1)], 3)
+    low, high = figure.axes[2].get_xlim()
+    places = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "D"]
+    assert len(places) == 4
+    assert all(low < place < high for place in places)
+
+
+def test_a_phase_diagram_that_diverged_promises_no_deepest_network():
+    """No legend entry for what has no number."""
+    failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None}
+    assert "nan" not in texts(phase_figure(phase_table(**failed), 3))
+
+
+def test_one_layer_has_its_tick_and_no_other():
+    """There is no layer 0.98."""
+    figure = signals_figure(signal_table(layers=1))
+    low, high = figure.axes[-1].get_xlim()
+    assert [tick for tick in figure.axes[-1].get_xticks() if low < tick < high] == [1]

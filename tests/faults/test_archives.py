@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mlp_core.errors import InputError
-from mlp_core.images import BadImageError, decode_images, source_digest
+from mlp_core.images import BadImageError, decode_images, list_images, source_digest
 
 MOST_BYTES = 50 << 20
 
@@ -82,7 +82,6 @@ OUTSIDE = {
     "a drive": "C:/evil.jpg",
     "a drive's own folder": "c:evil.jpg",
     "a backslash up": "..\\evil.jpg",
-    "a backslash": "a\\b.txt",
     "a network path": "\\\\host\\share\\evil.jpg",
 }
 
@@ -93,6 +92,67 @@ def test_a_name_that_leads_outside(tmp_path, case):
     source = write(tmp_path / "evil.zip", (OUTSIDE[case], b""))
     with pytest.raises(InputError, match="points outside the folder; nothing was read"):
         decode_images(source)
+
+
+PLAUSIBLE = {
+    "UTF-8 as macOS writes it": ("utf-8", ("кошка", "犬"), "UTF-8"),
+    "Shift-JIS": ("cp932", ("猫", "犬"), "Shift-JIS"),
+    "Shift-JIS with a backslash in a letter": ("cp932", ("表情", "ネコ"), "Shift-JIS"),
+    "GBK": ("gbk", ("猫", "狗"), "GBK"),
+    "code page 866": ("cp866", ("кошка", "собака"), "code page 866"),
+    "code page 437": ("cp437", ("Löwe", "Bär"), "code page 437"),
+    "code page 850": ("cp850", ("São", "Ãpple"), "code page 850"),
+}
+
+
+class _Entry(zipfile.ZipInfo):
+    """An entry whose name is written as it stands, with no word on its encoding."""
+
+    def __init__(self, raw):
+        super().__init__(raw.decode("cp437"))
+        self.raw = raw
+
+    def _encodeFilenameFlags(self):
+        return self.raw, self.flag_bits
+
+
+@pytest.mark.parametrize("case", PLAUSIBLE)
+def test_names_in_an_encoding_that_nobody_states(tmp_path, case):
+    """Read by a stated order of tries, and said."""
+    encoding, names, words = PLAUSIBLE[case]
+    source = tmp_path / "names.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in GOOD.items():
+            written = name.replace("red", names[0]).replace("blue", names[1]).encode(encoding)
+            archive.writestr(_Entry(written), content)
+    found = list_images(source)
+    assert {image.class_name for image in found.images} == set(names)
+    assert found.remarks == (f"the zip does not say how its names are encoded: they were read as {words}",)
+    assert decode_images(source).num_rows == 4
+
+
+def test_backslashes_between_folders(tmp_path):
+    """As PowerShell writes them: they are what slashes are."""
+    source = tmp_path / "windows.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("faces\\train\\red\\", b"")
+        for name, content in GOOD.items():
+            archive.writestr("faces\\" + name.replace("/", "\\"), content)
+    found = list_images(source)
+    assert [image.name for image in found.images] == sorted(f"faces/{name}" for name in GOOD)
+    assert found.remarks == ()
+    assert decode_images(source).num_rows == 4
+
+
+def test_paths_written_in_a_roundabout_way(tmp_path):
+    """As some programs write them: the folders are those that are meant."""
+    source = tmp_path / "dots.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in GOOD.items():
+            archive.writestr("./" + name.replace("/", "//./"), content)
+    found = list_images(source)
+    assert ([image.name for image in found.images], found.remarks) == (sorted(GOOD), ())
+    assert decode_images(source).num_rows == 4
 
 
 def test_a_name_with_a_zero_byte(tmp_path):
@@ -127,7 +187,7 @@ def zeros(n_bytes, method):
 
 
 BOMBS = {
-    "deflated": (zipfile.ZIP_DEFLATED, "is no JPEG or PNG picture"),
+    "deflated": (zipfile.ZIP_DEFLATED, "is no such picture"),
     "bzip2": (zipfile.ZIP_BZIP2, "is packed in a way other than stored or deflated"),
     "lzma": (zipfile.ZIP_LZMA, "is packed in a way other than stored or deflated"),
 }
@@ -183,7 +243,7 @@ def test_a_zip_in_a_zip(tmp_path):
     """Left alone beside the pictures; under a picture's name it is no picture."""
     inner = write(tmp_path / "inner.zip").read_bytes()
     assert decode_images(write(tmp_path / "nested.zip", ("more.zip", inner))).num_rows == 4
-    with pytest.raises(InputError, match=r"'train/red/2\.png' in .*, which is no JPEG or PNG"):
+    with pytest.raises(InputError, match=r"'train/red/2\.png' in .*, which is no such picture"):
         decode_images(write(tmp_path / "nested.zip", ("train/red/2.png", inner)))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
@@ -53,6 +54,29 @@ def source(folder, content, name="train/cat/0.png"):
     return folder
 
 
+def tiled_tiff(side):
+    """Return a black TIFF of 32 x 32 pixels in one tile, as large as it is said to be, deflated."""
+    data = zlib.compress(bytes(min(3 * side * side, 100 << 20)), 9)
+    tags = {256: 32, 257: 32, 258: (8, 8, 8), 259: 8, 262: 2, 277: 3, 322: side, 323: side, 324: 0, 325: len(data)}
+    place = 8 + 2 + 12 * len(tags) + 4  # of what is too long for the directory, then of the tile
+    directory = b""
+    for tag, value in (tags | {324: place + 6}).items():
+        if isinstance(value, tuple):
+            directory += struct.pack("<HHII", tag, 3, 3, place)
+        else:
+            directory += struct.pack("<HHII", tag, 4, 1, value)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    return head + struct.pack("<3H", *tags[258]) + data
+
+
+def wide_webp():
+    """Return a WebP whose one frame is as small as it should be, and its canvas is not."""
+    frame = bytes(6) + struct.pack("<I", 31)[:3] * 2 + bytes(4) + encoded(RGB, "WEBP", lossless=True)[12:]
+    parts = ((b"VP8X", b"\2\0\0\0" + struct.pack("<I", 16_382)[:3] * 2), (b"ANIM", bytes(6)), (b"ANMF", frame))
+    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(part)) + part + bytes(len(part) % 2) for kind, part in parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 SIXTEEN_BITS = np.random.default_rng(1).integers(0, 1 << 16, (32, 32, 3)).astype(">u2")
 CMYK = encoded(NOISE, "JPEG", "CMYK")
 PALETTE = Image.fromarray(RGB).quantize(16)
@@ -73,6 +97,27 @@ CONVERTED = {
     "turned by EXIF": (encoded(RGB, "JPEG", exif=TURNED), opened(encoded(RGB, "JPEG"))),
     "animated": (encoded(RGB, save_all=True, append_images=[Image.fromarray(255 - RGB)]), RGB),
     "a PNG named .jpg": (encoded(RGB), RGB),
+    "WebP": (encoded(RGB, "WEBP", lossless=True), RGB),
+    "a WebP named .jpg": (encoded(RGB, "WEBP", lossless=True), RGB),
+    "an animated WebP": (
+        encoded(RGB, "WEBP", lossless=True, save_all=True, append_images=[Image.fromarray(255 - RGB)]),
+        RGB,
+    ),
+    "BMP": (encoded(RGB, "BMP"), RGB),
+    "TIFF": (encoded(RGB, "TIFF"), RGB),
+    "a TIFF packed with LZW": (encoded(RGB, "TIFF", compression="tiff_lzw"), RGB),
+    "a TIFF in tiles": (tiled_tiff(32), np.zeros_like(RGB)),
+    "a TIFF of 16 bits of grey": (
+        encoded(SIXTEEN_BITS[..., 0].astype("<u2"), "TIFF"),
+        np.stack([SIXTEEN_BITS[..., 0] >> 8] * 3, -1),
+    ),
+    "a TIFF of two pages": (encoded(RGB, "TIFF", save_all=True, append_images=[Image.fromarray(255 - RGB)]), RGB),
+    "GIF": (encoded(PALETTE, "GIF"), np.asarray(PALETTE.convert("RGB"))),
+    "an animated GIF": (
+        encoded(PALETTE, "GIF", save_all=True, append_images=[Image.new("P", (32, 32))]),
+        np.asarray(PALETTE.convert("RGB")),
+    ),
+    "a JPEG named .jfif": (encoded(RGB, "JPEG"), opened(encoded(RGB, "JPEG"))),
 }
 
 
@@ -80,7 +125,11 @@ CONVERTED = {
 def test_a_picture_that_is_converted(tmp_path, case):
     """The pixels are those that the rule gives."""
     content, expected = CONVERTED[case]
-    table = decode_images(source(tmp_path, content, "train/cat/0.jpg" if case.endswith(".jpg") else "train/cat/0.png"))
+    table = decode_images(
+        source(
+            tmp_path, content, f"train/cat/0.{case.rpartition('named .')[2]}" if "named" in case else "train/cat/0.png"
+        )
+    )
     found = np.frombuffer(table.column("pixels")[0].as_py(), np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
     assert found.tolist() == expected.tolist()
 
@@ -93,15 +142,31 @@ ZEROS = np.zeros((32, 97), np.uint8)
 REFUSED = {
     "a truncated JPEG": (encoded(RGB, "JPEG")[:400], r"which is damaged \(.*; replace it, or leave out up to N such"),
     "a truncated PNG": (encoded(RGB)[:400], r"which is damaged \("),
-    "zero bytes": (b"", "which is no JPEG or PNG picture"),
-    "text": (b"I am a picture, believe me", "which is no JPEG or PNG picture"),
-    "GIF": (encoded(RGB, "GIF"), "which is no JPEG or PNG picture"),
-    "WebP": (encoded(RGB, "WEBP"), "which is no JPEG or PNG picture"),
+    "zero bytes": (b"", "which is no such picture"),
+    "text": (b"I am a picture, believe me", "which is no such picture"),
+    "another format": (encoded(RGB, "PPM"), "which is no such picture"),
+    "a truncated WebP": (encoded(RGB, "WEBP", lossless=True)[:400], r"which is damaged \("),
+    "a truncated BMP": (encoded(RGB, "BMP")[:400], r"which is damaged \("),
+    "a truncated TIFF": (encoded(RGB, "TIFF", compression="tiff_lzw")[:400], r"which is (damaged \(|no such picture)"),
+    "a truncated GIF": (encoded(PALETTE, "GIF")[:400], r"which is damaged \("),
+    "a TIFF whose tile unpacks to a gigabyte": (tiled_tiff(16_384), r"which is damaged \(tiles of 268,435,456 pixels"),
+    "a TIFF of numbers of 32 bits": (encoded(Image.new("F", (32, 32)), "TIFF"), r"its pixels are numbers of 32 bits"),
+    "a WebP with a canvas of 16,383 x 16,383": (wide_webp(), "got far too many in"),
+    "a GIF with a screen of 65,535 x 65,535": (
+        encoded(PALETTE, "GIF")
+        .replace(b"89a\x20\0\x20\0", b"89a\xff\xff\xff\xff")
+        .replace(b"87a\x20\0\x20\0", b"87a\xff\xff\xff\xff"),
+        "got far too many in",
+    ),
+    "a BMP of 2,000,000 x 2,000,000": (
+        encoded(RGB, "BMP").replace(struct.pack("<ll", 32, 32), struct.pack("<ll", 2_000_000, 2_000_000)),
+        "got far too many in",
+    ),
     "a PNG with a wrong checksum": (
         encoded(RGB).replace(b"IHDR\0\0\0 ", b"IHDR\0\0\0!"),
-        "which is damaged|no JPEG or PNG",
+        "which is damaged|no such picture",
     ),
-    "a PNG without pixels": (encoded(RGB).replace(b"IDAT", b"teXt"), "which is no JPEG or PNG picture"),
+    "a PNG without pixels": (encoded(RGB).replace(b"IDAT", b"teXt"), "which is no such picture"),
     "1 x 1": (sized(1, 1), r"images must be 32 x 32 pixels, got 1 x 1 in 'train/cat/0\.png' of .*; scale the pictures"),
     "32 x 33": (sized(32, 33), "got 32 x 33 in"),
     "4000 x 3000": (sized(4000, 3000), "got 4000 x 3000 in"),
@@ -127,12 +192,35 @@ def test_a_picture_that_is_refused(tmp_path, case):
     assert caught.value.name == "train/cat/0.png"
 
 
+KINDS = {"JPEG": {}, "PNG": {}, "WEBP": {"lossless": True}, "GIF": {}, "TIFF": {}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_without_an_ending(tmp_path, kind):
+    """Is told by its first bytes."""
+    content = encoded(PALETTE if kind == "GIF" else RGB, kind, **KINDS[kind])
+    table = decode_images(source(tmp_path, content, "train/cat/IMG_0001"))
+    assert table.column("source")[1].as_py() == "train/cat/IMG_0001"
+    assert table.schema.metadata[b"remarks"] == b"[]"
+
+
+def test_a_damaged_tiff_says_nothing_of_its_own(tmp_path, capfd):
+    """What libtiff writes on its own to the terminal is kept from it; what we say is not."""
+    content = bytearray(encoded(RGB, "TIFF", compression="tiff_deflate"))
+    content[100:140] = bytes(40)
+    folder = source(tmp_path, bytes(content), "train/cat/0.tif")
+    assert decode_images(folder, skip_bad=1).num_rows == 4
+    os.write(2, b"and on\n")
+    assert capfd.readouterr().err == "and on\n"
+
+
 def damaged(photographs, path, names):
     """Copy a zip of photographs, some of them cut in half."""
     with zipfile.ZipFile(photographs) as good, zipfile.ZipFile(path, "w") as archive:
         for name in good.namelist():
             data = good.read(name)
             archive.writestr(name, data[: len(data) // 2] if name.removeprefix("faces/") in names else data)
+        archive.writestr("faces/train/cat/notes.txt", "fine cats")
     return path
 
 
@@ -151,6 +239,8 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, 
     assert run("images", folder, images=zipped, skip_bad_images=2).state.is_completed()
     words = "2: 'faces/train/cat/01.png', 'faces/val/dog/02.jpeg'"
     assert f"bad images left out: {words}" in caplog.messages
+    remark = "files not used: 1 with the ending .txt (faces/train/cat/notes.txt)"
+    assert remark in caplog.messages
     (path,) = folder.glob("tables/images-*.parquet")
     table = pq.read_table(path)
     assert table.num_rows == 82
@@ -159,7 +249,10 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, 
     assert all("damaged" in reason for reason in skipped.values())
     settings = json.loads(pq.read_schema(folder / "results/images.parquet").metadata[b"settings"])
     assert settings["bad_images_left_out"] == words
-    assert words.replace("'", "&#39;") in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert words.replace("'", "&#39;") in page
+    assert settings["images_remarks"] == remark
+    assert f"About the photographs: {remark}." in page
 
     again = run("images", folder, images=zipped, skip_bad_images=3)
     assert "train hidden=8" in again.tasks["Cached"]
@@ -178,7 +271,9 @@ def test_a_damaged_picture_found_by_the_run_leaves_nothing_behind(run, photograp
     """No folder, no half-written table."""
     zipped = damaged(photographs, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
     ran = run("images", tmp_path / "artifacts", images=zipped)
-    with pytest.raises(InputError, match=r"whole JPEG or PNG.*'faces/val/dog/02\.jpeg' in .*damaged.*replace"):
+    with pytest.raises(
+        InputError, match=r"whole JPEG, PNG, .* pictures.*'faces/val/dog/02\.jpeg' in .*damaged.*replace"
+    ):
         ran.state.result()
     assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
 
@@ -188,7 +283,9 @@ def test_the_program_says_one_line_about_a_damaged_picture(program, photographs,
     """Neither Prefect's errors nor a traceback stand beside the sentence; exit status 2."""
     damaged(photographs, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
     ran = program("images --images cut.zip")
-    assert ran.err.startswith("deep-mlp: images must be whole JPEG or PNG pictures, got 'faces/val/dog/02.jpeg' in ")
+    assert ran.err.startswith(
+        "deep-mlp: images must be whole JPEG, PNG, WebP, BMP, TIFF or GIF pictures, got 'faces/val/dog/02.jpeg' in "
+    )
     assert ran.err.count("\n") == 1
     assert (ran.status, ran.out) == (2, "")
     assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]

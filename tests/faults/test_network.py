@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
+from importlib.metadata import version
 from ipaddress import ip_address
 from itertools import count
 from types import SimpleNamespace
@@ -445,6 +446,17 @@ def test_a_password_goes_to_its_own_server_alone(serve, tmp_path):
     web = serve(moved(other.url))
     assert download(web.url.replace("//", "//me:secret@"), tmp_path / "faces.zip", QUICK) == 1
     assert [("Authorization" in request.headers) for request in (*web.requests, *other.requests)] == [True, False]
+
+
+def test_a_server_that_refuses_requests_name_gets_ours(serve, tmp_path):
+    """Some answer scrapers with 403, by the name of the library."""
+
+    def refuse_scrapers(request, _):
+        return answer(403) if request.headers["User-Agent"].startswith("python-requests") else answer()
+
+    web = serve(refuse_scrapers)
+    download(web.url, tmp_path / "faces.zip", QUICK)
+    assert web.requests[0].headers["User-Agent"] == f"deep-mlp/{version('deep-mlp')}"
 
 
 def test_a_password_from_netrc_is_sent(serve, tmp_path, monkeypatch):

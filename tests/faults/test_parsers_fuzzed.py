@@ -200,7 +200,8 @@ def picture(kind):
     return buffer.getvalue()
 
 
-GOOD_PICTURE, JPEG = picture("PNG"), picture("JPEG")
+GOOD_PICTURE = picture("PNG")
+PICTURES = [GOOD_PICTURE, *map(picture, ("JPEG", "WEBP", "BMP", "TIFF", "GIF"))]
 
 
 def good_archive(method):
@@ -351,7 +352,7 @@ def test_any_bytes_as_a_zip(content):
     read_archive(content)
 
 
-@given(spoilt(GOOD_PICTURE, JPEG) | st.binary(max_size=200))
+@given(spoilt(*PICTURES) | st.binary(max_size=200))
 @QUICKLY
 def test_any_bytes_as_a_picture(content):
     """Left out, or whole."""
@@ -473,7 +474,7 @@ TARGETS = {
     "depths": (lambda data: read_setting(DepthSweep, "depths", text_of(data)), [b"1:5", b"1,2,5"]),
     "image sources": (lambda data: read_image_source(text_of(data)), [b"https://a:b@host:80/x.zip?y#z"]),
     "archives": (read_archive, ARCHIVES),
-    "pictures": (read_picture, [GOOD_PICTURE, JPEG]),
+    "pictures": (read_picture, PICTURES),
     "tables": (read_table, [good_table()]),
     "baselines": (read_accepted, [ACCEPTED]),
     "results": (read_members, [RESULTS]),

@@ -15,7 +15,17 @@ from flows.command_line import main
 from mlp_core import settings
 from mlp_core.errors import InputError
 from mlp_core.memory import available_bytes, check_memory, needs
-from mlp_core.settings import DepthSweep, Generalization, Images, Polynomial, Run, Settings, Spirals, validated
+from mlp_core.settings import (
+    DepthSweep,
+    Features,
+    Generalization,
+    Images,
+    Polynomial,
+    Run,
+    Settings,
+    Spirals,
+    validated,
+)
 
 MODELS = sorted(
     (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),
@@ -116,6 +126,24 @@ def test_a_flow_without_the_program_refuses_too(run, tmp_path):
     with pytest.raises(InputError, match="hidden_widths must leave what fits into memory"):
         run("images", tmp_path / "artifacts", model=Images(hidden_widths=(10**5, 10**5, 10**5))).state.result()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_classes_of_photographs_count():
+    """Of a source with a hundred thousand classes the output layer is large, and so are the means of the classes."""
+    wanted = [Run(workers=1), Images()]
+    check_memory(wanted, available=10**9)
+    with pytest.raises(InputError, match=r"hidden_widths must .* images hidden=64-64-64 needs about \d"):
+        check_memory(wanted, available=10**9, n_classes=100_000)
+    features = [need.what for need in needs([Run(workers=1), Features()], 1000) if need.n_bytes > 10**8]
+    assert "the means of all classes" in features
+
+
+def test_a_run_learns_the_number_of_classes_from_its_photographs(run, tmp_path, monkeypatch):
+    """And is refused before anything is trained."""
+    monkeypatch.setattr("flows.orchestration.available_bytes", lambda: 10**8)
+    with pytest.raises(InputError, match="hidden_widths must leave what fits into memory"):
+        run("images", tmp_path / "artifacts").state.result()
+    assert not list(tmp_path.glob("artifacts/models/*"))
 
 
 def test_what_fits_is_let_through():

@@ -102,7 +102,7 @@ GOOD_NAMES = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.
             ["'../cat.jpg'", "outside.zip", "points outside the folder", "nothing was read", "make the zip"],
         ),
         ("one-class.zip", ["at least two classes", "['cat']", "put each class in its own folder"]),
-        ("empty", ["got none in empty", "put each class in its own folder below train/ and val/"]),
+        ("empty", ["got none in empty", "put each class in its own folder, below train/ and val/"]),
     ],
 )
 def test_bad_photographs_are_refused_before_a_run(refused_at_last, api_url, tmp_path, source, words):
