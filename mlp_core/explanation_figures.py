@@ -287,7 +287,7 @@ def features_figure(table: pd.DataFrame) -> Figure:
     )
     lines = panels[0].get_lines()
     for line, (_, rows, _, _) in zip(lines, groups, strict=True):
-        n_measured = int(rows["participation_ratio"].notna().sum())
+        n_measured = int(rows["extent"].notna().sum())
         n = f"{len(rows)}" if n_measured == len(rows) else f"{n_measured} of {len(rows)} (others without a weight)"
         line.set_label(f"{line.get_label()}, n = {n}")
     legend_below(figure, lines)

@@ -226,7 +226,7 @@ def test_what_diverged_altogether_is_said(explain_table: pd.DataFrame, generaliz
     diverged = {"status": "diverged", "test_accuracy": None}
     shown = texts(figures.explain_figure(explain_table.assign(**diverged)))
     assert shown.count("all members diverged") == 2
-    assert "\nn = 0 per mean" in shown
+    assert "n = 0 per median" in shown
     failed = generalization_table.assign(status=np.where(generalization_table["model"] == "mlp", "diverged", "ok"))
     assert "depth 1, 101 par.: diverged" in texts(figures.generalization_figure(failed))
 
@@ -239,11 +239,12 @@ def test_gradients_that_are_all_zero_are_words(explain_table: pd.DataFrame) -> N
 
 def test_one_unit_is_a_step_from_none_to_all() -> None:
     """A line of one point is nothing to see; units without a weight are counted."""
-    kinds = (unit_rows("trained", 0.5, depth=1), unit_rows("random", 0.4, depth=1), unit_rows("gabor", 0.05))
+    fixed = unit_rows("gabor", 0.05), unit_rows("photograph", 0.4)
+    kinds = (unit_rows("trained", 0.5, depth=1), unit_rows("random", 0.4, depth=1), *fixed)
     figure = figures.features_figure(pd.concat([rows.head(1) for rows in kinds]))
     for line in figure.axes[0].get_lines():
         assert line.get_ydata().tolist() == [0, 100]
     table = pd.concat(kinds)
-    measured = ["participation_ratio", "class_cosine", "spatial_frequency"]
+    measured = ["extent", "class_cosine", "spatial_frequency"]
     table.loc[table["kind"] == "trained", measured] = np.nan
     assert "depth 1, n = 0 of 4 (others without a weight)" in texts(figures.features_figure(table))
