@@ -75,7 +75,7 @@ def interval_words(found: Sequence[MeanInterval]) -> str:
     n = f"n = {range_words({one.n for one in found})} per median"
     with_interval = [one.has_interval for one in found]
     if not any(with_interval):
-        return f"median without interval, {n}"
+        return f"median without interval, {n}" if any(one.n for one in found) else n
     if not all(with_interval):
         return f"median and, where there is one, 95 % interval, {n}"
     return f"median and 95 % interval (order statistics), {n}"

@@ -255,7 +255,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
         axes.set_xlabel("epoch")
         whole_ticks(axes)
         what = "Train loss per epoch"
-    if not any(np.isfinite(curve["median"]).any() for curve in curves.values()):
+    if not medians.size:
         note(axes, "no finite loss: all members diverged")
     axes.set_ylabel("cross-entropy (nats)" + (", log scale" if logarithmic else ""))
     if logarithmic:

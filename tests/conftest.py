@@ -1,13 +1,16 @@
 """What tests of whole runs share: Prefect for the session, photographs, tiny experiments, the real program.
 
-The server is a real one on loopback, in a home of its own, started when a test first asks for it.
+The server is a real one on loopback, in a home of its own, started when a test first asks for it. All workers of
+`pytest --numprocesses` share it, and each finished experiment too: who asks first makes it, the others wait.
 """
 
+import fcntl
 import io
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -21,6 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import certifi
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -42,20 +46,81 @@ from mlp_core.settings import (
 )
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Keep the developer's own Prefect out of the tests; Prefect reads all this as it is imported."""
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        del os.environ[name]
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
-    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
-    os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
-    os.environ["NO_PROXY"] = "127.0.0.1"
+    if not hasattr(config, "workerinput"):  # a worker has it from who started it
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            del os.environ[name]
+        os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+        os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+        os.environ["PREFECT_API_SSL_CERT_FILE"] = str(_one_certificate(Path(os.environ["PREFECT_HOME"])))
+        os.environ["NO_PROXY"] = "127.0.0.1"
+        # programs that tests start would compile every module again, a second each
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     import tasks  # noqa: F401 - the project's own defaults for Prefect
 
 
-def pytest_unconfigure():
-    """Remove the session's home."""
-    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+def _one_certificate(folder):
+    """Return a file of one authority's certificate: each of Prefect's clients, here without TLS, reads all of them."""
+    end = "-----END CERTIFICATE-----\n"
+    path = folder / "certificate.pem"
+    path.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return path
+
+
+def pytest_unconfigure(config):
+    """Stop the session's server and remove its home, when the last worker has ended."""
+    if hasattr(config, "workerinput"):
+        return
+    home = Path(os.environ["PREFECT_HOME"])
+    if (home / SERVER_NUMBER).exists():
+        os.kill(int((home / SERVER_NUMBER).read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while _is_locked(home / SERVER_LOG) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+SERVER_LOG = "server.log"
+"""Locked as long as its server is up, whoever has started that."""
+SERVER_NUMBER = "session-server.pid"
+IDLE_SERVICES = (
+    *("CANCELLATION_CLEANUP", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR"),
+    *("SCHEDULER", "TRIGGERS"),
+)
+"""What deployments, workers and automations need: tests of those have servers of their own."""
+
+
+def _is_locked(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Give a function that makes a folder of the whole session: a name, and what makes it; the others wait for it."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    root = tmp_path_factory.getbasetemp().parent if is_worker else tmp_path_factory.getbasetemp()
+
+    def made_once(name, make):
+        folder = root / "made-once" / name
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+                folder.mkdir()
+                make(folder)
+                lock.write("made")
+        return folder
+
+    return made_once
 
 
 @pytest.fixture(scope="session")
@@ -78,21 +143,25 @@ class Servers:
 
     def __init__(self, empty_database):
         self.empty_database = empty_database
-        if empty_database.exists():
-            return
-        with tempfile.TemporaryDirectory() as home:
-            process = self.start(self.environment(Path(home)))
-            self.stop(process)
-            copy = empty_database.with_suffix(".partial")
+
+    def start_for_the_session(self, home, port):
+        """Start the server that all tests share; its database, still empty, is the first to be copied."""
+        idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
+        process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
+        process.returncode = 0  # it outlives who started it, of which Popen would warn
+        (home / SERVER_NUMBER).write_text(str(process.pid))
+        if not self.empty_database.exists():
+            copy = self.empty_database.with_suffix(".partial")
             copy.unlink(missing_ok=True)
-            with closing(sqlite3.connect(Path(home, "prefect.db"))) as database:
+            with closing(sqlite3.connect(home / "prefect.db")) as database:
                 database.execute("VACUUM INTO ?", (str(copy),))
-            copy.replace(empty_database)
+            copy.replace(self.empty_database)
 
     def new_home(self, home):
         """Make a home with an empty database and return the environment of a program that uses it."""
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.empty_database, home / "prefect.db")
+        if self.empty_database.exists():
+            shutil.copy(self.empty_database, home / "prefect.db")
         return self.environment(home)
 
     def environment(self, home):
@@ -105,8 +174,9 @@ class Servers:
         """Start a server and return its process."""
         from flows.server import healthy
 
-        log = Path(environment["PREFECT_HOME"], "server.log")
+        log = Path(environment["PREFECT_HOME"], SERVER_LOG)
         with log.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             command = [sys.executable, "-m", "prefect", "server", "start"]
             process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
         deadline = time.monotonic() + 120
@@ -123,19 +193,18 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig):
-    """Give servers and homes; the empty database is kept in pytest's cache."""
-    return Servers(pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db")
+def servers(pytestconfig, made_once):
+    """Give servers and homes; the session's server is up, the empty database is kept in pytest's cache."""
+    servers = Servers(pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db")
+    home, port = Path(os.environ["PREFECT_HOME"]), urlsplit(os.environ["PREFECT_API_URL"]).port
+    made_once("server", lambda _: servers.start_for_the_session(home, port))
+    return servers
 
 
 @pytest.fixture(scope="session")
 def api_url(servers):
-    """Serve Prefect's API for the whole session, where its settings already say."""
-    url = os.environ["PREFECT_API_URL"]
-    environment = servers.new_home(Path(os.environ["PREFECT_HOME"]))
-    process = servers.start({**environment, "PREFECT_SERVER_API_PORT": str(urlsplit(url).port)})
-    yield url
-    servers.stop(process)
+    """Give the address of the session's server, which Prefect's settings have already."""
+    return os.environ["PREFECT_API_URL"]
 
 
 def photograph(colour, stream, form):
@@ -149,18 +218,20 @@ def photograph(colour, stream, form):
 
 
 @pytest.fixture(scope="session")
-def photographs(tmp_path_factory):
+def photographs(made_once):
     """Give a zip of 60 train and 24 test photographs of three classes, JPEG and PNG."""
-    stream = random.Random(0)
-    path = tmp_path_factory.mktemp("photographs") / "faces.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, count in (("train", 20), ("val", 8)):
-            for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
-                for number in range(count):
-                    form = ("jpeg", "png")[number % 2]
-                    picture = photograph(colour, stream, form)
-                    archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
-    return path
+
+    def make(folder):
+        stream = random.Random(0)
+        with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
+            for split, count in (("train", 20), ("val", 8)):
+                for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
+                    for number in range(count):
+                        form = ("jpeg", "png")[number % 2]
+                        picture = photograph(colour, stream, form)
+                        archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
+
+    return made_once("photographs", make) / "faces.zip"
 
 
 SPIRALS = Spirals(points=40)
@@ -258,15 +329,14 @@ def run(api_url, ended_tasks, photographs):
 
 
 @pytest.fixture(scope="session")
-def finished(run, tmp_path_factory):
+def finished(run, made_once):
     """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy."""
-    folders = {}
 
     def finished(experiment):
-        if experiment not in folders:
-            folders[experiment] = tmp_path_factory.mktemp(experiment) / "artifacts"
-            assert run(experiment, folders[experiment]).state.is_completed()
-        return folders[experiment]
+        def make(folder):
+            assert run(experiment, folder).state.is_completed()
+
+        return made_once(experiment, make)
 
     return finished
 

@@ -226,7 +226,7 @@ def test_what_diverged_altogether_is_said(explain_table: pd.DataFrame, generaliz
     diverged = {"status": "diverged", "test_accuracy": None}
     shown = texts(figures.explain_figure(explain_table.assign(**diverged)))
     assert shown.count("all members diverged") == 2
-    assert "n = 0 per median" in shown
+    assert "\nn = 0 per median" in shown
     failed = generalization_table.assign(status=np.where(generalization_table["model"] == "mlp", "diverged", "ok"))
     assert "depth 1, 101 par.: diverged" in texts(figures.generalization_figure(failed))
 

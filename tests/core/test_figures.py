@@ -227,7 +227,7 @@ def test_losses_that_all_diverged_are_words(epochs: int) -> None:
     history = _history(["gain=1", "gain=2"], epochs).assign(train_loss=np.nan)
     texts = _texts(figures.loss_curves_figure(history, "gain_sweep"))
     assert "no finite loss: all members diverged" in texts
-    assert "median without interval, n = 0 per median" in texts
+    assert "\nn = 0 per median" in texts
 
 
 def test_a_configuration_that_diverged_is_named_beside_others() -> None:

@@ -1,8 +1,6 @@
 """The table of faults in docs/reliability.md names the cases of this folder, all of them and no others."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,18 +17,15 @@ def case(test_id):
     return f"{words}: {parameters.removesuffix(']')}" if parameters else words
 
 
-@pytest.fixture(scope="module")
-def tested():
-    """Give the cases of each file, slow ones too, as pytest itself collects them."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", str(FOLDER)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    cases = {}
-    for line in done.stdout.splitlines():
-        path, _, test_id = line.partition("::")
-        if test_id:
-            cases.setdefault(Path(path).name, set()).add(case(test_id))
-    return cases
+@pytest.fixture
+def tested(request):
+    """Give a function that returns the cases of a file, slow ones too, as pytest itself collects them."""
+
+    def tested(name):
+        module = pytest.Module.from_parent(request.node.parent.parent, path=FOLDER / name)
+        return {case(item.name) for item in request.session.genitems(module)}
+
+    return tested
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +45,7 @@ def test_every_case_is_told_and_every_told_case_is_tested(tested, told, name):
     rows = [row.replace("\\|", "|") for row, _ in told[name]]
     assert len(rows) == len(set(rows))
     for_all = {row.removesuffix(": *") for row in rows if row.endswith(": *")}
-    cases = {f"{words}: *" if (words := one.split(": ")[0]) in for_all else one for one in tested[name]}
+    cases = {f"{words}: *" if (words := one.split(": ")[0]) in for_all else one for one in tested(name)}
     assert cases - set(rows) == set(), "tested, but not in docs/reliability.md"
     assert set(rows) - cases == set(), "in docs/reliability.md, but not tested"
     assert all(seen.strip() for _, seen in told[name])

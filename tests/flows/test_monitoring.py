@@ -12,6 +12,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mlp_core.report import read_report_content, report_sections
 from mlp_core.settings import DepthSweep
@@ -63,23 +64,28 @@ def test_the_progress_counts_each_training_once(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_progress_moves_while_a_sweep_is_at_work(program):
+def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path):
     """Who looks now and then sees nothing, then shares of the trainings that only grow, and all at the end."""
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["progress"]))
+    environment = servers.new_home(tmp_path / "home")  # other runs' progress would be newer on the session's server
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    server = servers.start(environment)
     seen = []
-    with get_client(sync_client=True) as client:
+    try:
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
 
-        def newest():
-            return client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+            def newest():
+                return client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
 
-        earlier = [one.id for one in newest()]
-        process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2 --workers 1")
-        while process.poll() is None:
-            seen += [one.data for one in newest() if one.id not in earlier]
-            time.sleep(0.2)
-        _, err = process.communicate()
-        assert process.returncode == 0, err
-        seen += [one.data for one in newest()]
+            process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2 --workers 1", environment)
+            while process.poll() is None:
+                seen += [one.data for one in newest()]
+                time.sleep(0.2)
+            _, err = process.communicate()
+            assert process.returncode == 0, err
+            seen += [one.data for one in newest()]
+    finally:
+        servers.stop(server)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0, 100)
     assert any(0 < share < 100 for share in seen), seen
