@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -172,6 +173,9 @@ def ui() -> None:
 
 def main() -> None:
     """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
+            stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # or Python looks for garbage before it ends, a second long
     sys.exit(_status(partial(program.main, prog_name="deep-mlp", standalone_mode=False)))
 

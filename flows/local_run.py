@@ -15,11 +15,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from pydantic import BaseModel
 
 from flows.server import (
+    LOOPBACK,
     LocalServer,
     RunLost,
     check_server,
@@ -32,7 +34,7 @@ from flows.server import (
 from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
-from mlp_core.places import artifact_folder, check_run
+from mlp_core.places import artifact_folder, check_limits, check_run
 from mlp_core.settings import Run
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
@@ -67,6 +69,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     if not isinstance(run, Run):
         raise TypeError
     check_run(run)
+    check_limits(run)
     images = image_path(run.images) if name in _ON_PHOTOGRAPHS else None
     check_room(parameters.values())
     started = time.monotonic()
@@ -102,7 +105,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
         url = configured or server.url
         with _watched(url), _no_heartbeats() if server else nullcontext():
-            _run(flow, parameters, run, started, url)
+            _run(name, flow, parameters, run, started, url)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
         if server:
@@ -182,11 +185,12 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str) -> None:
+def _run(name: str, flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str) -> None:
     flow_run_ids: list[UUID] = []
 
     def remember(_flow: Any, flow_run: Any, _state: Any) -> None:
         flow_run_ids.append(flow_run.id)
+        _announce(name, run, _seconds_of_such_runs(flow_run) if urlsplit(url).hostname in LOOPBACK else [])
 
     flow = flow.with_options(on_running=[remember])
     with _console():
@@ -201,15 +205,55 @@ def _run(flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, 
     click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
 
 
+def _announce(name: str, run: Run, seconds: list[float]) -> None:
+    """Say how long such a run took before, where that is known; of the tutorial also what is about to be done."""
+    if name != "tutorial" and not seconds:
+        return
+    what = ""
+    if name == "tutorial":
+        what = "the tutorial's own experiments, " if run.seeds == 1 else "every experiment, "
+    times = ""
+    if seconds:
+        last, shortest, longest = (f"{one:,.0f} s" for one in (seconds[0], min(seconds), max(seconds)))
+        times = f"; such a run took {last} on this machine"
+        if shortest != longest:
+            times = f"; such runs took {shortest} to {longest} on this machine, the last one {last}"
+    seeds = "1 seed" if run.seeds == 1 else f"{run.seeds} seeds"
+    logging.getLogger("deep_mlp").info("%s: %s%s, in %s%s", name, what, seeds, artifact_folder(run.artifacts), times)
+
+
+def _seconds_of_such_runs(flow_run: Any) -> list[float]:
+    """Return how long completed runs of the same flow with the same parameters took, the last one first."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter, FlowRunFilterState
+    from prefect.client.schemas.filters import FlowRunFilterStateType as StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    try:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(
+                flow_filter=FlowFilter(id=FlowFilterId(any_=[flow_run.flow_id])),
+                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=StateType(any_=["COMPLETED"]))),
+                sort=FlowRunSort.END_TIME_DESC,
+                limit=100,
+            )
+    except Exception:  # what is nice to know must not end a run
+        return []
+    return [one.total_run_time.total_seconds() for one in runs if one.parameters == flow_run.parameters]
+
+
 @contextmanager
 def _console() -> Iterator[None]:
     """Show the project's own lines, beside a spinner on a terminal, and Prefect's warnings."""
     console = stderr_console()
     own = logging.getLogger("deep_mlp")
     quieten_prefect()
-    with console.status("starting") if console.is_terminal else nullcontext() as status:
+    # Rich takes a file for a terminal too where FORCE_COLOR is set, as CI does
+    spinner = "line" if console.options.ascii_only else "dots"
+    with console.status("starting", spinner=spinner) if sys.stderr.isatty() else nullcontext() as status:
         lines = Lines(console, status)
         own.addHandler(lines)
+        own.setLevel(logging.INFO)
         try:
             yield
         finally:
@@ -263,8 +307,3 @@ def _print_times(rows: list[Any]) -> None:
         cached = sum(row.state_name == "Cached" for row in trainings)
         seconds = sum(row.total_run_time.total_seconds() for row in rows)
         click.echo(f"{experiment:<14}{len(trainings):>10}{cached:>8}{seconds:>8.1f} s")
-
-
-if sys.platform == "win32":
-    message = "deep-mlp runs on Linux and macOS"
-    raise ImportError(message)

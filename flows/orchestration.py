@@ -16,6 +16,7 @@ from prefect.states import Completed
 from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.errors import Drifted, InputError
 from mlp_core.memory import available_bytes, check_memory
+from mlp_core.places import devices
 from mlp_core.plans import TrainingPlan, ensembles
 from mlp_core.settings import Run, Settings
 from mlp_core.storage import Artifact
@@ -132,9 +133,7 @@ def device_of(run: Run) -> str:
     Raises:
         InputError: If the device asked for is not there.
     """
-    from tasks.training import available_devices
-
-    available = available_devices() if run.device != "cpu" else ["cpu"]
+    available = devices() if run.device != "cpu" else ["cpu"]
     if run.device == "auto":
         return available[0]
     if run.device not in available:

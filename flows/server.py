@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -21,11 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlp_core.errors import InputError
+from mlp_core.locks import PREFECT_HOME, lock
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
-_LOOPBACK = "127.0.0.1", "localhost"
+LOOPBACK = "127.0.0.1", "localhost"
 _START_LOCK = "deep-mlp-server.start.lock"
 # What `prefect server start` runs, by Prefect's own uvicorn and without the imports of its command line. Python's
 # search for garbage would slow down the other imports; ten seconds later the server is up.
@@ -52,7 +52,7 @@ def reach_loopback_directly() -> None:
     hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if hosts != "*":
         kept = [host.strip() for host in hosts.split(",") if host.strip()]
-        hosts = ",".join([*kept, *(host for host in _LOOPBACK if host not in kept)])
+        hosts = ",".join([*kept, *(host for host in LOOPBACK if host not in kept)])
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
@@ -129,15 +129,15 @@ class LocalServer:
             self.record = home / "deep-mlp-server.json"
             self.log = home / "deep-mlp-server.log"
             self._starting = home / _START_LOCK
-            self._using = (home / "deep-mlp-server.use.lock").open("a")
+            self._using = (home / "deep-mlp-server.use.lock").open("a+")
             with self._locked():
-                fcntl.flock(self._using, fcntl.LOCK_SH)
+                _lock(self._using, shared=True)
                 self.url = self._running() or self._start()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with self._starting.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             yield
 
     def _running(self) -> str | None:
@@ -153,7 +153,7 @@ class LocalServer:
         Its number alone would not do: after a crash of the machine it may be another program's.
         """
         with self.log.open("a") as log:
-            return self.record.exists() and not _lock_at_once(log)
+            return self.record.exists() and not _lock(log, wait=False)
 
     def _start(self) -> str:
         port = _free_port()
@@ -164,7 +164,7 @@ class LocalServer:
             "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
         with self.log.open("w") as log:
-            _lock_at_once(log)
+            _lock(log, wait=False)
             process = subprocess.Popen(
                 [sys.executable, "-c", _SERVER_PROGRAM],
                 stdin=subprocess.DEVNULL,
@@ -205,8 +205,8 @@ class LocalServer:
     def release(self) -> None:
         """Stop the server if it was started by a run and no other run uses it."""
         with self._locked():
-            fcntl.flock(self._using, fcntl.LOCK_UN)
-            if not _lock_at_once(self._using):
+            if not _lock(self._using, wait=False):
+                self._using.close()
                 return
             if self._lives():
                 pid = json.loads(self.record.read_text())["pid"]
@@ -215,12 +215,8 @@ class LocalServer:
             self._using.close()
 
 
-def _lock_at_once(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(file: IO[str], *, shared: bool = False, wait: bool = True) -> bool:
+    return lock(file, Path(file.name), PREFECT_HOME, shared=shared, wait=wait)
 
 
 def _stop(pid: int) -> None:

@@ -55,8 +55,8 @@ def diagnose(plan: TrainingPlan, data: Split, members: Sequence[int]) -> Diagnos
     dead = [layer.cpu().double() for layer in dead_units(ensemble, inputs)] if plan.activation == "relu" else []
     missing = torch.full((len(members),), math.nan, dtype=torch.float64)
     return Diagnosis(
-        torch.cat(dead, 1).mean(1).cpu() if dead else missing,
-        torch.stack([layer.all(1) for layer in dead]).sum(0).double().cpu() if dead else missing,
+        torch.cat(dead, 1).mean(1) if dead else missing,
+        torch.stack([layer.all(1) for layer in dead]).sum(0).double() if dead else missing,
         squares[:, 0],
         squares[:, -1],
     )
@@ -108,4 +108,5 @@ def gradient_mean_squares(ensemble: Ensemble, inputs: Tensor, labels: Tensor) ->
     """
     targets = one_hot_targets(labels, ensemble.layer_sizes[-1], len(labels))
     layers = gradients(ensemble, Batch(with_constant(inputs).T.contiguous(), targets))
-    return torch.stack([layer.cpu().double().square().mean((1, 2)) for layer in layers], 1).cpu()
+    # On the CPU: Apple's GPUs have no float64
+    return torch.stack([layer.cpu().double().square().mean((1, 2)) for layer in layers], 1)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from mlp_core.control_groups import own_groups
 from mlp_core.errors import InputError
 from mlp_core.places import artifact_folder, cores
 from mlp_core.plans import (
@@ -258,7 +260,9 @@ def _trainings(
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that this process may still take: the machine's, and less where a control group limits it.
+    """Return the memory that this process may still take.
+
+    That is the machine's, and less where a control group or the shell (`ulimit -v`, `ulimit -d`) limits it.
 
     Args:
         root: Where the kernel's files begin.
@@ -273,19 +277,37 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     except OSError:
         if root == Path("/") and "SC_PHYS_PAGES" in os.sysconf_names:
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit_name, usage_name, cached_name in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        limit, usage = root / "sys/fs/cgroup" / limit_name, root / "sys/fs/cgroup" / usage_name
-        try:
-            statistics = dict(line.split() for line in (limit.parent / "memory.stat").read_text().splitlines())
-            # What the kernel caches of files it gives back when memory is short
-            used = int(usage.read_text()) - int(statistics.get(cached_name, 0))
-            found.append(max(0, int(limit.read_text()) - used))
-        except (OSError, ValueError):  # no such group, or one without a limit
-            continue
-    return min(found) if found else None
+    found += _available_in_groups(root)
+    found += _available_in_shell(root)
+    return max(0, min(found)) if found else None
+
+
+def _available_in_groups(root: Path) -> Iterator[int]:
+    for group in own_groups("memory", root):
+        for limit_name, usage_name, cached_name in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            try:
+                statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                # What the kernel caches of files it gives back when memory is short
+                used = int((group / usage_name).read_text()) - int(statistics.get(cached_name, 0))
+                yield int((group / limit_name).read_text()) - used
+            except (OSError, ValueError):  # no such group, or one without a limit
+                continue
+
+
+def _available_in_shell(root: Path) -> Iterator[int]:
+    try:
+        limits, status = ((root / "proc/self" / name).read_text() for name in ("limits", "status"))
+    except OSError:  # not Linux
+        return
+    for limit_name, usage_name in (("Max address space", "VmSize:"), ("Max data size", "VmData:")):
+        limit, usage = (
+            re.search(rf"^{name}\s+(\d+)", text, re.M) for name, text in ((limit_name, limits), (usage_name, status))
+        )
+        if limit and usage:
+            yield int(limit[1]) - int(usage[1]) * 1024
 
 
 def check_room(settings: Iterable[object]) -> None:

@@ -6,7 +6,6 @@ through copies on this machine that are named by their digest, so that none can 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlp_core.locks import lock
 from mlp_core.places import cores
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _lock(folder: Path, waiting: Callable[[], None]) -> int:
                 raise
             continue
         try:
-            while not _lock_at_once(handle):
+            while not lock(handle, folder, wait=False):
                 waiting()
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             if _is_still(handle, folder):
@@ -309,14 +309,6 @@ def _is_still(handle: int, folder: Path) -> bool:
         return os.path.samestat(os.fstat(handle), folder.stat())
     except FileNotFoundError:
         return False
-
-
-def _lock_at_once(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Provenance) -> Artifact:

@@ -1,8 +1,12 @@
 """Where Prefect touches the core: a task calls one core function, stores its result and passes on a reference."""
 
 import os
+import sys
+from pathlib import Path
 
-# Read by Prefect and by torch as they are imported; a value of the user's own stands.
+# Processes that this one starts find the project where it is, and not a tasks.py or flows.py on the user's PYTHONPATH
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# Read by Prefect, torch and Python as they start; a value of the user's own stands.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -13,6 +17,8 @@ for _name, _value in {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
     # what the core logs outside a flow, in a notebook, is no mistake
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # nor what lies in the folder where the user stands, which Python would search first
+    "PYTHONSAFEPATH": "1",
     # as many tasks as cores run side by side: a thread each
     "OMP_NUM_THREADS": "1",
 }.items():

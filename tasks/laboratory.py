@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from mlp_core.errors import InputError
 from mlp_core.inventory import KINDS
+from mlp_core.locks import lock
 from mlp_core.memory import check_room
 from mlp_core.places import artifact_folder, check_run, cores, refusals_in_words
 from mlp_core.settings import Run
@@ -154,12 +154,11 @@ def _held(root: Path | UPath) -> Iterator[None]:
             with refusals_in_words(root):
                 root.mkdir(parents=True, exist_ok=True)
                 folder = os.open(root, os.O_RDONLY)
-            with suppress(BlockingIOError):
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock(folder, root, wait=False):
                 ours = [root.glob(PARTIAL), *((root / kind).rglob(PARTIAL) for kind in KINDS)]
                 for leftover in list(chain.from_iterable(ours)):
                     leftover.unlink(missing_ok=True)
-            fcntl.flock(folder, fcntl.LOCK_SH)
+            lock(folder, root, shared=True)
         yield
     finally:
         for error in (root / RECORDS).glob("[0-9a-f]" * 32):  # what Prefect keeps of a failed task
@@ -250,11 +249,10 @@ def alone(root: Path) -> Iterator[None]:
     """
     folder = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock(folder, root, wait=False):
+            message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
+            raise InputError(message)
         yield
-    except BlockingIOError:
-        message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
-        raise InputError(message) from None
     finally:
         os.close(folder)
 

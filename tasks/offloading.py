@@ -2,36 +2,68 @@
 
 A training gives the interpreter back at each of its operations and has to wait for it after each. On two cores an epoch
 of photographs took several times as long beside figures that another thread drew, and little longer beside a process.
+
+The process is started and spoken to through a pipe, without a pool of multiprocessing's: a pool would execute the
+user's script once more in the process, and needs semaphores in /dev/shm, which containers do not always let one write.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import queue
 import signal
+import subprocess
+import sys
 import threading
-import time
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing import get_context, parent_process
+from multiprocessing import Pipe, parent_process
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+_PROGRAM = "import sys; from tasks.offloading import _work; _work(int(sys.argv[1]))"
 
 
 class Stopped(Exception):
     """The run is being stopped; nothing of this task is kept."""
 
 
-@dataclass(frozen=True)
 class _Helper:
-    """A process that works for the tasks of this one, whether it is told to end at once, and what it has imported."""
+    """A process that works for the tasks of this one, one job after the other.
 
-    pool: ProcessPoolExecutor
-    stop: Any
-    imported: set[str] = field(default_factory=set)
+    Attributes:
+        process: The process.
+        stopped: Whether it was told to end at once.
+        imported: The modules that it was asked to import.
+        turn: Held by the task whose job it does.
+    """
+
+    def __init__(self) -> None:
+        self.stopped, self.imported, self.turn, self._sending = False, set[str](), threading.Lock(), threading.Lock()
+        self._connection, its_end = Pipe()
+        # It inherits what this thread has blocked: Ctrl-C is for the program
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(its_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=[its_end.fileno()],
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            its_end.close()
+
+    def send(self, function: Callable[..., object], arguments: tuple[object, ...], answers: bool) -> None:
+        with self._sending:
+            self._connection.send((function, arguments, answers))
+
+    def answer(self) -> Any:
+        return self._connection.recv()
 
 
 _helper: _Helper | None = None
@@ -52,26 +84,30 @@ def offloaded(function: Callable[..., Result], *arguments: object) -> Result:
     """
     if parent_process() is not None:
         return function(*arguments)
-    helper, result = _submitted(function, *arguments)
+    helper = _running_helper()
     try:
-        return result.result()
-    except BrokenProcessPool as error:
-        if helper.stop.value:
-            raise Stopped from error
+        with helper.turn:
+            helper.send(function, arguments, answers=True)
+            result, error, where = helper.answer()
+    except (EOFError, OSError) as lost:
+        if helper.stopped:
+            raise Stopped from lost
         return function(*arguments)
+    if error is not None:
+        error.add_note(where)
+        raise error
+    return result
 
 
 def prepare_helper(module: str) -> None:
     """Let the helper import a module that it will need, beside what else is done: the figures' takes it a second."""
-    helper = _helper
-    if parent_process() is not None or (helper and module in helper.imported):
+    if parent_process() is not None:
         return
-    helper, _ = _submitted(_import, module)
-    helper.imported.add(module)
-
-
-def _import(module: str) -> None:
-    import_module(module)
+    helper = _running_helper()
+    if module not in helper.imported:
+        helper.imported.add(module)
+        with contextlib.suppress(OSError):  # killed since
+            helper.send(import_module, (module,), answers=False)
 
 
 def stop_helper() -> None:
@@ -79,43 +115,41 @@ def stop_helper() -> None:
     global _helper
     with _changing:
         if _helper:
-            _helper.stop.value = 1
+            _helper.stopped = True
+            _helper.process.kill()
+            _helper.process.wait()
         _helper = None
 
 
-def _submitted(function: Callable[..., Result], *arguments: object) -> tuple[_Helper, Future[Result]]:
+atexit.register(stop_helper)
+
+
+def _running_helper() -> _Helper:
     global _helper
     with _changing:
-        _helper = _helper or _new_helper()
+        if _helper is None or _helper.process.poll() is not None:
+            _helper = _Helper()
+        return _helper
+
+
+def _work(descriptor: int) -> None:
+    """Do what the program sends, in its order, until it is gone."""
+    connection = Connection(descriptor)
+    jobs: queue.SimpleQueue[tuple[Callable[..., object], tuple[object, ...], bool]] = queue.SimpleQueue()
+
+    def receive() -> None:
         try:
-            return _helper, _submit(_helper, function, *arguments)
-        except BrokenProcessPool:  # killed since
-            _helper = _new_helper()
-            return _helper, _submit(_helper, function, *arguments)
+            while True:
+                jobs.put(connection.recv())
+        finally:  # the program was killed, perhaps in the midst of a job; what cannot be read it does itself
+            os._exit(1)
 
-
-def _submit(helper: _Helper, function: Callable[..., Result], *arguments: object) -> Future[Result]:
-    # The first starts the process, which inherits what this thread has blocked: Ctrl-C is for the program
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return helper.pool.submit(function, *arguments)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _new_helper() -> _Helper:
-    context = get_context("spawn")
-    stop = context.RawValue("b", 0)
-    return _Helper(ProcessPoolExecutor(1, context, _watch_program, (stop,)), stop)
-
-
-def _watch_program(stop: Any) -> None:
-    """End the helper when it is told to, and when its program is killed."""
-    program = parent_process()
-
-    def watch() -> None:
-        while program is not None and program.is_alive() and not stop.value:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=receive, daemon=True).start()
+    while True:
+        function, arguments, answers = jobs.get()
+        try:
+            answer = function(*arguments), None, ""
+        except Exception as error:
+            answer = None, error, "".join(traceback.format_exception(error))  # which does not travel along
+        if answers:
+            connection.send(answer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -259,17 +258,3 @@ def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: T
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
     write_file(root / RECORDS / name / f"{numbers}.json", lambda file: file.write_text(digests))
     return MemberBlock(first, last, table, parameters)
-
-
-def available_devices() -> list[str]:
-    """Return this machine's devices, the fastest first; torch is asked only where a GPU may be."""
-    if not Path("/proc/driver/nvidia/version").exists() and sys.platform != "darwin":
-        return ["cpu"]
-    import torch
-
-    found = []
-    if torch.cuda.is_available():
-        found.append("cuda")
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]

@@ -24,7 +24,7 @@ from mlp_core.settings import Run
 from tasks.caching import decode
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [
+SOURCES = ["deep_mlp_program.py"] + [
     path.relative_to(ROOT).as_posix()
     for folder in ("flows", "tasks", "mlp_core", "benchmarks", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlp_core import places
 from mlp_core.errors import InputError
@@ -29,6 +30,58 @@ def test_cores_are_those_that_the_process_may_use():
         "print(cores())"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 64),
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, 64),
+        ({"sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ({"sys/fs/cgroup/cpu.max": "250000 100000\n"}, 3),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/\n3:cpu,cpuacct:/slurm/job_1/step_0\n",
+                "sys/fs/cgroup/cpu/slurm/job_1/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/slurm/job_1/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/user.slice/run-1.scope\n",
+                "sys/fs/cgroup/user.slice/run-1.scope/cpu.max": "800000 100000\n",
+                "sys/fs/cgroup/user.slice/cpu.max": "200000 100000\n",
+            },
+            2,
+        ),
+        ({"proc/self/cgroup": "3:cpu:/docker/named-outside\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+    ],
+    ids=[
+        *("nothing known", "no limit", "one core", "a share of a core", "no limit in version 1"),
+        *("a job of version 1", "a group around its own", "a container's name outside"),
+    ],
+)
+def test_cores_are_those_that_a_container_or_job_may_use(monkeypatch, tmp_path, files, expected):
+    """The kernel's files as they are in control groups of both versions, on a machine of 64 cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert places.cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(False, False, ["cpu"]), (True, False, ["cuda", "cpu"]), (False, True, ["mps", "cpu"])],
+    ids=["none", "WSL2 or ROCm", "Apple Silicon"],
+)
+def test_devices_are_those_that_torch_has(monkeypatch, cuda, mps, expected):
+    """Whatever the driver and its files are called: WSL2 and ROCm have no /proc/driver/nvidia."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert places.devices() == expected
 
 
 def test_a_task_computes_on_one_thread():

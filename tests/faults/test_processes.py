@@ -53,7 +53,7 @@ def slow(*values):
 def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner, stop):
     """It ends within 10 s with status 130, a sentence and no traceback; no process stays, no run stays Running."""
     home, mark = tmp_path / "home", str(tmp_path)
-    n_processes = {"threads": 4, "processes": 5}[runner]  # with server, helper or workers, and their tracker
+    n_processes = {"threads": 3, "processes": 5}[runner]  # with server, helper or workers and their tracker
     process = program.start(f"{ENDLESS} --runner {runner}", servers.new_home(home), **{MARK: mark})
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
     wait_for(lambda: len(processes(mark)) == n_processes, process)

@@ -190,8 +190,49 @@ GIB = 2**30
             },
             0,
         ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "proc/self/cgroup": "0::/system.slice/slurmstepd.scope/job_1/step_0\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/memory.max": f"{2 * GIB}\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/memory.current": f"{GIB}\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/memory.stat": "inactive_file 0\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/step_0/memory.max": "max\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/step_0/memory.current": "5\n",
+                "sys/fs/cgroup/system.slice/slurmstepd.scope/job_1/step_0/memory.stat": "inactive_file 0\n",
+            },
+            GIB,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "proc/self/cgroup": "3:cpu,cpuacct:/\n2:memory:/slurm/job_1\n0::/\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.limit_in_bytes": f"{GIB}\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.usage_in_bytes": "0\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.stat": "total_inactive_file 0\n",
+            },
+            GIB,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "proc/self/limits": "Max data size  unlimited  unlimited  bytes\n"
+                f"Max address space  {3 * GIB}  unlimited  bytes\n",
+                "proc/self/status": "VmSize:\t 1048576 kB\nVmData:\t 1024 kB\n",
+            },
+            2 * GIB,
+        ),
     ],
-    ids=["nothing known", "a machine", "a container", "a container without a limit", "a full container of version 1"],
+    ids=[
+        "nothing known",
+        "a machine",
+        "a container",
+        "a container without a limit",
+        "a full container of version 1",
+        "a job in a group around its own",
+        "a job of version 1",
+        "a shell's limit",
+    ],
 )
 def test_the_memory_that_there_is_counts_the_container_s_limit(tmp_path, files, expected):
     """The kernel's files as they are on a machine and in control groups of both versions."""

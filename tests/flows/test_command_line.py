@@ -2,18 +2,21 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
 from flows.command_line import main
 from flows.server import healthy
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "tutorial",
     "depth-sweep",
@@ -68,9 +71,51 @@ def test_each_command_has_help(said, command):
 
 
 def test_the_installed_program_is_this_one():
-    """`deep-mlp` is the function tested here."""
+    """`deep-mlp` is the program tested here."""
     (script,) = entry_points(group="console_scripts", name="deep-mlp")
-    assert script.load() is main
+    assert script.value == "deep_mlp_program:main"
+
+
+STARTED_BY = {
+    "deep-mlp": "from deep_mlp_program import main",
+    # in the clone, as a worker starts the run of a deployment
+    "prefect": f"import os; os.chdir({str(ROOT)!r})\n"
+    "from prefect.utilities.importtools import import_object; import_object('flows.depth_sweep.depth_sweep')",
+}
+
+
+@pytest.mark.parametrize("started_by", ["deep-mlp", pytest.param("prefect", marks=pytest.mark.slow)])
+def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, started_by):
+    """Modules and packages of these names on PYTHONPATH are not executed, in the worker processes neither."""
+    for name in ("tasks.py", "mlp_core.py", "flows/__init__.py"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("raise SystemExit('a file of the user')")
+    program = (
+        # as an installed program is started: PYTHONPATH comes before the project
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{STARTED_BY[started_by]}\n"
+        "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
+        "from flows.command_line import program\nfrom tasks.offloading import stop_helper\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
+        "        pool.submit(stop_helper).result()\n"
+        "    print('done')"
+    )
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["depth-sweep"]])
+def test_windows_is_told_what_to_do(arguments):
+    """One sentence before anything is imported that Windows does not have."""
+    program = (
+        f"import sys\nsys.platform, sys.argv = 'win32', ['deep-mlp', *{arguments}]\n"
+        "sys.modules['fcntl'] = sys.modules['click'] = None\nfrom deep_mlp_program import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"deep-mlp: the system must be Linux or macOS, got Windows; .* in WSL2 .*\.\n", done.stderr)
 
 
 def test_help_waits_for_nothing_heavy():

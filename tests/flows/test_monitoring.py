@@ -3,8 +3,10 @@
 import base64
 import io
 import json
+import logging
 import re
 import time
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +16,9 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.local_run import _announce, _seconds_of_such_runs
 from mlp_core.report import read_report_content, report_sections
-from mlp_core.settings import DepthSweep
+from mlp_core.settings import DepthSweep, Run
 
 
 def artifacts_of(state):
@@ -89,3 +92,42 @@ def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0, 100)
     assert any(0 < share < 100 for share in seen), seen
+
+
+@pytest.mark.slow
+def test_a_run_knows_how_long_such_runs_took(run, copied):
+    """Those with the same settings, the last one first; one with another number of seeds is another run."""
+    root = copied("depth_sweep")
+    states = [run("depth_sweep", root, seeds=seeds).state for seeds in (2, 1, 2)]
+    with get_client(sync_client=True) as client:
+        runs = [client.read_flow_run(state.state_details.flow_run_id) for state in states]
+    seconds = [one.total_run_time.total_seconds() for one in runs]
+    assert _seconds_of_such_runs(runs[2]) == [seconds[2], seconds[0]]
+    assert _seconds_of_such_runs(runs[1]) == [seconds[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "seconds", "said"),
+    [
+        ("depth-sweep", 8, [], []),
+        (
+            "depth-sweep",
+            8,
+            [9.4, 74.0],
+            ["depth-sweep: 8 seeds, in {}; such runs took 9 s to 74 s on this machine, the last one 9 s"],
+        ),
+        ("tutorial", 8, [], ["tutorial: every experiment, 8 seeds, in {}"]),
+        (
+            "tutorial",
+            1,
+            [46.0],
+            ["tutorial: the tutorial's own experiments, 1 seed, in {}; such a run took 46 s on this machine"],
+        ),
+    ],
+)
+def test_a_run_says_what_it_is_about_to_do(caplog, tmp_path, name, seeds, seconds, said):
+    """The tutorial always, the others where they know how long it took before."""
+    logger = logging.getLogger("deep_mlp")
+    with patch.object(logger, "propagate", True), caplog.at_level(logging.INFO, "deep_mlp"):
+        _announce(name, Run(seeds=seeds, artifacts=str(tmp_path)), seconds)
+    assert caplog.messages == [line.format(tmp_path) for line in said]

@@ -92,8 +92,43 @@ def test_it_ends_with_a_killed_program():
     wait_for_the_end_of(helper)
 
 
+def test_a_script_without_a_guard_is_executed_once(tmp_path):
+    """A script that ends with a call, with no `if __name__ == "__main__":` around it, as a first one does."""
+    script = tmp_path / "script.py"
+    script.write_text("import os\nfrom tasks.offloading import offloaded\nprint(os.getpid(), offloaded(os.getpid))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    (line,) = done.stdout.splitlines()
+    assert len(set(line.split())) == 2
+    assert done.stderr == ""
+
+
+def test_the_helper_finds_its_modules_wherever_the_program_was_started(tmp_path):
+    """Neither a `tasks.py` on PYTHONPATH gets in between nor a `random.py` in the folder where the user stands."""
+    for name in ("path/tasks.py", "path/mlp_core.py", "standing/random.py", "standing/tasks.py"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("raise SystemExit('a file of the user')")
+    # as an installed program is started: PYTHONPATH comes before the project
+    program = f"import sys\nsys.path.insert(0, {str(tmp_path / 'path')!r})\nimport deep_mlp_program, os\n"
+    program += "from tasks.offloading import offloaded\nprint(offloaded(os.getpid) != os.getpid())"
+    command = [sys.executable, "-P", "-c", program]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        command, cwd=tmp_path / "standing", env=environment, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_no_semaphore_is_needed():
+    """Containers do not always let one write to /dev/shm, where they are; here there is no way to make one."""
+    program = "import sys\nsys.modules['multiprocessing.synchronize'] = None\n"
+    program += "from tasks.offloading import offloaded\nprint(offloaded(pow, 2, 10))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1024\n", "")
+
+
 def test_errors_come_back_whole(tmp_path):
-    """Among them the file that is to blame, for those that may be left out."""
+    """Among them the file that is to blame, for those that may be left out, and where in the helper it was."""
     for name in ("train/cat/0.png", "train/dog/1.png", "val/cat/2.png", "val/dog/3.png"):
         path = tmp_path / "faces" / name
         path.parent.mkdir(parents=True)
@@ -101,6 +136,7 @@ def test_errors_come_back_whole(tmp_path):
     with pytest.raises(BadImageError, match="which is no such picture") as raised:
         offloaded(decode_images, tmp_path / "faces", 0)
     assert (raised.value.name, raised.value.reason) == ("train/cat/0.png", "is no such picture")
+    assert "in decode_images\n" in raised.value.__notes__[0]
 
 
 def test_a_worker_process_does_it_in_place():

@@ -1,0 +1,81 @@
+"""Whatever runs on a plan's device runs on one without float64, as Apple's GPUs are, and gives what the CPU gives."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from devices import DEVICE, device_without_float64
+
+from mlp_core.datasets import Split, spirals, split
+from mlp_core.diagnosis import diagnose
+from mlp_core.features import monomials
+from mlp_core.members import train_together
+from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+
+TRAINING = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 32, "seed": 2021, "device": "cpu"}
+ADAM, SGD = {**TRAINING, "optimizer": "adam"}, {**TRAINING, "optimizer": "sgd"}
+SIZES = ("normal", [16, 8], 3072, 3, 1.407)
+PLANS = {
+    "private": depth_sweep_plans([3], 100, 4, **ADAM, activation="relu"),
+    "private, tanh": depth_sweep_plans([2], 100, 4, **SGD, activation="tanh"),
+    "shared": [polynomial_plan(10, 4, **ADAM)],
+    "augmented": [images_plan([16, 8], 3072, 3, **ADAM, activation="relu")],
+    "several gains": gain_sweep_plans([0.5, 1.4], *SIZES, **SGD, activation="leaky_relu(0.1)"),
+}
+
+
+def data_of(plan):
+    if len(plan.layer_sizes) and plan.layer_sizes[0] == 3072:
+        stream = torch.Generator().manual_seed(0)
+        pictures = [torch.randint(0, 255, (n, 3, 32, 32), generator=stream, dtype=torch.uint8) for n in (96, 40)]
+        labels = [torch.arange(n) % 3 for n in (96, 40)]
+        return Split(pictures[0], labels[0], pictures[1], labels[1])
+    points = split(*spirals(2021, points_per_arm=40))
+    if plan.layer_sizes[0] == 2:
+        return points
+    inputs = [monomials(part, 10) for part in (points.train_inputs, points.test_inputs)]
+    return Split(inputs[0], points.train_labels, inputs[1], points.test_labels)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_training_needs_no_float64_on_its_device(name):
+    """Losses, accuracies and weights are the CPU's up to rounding, and lie on the CPU."""
+    plans = PLANS[name]
+    data, members = data_of(plans[0]), range(3)
+    expected = train_together(plans, data, members)
+    with device_without_float64():
+        made = train_together([replace(plan, device=DEVICE) for plan in plans], data, members)
+    for one, other in zip(made, expected, strict=True):
+        torch.testing.assert_close(one.train_loss, other.train_loss, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(one.test_accuracy, other.test_accuracy, rtol=0, atol=0.05)
+        torch.testing.assert_close(one.train_accuracy, other.train_accuracy, rtol=0, atol=0.05)
+        assert {weights.device.type for weights in one.state.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("name", ["private", "private, tanh"])
+def test_a_diagnosis_needs_no_float64_on_its_device(name):
+    """Gradients and dead units before the first step."""
+    (plan,) = PLANS[name]
+    expected = diagnose(plan, data_of(plan), range(3))
+    with device_without_float64():
+        made = diagnose(replace(plan, device=DEVICE), data_of(plan), range(3))
+    for measure, value in vars(expected).items():
+        torch.testing.assert_close(getattr(made, measure), value, rtol=1e-4, atol=1e-7, equal_nan=True)
+
+
+def test_the_device_is_one_of_its_own():
+    """It refuses float64 wherever it comes from, and tensors of two devices in one operation."""
+    with device_without_float64():
+        there = torch.ones(2, device=DEVICE)
+        assert there.device.type == DEVICE
+        assert (there + 1).cpu().tolist() == [2, 2]
+        for wrong in (
+            lambda: there.double(),
+            lambda: torch.ones(2).double().to(DEVICE),
+            lambda: torch.zeros(2, dtype=torch.float64, device=DEVICE),
+            lambda: there.to("cpu", torch.float64),
+        ):
+            with pytest.raises(TypeError, match="the device has no float64"):
+                wrong()
+        with pytest.raises(AssertionError, match="on two devices"):
+            there + torch.ones(2)

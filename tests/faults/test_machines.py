@@ -1,0 +1,148 @@
+"""Machines as people have them: homes on NFS, containers, jobs with limits, other encodings, logs of a CI."""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from flows.server import LocalServer
+from mlp_core.errors import InputError
+from mlp_core.storage import locked
+from tasks.laboratory import alone
+
+PROGRAM = [sys.executable, "-m", "flows.command_line"]
+flock = fcntl.flock
+
+
+def flock_of_nfs(file, operation):
+    """Lock as Linux does on NFS: a byte range of a file, which asks for the right to read or to write it.
+
+    Locks on folders are the machine's own there.
+    """
+    descriptor = file if isinstance(file, int) else file.fileno()
+    access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    forbidden = {fcntl.LOCK_SH: os.O_WRONLY, fcntl.LOCK_EX: os.O_RDONLY}
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    if not is_folder and access == forbidden.get(operation & ~fcntl.LOCK_NB):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    flock(descriptor, operation)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a program ends with its server
+def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
+    """A server starts there for two users, and ends with the last of them."""
+    environment = servers.new_home(tmp_path)
+    for name in ("PREFECT_HOME", "PREFECT_SERVER_API_PORT"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
+    first, second = LocalServer(), LocalServer()
+    assert first.url == second.url
+    first.release()
+    assert (tmp_path / "deep-mlp-server.json").exists()
+    second.release()
+    assert not (tmp_path / "deep-mlp-server.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a program ends with that sentence
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOSYS, errno.EBADF], ids=errno.errorcode.get)
+def test_a_file_system_without_locks_is_named(monkeypatch, run, tmp_path, reason):
+    """In one sentence, whoever wants the lock: a run, a training, a pruning, or the server of a run."""
+
+    def no_locks(file, operation):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    words = rf"must be on a file system that has locks, got {tmp_path}\S* on \w+: {os.strerror(reason)}; "
+    with pytest.raises(InputError, match=rf"^artifacts {words}choose another --artifacts\.$"):
+        run("depth_sweep", tmp_path).state.result()
+    with pytest.raises(InputError, match=f"^artifacts {words}"), locked([tmp_path / "a"], lambda: None):
+        pass
+    with pytest.raises(InputError, match=f"^artifacts {words}"), alone(tmp_path):
+        pass
+    with pytest.raises(InputError, match=rf"^PREFECT_HOME {words}set it to another folder\.$"):
+        LocalServer()
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="only root may mount")
+def test_no_room_for_semaphores_is_one_sentence(tmp_path):
+    """Worker processes need /dev/shm; the default runner does not."""
+    mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro tmpfs /dev/shm || exit 77; exec "$@"', "sh"]
+    command = [*mount, *PROGRAM, "depth-sweep", "--runner", "processes"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if done.returncode in (1, 77):
+        pytest.skip("this root may not mount either")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "deep-mlp: runner must be threads where processes cannot share semaphores, got 'processes': "
+        "Read-only file system; use --runner threads, or make /dev/shm writable.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("-v 500000", "ulimit -v must leave room for PyTorch, got 500,000 kB: "),
+        ("-d 200000", "ulimit -d must leave room for PyTorch, got 200,000 kB: "),
+        ("-u 12", "the system must let the program start "),
+    ],
+    ids=["address space", "data", "processes"],
+)
+def test_a_limit_of_the_shell_is_one_sentence(limit, words):
+    """Before a server is started."""
+    program = [*PROGRAM, "depth-sweep", "--workers", "1"]
+    with TemporaryDirectory() as folder:
+        if os.geteuid() == 0:  # root as anybody else: with no right but to find the files
+            os.chown(folder, 65534, 65534)
+            rights = "-all,+dac_override"
+            options = ["--inh-caps", rights, "--ambient-caps", "+dac_override", "--bounding-set", rights]
+            program = ["setpriv", "--reuid=65534", "--clear-groups", *options, *program]
+        command = ["bash", "-c", f'ulimit {limit}; exec "$@"', "bash", *program]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"deep-mlp: {words}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_worker_processes_of_a_script_without_a_guard_are_refused(tmp_path):
+    """Each would run the script again; the default runner does not, and needs none."""
+    script = tmp_path / "script.py"
+    check = "from mlp_core.places import check_run\nfrom mlp_core.settings import Run\n"
+    check += "check_run(Run(runner='threads'))\ncheck_run(Run(runner='processes'))\n"
+    script.write_text(check)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        'mlp_core.errors.InputError: runner must be threads in a script without `if __name__ == "__main__":`, '
+        f"got 'processes' in {script}: each worker process would run the script again; "
+        "put the calls of flows below that line."
+    )
+    script.write_text(f'if __name__ == "__main__":\n    {check.replace(chr(10), chr(10) + "    ")}')
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("command", ["baseline compare", "report"])
+def test_letters_that_cannot_be_shown_are_written_out(copied, raise_baseline, program, command):
+    """In a terminal of ISO 8859-1 an arrow or a folder's name ends no command, and nothing drifts by it."""
+    folder = copied("depth_sweep").rename(program.folder / "ż")
+    assert program("baseline accept --artifacts ż", PYTHONIOENCODING="latin-1").status == 0
+    raise_baseline(folder, points=0)
+    ran = program(f"{command} --artifacts ż", PYTHONIOENCODING="latin-1")
+    assert (ran.status, ran.err) == (0, "")
+    assert r"\u" in ran.out
+
+
+def test_a_log_has_lines_and_no_spinner():
+    """Though FORCE_COLOR is set, as every CI does."""
+    program = "from flows.local_run import _console\nimport logging, time\n"
+    program += "with _console():\n    logging.getLogger('deep_mlp').warning('a line')\n    time.sleep(0.5)\n"
+    environment = {**os.environ, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  a line\n", done.stderr)
