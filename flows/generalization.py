@@ -9,14 +9,15 @@ from prefect.futures import PrefectFuture
 
 from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
+from mlp_core.companions import TUNING_RATES, is_standardised, plans_to_tune, shown_as_set, tuned_plans
 from mlp_core.plans import TrainingPlan, generalization_plans
 from mlp_core.settings import Generalization, Run, Spirals
 from mlp_core.storage import Artifact
 from tasks.analysis import map_decisions, plot_decision_maps
-from tasks.data import check_batch_size, expand_features, generate_spirals
+from tasks.data import check_batch_size, expand_features, generate_spirals, standardize_inputs
 from tasks.explanations import compare_generalization, extrapolate, plot_generalization
 from tasks.laboratory import laboratory
-from tasks.training import TrainedConfiguration
+from tasks.training import TrainedConfiguration, tune_learning_rate
 
 
 @experiment("generalization", "{models.activation}")
@@ -27,14 +28,17 @@ def generalization(models: Generalization = Generalization(), spirals: Spirals =
     with laboratory(run), tags("generalization"):
         points = generate_spirals.submit(spirals, run.seed).result()
         plans = compared_plans(run, spirals, models)
+        tunings = tune_generalization(plans, points)
         trainings = train_generalization(run, plans, points)
-        trained = outcome.trainings(trainings, plans)
+        tuned, shown = train_tuned(run, outcome, tunings, plans)
+        plans |= shown
+        trained = outcome.trainings(trainings | tuned, plans)
         return outcome.publish(publish_generalization(run, spirals, models, points, trained, plans))
 
 
 def compared_plans(run: Run, spirals: Spirals, models: Generalization) -> dict[TrainingPlan, TrainingPlan]:
     """Return what to train, and under which name to show each."""
-    return generalization_plans(
+    plans = generalization_plans(
         models.degrees,
         models.depths,
         models.parameter_budgets,
@@ -43,6 +47,40 @@ def compared_plans(run: Run, spirals: Spirals, models: Generalization) -> dict[T
         seed=run.seed,
         device=device_of(run),
     )
+    return shown_as_set(plans)
+
+
+Tunings = dict[TrainingPlan, tuple[PrefectFuture[Artifact], PrefectFuture[float]]]
+"""By plan its standardised examples and its learning rate."""
+
+
+def tune_generalization(plans: dict[TrainingPlan, TrainingPlan], points: Artifact) -> Tunings:
+    """Submit what gives the widest and the deepest model of one size standardised inputs and a tuned learning rate."""
+    tunings: Tunings = {}
+    for plan in plans_to_tune(plans) if plans else ():
+        degree = dict(plan.columns).get("degree")
+        examples = points if degree is None else expand_features.submit(points, degree)
+        standardised = standardize_inputs.submit(examples)
+        tunings[plan] = standardised, tune_learning_rate.submit(plan, standardised, TUNING_RATES)
+    return tunings
+
+
+def train_tuned(
+    run: Run, outcome: Outcome, tunings: Tunings, plans: dict[TrainingPlan, TrainingPlan]
+) -> tuple[Trainings, dict[TrainingPlan, TrainingPlan]]:
+    """Wait for the learning rates and submit the trainings with them; return these, and how to show each."""
+    rates = {
+        plan: found
+        for plan, (_, rate) in tunings.items()
+        for found in outcome.gather([rate], "generalization", [f"tuning {plan.configuration}"])
+    }
+    trainings: Trainings = {}
+    shown: dict[TrainingPlan, TrainingPlan] = {}
+    for plan, rate in rates.items():
+        tuned = tuned_plans({plan: rate}, plans)
+        trainings |= submit_trainings(tuned, tunings[plan][0], run.seeds)
+        shown |= tuned
+    return trainings, shown
 
 
 def train_generalization(
@@ -73,10 +111,11 @@ def publish_generalization(
     settings = table_settings(run, spirals, models)
     answers = extrapolate.map(trained, unmapped(points))
     table = compare_generalization.submit(trained, [plans[one.plan] for one in trained], answers, points, settings)
-    wide = {dict(one.plan.columns)["degree"]: one for one in trained if one.plan.experiment == "polynomial"}
+    as_set = [one for one in trained if not is_standardised(one.plan)]
+    wide = {dict(one.plan.columns)["degree"]: one for one in as_set if one.plan.experiment == "polynomial"}
     degrees = sorted(wide)
     mapped = [[wide[degree]] for degree in dict.fromkeys(degrees[:1] + [10] * (10 in wide) + degrees[-1:])]
-    deep = [one for one in trained if one.plan.experiment == "depth_sweep"]
+    deep = [one for one in as_set if one.plan.experiment == "depth_sweep"]
     maps = [map_decisions.submit(group, points) for group in (*mapped, deep) if group]
     return [
         table,

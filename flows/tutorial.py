@@ -13,7 +13,13 @@ from flows.depth_sweep import (
 from flows.experiment import experiment
 from flows.features import measured_plans, publish_features
 from flows.gain_sweep import publish_gain_sweep, train_gain_sweep
-from flows.generalization import compared_plans, publish_generalization, train_generalization
+from flows.generalization import (
+    compared_plans,
+    publish_generalization,
+    train_generalization,
+    train_tuned,
+    tune_generalization,
+)
 from flows.images import publish_images, train_images
 from flows.orchestration import Outcome, submit_photographs, submit_trainings
 from flows.phase import publish_phase, train_phase
@@ -85,6 +91,7 @@ def tutorial(
             interventions = submit_trainings(explained, points, run.seeds, submitted)
         with tags("generalization"):
             compared = compared_plans(run, spirals, generalization) if beyond else {}
+            tunings = tune_generalization(compared, points)
             comparisons = train_generalization(run, compared, points, submitted)
         with tags("features"):
             measured = measured_plans(run, features, pictures) if beyond else {}
@@ -94,6 +101,10 @@ def tutorial(
             phase_trainings = train_phase(one_seed, spirals, phase, phase_data) if beyond else {}
         with tags("signals"):
             measurements = measure_networks(run, signals, pictures) if beyond else []
+
+        with tags("generalization"):
+            tuned, shown = train_tuned(run, outcome, tunings, compared)
+            comparisons, compared = comparisons | tuned, compared | shown
 
         submitted |= gain_trainings | interventions | comparisons | feature_trainings | phase_trainings
         outcome.progress.expect(training.future for training in submitted.values())

@@ -10,15 +10,18 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.claims import MIN_SEEDS, VERDICT_RULE
+from mlp_core.comparisons import listed
 from mlp_core.errors import InputError
 from mlp_core.findings import unbroken
 from mlp_core.settings import Run
 
 CLAIM_COLUMNS = (
-    *("claim", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
-    *("effect_size", "effect", "verdict", "figure"),
+    *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
+    *("effect_size", "effect", "verdict", "figure", "data", "condition"),
 )
-_SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "undecided": "?"}
+_SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
+_SOURCES = {"tutorial": "the tutorial's", "ours": "ours"}
+_DRAWN = "drawn faces"
 _MORE_SEEDS = 64
 
 
@@ -61,6 +64,8 @@ def _row(row: dict[str, Any], figures: Mapping[str, str]) -> dict[str, Any]:
     title = figures.get(row["figure"])
     return {
         **{name: row[name] for name in ("section", "statement", "measure", "claimed", "effect", "verdict")},
+        **{name: row[name] for name in ("data", "condition")},
+        "source": _SOURCES.get(row["source"], row["source"]),
         "n": str(row["n"]),
         "estimate": _number(row["estimate"]),
         "interval": _interval(row["low"], row["high"]),
@@ -84,9 +89,33 @@ def _interval(low: float, high: float) -> str:
 
 
 def _sentences(table: pd.DataFrame) -> list[str]:
-    counts = Counter(table["verdict"])
-    parts = [f"{counts[verdict]} {verdict}" for verdict in _SYMBOLS if counts[verdict]]
-    sentences = [f"Of {len(table)} claims: {', '.join(parts)}."]
+    sentences = []
+    for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
+        own = table[table["source"] == source]
+        if own.empty:
+            continue
+        counts = Counter(own["verdict"])
+        conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
+        parts = [f"{counts['supported']} {'holds' if counts['supported'] == 1 else 'hold'}"]
+        if conditional:
+            parts[0] += f" ({conditional} of them in one order of batches)"
+        for verdict, one, more in (
+            ("not supported", "does not hold", "do not hold"),
+            ("neither", "is right on neither side", "are right on neither side"),
+            ("undecided", "is undecided", "are undecided"),
+        ):
+            if counts[verdict]:
+                parts.append(f"{counts[verdict]} {one if counts[verdict] == 1 else more}")
+        sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
+    if drawn := int((table["data"] == _DRAWN).sum()):
+        sentences.append(
+            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs; with "
+            "deep-mlp tutorial --images FOLDER they rest on yours."
+        )
+    if (table["condition"] != "").any():
+        sentences.append(
+            "Where it says so, all members share one order of batches, and the interval knows nothing of other orders."
+        )
     usual = Run().seeds
     if int(table["n"].max()) < MIN_SEEDS:
         sentences.append(

@@ -262,7 +262,7 @@ def features_figure(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 7.4), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, 1, sharey=True)
     measures = (
-        ("participation_ratio", "participation ratio: share of the pixels that a unit looks at"),
+        ("extent", "extent: rms distance of the squared weights from their centre (image sides)"),
         ("class_cosine", "cosine with the nearest difference of two class means, without sign"),
         ("spatial_frequency", "mean spatial frequency (cycles per image)"),
     )
@@ -287,7 +287,7 @@ def features_figure(table: pd.DataFrame) -> Figure:
     )
     lines = panels[0].get_lines()
     for line, (_, rows, _, _) in zip(lines, groups, strict=True):
-        n_measured = int(rows["participation_ratio"].notna().sum())
+        n_measured = int(rows["extent"].notna().sum())
         n = f"{len(rows)}" if n_measured == len(rows) else f"{n_measured} of {len(rows)} (others without a weight)"
         line.set_label(f"{line.get_label()}, n = {n}")
     legend_below(figure, lines)
@@ -306,6 +306,7 @@ def _feature_groups(table: pd.DataFrame) -> list[_Line]:
         *groups,
         ("before training", random, GREY, "--"),
         ("edge filters", table[table["kind"] == "gabor"], ORANGE, "-."),
+        ("single photographs", table[table["kind"] == "photograph"], GREY, ":"),
     ]
 
 
@@ -316,16 +317,16 @@ class UnitRow:
     Attributes:
         name: Of the row.
         weights: Finite floats `[units, 3, height, width]`, the most local first.
-        participation_ratios: Of each unit.
+        extents: Of each unit, in image sides.
     """
 
     name: str
     weights: NDArray[Any]
-    participation_ratios: NDArray[Any]
+    extents: NDArray[Any]
 
 
 def units_figure(rows: Sequence[UnitRow]) -> Figure:
-    """Draw units as pictures, sorted by how local they are, each under its participation ratio.
+    """Draw units as pictures, sorted by how local they are, each under its extent.
 
     Each is drawn on the scale of its own largest absolute weight, so that weak units show their pattern too: grey is 0.
 
@@ -343,13 +344,13 @@ def units_figure(rows: Sequence[UnitRow]) -> Figure:
             row.name, (0, 1), xycoords="axes fraction", xytext=(0, 18), textcoords="offset points", fontsize=9
         )
         name.set_in_layout(False)  # else its length would set the first column apart
-        for axes, weights, ratio in zip(line, row.weights, row.participation_ratios, strict=False):
+        for axes, weights, reach in zip(line, row.weights, row.extents, strict=False):
             largest = float(np.abs(weights).max()) or 1.0
             axes.imshow(np.moveaxis(0.5 + weights / (2 * largest), 0, -1), interpolation="nearest")
-            axes.set_title(f"{ratio:.3f}", fontsize=9, pad=2)
+            axes.set_title(f"{reach:.3f}", fontsize=9, pad=2)
     figure.suptitle(
         "The most local first-layer units of each kind, most local first, and their\n"
-        "participation ratios; each unit on its own scale, grey is 0\n",  # and room for the first row's name
+        "extents in image sides; each unit on its own scale, grey is 0\n",  # and room for the first row's name
         fontsize=11,
         x=0.01,
         ha="left",

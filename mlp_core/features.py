@@ -1,4 +1,4 @@
-"""Polynomial features: every monomial of two inputs up to a degree."""
+"""Polynomial features, every monomial of two inputs up to a degree; and inputs of one scale."""
 
 from __future__ import annotations
 
@@ -36,3 +36,22 @@ def monomials(points: Tensor, degree: int) -> Tensor:
         torch.mul(powers[i, 0], block, out=features[row : row + len(block)])
         row += len(block)
     return features.T
+
+
+def standardized(inputs: Tensor, train_inputs: Tensor) -> Tensor:
+    """Return inputs shifted and scaled so that each training input has mean 0 and standard deviation 1.
+
+    Args:
+        inputs: `[n, features]`.
+        train_inputs: `[n_train, features]`, none of them constant.
+
+    Returns:
+        float32 `[n, features]`.
+
+    Example:
+        >>> standardized(torch.tensor([[4.0]]), torch.tensor([[1.0], [2.0], [3.0]])).tolist()
+        [[2.0]]
+    """
+    # in double, as the squares of high monomials leave the range of single precision
+    train = train_inputs.double()
+    return ((inputs.double() - train.mean(0)) / train.std(0)).float()

@@ -1,6 +1,6 @@
 """What first-layer units look for: how local, how like the difference of two classes, how fine.
 
-Three measures of a unit's weights, taken of trained units, of random ones and of edge filters alike: a
+Measures of a unit's weights, taken of trained units, of random ones, of edge filters and of whole faces alike: a
 number says little about a unit until it stands between those.
 """
 
@@ -25,23 +25,25 @@ class UnitMeasures:
     """Measures of units, float64, each of the weights' shape without channels, height and width.
 
     Attributes:
+        extent: See the function of that name.
         participation_ratio: See the function of that name.
         class_cosine: See `class_cosine`.
         frequency: See `spatial_frequency`.
     """
 
+    extent: Tensor
     participation_ratio: Tensor
     class_cosine: Tensor
     frequency: Tensor
 
     def by_locality(self) -> Tensor:
         """Return the order of the units from the most local to the least, int64."""
-        return torch.argsort(self.participation_ratio, dim=-1, stable=True)
+        return torch.argsort(self.extent, dim=-1, stable=True)
 
 
 @uniform_arithmetic()
 def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
-    """Take all three measures of each unit.
+    """Take all measures of each unit.
 
     Args:
         weights: `[..., channels, height, width]`; the leading axes may be units, or members and units.
@@ -54,11 +56,65 @@ def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
     """
     members = weights if weights.dim() > 4 else weights[None]
     # member by member, so that company does not change last digits
-    ratios, frequencies = (
+    extents, ratios, frequencies = (
         torch.stack([measure(member) for member in members]).view(weights.shape[:-3])
-        for measure in (participation_ratio, spatial_frequency)
+        for measure in (extent, participation_ratio, spatial_frequency)
     )
-    return UnitMeasures(ratios, class_cosine(weights, means), frequencies)
+    return UnitMeasures(extents, ratios, class_cosine(weights, means), frequencies)
+
+
+def extent(weights: Tensor) -> Tensor:
+    """Return how far a unit's weights reach: the rms distance of the squared weights from their centre.
+
+    Unlike a share of pixels, which does not tell a patch from as many pixels strewn over the image, this is about
+    place: equal weight everywhere gives 1/sqrt(6) = 0.41, a disc of radius r r/sqrt(2), one pixel 0.
+
+    Args:
+        weights: `[..., channels, height, width]`; a pixel counts by its squared weight, summed over the channels.
+
+    Returns:
+        float64 `[...]`, in sides of the image, 0 .. 0.71; NaN for a unit without any weight.
+
+    Example:
+        >>> weights = torch.zeros(3, 32, 32)
+        >>> weights[:, 10, 10] = weights[:, 20, 10] = 1.0  # two pixels, 10/32 apart
+        >>> extent(weights).item()
+        0.15625
+    """
+    power = weights.double().square().sum(-3)
+    total = power.sum((-2, -1))
+    variance = torch.zeros_like(total)
+    for axis in (-1, -2):
+        profile = power.sum(axis)  # over the other axis' pixels
+        places = (torch.arange(profile.shape[-1], dtype=torch.float64) + 0.5) / profile.shape[-1]
+        centre = (profile * places).sum(-1) / total
+        variance = variance + (profile * (places - centre.unsqueeze(-1)).square()).sum(-1) / total
+    return variance.sqrt()
+
+
+def whole_faces(images: Tensor, labels: Tensor, n_photographs: int = 64) -> tuple[Tensor, Tensor]:
+    """Return what units that see whole faces would look like: templates of the classes, and single photographs.
+
+    Of both the mean photograph is taken away, which is all that they have in common.
+
+    Args:
+        images: `[n, channels, height, width]`, of any type.
+        labels: Integer classes `[n]`.
+        n_photographs: How many, spread evenly over the images.
+
+    Returns:
+        Class means, float32 `[classes, channels, height, width]`, and photographs `[n_photographs, ...]`.
+
+    Example:
+        >>> images = torch.tensor([1.0, 3.0, 8.0]).view(3, 1, 1, 1)
+        >>> templates, photographs = whole_faces(images, torch.tensor([0, 0, 1]), n_photographs=2)
+        >>> templates.flatten().tolist(), photographs.flatten().tolist()
+        ([-2.0, 4.0], [-3.0, 4.0])
+    """
+    mean = images.float().mean(0)
+    templates = class_means(images, labels) - mean
+    chosen = torch.linspace(0, len(images) - 1, min(n_photographs, len(images))).long()
+    return templates, images[chosen].float() - mean
 
 
 def participation_ratio(weights: Tensor) -> Tensor:

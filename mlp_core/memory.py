@@ -237,7 +237,7 @@ def _trainings(
         yield polynomial_plan(model.degree, arms, **wide), run.seeds, 1, n_points, "degree"
     elif isinstance(model, Generalization):
         plan = polynomial_plan(max(model.degrees), arms, **wide)
-        yield plan, run.seeds, len(model.degrees), n_points, "degrees"
+        yield plan, run.seeds, len(model.degrees) + 1, n_points, "degrees"  # the widest once more, tuned
         for budget in model.parameter_budgets:
             for plan in depth_sweep_plans(model.depths, budget, arms, **training):
                 yield plan, run.seeds, 1, n_points, "parameter_budgets"

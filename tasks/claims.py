@@ -1,4 +1,4 @@
-"""Verdicts: the tutorial's claims on the result tables."""
+"""Verdicts: the tutorial's claims, and ours, on the result tables."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from tasks.caching import artifact_root, cached
 _CLAIMS = ("mlp_core.tutorial_claims",)
 _UNITS = {
     "claim": "name",
+    "source": "tutorial|ours: who says it",
     "section": "of the tutorial",
-    "statement": "the claim in the tutorial's sense",
+    "statement": "the claim as its source says it",
     "measure": "what was measured",
     "claimed": "values of the measure that bear the claim out",
     "n": "seeds; with two unpaired groups those of the smaller one",
     "estimate": "the measure; null if there is none",
-    "low": "lower end of its 95 % interval over seeds, may be infinite; null if there is none",
+    "low": "lower end of its 95 % interval over seeds, may be infinite; null if there is none, as for an exact number",
     "high": "upper end of the same",
     "effect_size": "number of the kind that effect names; null if there is none",
     "effect": "kind of effect size",
-    "verdict": "supported|not supported|undecided",
+    "verdict": "supported|not supported|neither|undecided; supported: the source is right",
     "figure": "name of the figure that shows it",
+    "data": "spirals|drawn faces|photographs|random networks: what it rests on",
+    "condition": "what the verdict holds for only; empty if there is no such thing",
 }
 
 

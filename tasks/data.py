@@ -148,6 +148,31 @@ def expand_features(spirals: Artifact, degree: int) -> Artifact:
     return write_table(root, f"tables/polynomial_features-{name}.parquet", table, provenance)
 
 
+@task(name="standardize inputs", task_run_name="standardize inputs", **cached(*_FEATURES))
+def standardize_inputs(examples: Artifact) -> Artifact:
+    """Shift and scale inputs so that each has mean 0 and standard deviation 1 on the training set; a row per point."""
+    import pyarrow as pa
+    import torch
+
+    from mlp_core.features import standardized
+
+    root = artifact_root()
+    split = load_split(root, examples)
+    inputs = torch.cat([split.train_inputs, split.test_inputs])
+    flat = pa.array(standardized(inputs, split.train_inputs).flatten().numpy())
+    table = pa.table(
+        {
+            "features": pa.FixedSizeListArray.from_arrays(flat, inputs.shape[1]),
+            "label": pa.array([*split.train_labels.tolist(), *split.test_labels.tolist()], pa.int64()),
+            "split": _split_column(len(split.train_labels), len(split.test_labels)),
+        }
+    )
+    units = {"features": "standard deviations from the mean", "label": "class index", "split": "train|test"}
+    provenance = Provenance({}, code_digest(*_FEATURES), {"examples": examples.sha256}, units)
+    name = settings_digest({}, provenance.code, examples.sha256)[:12]
+    return write_table(root, f"tables/standardized-{name}.parquet", table, provenance)
+
+
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
 def draw_faces(seed: int) -> Artifact:
     """Draw the embedded photographs and pack them as the real ones are packed."""

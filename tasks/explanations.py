@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from mlp_core.companions import TUNED, is_standardised
 from mlp_core.plans import TrainingPlan
 from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_table
 from tasks.analysis import UNITS, result_rows, save_figure, table_digests
@@ -37,6 +38,8 @@ _UNITS = {
     "first_gradient_mean_square": "nats^2, over the first layer's parameters, before training",
     "last_gradient_mean_square": "nats^2, over the output layer's parameters, before training",
     "model": "polynomial|mlp|nearest neighbour",
+    "training": "as set|tuned: inputs standardised and the learning rate chosen on validation examples",
+    "learning_rate": "step size",
     "parameter_budget": "trainable parameters to reach",
     "inside_accuracy": "0..1, on the arms up to their end at radius 1",
     "rim_accuracy": "0..1, on the arms continued to the training radius",
@@ -46,15 +49,17 @@ _UNITS = {
     "island_area": "x1 times x2",
     "border_islands": "the same, at the edge of the map",
     "border_island_area": "x1 times x2, on the map",
-    "kind": "trained|random (before training)|gabor (edge filters)",
+    "kind": "trained|random (before training)|gabor (edge filters)|template (class means)|photograph (single ones)",
     "unit": "number",
+    "extent": "image sides, rms distance of the squared weights from their centre",
     "participation_ratio": "0..1, share of the pixels that the unit looks at",
     "class_cosine": "0..1, with the nearest difference of two class means, without sign",
     "spatial_frequency": "cycles per image",
     "training_radius": "x1 and x2, of the farthest training point",
 }
 _GENERALIZATION_COLUMNS = (
-    *("model", "degree", "activation", "depth", "width", "parameter_budget", "parameters", "member", "seed", "epochs"),
+    *("model", "degree", "activation", "depth", "width", "parameter_budget", "parameters", "training"),
+    *("learning_rate", "member", "seed", "epochs"),
     *("train_accuracy", "test_accuracy", "final_train_loss", "status"),
     *("inside_accuracy", "rim_accuracy", "outside_accuracy"),
     *("islands", "island_area", "border_islands", "border_island_area", "ring_accuracy", "training_radius"),
@@ -114,18 +119,24 @@ def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact
 def extrapolate(trained: TrainedConfiguration, spirals: Artifact) -> Artifact:
     """Ask a configuration's members for their answers on the arms continued and on a map, one row per member."""
     from mlp_core import extrapolation
-    from mlp_core.features import monomials
+    from mlp_core.features import monomials, standardized
     from mlp_core.networks import Ensemble
     from mlp_core.training import predict
 
     root = artifact_root()
     ensemble = Ensemble.from_state(load_state(root, trained), trained.plan.activation)
     degree = dict(trained.plan.columns).get("degree")
+    data = load_split(root, spirals)
+
+    def features(points: Tensor) -> Tensor:
+        return points if degree is None else monomials(points, int(degree))
 
     def answer(points: Tensor) -> Tensor:
-        return predict(ensemble, points if degree is None else monomials(points, int(degree)))
+        inputs = features(points)
+        return predict(ensemble, standardized(inputs, train) if is_standardised(trained.plan) else inputs)
 
-    found = extrapolation.extrapolate(answer, load_split(root, spirals))
+    train = features(data.train_inputs)
+    found = extrapolation.extrapolate(answer, data)
     inputs = {"spirals": spirals.sha256, **{block.weights.path: block.weights.sha256 for block in trained.blocks}}
     settings = {"members": trained.n_members}
     table = _extrapolation_table(found)
@@ -216,7 +227,8 @@ def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     from mlp_core.explanation_figures import generalization_figure
 
     table = read_table(artifact_root(), results).to_pandas()
-    return save_figure("generalization", generalization_figure, table, n_classes)
+    as_set = table[table["training"] != TUNED]
+    return save_figure("generalization", generalization_figure, as_set, n_classes)
 
 
 @task(name="measure features", task_run_name="measure features", **cached(*_FEATURES))
@@ -224,7 +236,7 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
     """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
     import pyarrow as pa
 
-    from mlp_core.first_layer import class_means, gabor_filters
+    from mlp_core.first_layer import class_means, gabor_filters, whole_faces
     from mlp_core.members import member_seed, untrained_members
 
     root = artifact_root()
@@ -245,8 +257,11 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
             for name, values in columns.items():
                 rows = rows.append_column(name, pa.array(values, pa.int64()))
             parts.append(rows)
-    parts.append(_unit_rows("gabor", gabor_filters(*shape).unsqueeze(0), means))
-    names = ["kind", "depth", "member", "seed", "unit", "participation_ratio", "class_cosine", "spatial_frequency"]
+    templates, photographs = whole_faces(data.train_inputs, data.train_labels)
+    for kind, weights in (("gabor", gabor_filters(*shape)), ("template", templates), ("photograph", photographs)):
+        parts.append(_unit_rows(kind, weights.unsqueeze(0), means))
+    names = ["kind", "depth", "member", "seed", "unit"]
+    names += ["extent", "participation_ratio", "class_cosine", "spatial_frequency"]
     table = pa.concat_tables(parts, promote_options="default").select(names)
     inputs = {"images": images.table.sha256}
     inputs |= {block.weights.path: block.weights.sha256 for one in trained for block in one.blocks}
@@ -266,6 +281,7 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
         {
             "kind": [kind] * (n_members * n_units),
             "unit": pa.array(list(range(n_units)) * n_members, pa.int64()),
+            "extent": pa.array(found.extent.flatten().numpy(), from_pandas=True),
             "participation_ratio": pa.array(found.participation_ratio.flatten().numpy(), from_pandas=True),
             "class_cosine": pa.array(found.class_cosine.flatten().numpy(), from_pandas=True),
             "spatial_frequency": pa.array(found.frequency.flatten().numpy(), from_pandas=True),
@@ -285,7 +301,7 @@ def plot_features(results: Artifact) -> Artifact:
 def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> Artifact:
     """Draw the most local first-layer units of member 0 at each depth, beside random weights and edge filters."""
     from mlp_core.explanation_figures import UnitRow, units_figure
-    from mlp_core.first_layer import gabor_filters, participation_ratio
+    from mlp_core.first_layer import extent, gabor_filters
     from mlp_core.members import untrained_members
 
     root = artifact_root()
@@ -299,7 +315,7 @@ def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> A
     rows = []
     for name, weights in kinds.items():
         units = weights.unflatten(1, shape)
-        ratios = participation_ratio(units)
-        chosen = ratios.argsort(stable=True)[:_UNITS_SHOWN]
-        rows.append(UnitRow(name, units[chosen].numpy(), ratios[chosen].numpy()))
+        extents = extent(units)
+        chosen = extents.argsort(stable=True)[:_UNITS_SHOWN]
+        rows.append(UnitRow(name, units[chosen].numpy(), extents[chosen].numpy()))
     return save_figure("features_units", units_figure, rows)

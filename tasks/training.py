@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlp_core.members import TrainedMembers
 
 _CODE = ("mlp_core.members", "mlp_core.tables")
+_TUNING = ("mlp_core.tuning",)
 _SECONDS_BETWEEN_LINES = 10
 _READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
@@ -98,6 +99,19 @@ def train_configurations(
     waiting = waiting_for(f"another run that trains {plans[0].experiment} {names_in_short(plans)}")
     with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), waiting):
         return _train_missing(root, plans, examples, n_members)
+
+
+@task(name="tune learning rate", task_run_name="tune learning rate {plan.configuration}", **cached(*_TUNING))
+def tune_learning_rate(plan: TrainingPlan, data: Artifact, rates: tuple[float, ...]) -> float:
+    """Choose the learning rate of a configuration on validation examples."""
+    import torch
+
+    from mlp_core.tuning import tuned_learning_rate
+
+    torch.set_num_threads(1)
+    rate = tuned_learning_rate(plan, load_split(artifact_root(), data), rates, checkpoint)
+    logger.info("tuned %s %s: learning rate %g", plan.experiment, plan.configuration, rate)
+    return rate
 
 
 def _train_missing(

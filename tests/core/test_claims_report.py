@@ -21,6 +21,7 @@ def claim(**changes: Any) -> dict[str, Any]:
     """Return a row of the claims table."""
     return {
         "claim": "gains_differ",
+        "source": "ours",
         "section": "Bonus",
         "statement": "The difference is real.",
         "measure": "difference in test accuracy",
@@ -33,6 +34,8 @@ def claim(**changes: Any) -> dict[str, Any]:
         "effect": "Cohen's d_z",
         "verdict": "supported",
         "figure": "polynomial_loss",
+        "data": "drawn faces",
+        "condition": "",
         **changes,
     }
 
@@ -40,8 +43,8 @@ def claim(**changes: Any) -> dict[str, Any]:
 def page(*claims: dict[str, Any]) -> str:
     """Return a report with claims and one section with one figure."""
     polynomial = pd.DataFrame(
-        {"degree": [50, 50], "features": 1325, "status": "ok", "learned": True, "epochs": 100, "train_accuracy": 0.7}
-    ).assign(test_accuracy=[0.72, 0.73])
+        {"degree": 50, "features": 1325, "seed": [1, 2], "status": "ok", "learned": True, "epochs": 100}
+    ).assign(train_accuracy=0.7, test_accuracy=[0.72, 0.73])
     tables = {"polynomial": polynomial, "claims": pd.DataFrame(list(claims), columns=list(CLAIM_COLUMNS))}
     figures = {"polynomial_loss": figure_png(Figure(figsize=(1, 1)))}
     return render_report(ReportContent(tables, figures, {}, {})).replace("\u00a0", " ").replace("&nbsp;", " ")
@@ -65,7 +68,7 @@ def test_a_row_says_all_that_belongs_to_a_claim() -> None:
     text = page(claim()).split('<section id="claims"')[1].split("</section>")[0]
     row = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1]))
     for expected in (
-        "The difference is real. Bonus",
+        "The difference is real. ours · Bonus · drawn faces",
         "difference in test accuracy claimed: below -0.01 or above 0.01",
         "-0.0328 [-0.0526 to -0.0142]",
         "16",
@@ -85,7 +88,8 @@ def test_each_link_leads_to_its_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "symbol"), [("supported", "\u2713"), ("not supported", "\u2717"), ("undecided", "?")]
+    ("verdict", "symbol"),
+    [("supported", "\u2713"), ("not supported", "\u2717"), ("neither", "\u2013"), ("undecided", "?")],
 )
 def test_a_verdict_needs_no_colour(verdict: str, symbol: str) -> None:
     """Each has its word and a sign of its own."""
@@ -110,10 +114,10 @@ def test_what_is_no_number_is_a_word(low: float, high: float, words: str) -> Non
 
 def test_texts_of_the_table_are_escaped() -> None:
     """A statement, a measure or a figure called like a tag stays text."""
-    names = ("section", "statement", "measure", "claimed", "effect", "verdict", "figure")
+    names = ("source", "section", "statement", "measure", "claimed", "effect", "verdict", "figure", "data", "condition")
     text = page(claim(**dict.fromkeys(names, "<script>alert(1)</script>")))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 6
+    assert text.count("&lt;script&gt;") == 9
 
 
 def test_on_a_phone_every_cell_carries_its_columns_name() -> None:
@@ -133,12 +137,41 @@ def test_few_seeds_are_told_what_they_lack() -> None:
     assert "too few" not in said(claim(n=8), claim(n=0, verdict="undecided"))
 
 
-def test_verdicts_are_counted_and_more_seeds_offered() -> None:
-    """The numbers of verdicts add up; the tutorial's few seeds are named with the command that has more."""
-    text = said(claim(), claim(), claim(verdict="undecided"))
-    assert text.startswith("Of 3 claims: 2 supported, 1 undecided.")
+def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
+    """What the tutorial says is counted apart from what this project adds; what is conditional is counted as such."""
+    theirs = {"source": "tutorial", "data": "spirals"}
+    order = "in one order of batches, which all members share"
+    text = said(
+        claim(**theirs),
+        claim(**theirs, condition=order),
+        claim(**theirs, verdict="not supported"),
+        claim(verdict="neither"),
+        claim(verdict="undecided"),
+        claim(data="spirals"),
+    )
+    assert text.startswith(
+        "Of the tutorial's 3 claims 2 hold (1 of them in one order of batches) and 1 does not hold. "
+        "Of our own 3 claims 1 holds, 1 is right on neither side and 1 is undecided. "
+        "2 of these 6 claims rest on drawn faces, which are no photographs"
+    )
+    assert "the interval knows nothing of other orders" in text
     assert "deep-mlp tutorial runs 8 seeds unless told otherwise" in text
     assert "deep-mlp tutorial --seeds 64 takes longer" in text
+
+
+def test_without_drawn_faces_or_shared_orders_nothing_is_said_of_them() -> None:
+    """The warnings are there where they apply alone; ours alone are not called the tutorial's."""
+    text = said(claim(data="photographs"))
+    assert text.startswith("Of our own 1 claim 1 holds. To keep")
+    assert not any(word in text for word in ("drawn", "order", "the tutorial's"))
+
+
+def test_what_a_verdict_holds_for_stands_with_it() -> None:
+    """The condition is in the verdict's own cell."""
+    text = page(claim(condition="in one order of batches"))
+    cell = text.split('<td data-name="verdict">')[1].split("</td>")[0]
+    assert "supported" in cell
+    assert "in one order of batches" in cell
 
 
 def test_without_claims_there_is_no_section() -> None:

@@ -12,6 +12,7 @@ from mlp_core.augmentation import normalize
 from mlp_core.first_layer import (
     class_cosine,
     class_means,
+    extent,
     gabor_filters,
     measure_units,
     participation_ratio,
@@ -191,7 +192,7 @@ def test_edge_filters_lie_where_they_should():
     assert counts.tolist() == [8] * 9
 
 
-def test_all_three_measures_keep_members_and_units_apart():
+def test_all_measures_keep_members_and_units_apart():
     """Leading axes stay, each unit is measured as it is alone, and the order begins with the most local unit."""
     units = torch.cat([random_units(3, (3, 32, 32), stream()), gabor_filters(3, 32, 32)[[0, 100, 50]]]).view(
         2, 3, 3, 32, 32
@@ -199,6 +200,7 @@ def test_all_three_measures_keep_members_and_units_apart():
     differences = random_units(3, (3, 32, 32), stream(9))
     found = measure_units(units, differences)
     for name, measure in (
+        ("extent", extent),
         ("participation_ratio", participation_ratio),
         ("frequency", spatial_frequency),
         ("class_cosine", lambda unit: class_cosine(unit, differences)),
@@ -209,5 +211,39 @@ def test_all_three_measures_keep_members_and_units_apart():
         assert values[1, 2].item() == pytest.approx(measure(units[1, 2]).item())
     order = found.by_locality()
     assert order[1, 0] == 1  # the fine filter
-    ordered = found.participation_ratio.gather(1, order)
-    assert torch.equal(ordered, found.participation_ratio.sort(1).values)
+    ordered = found.extent.gather(1, order)
+    assert torch.equal(ordered, found.extent.sort(1).values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((slice(None), slice(None)), 1 / math.sqrt(6)),
+        ((slice(0, 16), slice(0, 16)), 0.5 / math.sqrt(6)),
+        ((slice(7, 8), slice(0, 32)), 1 / math.sqrt(12)),
+        ((slice(3, 4), slice(5, 6)), 0.0),
+    ],
+)
+def test_extent_by_hand(shape: tuple[slice, slice], expected: float) -> None:
+    """A whole image, a quarter, a row and one pixel have the rms radius of a square, half of it, a line and a point."""
+    weights = torch.zeros(3, 32, 32)
+    weights[:, shape[0], shape[1]] = -2.0
+    assert extent(weights).item() == pytest.approx(expected, rel=3e-3)
+
+
+def test_extent_tells_a_patch_from_as_many_pixels_strewn_about() -> None:
+    """45 pixels are as few wherever they lie, so that their share of the image is no measure of how local they are."""
+    patch, strewn = torch.zeros(3, 32, 32), torch.zeros(3, 32, 32)
+    patch[:, 12:17, 10:19] = 1.0
+    strewn.flatten(1)[:, torch.randperm(1024, generator=stream(1))[:45]] = 1.0
+    assert participation_ratio(patch) == participation_ratio(strewn)
+    assert extent(patch) < 0.1
+    assert extent(strewn) > 0.35
+
+
+def test_extent_of_nothing_is_no_number() -> None:
+    """A unit without weights reaches nowhere; a shift within the image changes nothing."""
+    assert extent(torch.zeros(2, 3, 8, 8)).isnan().all()
+    weights = torch.zeros(3, 32, 32)
+    weights[:, 2:6, 2:9] = random_units(1, (3, 4, 7), stream(2))[0]
+    assert extent(weights.roll((11, 13), (1, 2))).item() == pytest.approx(extent(weights).item())

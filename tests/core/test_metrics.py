@@ -112,16 +112,6 @@ def test_an_interval_is_cut_to_what_is_possible():
     assert math.isnan(mean_interval(np.array([0.5])).within(0, 1).low)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0.0, 1.0, True), (2.0, 3.0, True), (2.5, 3.0, False), (-1.0, 0.9, False), (np.nan, np.nan, False)],
-)
-def test_overlap_needs_a_common_value(low, high, expected):
-    """Touching intervals overlap, apart ones do not, and one that does not exist overlaps nothing."""
-    first, second = MeanInterval(3, 1.5, 1.0, 2.0, 0), MeanInterval(3, 0.0, low, high, 0)
-    assert first.overlaps(second) is second.overlaps(first) is expected
-
-
 @pytest.mark.parametrize("n", [2, 5, 8])
 def test_intervals_of_a_normal_mean_cover_it_95_times_in_100(n):
     """Of 4000 intervals from normal samples, 95 % hold the true mean, within three standard errors of that share."""

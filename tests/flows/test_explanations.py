@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core import datasets
+from mlp_core.companions import TUNING_RATES
 from mlp_core.diagnosis import diagnose
 from mlp_core.plans import depth_sweep_plans
 from mlp_core.settings import Explanation, Features, Generalization
@@ -25,7 +26,7 @@ COLUMNS = {
     },
     "generalization": {
         **{"model": "string", "degree": "int64", "activation": "string", "depth": "int64", "width": "int64"},
-        **{"parameter_budget": "int64", "parameters": "int64"},
+        **{"parameter_budget": "int64", "parameters": "int64", "training": "string", "learning_rate": "double"},
         **MEMBER,
         **REACHED,
         **dict.fromkeys(("inside_accuracy", "rim_accuracy", "outside_accuracy"), "double"),
@@ -34,7 +35,7 @@ COLUMNS = {
     },
     "features": {
         **{"kind": "string", "depth": "int64", "member": "int64", "seed": "int64", "unit": "int64"},
-        **dict.fromkeys(("participation_ratio", "class_cosine", "spatial_frequency"), "double"),
+        **dict.fromkeys(("extent", "participation_ratio", "class_cosine", "spatial_frequency"), "double"),
     },
 }
 COMMANDS = {"explain": "depth_sweep", "generalization": "generalization", "features": "features"}
@@ -43,7 +44,7 @@ CHANGED = {
         "explanation": Explanation(explain=True, explain_activations=("relu", "tanh"), explain_epochs=3),
     },
     "generalization": {
-        "models": Generalization(degrees=(2, 3), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32),
+        "models": Generalization(degrees=(2, 6), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32),
     },
     "features": {"model": Features(depths=(1, 2), width=8, epochs=2, batch_size=32)},
 }
@@ -104,7 +105,7 @@ def test_the_history_names_every_training_of_the_explanation(explained, study):
     folder, _ = explained(study)
     history = pq.read_table(folder / "results/history.parquet").to_pylist()
     names = {row["configuration"] for row in history if row["experiment"] == study}
-    assert len(names) == {"explain": 14, "generalization": 6, "features": 2}[study]
+    assert len(names) == {"explain": 14, "generalization": 8, "features": 2}[study]
 
 
 def test_interventions_are_diagnosed_beside_what_they_reached(explained):
@@ -154,13 +155,13 @@ def test_without_being_asked_for_the_depth_sweep_explains_nothing(finished):
 
 
 def test_wide_deep_and_nearest_neighbour_stand_in_one_table(explained):
-    """Two degrees, two depths at two budgets, and one row of the nearest neighbour, which is right inside."""
+    """Two degrees, two depths at two budgets, two of them tuned, and the nearest neighbour, which is right inside."""
     folder, tasks = explained("generalization")
     table = rows(folder, "generalization")
-    assert trained(tasks) == 6
+    assert trained(tasks) == 8
     models = [row["model"] for row in table]
-    assert models == ["polynomial"] * 4 + ["mlp"] * 8 + ["nearest neighbour"]
-    assert [row["degree"] for row in table[:4]] == [2, 2, 3, 3]
+    assert models == ["polynomial"] * 4 + ["mlp"] * 8 + ["polynomial"] * 2 + ["mlp"] * 2 + ["nearest neighbour"]
+    assert [row["degree"] for row in table[:4]] == [2, 2, 6, 6]
     assert [row["parameters"] for row in table[4:12]] == [102, 102, 109, 109, 151, 151, 157, 157]
     assert table[-1]["inside_accuracy"] > 0.8
     for row in table:
@@ -168,13 +169,33 @@ def test_wide_deep_and_nearest_neighbour_stand_in_one_table(explained):
         assert row["training_radius"] == table[0]["training_radius"]
 
 
+def test_the_widest_and_the_deepest_of_its_size_are_tuned(explained):
+    """Degree 6 has 112 parameters, of the networks of about as many depth 2 is the deepest; both keep their seeds."""
+    folder, _ = explained("generalization")
+    table = rows(folder, "generalization")
+    tuned = [row for row in table if row["training"] == "tuned"]
+    assert [(row["degree"], row["depth"]) for row in tuned] == [(6, None)] * 2 + [(None, 2)] * 2
+    assert {row["parameters"] for row in tuned} == {112, 109}
+    assert {row["learning_rate"] for row in tuned} <= set(TUNING_RATES)
+    for row in tuned:
+        keys = ("model", "degree", "depth", "parameters", "member")
+        (as_set,) = [one for one in table if one["training"] == "as set" and all(one[key] == row[key] for key in keys)]
+        assert as_set["seed"] == row["seed"]
+        assert as_set["learning_rate"] == 1e-3
+    page = (folder / "report.html").read_text()
+    assert "polynomial, degree 6, tuned (rate" in page
+
+
 def test_units_before_and_after_training_stand_beside_filters(explained):
-    """Eight units of two members at two depths, twice; the first layer starts alike at both depths; 144 filters."""
+    """Eight units of two members at two depths, twice, alike at the start; 144 filters; whole faces."""
     folder, tasks = explained("features")
     table = rows(folder, "features")
     assert trained(tasks) == 2
     kinds = {kind: [row for row in table if row["kind"] == kind] for kind in ("trained", "random", "gabor")}
     assert {kind: len(units) for kind, units in kinds.items()} == {"trained": 32, "random": 32, "gabor": 144}
+    faces = [row["extent"] for row in table if row["kind"] in ("template", "photograph")]
+    assert len(faces) == 3 + 60  # the classes, and all photographs, which are fewer than 64
+    assert min(faces) > max(row["extent"] for row in kinds["gabor"])
     assert all(row["member"] is None and row["seed"] is None for row in kinds["gabor"])
     ratios = {
         depth: [row["participation_ratio"] for row in kinds["random"] if row["depth"] == depth] for depth in (1, 2)

@@ -1,0 +1,122 @@
+"""Who is better, in pairs of equal seeds, corrected for how many are compared and for the best being chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtrc
+
+ERROR_RATE = 0.05
+"""How often at most a family of comparisons may say something that is not so."""
+
+
+def win_probability(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return how probable so many wins or more are, were the first no better than the second: the one-sided sign test.
+
+    Better means: in more than half of all pairs. Nothing is assumed of how the values are distributed, so that members
+    which fail altogether do no harm; a tie counts as no win.
+
+    Args:
+        first: Values of one configuration, `[seeds]`; NaN for a member that diverged, whose pair is left out.
+        second: Those of another, of the same seeds.
+
+    Example:
+        >>> win_probability(np.array([0.9, 0.8, 0.7]), np.array([0.5, 0.5, 0.5]))
+        0.125
+
+    Source:
+        Conover 1999, "Practical nonparametric statistics", section 3.4.
+    """
+    differences = first - second
+    differences = differences[np.isfinite(differences)]
+    wins, n = int((differences > 0).sum()), len(differences)
+    return float(bdtrc(wins - 1, n, 0.5)) if wins else 1.0
+
+
+def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
+    """Tell which configurations are not the best: another one does better in pairs of equal seeds.
+
+    Each is compared with every other one, each comparison at `ERROR_RATE / (configurations - 1)`. If one configuration
+    is no worse than any other in half of all pairs, only its own comparisons can exclude it, so that it stays with a
+    probability of 95 % at least. Which one looks best in these members does not matter.
+
+    Args:
+        values: `[configurations, seeds]`, NaN where a member diverged.
+
+    Returns:
+        Whether each is excluded, and whether there are seeds enough to exclude any.
+
+    Example:
+        >>> values = np.array([np.linspace(0.8, 0.9, 12), np.linspace(0.5, 1.3, 12), np.linspace(0.3, 0.4, 12)])
+        >>> excluded, enough = not_best(values)
+        >>> excluded.tolist(), enough
+        ([False, False, True], True)
+
+    Source:
+        Hsu 1996, "Multiple comparisons", section 4 (the best as a confidence set), here with sign tests.
+    """
+    level = ERROR_RATE / max(1, len(values) - 1)
+    excluded = np.array(
+        [
+            any(win_probability(other, own) <= level for place, other in enumerate(values) if place != number)
+            for number, own in enumerate(values)
+        ],
+        dtype=bool,
+    )
+    return excluded, 0.5 ** values.shape[1] <= level
+
+
+def seeds_needed(n_configurations: int) -> int:
+    """Return how many seeds it takes to tell so many configurations apart at all.
+
+    Example:
+        >>> seeds_needed(5), seeds_needed(10), seeds_needed(15)
+        (7, 8, 9)
+    """
+    return math.ceil(math.log2(max(1, n_configurations - 1) / ERROR_RATE))
+
+
+def best_in_words(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:
+    """Say which of some configurations are not the best, and whether one is left.
+
+    Args:
+        key: What tells them apart, such as `depth`.
+        names: Of the configurations, at least two.
+        values: `[configurations, seeds]`, NaN where a member diverged.
+
+    Example:
+        >>> best_in_words("depth", ["1", "2"], np.array([np.linspace(0.5, 0.6, 8), np.linspace(0.8, 0.9, 8)]))
+        'In pairs of equal seeds depth 1 is beaten (sign tests, corrected for 1 comparison each): depth 2 is the best.'
+    """
+    excluded, enough = not_best(values)
+    n_others = len(names) - 1
+    if not enough:
+        return (
+            f"{values.shape[1]} seeds are too few to tell {len(names)} configurations apart in pairs of equal seeds: "
+            f"it takes {seeds_needed(len(names))} at least."
+        )
+    how = f"(sign tests, corrected for {n_others} comparison{'s' if n_others > 1 else ''} each)"
+    beaten = [name for name, is_out in zip(names, excluded, strict=True) if is_out]
+    left = [name for name, is_out in zip(names, excluded, strict=True) if not is_out]
+    if not beaten or not left:
+        return f"In pairs of equal seeds these members do not settle which {key} is best {how}."
+    verb = "is" if len(beaten) == 1 else "are"
+    rest = (
+        f"{key} {left[0]} is the best"
+        if len(left) == 1
+        else f"which of {listed(left)} is best these members do not settle"
+    )
+    return f"In pairs of equal seeds {key} {listed(beaten)} {verb} beaten {how}: {rest}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them.
+
+    Example:
+        >>> listed(["1", "2", "3"])
+        '1, 2 and 3'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

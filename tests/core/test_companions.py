@@ -1,0 +1,104 @@
+"""The fair companions of wide and deep: which models, how named, and a rate chosen without test examples."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mlp_core import tuning
+from mlp_core.companions import is_standardised, plans_to_tune, shown_as_set, tuned_plans
+from mlp_core.datasets import spirals, split
+from mlp_core.features import monomials, standardized
+from mlp_core.members import train_members
+from mlp_core.plans import depth_sweep_plans, generalization_plans, polynomial_plan
+from mlp_core.tuning import tuned_learning_rate
+
+SHARED = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 64, "seed": 2021, "device": "cpu"}
+
+
+def compared(degrees=(10, 50), depths=(1, 3), budgets=(100, 5304)):
+    plans = generalization_plans(degrees, depths, budgets, 4, activation="relu", epochs=100, **SHARED)
+    return shown_as_set(plans)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["degree=50", "depth=3 width=50"]),
+        ({"depths": (5, 1)}, ["degree=50", "depth=5 width=36"]),
+        ({"budgets": (100,)}, ["degree=50"]),
+        ({"degrees": (10,)}, ["degree=10"]),
+        ({"depths": (1,), "budgets": (5000, 5300)}, ["degree=50", "depth=1 width=757"]),
+    ],
+)
+def test_the_widest_and_the_deepest_of_its_size_are_tuned(changes, expected):
+    """No accuracy chooses; without a perceptron of about as many parameters the polynomial is tuned alone."""
+    assert [plan.configuration for plan in plans_to_tune(compared(**changes))] == expected
+
+
+def test_companions_are_plans_of_their_own_with_the_same_seeds():
+    """They train under another name and with another rate, and are shown in the same table as tuned."""
+    plans = compared()
+    wide, deep = plans_to_tune(plans)
+    found = tuned_plans({wide: 0.03, deep: 0.01}, plans)
+    assert [plan.configuration for plan in found] == [
+        "degree=50 standardised learning_rate=0.03",
+        "depth=3 width=50 standardised learning_rate=0.01",
+    ]
+    for plan, shown in found.items():
+        assert plan not in plans
+        assert is_standardised(plan)
+        assert (plan.experiment, shown.experiment) == (plan.experiment, "generalization")
+        columns = dict(shown.columns)
+        assert (columns["training"], columns["learning_rate"]) == ("tuned", plan.learning_rate)
+        as_set = dict(plans[{0.03: wide, 0.01: deep}[plan.learning_rate]].columns)
+        assert columns.keys() == as_set.keys()
+        assert (as_set["training"], as_set["learning_rate"]) == ("as set", 1e-3)
+    assert not any(is_standardised(plan) for plan in plans)
+
+
+def test_standardised_inputs_have_one_scale():
+    """Features of degree 50, from 1e-15 to 1e6, all get mean 0 and deviation 1 on the training set."""
+    data = split(*spirals(2021))
+    train = monomials(data.train_inputs, 50)
+    found = standardized(train, train)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert found.mean(0).abs().max() < 1e-4
+    assert (found.std(0) - 1).abs().max() < 1e-3
+
+
+@pytest.fixture
+def few():
+    points, labels = spirals(2021, points_per_arm=200)
+    data = split(points, labels)
+    inputs = [monomials(part, 5) for part in (data.train_inputs, data.test_inputs)]
+    return replace(data, train_inputs=inputs[0].contiguous(), test_inputs=inputs[1].contiguous())
+
+
+def test_the_rate_is_chosen_without_test_examples(few, monkeypatch):
+    """A fifth of the training set validates, the rest is fitted, and the test examples are never seen."""
+    seen = []
+
+    def spy(plan, data, members, checkpoint):
+        seen.append((plan.learning_rate, data))
+        return train_members(plan, data, members, checkpoint)
+
+    monkeypatch.setattr(tuning, "train_members", spy)
+    plan = polynomial_plan(5, 4, epochs=10, **SHARED)
+    best = tuned_learning_rate(plan, few, (1e-6, 1e-2, 1e-5))
+    assert [rate for rate, _ in seen] == [1e-6, 1e-2, 1e-5]
+    known = {tuple(row) for row in few.train_inputs.tolist()}
+    for _, data in seen:
+        assert (len(data.train_labels), len(data.test_labels)) == (512, 128)
+        assert {tuple(row) for row in torch.cat([data.train_inputs, data.test_inputs]).tolist()} == known
+    assert best == 1e-2  # with the others nothing is learned yet
+
+
+def test_a_rate_with_which_all_diverges_is_not_chosen():
+    """NaN is no maximum, wherever it stands among the rates."""
+    data = split(*spirals(2021, points_per_arm=200))
+    (plan,) = depth_sweep_plans([3], 100, 4, activation="relu", epochs=2, **{**SHARED, "optimizer": "sgd"})
+    assert train_members(replace(plan, learning_rate=1e30), data, [0]).test_accuracy.isnan()
+    for rates in ((1e30, 1e-3), (1e-3, 1e30)):
+        assert tuned_learning_rate(plan, data, rates) == 1e-3
