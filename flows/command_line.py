@@ -17,7 +17,9 @@ from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
 from flows.artifact_folder import artifacts, on_artifacts
+from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
+from flows.stopping import STOPPED, say_stopped
 from mlp_core import settings
 from mlp_core.errors import Drifted, InputError
 from mlp_core.settings import Run, Spirals, text_of, validated
@@ -71,6 +73,8 @@ def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
             metavar = "|".join(choices) or _metavar(field.default)
             options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
+    for name in other_names(name for model in models.values() for name in model.model_fields):
+        options.append(click.Option([f"--{name.replace('_', '-')}"], type=str, hidden=True))
     return options
 
 
@@ -89,13 +93,17 @@ def _metavar(default: object) -> str:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="deep-mlp")
 def program() -> None:
     """A laboratory for multilayer perceptrons: the tutorial "Deep MLPs", with many seeds at once."""
 
 
 def _run_command(name: str, **given: Any) -> None:
     parameters: dict[str, BaseModel] = {}
-    for parameter, model in _COMMANDS[name].items():
+    models = _COMMANDS[name]
+    defaults = {field: info.default for model in models.values() for field, info in model.model_fields.items()}
+    given |= in_own_names(name, defaults, given)
+    for parameter, model in models.items():
         fields = {field: given[field] for field in model.model_fields if given[field] not in (None, False)}
         parameters[parameter] = validated(model, fields)
     from flows.local_run import run_flow
@@ -164,11 +172,13 @@ def compare(root: Path | UPath) -> None:
 
 
 @program.command()
-def ui() -> None:
-    """Open Prefect's server, with all runs so far, until Ctrl-C: http://127.0.0.1:4200."""
-    from flows.server import serve
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at, such as 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen at.  [default: 4200]")
+def ui(host: str, port: int | None) -> None:
+    """Open Prefect's UI, with all runs so far and those at work, until Ctrl-C: http://127.0.0.1:4200."""
+    from flows.ui import show_ui
 
-    serve()
+    show_ui(host, port)
 
 
 def _check_environment() -> None:
@@ -209,6 +219,9 @@ def _status(command: Callable[[], Any]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
+    except click.NoSuchOption as error:
+        click.echo(f"deep-mlp: {no_such_option(error, _COMMANDS)}", err=True)
+        return 2
     except click.ClickException as error:
         click.echo(f"deep-mlp: {error.format_message()}", err=True)
         return 2
@@ -220,8 +233,9 @@ def _status(command: Callable[[], Any]) -> int:
         sys.stdout.flush()
         os._exit(1)  # Python itself would wait for workers that go on asking a lost server
     except (KeyboardInterrupt, click.Abort):
-        click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
-        return 130
+        say_stopped()
+        sys.stdout.flush()
+        os._exit(STOPPED)  # Python itself would wait for threads that wait for what nobody tells them
     except Drifted:
         return 1
     except RuntimeError as error:

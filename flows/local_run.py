@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,18 @@ from urllib.parse import urlsplit
 import click
 from pydantic import BaseModel
 
+from flows.lost_runs import crash, end_lost_runs, known_to_live
+from flows.prefect_settings import read_prefect_settings
 from flows.server import (
     LOOPBACK,
     LocalServer,
     RunLost,
     check_server,
-    configured_api_url,
     gone,
     healthy,
-    reach_loopback_directly,
-    usual_port,
+    reach_directly,
 )
+from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
 from mlp_core.addresses import image_path
 from mlp_core.errors import InputError
 from mlp_core.memory import check_room
@@ -40,15 +41,27 @@ from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
 # The last are for training: a cached run does without
 _SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
+_STOPPED_SECONDS = 6
+_REPORT_SECONDS = 1.5
+_SECONDS_BETWEEN_LOOKS = 1.0
 _LOST_SECONDS = 30
 _GIVE_UP_SECONDS = 10
+
+
+# Not part of the flow's hook: the flow travels to worker processes
+_told_of_begin: list[Callable[[Any], object]] = []
+
+
+def _tell_of_begin(_flow: Any, flow_run: Any, _state: Any) -> None:
+    for told in _told_of_begin:
+        told(flow_run)
 
 
 def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
@@ -72,15 +85,15 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
     images = image_path(run.images) if isinstance(run, RunOnPhotographs) else None
     check_room(parameters.values())
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_by_signals()
     # What a killed program's workers leave is cleared by their tracker, which need not talk about it
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    reach_loopback_directly()
-    usual_port()  # Prefect reads it even where it needs none, and would refuse it with a traceback
-    configured = configured_api_url()
+    reach_directly()
+    settings = read_prefect_settings()
+    configured = settings.api_url
     if configured:
         check_server(configured)
-    server = None if configured else LocalServer()
+    server = None if configured else LocalServer(settings)
     try:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
@@ -103,10 +116,20 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
         url = configured or server.url
-        with _watched(url), _no_heartbeats() if server else nullcontext():
-            _run(name, flow, parameters, run, started, url)
+        flow_run_ids: list[UUID] = []
+        with _watched(url, server, flow_run_ids), _no_heartbeats() if server else nullcontext(), ExitStack() as known:
+            end_lost_runs(settings.home, configured or "")
+
+            def begun(flow_run: Any) -> None:
+                flow_run_ids.append(flow_run.id)
+                known.enter_context(known_to_live(settings.home, configured or "", flow_run.id))
+                _announce(name, run, _seconds_of_such_runs(flow_run) if urlsplit(url).hostname in LOOPBACK else [])
+
+            _told_of_begin.append(begun)
+            flow.on_running(_tell_of_begin)
+            _run(flow, parameters, run, started, url, flow_run_ids)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
+        ignore_signals()  # a second Ctrl-C must not leave the server behind
         if server:
             server.release()
 
@@ -118,11 +141,12 @@ def _no_heartbeats() -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _watched(url: str) -> Iterator[None]:
-    """End a run whose server is gone: Prefect's client would go on asking for it, ten minutes and more.
+def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> Iterator[None]:
+    """End a run that does not end by itself: one that is asked to stop, and one whose server is gone.
 
-    The trainings are stopped as by Ctrl-C, which leaves nothing half-written; what then still waits for the server is
-    left behind.
+    Threads of a stopped run may wait for what nobody tells them, such as a place under one of Prefect's limits. And
+    Prefect's client would go on asking for a server that is gone, ten minutes and more: the trainings are then stopped
+    as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind.
     """
     from tasks.laboratory import is_stopping
 
@@ -130,10 +154,14 @@ def _watched(url: str) -> Iterator[None]:
     message = f"the Prefect server at {url} is gone; what was finished is kept: run the same command again."
 
     def watch() -> None:
-        answered = time.monotonic()
-        while not ended.wait(1):
+        answered = at_work = time.monotonic()
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS / 4 if is_stopping() else _SECONDS_BETWEEN_LOOKS):
+            if not is_stopping():
+                at_work = time.monotonic()
             if not gone(url):
                 answered = time.monotonic()
+                if answered > at_work + _STOPPED_SECONDS:
+                    _end_at_once(server, flow_run_ids)
             elif is_stopping() or time.monotonic() > answered + _LOST_SECONDS:
                 break
         else:
@@ -151,6 +179,8 @@ def _watched(url: str) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if lost.is_set() or (not isinstance(error, (InputError, KeyboardInterrupt)) and gone(url)):
             raise RunLost(message) from error
+        if is_asked() and not isinstance(error, InputError):
+            raise KeyboardInterrupt from error
         if isinstance(error, BrokenProcessPool):
             message_of_worker = (
                 "a worker process was killed, by somebody or by the system when memory was short; "
@@ -165,7 +195,7 @@ def _watched(url: str) -> Iterator[None]:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Put off Ctrl-C for a moment: in the middle of Prefect's import it comes out as another error."""
-    stops = {signal.SIGINT, signal.SIGTERM}
+    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     try:
         yield
@@ -184,14 +214,28 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _run(name: str, flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str) -> None:
-    flow_run_ids: list[UUID] = []
+def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:
+    """End the program with all states reported, though threads still wait."""
+    from prefect.client.orchestration import get_client
 
-    def remember(_flow: Any, flow_run: Any, _state: Any) -> None:
-        flow_run_ids.append(flow_run.id)
-        _announce(name, run, _seconds_of_such_runs(flow_run) if urlsplit(url).hostname in LOOPBACK else [])
+    def report() -> None:
+        with get_client(sync_client=True) as client:
+            for flow_run_id in flow_run_ids:
+                crash(client, flow_run_id, "it was asked to")
 
-    flow.on_running(remember)
+    reporting = threading.Thread(target=report, daemon=True)
+    reporting.start()
+    reporting.join(_REPORT_SECONDS)
+    if server:
+        server.release(_REPORT_SECONDS)
+    click.echo(err=True)  # as after Ctrl-C
+    say_stopped()
+    os._exit(STOPPED)
+
+
+def _run(
+    flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str, flow_run_ids: list[UUID]
+) -> None:
     with _console():
         try:
             report = flow(**parameters)

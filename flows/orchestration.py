@@ -254,7 +254,8 @@ class Outcome:
         if self.failed:
             shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
             kept = "the report holds what the others made" if report else "there are no results for a report"
-            message = f"{len(self.failed)} tasks failed, {kept}: {shown}"
+            count = "1 task" if len(self.failed) == 1 else f"{len(self.failed)} tasks"
+            message = f"{count} failed, {kept}: {shown}"
             logger.error(message)
             raise SweepFailed(message)
         if drift and self.run.on_drift == "failed":

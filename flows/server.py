@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,8 +17,10 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, gaierror, socket
 from typing import IO, Any
 
+from flows.prefect_settings import PrefectSettings
 from mlp_core.errors import InputError
 from mlp_core.locks import PREFECT_HOME, lock
 
@@ -26,72 +28,31 @@ _START_SECONDS = 180
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
 LOOPBACK = "127.0.0.1", "localhost"
+_EVERY_INTERFACE = "0.0.0.0", "::"
 _START_LOCK = "deep-mlp-server.start.lock"
-# What `prefect server start` runs, by Prefect's own uvicorn and without the imports of its command line. Python's
-# search for garbage would slow down the other imports; ten seconds later the server is up.
-_SERVER_PROGRAM = """
-import gc, threading
-gc.disable()
-later = threading.Timer(10, gc.enable)
-later.daemon = True
-later.start()
-import uvicorn
-from prefect.server.api.server import create_app
-from prefect.settings import get_current_settings
-server = get_current_settings().server
-uvicorn.run(
-    create_app(final=True), host=server.api.host, port=server.api.port, log_level=server.logging_level.lower(),
-    timeout_keep_alive=server.api.keepalive_timeout, ws_ping_interval=server.api.websocket_ping_interval,
-    ws_ping_timeout=server.api.websocket_ping_timeout,
-)
-"""
+_PROGRAM = Path(__file__).with_name("prefect_server.py")
 
 
-def reach_loopback_directly() -> None:
-    """Keep this process, and those that it starts, from asking a proxy for a server on this machine."""
+def reach_directly(*own: str) -> None:
+    """Keep this process, and those that it starts, from asking a proxy for a server on this machine.
+
+    Args:
+        own: Its addresses beyond loopback.
+    """
     hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if hosts != "*":
         kept = [host.strip() for host in hosts.split(",") if host.strip()]
-        hosts = ",".join([*kept, *(host for host in LOOPBACK if host not in kept)])
+        hosts = ",".join([*kept, *(host for host in (*LOOPBACK, *own) if host not in kept)])
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
-def usual_port() -> int:
-    """Return the port of Prefect's server, the user's own or Prefect's default.
-
-    Raises:
-        InputError: If the user's is none.
-    """
-    port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
-    if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) < 1 << 16:
-        message = f"PREFECT_SERVER_API_PORT must be a number from 1 to 65535, got {port!r}; unset it for 4200."
-        raise InputError(message)
-    return int(port)
-
-
-def prefect_home() -> Path:
-    """Return the folder where Prefect keeps its database.
-
-    Raises:
-        InputError: If it is below a home that nobody has.
-    """
-    location = os.environ.get("PREFECT_HOME", "~/.prefect")
-    try:
-        return Path(location).expanduser()
-    except RuntimeError as error:
-        reason = str(error).rstrip(".")
-        message = f"PREFECT_HOME must be the name of a folder, got {location!r}: {reason}; set it to another folder."
-        raise InputError(message) from error
-
-
 @contextmanager
-def _writable_home() -> Iterator[Path]:
-    """Give the same folder, made if it is missing; what its disk refuses is one sentence."""
-    home = prefect_home()
+def _writable(home: Path) -> Iterator[None]:
+    """Make Prefect's folder if it is missing; what its disk refuses is one sentence."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         (home / _START_LOCK).touch()
-        yield home
+        yield
     except OSError as error:
         message = (
             f"PREFECT_HOME must be where there is room and permission to write, got {home}: "
@@ -100,39 +61,46 @@ def _writable_home() -> Iterator[Path]:
         raise InputError(message) from error
 
 
-def configured_api_url() -> str | None:
-    """Return the API that the user set in the environment or in Prefect's active profile.
-
-    Read without Prefect, whose import takes as long as a server takes to start.
-    """
-    if url := os.environ.get("PREFECT_API_URL"):
-        return url
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH", prefect_home() / "profiles.toml"))
-    try:
-        profiles = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError):
-        return None
-    name = os.environ.get("PREFECT_PROFILE", profiles.get("active"))
-    url = profiles.get("profiles", {}).get(name, {}).get("PREFECT_API_URL")
-    return str(url) if url else None
-
-
 class LocalServer:
-    """A server on loopback, shared by all runs of this user that need one; the last one out stops it.
+    """A server of this user's, shared by all runs that need one and by those who look on; the last one out stops it.
 
     A lock on one file is held while a server is looked for or started, one on another as long as it is used:
     locks of the kernel's, which a killed process cannot leave behind.
+
+    Attributes:
+        url: Address of its API.
+        started: Whether it was started here.
+        log: Its log.
     """
 
-    def __init__(self) -> None:
-        with _writable_home() as home:
+    def __init__(self, settings: PrefectSettings, host: str = LOOPBACK[0], port: int | None = None) -> None:
+        """Find a server of the same home, or start one.
+
+        Args:
+            settings: Prefect's.
+            host: Where one that is started listens.
+            port: The same; without it the usual one, or any that is free.
+
+        Raises:
+            InputError: If none can be started there, or one of the same home is up that listens elsewhere.
+        """
+        self._settings = settings
+        home = settings.home
+        with _writable(home):
             self.record = home / "deep-mlp-server.json"
             self.log = home / "deep-mlp-server.log"
             self._starting = home / _START_LOCK
             self._using = (home / "deep-mlp-server.use.lock").open("a+")
-            with self._locked():
-                _lock(self._using, shared=True)
-                self.url = self._running() or self._start()
+            self._releasing = threading.Lock()
+            try:
+                with self._locked():
+                    _lock(self._using, shared=True)
+                    url = self._running()
+                    self.started = url is None
+                    self.url = url or self._start(host, port)
+            except BaseException:
+                self._using.close()
+                raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -141,45 +109,50 @@ class LocalServer:
             yield
 
     def _running(self) -> str | None:
-        url = f"http://127.0.0.1:{usual_port()}/api"
-        if self._lives():
+        if self.lives():
             return str(json.loads(self.record.read_text())["url"])
         self.record.unlink(missing_ok=True)
-        return url if _serves_this_home(url) else None
+        url = f"http://127.0.0.1:{self._settings.port}/api"
+        return url if _serves_home(url, self._settings.home) else None
 
-    def _lives(self) -> bool:
-        """Return whether a server that a run started is up: it holds the lock of its log as long as it lives.
+    def lives(self) -> bool:
+        """Return whether a server that the program started is up: it holds the lock of its log as long as it lives.
 
         Its number alone would not do: after a crash of the machine it may be another program's.
         """
         with self.log.open("a") as log:
             return self.record.exists() and not _lock(log, wait=False)
 
-    def _start(self) -> str:
-        port = _free_port()
+    def _start(self, host: str, port: int | None) -> str:
+        anywhere = port is None
+        port = _free_port(host, port or self._settings.port, anywhere=anywhere)
+        reached = LOOPBACK[0] if host in _EVERY_INTERFACE else host
+        url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/api"
         environment = {
             **os.environ,
-            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_HOME": str(self._settings.home),
+            "PREFECT_API_URL": url,
+            "PREFECT_SERVER_API_HOST": host,
             "PREFECT_SERVER_API_PORT": str(port),
-            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         }
+        if anywhere:  # a run's server has no use for them, and begins sooner
+            environment["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
         with self.log.open("w") as log:
             _lock(log, wait=False)
             process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER_PROGRAM],
+                [sys.executable, "-P", str(_PROGRAM)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the run, which still has states to report
             )
-        url = f"http://127.0.0.1:{port}/api"
         temporary = self.record.with_suffix(".partial")
         try:
             temporary.write_text(json.dumps({"pid": process.pid, "url": url}))
             temporary.replace(self.record)
         except OSError:  # without a record nobody would stop it
-            _stop(process.pid)
+            _stop(process.pid, _STOP_SECONDS)
             temporary.unlink(missing_ok=True)
             raise
         return url
@@ -192,7 +165,7 @@ class LocalServer:
         """
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
-            if time.monotonic() > deadline or (self.record.exists() and not self._lives()):
+            if time.monotonic() > deadline or (self.record.exists() and not self.lives()):
                 lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
                 reasons = [line for line in lines if "Error" in line] or lines or ["no answer"]
                 message = (
@@ -202,26 +175,35 @@ class LocalServer:
                 raise InputError(message)
             time.sleep(0.05)
 
-    def release(self) -> None:
-        """Stop the server if it was started by a run and no other run uses it."""
-        with self._locked():
-            if not _lock(self._using, wait=False):
-                self._using.close()
-                return
-            if self._lives():
-                pid = json.loads(self.record.read_text())["pid"]
-                self.record.unlink()
-                _stop(pid)
-            self._using.close()
+    def release(self, seconds: float = _STOP_SECONDS) -> bool:
+        """Stop the server if the program started it and nobody else uses it.
+
+        Args:
+            seconds: How long it may take to end by itself.
+
+        Returns:
+            Whether others still use it.
+        """
+        with self._releasing, self._locked():
+            if self._using.closed:
+                return False
+            with self._using:
+                if not _lock(self._using, wait=False):
+                    return True
+                if self.lives():
+                    pid = json.loads(self.record.read_text())["pid"]
+                    self.record.unlink()
+                    _stop(pid, seconds)
+            return False
 
 
 def _lock(file: IO[str], *, shared: bool = False, wait: bool = True) -> bool:
     return lock(file, Path(file.name), PREFECT_HOME, shared=shared, wait=wait)
 
 
-def _stop(pid: int) -> None:
+def _stop(pid: int, seconds: float) -> None:
     """End a server's whole process group: SIGTERM lets it write what it still holds."""
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         os.kill(pid, signal.SIGTERM)
         while time.monotonic() < deadline:
@@ -285,11 +267,14 @@ def check_server(url: str) -> None:
     raise InputError(message)
 
 
-def _serves_this_home(url: str) -> bool:
-    """Return whether a server keeps its runs where this user's are: another one may be stopped at any time."""
+def _serves_home(url: str, home: Path) -> bool:
+    """Return whether a server keeps its runs where this user's are: another one may be stopped at any time.
+
+    One whose home is relative does not say to which folder.
+    """
     try:
-        home = _asked(url, "admin/settings")["home"]
-        return bool(Path(home).resolve() == prefect_home().resolve())
+        theirs = Path(_asked(url, "admin/settings")["home"])
+        return theirs.is_absolute() and theirs.resolve() == home.resolve()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -307,27 +292,31 @@ def _asked(url: str, what: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _free_port() -> int:
-    import socket
-
-    for port in (usual_port(), 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    message = "a Prefect server needs a port on 127.0.0.1, got none that is free; end a program that holds one."
+def _free_port(host: str, port: int, *, anywhere: bool) -> int:
+    """Return a port that nobody listens at: this one, or, if it may be anywhere, another."""
+    try:
+        return _bound(host, port)
+    except OSError as error:
+        if isinstance(error, gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            message = f"host must be an address of this machine, got {host!r}; leave --host out for this machine alone."
+            raise InputError(message) from error
+        reason = "another program does" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+    try:
+        other = _bound(host, 0)
+    except OSError as error:
+        message = f"a Prefect server needs a port on {host}, got none that is free; end a program that holds one."
+        raise InputError(message) from error
+    if anywhere:
+        return other
+    message = (
+        f"port must be one that this server can listen at, got {port}: {reason}; use another, such as --port {other}."
+    )
     raise InputError(message)
 
 
-def serve() -> None:
-    """Run Prefect's server in this terminal, on loopback, until Ctrl-C."""
-    environment = {
-        **os.environ,
-        "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(usual_port()),
-    }
-    with _writable_home():
-        os.execve(sys.executable, [sys.executable, "-m", "prefect", "server", "start"], environment)
+def _bound(host: str, port: int) -> int:
+    """Return the port that a listener would get."""
+    with socket(AF_INET6 if ":" in host else AF_INET) as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])

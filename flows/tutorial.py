@@ -40,7 +40,8 @@ from mlp_core.settings import (
 )
 from tasks.analysis import map_decisions, plot_decision_maps, plot_samples
 from tasks.data import check_batch_size, generate_spirals
-from tasks.laboratory import ask_for_limits, laboratory
+from tasks.laboratory import laboratory
+from tasks.limits import ask_for_limits, check_tag_limits
 
 
 @experiment("tutorial")
@@ -69,6 +70,9 @@ def tutorial(
     one_seed = run.model_copy(update={"seeds": 1})
     beyond = run.seeds > 1
     with laboratory(run):
+        check_tag_limits("images", "polynomial", "depth_sweep", "gain_sweep")
+        if beyond:
+            check_tag_limits("generalization", "features", "phase", "signals")
         ask_for_limits("images", "polynomial", "depth_sweep")
         with tags("depth_sweep"):
             points = generate_spirals(spirals, run.seed)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -45,6 +45,9 @@ from mlp_core.findings import (
 )
 from mlp_core.metrics import MeanInterval, median_interval, share_interval
 from mlp_core.theory_report import PHASE, SIGNALS
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 SOURCES = "results", "figures", RUNS
 """What the report is made of, folders of the artifact folder."""
@@ -287,6 +290,11 @@ def _drift(content: ReportContent) -> dict[str, Any] | None:
         "since": comparison.since(),
         "figure": None if figure is None else f"data:image/png;base64,{base64.b64encode(figure).decode()}",
     }
+
+
+def has_sections(artifacts: Path | UPath) -> bool:
+    """Return whether an artifact folder has the table of any experiment."""
+    return any((artifacts / "results" / f"{experiment.name}.parquet").is_file() for experiment in _EXPERIMENTS)
 
 
 def report_sections(content: ReportContent) -> list[Section]:

@@ -332,12 +332,12 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     Returns:
         The report's path, empty if there is no result.
     """
-    from mlp_core.report import SOURCES, read_report_content, render_sections, report_sections
+    from mlp_core.report import SOURCES, has_sections, read_report_content, render_sections, report_sections
 
     root = artifact_root()
     with locked([root / "results"], checkpoint):
         _note_failures(root, experiments, failures)
-    if all(path.stem == "failures" for path in (root / "results").glob("*.parquet")):
+    if not has_sections(root):
         return ""
     with local_view(root, *SOURCES) as folder:
         content = read_report_content(folder)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NO_NEWS = (
     "Finished in state",  # an error was shown before
     "Crash detected! Execution was aborted by",  # the user's own Ctrl-C
+    "Crash detected! Execution was interrupted by an unexpected exception: CancelledError",  # of who still waited then
     "Still processing items",  # the last event leaves a moment later
 )
 _LOST = ("ConnectError", "ConnectTimeout", "ReadError", "RemoteProtocolError")  # of a server that is gone
@@ -61,5 +62,14 @@ def _is_news(record: logging.LogRecord) -> bool:
     names = {type(error).__name__} if error else set()
     return not (
         isinstance(error, (InputError, KeyboardInterrupt))
-        or names & {"SweepFailed", "Stopped", "TimeLimitExceeded", "BrokenProcessPool", *_LOST}
+        or "KeyboardInterrupt" in str(error)  # raised in pydantic's midst it comes out as another error
+        or names
+        & {
+            "SweepFailed",
+            "Stopped",
+            "TimeLimitExceeded",
+            "BrokenProcessPool",
+            "ConcurrencySlotAcquisitionError",
+            *_LOST,
+        }
     )

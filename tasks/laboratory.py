@@ -10,20 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID
 
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder
-from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.filesystems import RemoteFileSystem
-from prefect.logging import disable_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -37,7 +34,8 @@ from mlp_core.settings import Run
 from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
-from tasks.offloading import Stopped, stop_helper
+from tasks.limits import check_tag_limits, waits_told
+from tasks.offloading import TERMINAL_SIGNALS, Stopped, stop_helper
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -48,6 +46,7 @@ logger = logging.getLogger("deep_mlp")
 # Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
 _SWITCH_SECONDS = 0.0002
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
+_SECONDS_BETWEEN_TRIES = 0.1
 _stopping = threading.Event()
 _stopped_runs: set[str] = set()
 """Flow runs that were stopped, in a dask worker: it may work for others too."""
@@ -72,21 +71,6 @@ def _stop_run(flow_run_id: str) -> None:
 def is_stopping() -> bool:
     """Return whether the run in this process is being stopped."""
     return _stopping.is_set()
-
-
-def ask_for_limits(*experiments: str) -> None:
-    """Ask Prefect one by one whether it limits how many tasks of an experiment run at once.
-
-    Each task asks so before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
-    together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
-
-    Args:
-        experiments: The tags of the tasks that start together.
-    """
-    for experiment in experiments:
-        holder = ConcurrencyLeaseHolder(type="task_run", id=uuid4())
-        with disable_run_logger(), concurrency(f"tag:{experiment}", holder=holder):  # no limit, no warning
-            pass
 
 
 def waiting_for(what: str) -> Callable[[], None]:
@@ -123,12 +107,13 @@ def side_by_side() -> int:
 
 
 def _start_worker(stop: Any, on_console: bool) -> None:
-    """Let a worker process stop when the run does, and end when the program is killed; Ctrl-C is for the program."""
+    """Let a worker process stop when the run does, and end when the program is killed; the terminal speaks to that."""
     logger.setLevel(logging.INFO)
     if on_console:
         quieten_prefect()
         logger.addHandler(Lines(stderr_console()))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     program = parent_process()
 
     def watch() -> None:
@@ -139,6 +124,13 @@ def _start_worker(stop: Any, on_console: bool) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _share(folder: int, root: Path) -> None:
+    wait = waiting_for(f"`deep-mlp artifacts prune` in {root}")
+    while not lock(folder, root, shared=True, wait=False):
+        wait()
+        time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 @contextmanager
@@ -158,7 +150,7 @@ def _held(root: Path | UPath) -> Iterator[None]:
                 ours = [root.glob(PARTIAL), *((root / kind).rglob(PARTIAL) for kind in KINDS)]
                 for leftover in list(chain.from_iterable(ours)):
                     leftover.unlink(missing_ok=True)
-            lock(folder, root, shared=True)
+            _share(folder, root)
         yield
     finally:
         for error in (root / RECORDS).glob("[0-9a-f]" * 32):  # what Prefect keeps of a failed task
@@ -171,14 +163,14 @@ def _held(root: Path | UPath) -> Iterator[None]:
 
 
 class _Processes(ProcessPoolTaskRunner):
-    """Worker processes that Ctrl-C does not reach, from their first moment on.
+    """Worker processes that the terminal's signals do not reach, from their first moment on.
 
     They are started by threads that the first submissions start, and inherit what those have blocked.
     """
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """Submit a task with Ctrl-C put off for that moment."""
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """Submit a task with them put off for that moment."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
         try:
             return super().submit(*args, **kwargs)
         finally:
@@ -291,7 +283,10 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     logger.setLevel(logging.INFO)
     _stopping.clear()
     refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh})
-    with _held(root), refreshed, runner, inside, ExitStack() as until_end:
+    if context.flow:
+        check_tag_limits(context.flow.name.replace("-", "_"))
+    told = waits_told(UUID(flow_run.id)) if flow_run.id else nullcontext()
+    with _held(root), refreshed, runner, inside, told, ExitStack() as until_end:
         counted = _side_by_side.set(_count_workers(run, runner))
         publishing = _publishing.set(partial(_hold_results, root, until_end))
         if run.runner == "dask":

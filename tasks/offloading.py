@@ -27,6 +27,9 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 _PROGRAM = "import sys; from tasks.offloading import _work; _work(int(sys.argv[1]))"
 
+TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
+"""What a terminal sends to all processes in its foreground: at Ctrl-C, and when it is closed."""
+
 
 class Stopped(Exception):
     """The run is being stopped; nothing of this task is kept."""
@@ -45,8 +48,8 @@ class _Helper:
     def __init__(self) -> None:
         self.stopped, self.imported, self.turn, self._sending = False, set[str](), threading.Lock(), threading.Lock()
         self._connection, its_end = Pipe()
-        # It inherits what this thread has blocked: Ctrl-C is for the program
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # It inherits what this thread has blocked: the terminal's signals are for the program
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, str(its_end.fileno())],

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from flows.prefect_settings import PrefectSettings, read_prefect_settings
 from flows.server import LocalServer
 from mlp_core.errors import InputError
 from mlp_core.storage import locked
@@ -42,7 +43,8 @@ def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
     for name in ("PREFECT_HOME", "PREFECT_SERVER_API_PORT"):
         monkeypatch.setenv(name, environment[name])
     monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
-    first, second = LocalServer(), LocalServer()
+    settings = read_prefect_settings()
+    first, second = LocalServer(settings), LocalServer(settings)
     assert first.url == second.url
     first.release()
     assert (tmp_path / "deep-mlp-server.json").exists()
@@ -68,7 +70,7 @@ def test_a_file_system_without_locks_is_named(monkeypatch, run, tmp_path, reason
     with pytest.raises(InputError, match=f"^artifacts {words}"), alone(tmp_path):
         pass
     with pytest.raises(InputError, match=rf"^PREFECT_HOME {words}set it to another folder\.$"):
-        LocalServer()
+        LocalServer(PrefectSettings(tmp_path, None, 4200))
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="only root may mount")

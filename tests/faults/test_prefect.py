@@ -10,17 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
-from watching import MARK, processes, runs, stop_by_keyboard, wait_for
+from watching import MARK, processes, runs, stop_by_keyboard, stop_by_termination, wait_for
 
 from flows.command_line import main
-from flows.server import gone, healthy, reach_loopback_directly
+from flows.server import gone, healthy, reach_directly
+from mlp_core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 # Most of them wait for a worker
@@ -152,8 +153,8 @@ def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
     for given, kept in {"": "127.0.0.1,localhost", "a.b, localhost": "a.b,localhost,127.0.0.1", "*": "*"}.items():
         monkeypatch.setenv("NO_PROXY", "another.host")
         monkeypatch.setenv("no_proxy", given)
-        reach_loopback_directly()
-        reach_loopback_directly()
+        reach_directly()
+        reach_directly()
         assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == kept
 
 
@@ -412,3 +413,89 @@ def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
         assert process.returncode == 0, err
         assert innocent.poll() is None
         innocent.kill()
+
+
+@pytest.fixture
+def limit(api_url):
+    """Give a function that limits how many tasks with a tag run at once, and counts some as running."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+
+    with get_client(sync_client=True) as client, ExitStack() as until_end:
+
+        def limit(tag, most, taken=0):
+            made = GlobalConcurrencyLimitCreate(name=f"tag:{tag}", limit=most, active_slots=taken)
+            client.create_global_concurrency_limit(made)
+            until_end.callback(client.delete_global_concurrency_limit_by_name, f"tag:{tag}")
+
+        yield limit
+
+
+@pytest.mark.parametrize("experiment", ["polynomial", "tutorial"])
+def test_a_limit_of_none_is_refused(run, limit, tmp_path, experiment):
+    """Before a task begins: each would fail with a traceback."""
+    limit("polynomial", 0)
+    ran = run(experiment, tmp_path / "artifacts")
+    with pytest.raises(
+        InputError, match=r"^the limit on tasks with the tag polynomial must be at least 1, got 0, "
+    ) as no:
+        ran.state.result()
+    assert str(no.value).endswith("raise it in Prefect's UI, or `prefect concurrency-limit delete polynomial`.")
+    assert ran.tasks == {}
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
+    """Once, with how to see it, and not as long as another of its tasks is at work."""
+    from prefect import flow, task
+    from prefect.client.orchestration import get_client
+    from prefect.states import Completed, Pending, Running
+
+    from tasks.limits import logger, waits_told
+
+    def nothing():
+        pass
+
+    monkeypatch.setattr("tasks.limits._SECONDS_BETWEEN_LOOKS", 0.2)
+    said = []
+    monkeypatch.setattr(logger, "info", lambda text, *values: said.append(text % values))
+    limit("polynomial", 1, taken=1)
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(flow(nothing), state=Running())
+        given = {"flow_run_id": flow_run.id, "task_inputs": {}}
+        client.create_task_run(task(nothing), dynamic_key="0", state=Pending(), extra_tags=["polynomial"], **given)
+        at_work = client.create_task_run(task(nothing), dynamic_key="1", state=Running(), **given)
+        with waits_told(flow_run.id):
+            time.sleep(1)
+            assert said == []
+            client.set_task_run_state(at_work.id, Completed(), force=True)
+            deadline = time.monotonic() + 20
+            while not said:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(1)
+        client.set_flow_run_state(flow_run.id, Completed(), force=True)
+    assert said == [
+        "waiting for the limit on tasks with the tag polynomial, of which 1 of 1 are at work; see "
+        "`prefect concurrency-limit inspect polynomial`"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["depth-sweep", "depth-sweep --runner processes", "tutorial --seeds 1"])
+@pytest.mark.parametrize("stop", [stop_by_keyboard, stop_by_termination])
+def test_a_run_that_waits_ends_at_once(program, limit, tmp_path, command, stop):
+    """Whoever waits for a place that nobody gives is left behind; the run and its tasks are Crashed."""
+    limit("depth_sweep", 1, taken=1)
+    process = program.start(command, **{MARK: str(tmp_path)})
+    for line in process.stderr:
+        if "waiting for the limit on tasks with the tag depth_sweep" in line:
+            break
+    stop(process)
+    started = time.monotonic()
+    err = process.stderr.read()
+    process.wait(60)
+    assert time.monotonic() < started + 10
+    assert (process.returncode, err.strip()) == (130, "deep-mlp: stopped; what was finished is kept.")
+    time.sleep(1)
+    assert processes(str(tmp_path)) == []

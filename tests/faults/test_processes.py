@@ -2,12 +2,16 @@
 
 import contextlib
 import fcntl
+import json
 import os
+import pty
 import random
 import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from watching import (
     children,
     processes,
     runs,
+    stop_by_hangup,
     stop_by_keyboard,
     stop_by_keyboard_twice,
     stop_by_termination,
@@ -28,6 +33,7 @@ from watching import (
 
 from flows.command_line import _status
 from flows.command_line import program as command
+from flows.lost_runs import end_lost_runs, known_to_live
 from flows.orchestration import SweepFailed
 from mlp_core.errors import InputError
 from mlp_core.settings import DepthSweep, GainSweep
@@ -45,9 +51,11 @@ def slow(*values):
         ("threads", stop_by_keyboard),
         slow("threads", stop_by_termination),
         slow("threads", stop_by_keyboard_twice),
+        slow("threads", stop_by_hangup),
         slow("processes", stop_by_keyboard),
         slow("processes", stop_by_keyboard_twice),
         slow("processes", stop_by_termination),
+        slow("processes", stop_by_hangup),
     ],
 )
 def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner, stop):
@@ -55,7 +63,7 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
     home, mark = tmp_path / "home", str(tmp_path)
     n_processes = {"threads": 3, "processes": 5}[runner]  # with server, helper or workers and their tracker
     process = program.start(f"{ENDLESS} --runner {runner}", servers.new_home(home), **{MARK: mark})
-    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process)
+    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process, 120)
     wait_for(lambda: len(processes(mark)) == n_processes, process)
     time.sleep({"threads": 1, "processes": 8}[runner])  # trainings are under way
     stop(process)
@@ -67,8 +75,161 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
     assert processes(mark) == []
     assert runs(home, "flow_run") == ["Crashed"]
     if stop is not stop_by_keyboard_twice:  # who cannot wait leaves tasks that nobody saw end
-        assert set(runs(home, "task_run")) == {"Completed", "Failed"}
+        # Crashed are those that were left behind: workers may take longer than the program waits for them
+        assert set(runs(home, "task_run")) <= {"Completed", "Failed", "Crashed"}
     assert not list(tmp_path.rglob("*.partial"))
+
+
+STOPPABLE = """
+import sys, time
+from flows.stopping import stop_by_signals
+stop_by_signals()
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_that_asks_to_stop_is_as_ctrl_c(number):
+    """Also that of a closed terminal, unless the program was started under nohup."""
+    with subprocess.Popen([sys.executable, "-c", STOPPABLE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=20)[0] == "stopped\n"
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing():
+    """What ignores SIGHUP as it starts goes on."""
+    command = ["nohup", sys.executable, "-c", STOPPABLE]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        assert process.communicate(timeout=20)[0] == "stopped\n"
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_leaves_nothing_behind(servers, tmp_path):
+    """Nobody can be told; no process and no run is left running, and the server is stopped."""
+    environment = servers.new_home(tmp_path / "home") | {MARK: str(tmp_path)}
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-c", f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{PROGRAM}"]
+    process = subprocess.Popen(
+        [*command, *ENDLESS.split()],
+        cwd=tmp_path,
+        env=environment,
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    )
+    os.close(end)
+    shown = []
+    threading.Thread(target=read_all, args=(terminal, shown), daemon=True).start()
+    with process:
+        wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process, 180)
+        time.sleep(1)
+        os.close(terminal)
+        assert process.wait(30) == 130
+    deadline = time.monotonic() + 10
+    while processes(str(tmp_path)):  # its helper sees within a second that it is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert runs(tmp_path / "home", "flow_run") == ["Crashed"]
+
+
+PROGRAM = "from flows.command_line import main; main()"
+
+
+def read_all(terminal, shown):
+    with contextlib.suppress(OSError):
+        while text := os.read(terminal, 1 << 16):
+            shown.append(text)
+
+
+@pytest.fixture
+def known_runs(api_url, tmp_path):
+    """Give a function that makes a run of a dead or living process known, and returns how to ask for its state."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import Running
+
+    @flow(name="known")
+    def nothing():
+        pass
+
+    with get_client(sync_client=True) as client:
+
+        def known(**changed):
+            flow_run = client.create_flow_run(nothing, state=Running())
+            path = tmp_path / f"deep-mlp-runs/{flow_run.id}.json"
+            with known_to_live(tmp_path, "", flow_run.id):
+                written = json.loads(path.read_text())
+            if changed.pop("dead"):
+                path.write_text(json.dumps(written | changed))
+            return path, lambda: client.read_flow_run(flow_run.id).state
+
+        yield known
+
+
+def test_a_run_whose_process_is_gone_is_ended_by_the_next(known_runs, tmp_path, capsys):
+    """It is Crashed, with a message, once; a run that is known to live, here or elsewhere, goes on."""
+    path, state = known_runs(dead=True)
+    elsewhere, state_elsewhere = known_runs(dead=True, machine=["another", "boot"])
+    other_server, state_there = known_runs(dead=True, server="http://other/api")
+    nonsense, _ = known_runs(dead=True, machine=None)
+    with path.open() as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        end_lost_runs(tmp_path, "")
+        assert state().name == "Running"
+    assert capsys.readouterr().err == ""
+    end_lost_runs(tmp_path, "")
+    assert state().name == "Crashed"
+    assert "its process was killed, or its machine went down; what was finished is kept" in state().message
+    assert re.fullmatch(
+        r"deep-mlp: the process of run [\w-]+ is gone; it is marked Crashed\.\n", capsys.readouterr().err
+    )
+    assert sorted(tmp_path.glob("deep-mlp-runs/*")) == sorted([elsewhere, other_server, nonsense])
+    assert (state_elsewhere().name, state_there().name) == ("Running", "Running")
+
+
+def test_a_run_that_ended_is_known_no_more(known_runs, tmp_path):
+    """As long as its process lives its lock is held, and the file goes with it."""
+    path, _ = known_runs(dead=False)
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_a_run_killed_is_crashed_when_the_next_begins(program, servers, tmp_path):
+    """With a server of their own: after `kill -9` the next run says so, and none is Running."""
+    environment = servers.new_home(tmp_path / "home")
+    killed = program.start(ENDLESS, environment, **{MARK: str(tmp_path)})
+    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), killed, 180)
+    killed.kill()
+    killed.communicate(timeout=10)
+    process = program.start(program.depth_sweep, environment, **{MARK: str(tmp_path)})
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert "is gone; it is marked Crashed" in err.splitlines()[0]
+    assert processes(str(tmp_path)) == []
+    assert sorted(runs(tmp_path / "home", "flow_run")) == ["Completed", "Crashed"]
+    assert set(runs(tmp_path / "home", "task_run")) <= {"Completed", "Cached", "Crashed"}
+
+
+def test_a_measurement_that_fails_in_a_fresh_folder_is_named(run, tmp_path):
+    """Status 1 and what failed, though there is nothing for a report."""
+    (tmp_path / "results/features.parquet/in the way").mkdir(parents=True)  # nothing can be moved to that name
+    ran = run("features", tmp_path)
+    assert "measure features" in ran.tasks["Failed"]
+    with pytest.raises(SweepFailed, match=r"tasks failed, there are no results for a report: IsADirectoryError"):
+        ran.state.result()
+    assert _status(ran.state.result) == 1
+    assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -142,7 +303,7 @@ def test_a_training_that_fails_costs_no_other(run, copied):
     (weights / "in the way").mkdir(parents=True)  # nothing can be moved to that name
     ran = run("depth_sweep", folder)
     assert ran.tasks["Failed"] == ["train depth=2 width=7"]
-    with pytest.raises(SweepFailed, match=r"1 tasks failed, the report holds what the others made: .*depth=2"):
+    with pytest.raises(SweepFailed, match=r"1 task failed, the report holds what the others made: .*depth=2"):
         ran.state.result()
     assert _status(ran.state.result) == 1
     assert pq.read_table(folder / "results/depth_sweep.parquet")["depth"].to_pylist() == [1, 1]
@@ -167,7 +328,7 @@ def test_the_program_says_which_training_failed(program, copied):
     (weights / "in the way").mkdir(parents=True)
     ran = program(f"{program.depth_sweep} --artifacts {folder}")
     assert ran.status == 1
-    assert re.search("1 tasks failed, the report holds what the others made: .*depth=2.*$", ran.err), ran.err
+    assert re.search("1 task failed, the report holds what the others made: .*depth=2.*$", ran.err), ran.err
 
 
 def test_a_member_that_diverges_is_a_result(run, tmp_path):
@@ -245,7 +406,7 @@ def test_a_configuration_that_raises_costs_none_trained_beside_it(run, tmp_path,
     in_the_way = tmp_path / "bad/models" / weights.name / "in the way"
     in_the_way.mkdir(parents=True)
     ran = run("gain_sweep", tmp_path / "bad", seeds=1, sweep=four, runner=runner)
-    with pytest.raises(SweepFailed, match=r"^1 tasks failed, the report holds what the others made: gain=1: IsADirec"):
+    with pytest.raises(SweepFailed, match=r"^1 task failed, the report holds what the others made: gain=1: IsADirec"):
         ran.state.result()
     table = pq.read_table(tmp_path / "bad/results/gain_sweep.parquet")
     assert table["gain"].to_pylist() == [0.5, 1.5, 2.0]
@@ -434,10 +595,11 @@ def test_a_run_that_starts_while_another_prunes_waits(program, copied):
     fcntl.flock(pruning, fcntl.LOCK_EX)
     process = program.start(f"{program.depth_sweep} --artifacts {folder}")
     time.sleep(15)
-    assert process.poll() is None
+    assert process.poll() is None  # and says what it waits for
     for path in folder.glob("members/*"):
         path.unlink()
     os.close(pruning)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert len(list(folder.glob("members/*"))) == 2
+    assert f"waiting for `deep-mlp artifacts prune` in {folder}" in err

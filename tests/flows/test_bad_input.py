@@ -35,7 +35,7 @@ def refused_at_last(tmp_path, monkeypatch, capsys):
         assert sorted(tmp_path.rglob("*")) == before
         return sentence(output.err)
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield refused
     for number, handler in handlers.items():  # a program that ends is deaf to them
         signal.signal(number, handler)

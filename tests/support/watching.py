@@ -64,3 +64,8 @@ def stop_by_keyboard_twice(process):
 def stop_by_termination(process):
     """Send what `kill` sends, to the program alone."""
     process.terminate()
+
+
+def stop_by_hangup(process):
+    """Send what a terminal that is closed sends: SIGHUP to everything in its foreground."""
+    os.killpg(process.pid, signal.SIGHUP)

@@ -1,0 +1,130 @@
+"""Runs whose process is gone, by `kill -9` or with its machine: the next run of the program, or its UI, ends them.
+
+Each run holds a lock of the kernel's as long as its process lives, on a file of its own in Prefect's home. A file that
+nobody holds is that of a process that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from mlp_core.errors import InputError
+from mlp_core.locks import PREFECT_HOME, lock
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+_FOLDER = "deep-mlp-runs"
+_PAGE = 200
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@contextmanager
+def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
+    """Hold a run's lock.
+
+    Args:
+        home: Prefect's.
+        server: API that the user has set, or empty for the server of this home.
+        flow_run_id: The run.
+    """
+    path = home / _FOLDER / f"{flow_run_id}.json"
+    made = path.with_suffix(".partial")
+    with ExitStack() as until_end:
+        with suppress(OSError, InputError):  # no room or no locks: then nobody else will end it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            until_end.callback(made.unlink, missing_ok=True)
+            file = until_end.enter_context(made.open("w"))
+            lock(file, made, PREFECT_HOME)
+            json.dump({"machine": _machine(), "server": server}, file)
+            file.flush()
+            made.rename(path)  # nobody finds it without its lock
+            until_end.callback(path.unlink, missing_ok=True)
+        yield
+
+
+def end_lost_runs(home: Path, server: str) -> None:
+    """Mark those runs Crashed whose process was on this machine and is gone, and say so.
+
+    A run on another machine that shares this home is left alone: there its lock may not be seen here.
+
+    Args:
+        home: Prefect's.
+        server: As the runs were given it; its API is the one that Prefect's settings name now.
+    """
+    for path in (home / _FOLDER).glob("*.json"):
+        with suppress(OSError), path.open("r+") as file:
+            if lock(file, path, PREFECT_HOME, wait=False) and _is_ours(file, server):
+                _end(UUID(path.stem))
+                path.unlink(missing_ok=True)
+
+
+def _is_ours(file: IO[str], server: str) -> bool:
+    try:
+        written = json.load(file)
+        same_machine = any(one and one == other for one, other in zip(written["machine"], _machine(), strict=True))
+        return same_machine and written["server"] == server
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _machine() -> list[str]:
+    """Return what tells machines apart: a name, and since when it is up, which its containers share."""
+    return [socket.gethostname(), _BOOT.read_text().strip() if _BOOT.exists() else ""]
+
+
+def _end(flow_run_id: UUID) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        name = crash(client, flow_run_id, "its process was killed, or its machine went down")
+    if name:
+        click.echo(f"deep-mlp: the process of run {name} is gone; it is marked Crashed.", err=True)
+
+
+def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
+    """Mark a run Crashed, and those of its tasks that have not ended, unless it has ended.
+
+    Returns:
+        The run's name; empty if it had ended, or is not known any more.
+    """
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        TaskRunFilter,
+        TaskRunFilterState,
+        TaskRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
+
+    try:
+        flow_run = client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return ""
+    if flow_run.state is None or flow_run.state.is_final():
+        return ""
+    state: Any = Crashed(message=f"Stopped: {reason}; what was finished is kept, run the same command again.")
+    client.set_flow_run_state(flow_run_id, state, force=True)
+    open_types = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+    open_tasks = TaskRunFilter(state=TaskRunFilterState(type=open_types))
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    seen: set[UUID] = set()
+    while page := [
+        task_run.id
+        for task_run in client.read_task_runs(flow_run_filter=wanted, task_run_filter=open_tasks, limit=_PAGE)
+        if task_run.id not in seen
+    ]:
+        for task_run_id in page:
+            client.set_task_run_state(task_run_id, state, force=True)
+        seen.update(page)
+    return str(flow_run.name)

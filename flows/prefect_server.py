@@ -1,0 +1,109 @@
+"""A Prefect server as this project starts it: Prefect's own, whose pages ask nobody but this server.
+
+A program of its own that imports nothing of the project, run as a file. It is what `prefect server start` runs, by
+Prefect's own uvicorn and without the imports of its command line.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+from http import HTTPStatus
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_UNCOLLECTED_SECONDS = 10
+_END_SECONDS = 3
+_HOST = re.compile(r"[\w.:\[\]-]+")
+_COLLECTION = re.compile(r".*/api/collections/views/([a-z-]+)")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    gc.disable()  # Python's search for garbage would slow down the imports
+    later = threading.Timer(_UNCOLLECTED_SECONDS, gc.enable)
+    later.daemon = True
+    later.start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    server = get_current_settings().server
+    uvicorn.run(
+        by_itself(create_app(final=True)),
+        host=server.api.host,
+        port=server.api.port,
+        log_level=server.logging_level.lower(),
+        timeout_graceful_shutdown=_END_SECONDS,  # an open page holds its connection as long as it can
+        timeout_keep_alive=server.api.keepalive_timeout,
+        ws_ping_interval=server.api.websocket_ping_interval,
+        ws_ping_timeout=server.api.websocket_ping_timeout,
+    )
+
+
+def by_itself(app: ASGIApp) -> ASGIApp:
+    """Wrap Prefect's server so that its pages work at whatever address they are opened, and send nothing elsewhere.
+
+    Prefect's pages ask the address that the server believes to have, which is another one through a tunnel or a
+    container's port; here it is the address that the browser asked for. A content security policy keeps the browser
+    from every other address: the second version of the UI asks an analytics company at every page, whatever the
+    settings say. Where Prefect's server would ask GitHub for a list of Prefect's collections, there is the list that it
+    came with, or none.
+    """
+    from prefect.settings import PREFECT_UI_API_URL, get_current_settings, temporary_settings
+    from starlette.datastructures import URL, Headers, MutableHeaders
+    from starlette.responses import FileResponse, Response
+
+    collections = _collections()
+    ui = get_current_settings().server.ui
+    set_by_user = ui.api_url if "api_url" in ui.model_fields_set else None
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
+        url = set_by_user
+        if not url and _HOST.fullmatch(host):
+            url = str(URL(scope=scope).replace(path="/api", query=""))
+        policy = _policy(url)
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = policy
+            await send(message)
+
+        view = _COLLECTION.fullmatch(scope["path"])
+        if view:
+            kept = collections.get(view[1])
+            await (FileResponse(kept) if kept else Response(status_code=HTTPStatus.NOT_FOUND))(scope, receive, send)
+        elif url and scope["path"].endswith("/ui-settings"):
+            with temporary_settings({PREFECT_UI_API_URL: url}):
+                await app(scope, receive, send_with_policy)
+        else:
+            await app(scope, receive, send_with_policy)
+
+    return answer
+
+
+def _policy(api_url: str | None) -> str:
+    """Return what the browser may ask: this server, the API if it is elsewhere, and their events over WebSockets."""
+    address = re.match(r"http(s?://[^/;,\s]+)", api_url or "")
+    api = f" http{address[1]} ws{address[1]}" if address else ""
+    return f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'{api}"
+
+
+def _collections() -> dict[str, Path]:
+    """Return the lists of collections that this Prefect came with, by name."""
+    spec = find_spec("prefect.server.api")
+    folders = spec.submodule_search_locations if spec else None
+    return {path.stem: path for folder in folders or () for path in Path(folder).glob("collections_data/views/*.json")}
+
+
+if __name__ == "__main__":
+    main()

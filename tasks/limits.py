@@ -1,0 +1,129 @@
+"""Prefect's limits on how many tasks with a tag run at once: one of 0 is refused, and who waits for a full one says so.
+
+Prefect itself says nothing: a task waits before it begins, as long as it takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from uuid import UUID, uuid4
+
+from httpx import HTTPError
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder, StateType, TaskRun
+from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse as Limit
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
+from prefect.context import TagsContext
+from prefect.logging import disable_run_logger
+
+from mlp_core.errors import InputError
+
+logger = logging.getLogger("deep_mlp")
+
+_SECONDS_BETWEEN_LOOKS = 3.0
+_PAGE = 200
+_TAG = "tag:"
+
+
+def check_tag_limits(*experiments: str) -> None:
+    """Refuse a run with tasks that may never begin.
+
+    Args:
+        experiments: The tags of all its tasks.
+
+    Raises:
+        InputError: If the limit on one is 0.
+    """
+    with get_client(sync_client=True) as client:
+        limits = _limits(client)
+    for tag in sorted({*TagsContext.get().current_tags, *experiments}):
+        if tag in limits and limits[tag].limit == 0:
+            message = (
+                f"the limit on tasks with the tag {tag} must be at least 1, got 0, with which none may begin; "
+                f"raise it in Prefect's UI, or `prefect concurrency-limit delete {tag}`."
+            )
+            raise InputError(message)
+
+
+def ask_for_limits(*experiments: str) -> None:
+    """Ask Prefect one by one whether it limits how many tasks of an experiment run at once.
+
+    Each task asks so before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
+    together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
+
+    Args:
+        experiments: The tags of the tasks that start together.
+    """
+    for experiment in experiments:
+        names = [_TAG + tag for tag in sorted({*TagsContext.get().current_tags, experiment})]
+        holder = ConcurrencyLeaseHolder(type="task_run", id=uuid4())
+        with (
+            disable_run_logger(),  # no limit, no warning
+            suppress(ConcurrencySlotAcquisitionError),  # one that is full
+            concurrency(names, holder=holder, max_retries=0),
+        ):
+            pass
+
+
+@contextmanager
+def waits_told(flow_run_id: UUID) -> Iterator[None]:
+    """Say which limit a run waits for, once for each, as soon as none of its tasks is at work."""
+    ended = threading.Event()
+    said: set[str] = set()
+
+    def watch() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            with suppress(HTTPError, OSError):  # a server that is gone ends the run elsewhere
+                for limit in _waited_for(flow_run_id):
+                    if limit.name not in said:
+                        said.add(limit.name)
+                        tag = limit.name.removeprefix(_TAG)
+                        logger.info(
+                            "waiting for the limit on tasks with the tag %s, of which %d of %d are at work; see "
+                            "`prefect concurrency-limit inspect %s`",
+                            *(tag, limit.active_slots, limit.limit, tag),
+                        )
+
+    # In a copy of this context, so that the line reaches the run's log too
+    threading.Thread(target=copy_context().run, args=(watch,), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _limits(client: SyncPrefectClient) -> dict[str, Limit]:
+    """Return the limits on tags that are in force, by tag."""
+    limits: list[Limit] = []
+    while page := client.read_global_concurrency_limits(limit=_PAGE, offset=len(limits)):
+        limits += page
+        if len(page) < _PAGE:
+            break
+    return {one.name.removeprefix(_TAG): one for one in limits if one.active and one.name.startswith(_TAG)}
+
+
+def _waited_for(flow_run_id: UUID) -> list[Limit]:
+    with get_client(sync_client=True) as client:
+        full = {tag: limit for tag, limit in _limits(client).items() if limit.active_slots >= limit.limit}
+        if not full or _some_tasks(client, flow_run_id, StateType.RUNNING):
+            return []
+        waiting = _some_tasks(client, flow_run_id, StateType.PENDING)
+    return [full[tag] for tag in sorted({tag for task_run in waiting for tag in task_run.tags} & set(full))]
+
+
+def _some_tasks(client: SyncPrefectClient, flow_run_id: UUID, state: StateType) -> list[TaskRun]:
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    in_state = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[state])))
+    return client.read_task_runs(flow_run_filter=of_run, task_run_filter=in_state, limit=_PAGE)

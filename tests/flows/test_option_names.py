@@ -1,0 +1,101 @@
+"""Options under another command's name for them, and options of other commands."""
+
+import re
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from flows.command_line import main
+from flows.option_names import in_own_names
+from mlp_core.errors import InputError
+from mlp_core.settings import Features, Images
+
+
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """Give a function that runs the program here and returns its exit status and what it says."""
+
+    def said(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return said
+
+
+def options(model, **given):
+    """Return the options of a command as click gives them, with the names of other commands."""
+    names = ("width", "depths", "hidden_widths")
+    defaults = {name: field.default for name, field in model.model_fields.items()}
+    return defaults, {**dict.fromkeys(names), **given}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "own", "told"),
+    [
+        (
+            Features,
+            {"hidden_widths": "8,8"},
+            {"width": "8", "depths": "2"},
+            "--hidden-widths 8,8 is --width 8 --depths 2",
+        ),
+        (
+            Images,
+            {"width": "8", "depths": "2"},
+            {"hidden_widths": "8,8"},
+            "--width 8 --depths 2 is --hidden-widths 8,8",
+        ),
+        (Images, {"width": "128"}, {"hidden_widths": "128,128,128"}, "--width 128 is --hidden-widths 128,128,128"),
+        (Images, {"depths": "1"}, {"hidden_widths": "64"}, "--depths 1 is --hidden-widths 64"),
+        (Images, {"hidden_widths": "8"}, {}, ""),
+    ],
+)
+def test_another_command_s_name_is_taken_and_told(capsys, model, given, own, told):
+    """What both names can say is taken, with a line that says it in the command's own."""
+    assert in_own_names("this", *options(model, **given)) == own
+    err = capsys.readouterr().err
+    assert err == (f"deep-mlp: {told} in this.\n" if told else "")
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "message"),
+    [
+        (Features, {"hidden_widths": "8,4"}, "hidden_widths must be equal in this, whose networks have one width, got"),
+        (Images, {"depths": "1,2"}, "depths must be one number from 1 to 1000 in this, got '1,2'"),
+        (Features, {"hidden_widths": "8,8", "width": "8"}, "width must be given once, got it as --hidden-widths 8,8"),
+    ],
+)
+def test_what_the_own_names_cannot_say_is_refused(model, given, message):
+    """One sentence names the command's own."""
+    with pytest.raises(InputError, match=re.escape(message)):
+        in_own_names("this", *options(model, **given))
+
+
+def test_the_command_line_takes_other_names(said):
+    """They reach the same rules, under the command's own name."""
+    status, out, err = said("features", "--hidden-widths", "0,0")
+    assert (status, out) == (2, "")
+    assert err == (
+        "deep-mlp: --hidden-widths 0,0 is --width 0 --depths 2 in features.\n"
+        "deep-mlp: width must be greater than or equal to 1, got '0'; the default is 64.\n"
+    )
+    assert "hidden-widths" not in said("features", "--help")[1]
+
+
+def test_an_option_of_other_commands_is_told(said):
+    """The sentence names those that have it."""
+    status, out, err = said("tutorial", "--epochs", "3")
+    assert (status, out) == (2, "")
+    assert err == (
+        "deep-mlp: tutorial has no option --epochs, which is one of depth-sweep, polynomial, generalization, images, "
+        "features, gain-sweep, phase; see tutorial --help.\n"
+    )
+    assert re.fullmatch("deep-mlp: No such option '--epocs'.*'--epochs'.*\n", said("images", "--epocs", "3")[2])
+
+
+def test_the_version_is_told(said):
+    """As the package has it."""
+    assert said("--version") == (0, f"deep-mlp, version {version('deep-mlp')}\n", "")

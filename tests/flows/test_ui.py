@@ -1,0 +1,226 @@
+"""`deep-mlp ui`: one server for those who look on and for runs, at whatever address, and nothing asked elsewhere."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import pytest
+from watching import wait_for
+
+from flows.prefect_settings import PrefectSettings
+from flows.server import LocalServer, healthy
+from mlp_core.errors import InputError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextmanager
+def recorder():
+    """Serve a proxy that passes nothing on; give its address and what was asked of it."""
+    asked = []
+
+    def answer(listener):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(1 << 16).partition(b"\r\n")[0].decode(errors="replace"))
+                connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=[listener], daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def start_ui(environment, folder, *options):
+    """Start the program's UI."""
+    command = [sys.executable, "-m", "flows.command_line", "ui", *options]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def ui(servers, tmp_path_factory):
+    """Run the UI, with another API set and behind a proxy; give its address, environment, and what it asks."""
+    folder = tmp_path_factory.mktemp("ui")
+    with recorder() as (proxy, asked):
+        environment = servers.new_home(folder / "home") | {
+            "PREFECT_API_URL": "http://192.0.2.1:4200/api",
+            **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy),
+        }
+        process = start_ui(environment, folder)
+        url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
+        wait_for(lambda: healthy(f"{url}/api"), process, 180)
+        yield SimpleNamespace(url=url, environment=environment, folder=folder, asked=asked, process=process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert out == (
+            f"Prefect's UI: {url}, with the runs of {folder / 'home'}\n"
+            "PREFECT_API_URL is set: new runs go to http://192.0.2.1:4200/api and are shown there.\n"
+            "Ctrl-C ends it.\n"
+        )
+        assert not healthy(f"{url}/api")
+
+
+def get(url, **headers):
+    request = urllib.request.Request(url, headers=headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=20) as answer:
+        return answer.headers, answer.read()
+
+
+@pytest.mark.parametrize("host", ["localhost:4390", "[::1]:81", "laboratory.example", None])
+def test_the_pages_ask_the_address_that_they_were_opened_at(ui, host):
+    """Through a tunnel or a container's port too, and whatever API is set: events over WebSockets as well."""
+    headers, body = get(f"{ui.url}/ui-settings", **({"Host": host} if host else {}))
+    at = f"http://{host}" if host else ui.url
+    assert json.loads(body)["api_url"] == f"{at}/api"
+    assert headers["Content-Security-Policy"].endswith(f" {at} ws{at.removeprefix('http')}")
+
+
+def test_a_host_that_is_none_reaches_no_header(ui):
+    """It may hold what would end a policy."""
+    headers, body = get(f"{ui.url}/ui-settings", Host="a;script-src *")
+    assert "script-src" not in headers["Content-Security-Policy"]
+    assert "script-src" not in json.loads(body)["api_url"]
+
+
+def test_a_second_ui_says_where_the_first_is(ui):
+    """It joins it; its end ends nobody else's."""
+    process = start_ui(ui.environment, ui.folder)
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert lines[0] == f"Prefect's UI is up already: {ui.url}, with the runs of {ui.folder / 'home'}\n"
+    assert lines[2] == "Ctrl-C ends it.\n"
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert out == "It goes on until those who use it, such as runs, have ended.\n"
+    assert healthy(f"{ui.url}/api")
+
+
+def test_a_run_uses_the_server_of_the_ui(ui):
+    """And the last one out stops it, whoever started it."""
+    settings = PrefectSettings(ui.folder / "home", None, 4200)
+    server = LocalServer(settings)
+    assert (server.url, server.started, server.lives()) == (f"{ui.url}/api", False, True)
+    assert server.release()
+    assert not server.release()
+    assert healthy(f"{ui.url}/api")
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path):
+    """By another user's server, say; it names one that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            InputError, match=rf"^port must be .*, got {port}: another program does; use another, .*--port"
+        ):
+            LocalServer(PrefectSettings(tmp_path, None, 4200), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])
+def test_a_host_of_another_machine_is_one_sentence(tmp_path, host):
+    """Before anything is started."""
+    with pytest.raises(InputError, match=rf"^host must be an address of this machine, got '{host}'; leave --host out"):
+        LocalServer(PrefectSettings(tmp_path, None, 4200), host, 4200)
+
+
+@pytest.mark.slow
+def test_a_host_that_others_reach_is_told(servers, tmp_path):
+    """What that opens, in one sentence."""
+    environment = servers.new_home(tmp_path / "home")
+    process = start_ui(environment, tmp_path, "--host", "0.0.0.0")
+    lines = [process.stdout.readline() for _ in range(3)]
+    process.terminate()
+    process.communicate(timeout=60)
+    assert lines[1] == "Everyone who reaches 0.0.0.0 can read, change and start runs here: no password is asked for.\n"
+
+
+def test_the_server_asks_nobody(ui):
+    """Not even GitHub for the list of Prefect's collections, for which pages and workers ask it."""
+    assert "process" in json.loads(get(f"{ui.url}/api/collections/views/aggregate-worker-metadata")[1])["prefect"]
+    with pytest.raises(HTTPError, match="404"):
+        get(f"{ui.url}/api/collections/views/demo-flows")
+    assert ui.asked == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open pages with")
+@pytest.mark.parametrize("page", ["v2/dashboard", "v2/artifacts", "v2/work-pools/create", "runs", "work-pools/create"])
+def test_the_pages_ask_nobody_else(ui, page):
+    """Pages of both versions of the UI in a real browser: all that they ask is this server."""
+    asked, _ = opened(f"{ui.url}/{page}")
+    assert {urlsplit(url).netloc for url in asked} == {urlsplit(ui.url).netloc}
+    assert any("/api/" in url for url in asked)
+    assert ui.asked == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open pages with")
+def test_the_pages_work_through_a_tunnel(ui):
+    """At another port, where the browser cannot reach the server's own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=forward, args=(listener, urlsplit(ui.url).port), daemon=True).start()
+        netloc = f"localhost:{listener.getsockname()[1]}"
+        asked, shown = opened(f"http://{netloc}/v2/runs")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert {urlsplit(url).netloc for url in asked} == {netloc}
+    assert "Run a task or flow to get started" in shown  # so the API told that there is none yet
+    assert "Can't connect" not in shown
+
+
+def forward(listener, port):
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        server = socket.create_connection(("127.0.0.1", port))
+        for source, target in ((connection, server), (server, connection)):
+            threading.Thread(target=pass_on, args=(source, target), daemon=True).start()
+
+
+def pass_on(source, target):
+    with suppress(OSError), target:
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def opened(url):
+    """Open a page in a browser of its own; return the addresses that pages asked, and the text that it shows.
+
+    What the browser asks for itself, such as its maker's list of extensions, has no page as its initiator.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "net.json")
+        quiet = ["background-networking", "component-update", "sync", "gpu", "quic", "default-apps", "extensions"]
+        command = [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{one}" for one in quiet)),
+            *(f"--user-data-dir={folder}/profile", f"--log-net-log={log}", "--no-proxy-server"),
+            *("--virtual-time-budget=6000", "--dump-dom", url),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, env={**os.environ, "HOME": folder})
+        events = json.loads(log.read_text())["events"]
+    requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
+    asked = {request["url"] for request in requests if request["initiator"].startswith("http")}
+    shown = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", done.stdout, flags=re.DOTALL)
+    return asked, " ".join(shown.split())
