@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _THREADS = 30  # of a run with its server and helper, without its workers
 _LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` calls them
+_NO_NAME = errno.ELOOP, errno.ENAMETOOLONG  # since 3.13 pathlib passes over both
 _EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
 
 
@@ -71,8 +73,14 @@ def artifact_folder(location: str) -> Path | UPath:
     """
     if "://" not in location:
         try:
-            return Path(location).expanduser().resolve()
-        except (RuntimeError, ValueError) as error:  # nobody's home, links in a circle, a zero byte
+            root = Path(os.path.realpath(Path(location).expanduser()))
+            try:
+                root.stat()
+            except OSError as error:
+                if error.errno in _NO_NAME:
+                    raise ValueError(error.strerror) from error
+            return root
+        except (RuntimeError, ValueError) as error:  # nobody's home, a zero byte
             reason = str(error).rstrip(".")
             message = f"artifacts must be the name of a folder, got {location!r}: {reason}; choose another --artifacts."
             raise InputError(message) from error

@@ -161,7 +161,7 @@ def test_the_program_of_a_copied_clone_does_not_run_the_original_s_code(tmp_path
     """It says where it lies, whose code it would run, and the way out; a link to the program is as good as it."""
     for name in ("clone", "copy"):
         (tmp_path / name / ".venv/bin").mkdir(parents=True)
-    script = f"#!{sys.executable}\nimport sys\n{{}}\nfrom flows.command_line import main\nmain()\n"
+    script = f"#!{sys.executable}\nimport sys\n{{}}\nfrom deep_mlp_program import main\nmain()\n"
     here = tmp_path / "copy/.venv/bin/deep-mlp"
     here.write_text(script.format(""))
     (tmp_path / "copy/.venv/pyvenv.cfg").write_text("home = /usr/bin\n")

@@ -155,7 +155,7 @@ COMMANDS = [
     [
         ("", "artifacts must have at least 1 character, got ''"),
         ("~nobody-of-that-name/x", "artifacts must be the name of a folder, got '~nobody-of-that-name/x'"),
-        ("circle/x", "artifacts must be the name of a folder, got 'circle/x': Symlink loop"),
+        ("circle/x", "artifacts must be the name of a folder, got 'circle/x': Too many levels of symbolic links"),
     ],
 )
 def test_a_name_that_is_no_folder_s_is_refused(refused, tmp_path, command, folder, words):
