@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
-_STOPPED_SECONDS = 6
+_STOPPED_SECONDS = 5
 _REPORT_SECONDS = 1.5
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LOST_SECONDS = 30
