@@ -119,7 +119,7 @@ def _sentences(table: pd.DataFrame) -> list[str]:
     usual = Run().seeds
     if int(table["n"].max()) < MIN_SEEDS:
         sentences.append(
-            f"These are too few seeds for any verdict: it needs {MIN_SEEDS} at least, as "
+            f"These are too few seeds for a verdict on networks: it needs {MIN_SEEDS} at least, as "
             f"deep-mlp tutorial --seeds {max(usual, MIN_SEEDS)} has."
         )
     sentences.append(

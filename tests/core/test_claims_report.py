@@ -133,7 +133,7 @@ def test_on_a_phone_every_cell_carries_its_columns_name() -> None:
 def test_few_seeds_are_told_what_they_lack() -> None:
     """Below eight seeds one sentence has the number and the command; with eight it is gone."""
     few = said(claim(n=1, verdict="undecided"), claim(n=0, verdict="undecided"))
-    assert "too few seeds for any verdict: it needs 8 at least, as deep-mlp tutorial --seeds 8 has" in few
+    assert "too few seeds for a verdict on networks: it needs 8 at least, as deep-mlp tutorial --seeds 8 has" in few
     assert "too few" not in said(claim(n=8), claim(n=0, verdict="undecided"))
 
 

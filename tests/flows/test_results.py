@@ -191,6 +191,8 @@ def test_weights_give_the_recorded_accuracy(finished, command, experiments):
                 with torch.no_grad():
                     accuracy = (network(inputs).argmax(1) == labels).double().mean().item()
                 columns = dict(plan["columns"])
+                if not set(columns) <= set(recorded[0]):
+                    continue  # a companion of generalization's, on other inputs
                 measured.append({**columns, "member": member, "test_accuracy": accuracy})
         names = list(measured[0])
         expected = [tuple(row[name] for name in names) for row in recorded]
@@ -225,7 +227,7 @@ FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
 
 
 def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
-    """One seed trains the tutorial's own networks and no others; its claims are made and decide nothing."""
+    """One seed trains the tutorial's own networks and no others; only what theory says exactly is decided."""
     ran = run("tutorial", tmp_path, seeds=1)
     assert ran.state.is_completed()
     assert {path.stem for path in (tmp_path / "results").glob("*.parquet")} == {
@@ -237,8 +239,10 @@ def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
         "claims",
         "history",
     }
-    assert set(pq.read_table(tmp_path / "results/claims.parquet")["verdict"].to_pylist()) == {"undecided"}
-    assert "too few seeds for any verdict" in (tmp_path / "report.html").read_text()
+    claims = pq.read_table(tmp_path / "results/claims.parquet").to_pylist()
+    decided = {claim["claim"] for claim in claims if claim["verdict"] != "undecided"}
+    assert decided == {"xavier_preserves_variance_forward", "xavier_preserves_variance_backward"}
+    assert "too few seeds for a verdict on networks" in (tmp_path / "report.html").read_text()
 
 
 def test_the_embedded_faces_need_no_network(run, tmp_path):
