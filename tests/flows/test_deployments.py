@@ -1,5 +1,6 @@
 """The deployments: what prefect.yaml says, and runs of a copy of the clone with a real server and worker."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -71,6 +72,18 @@ def test_the_automations_wait_for_more_than_two_heartbeats():
     )
     assert 2 * heartbeat < AUTOMATIONS[0]["trigger"]["within"] <= 120 - heartbeat
     assert AUTOMATIONS[1]["trigger"]["within"] == 300
+
+
+def test_the_server_knows_when_each_schedule_comes_next():
+    """It reckons in libraries of its own; if they do not go together, no run comes, and its log alone says so."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    schedules = [one for deployment in CONFIGURATION["deployments"] for one in deployment.get("schedules", [])]
+    for schedule in schedules:
+        minute, hour, *_ = map(str, schedule["cron"].split())
+        comes = asyncio.run(CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(2))
+        assert [(str(at.minute), str(at.hour)) for at in comes] == [(minute, hour)] * 2
+    assert len(schedules) == 3
 
 
 def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
