@@ -40,15 +40,15 @@ from scipy.special import bdtrc, stdtrit
 
 from mlp_core.errors import InputError
 from mlp_core.findings import words
-from mlp_core.metrics import LEARNED_MARGIN, mean_interval, median_interval
+from mlp_core.metrics import mean_interval, median_interval
 from mlp_core.storage import Artifact, Provenance, code_digest, write_table
 
 BASELINE = "baseline/accepted.parquet"
 RUNS = "baseline/runs"
-MEASURES = ("train_accuracy", "test_accuracy", "diverged")
-"""What is compared; a member that diverged has no accuracy and counts 1 in the last, others 0."""
 EVENTS = ("diverged", "never_learned")
-"""What happens to a member as a whole: it diverged, or finished without having learned."""
+"""What happens to a member as a whole; one that diverged neither learned nor never learned."""
+MEASURES = ("train_accuracy", "test_accuracy", *EVENTS)
+"""What is compared; a member that diverged has no accuracy."""
 ALL = "all configurations"
 """Stands where a configuration is named, in the row that counts the events of a whole experiment."""
 _ALPHA_MEANS = 0.03
@@ -58,7 +58,6 @@ _KNOWN_BY = 8  # members from which a pooled spread counts as known
 _ROUNDING = 1e-9  # accuracies are counts: they are further apart than this, or the same
 _LARGEST_COUNT = 0.05  # no test set has fewer than 20 examples
 _SHOWN = 5
-_CLASSES = 3  # of photographs, where the settings do not say
 _BESIDE = ("seeds", "images_remarks")
 """Settings that may differ: members that both sides have are compared."""
 _NOT_AS_WRITTEN = (
@@ -78,6 +77,7 @@ _UNITS = {
     "train_accuracy": "0..1",
     "test_accuracy": "0..1",
     "diverged": "0|1",
+    "never_learned": "0|1, null for a member that diverged and if it was not recorded",
     "run": "when it was compared, UTC",
     "versions": "libraries",
     "made_otherwise": "versions, code and machine that differ from the baseline's",
@@ -217,7 +217,7 @@ class Comparison:
             return "; ".join([counted, *rest])
         shown = "; ".join(one.in_words() for one in moved[:_SHOWN])
         more = f"; and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
-        return " ".join([f"{counted}: {shown}{more}.", *(f"{one}." for one in rest), self.since()])
+        return " ".join([f"{counted}: {shown}{more}.", *(f"Also {one}." for one in rest), self.since()])
 
     def counted(self) -> str:
         """Return how many figures moved, of how many that were judged.
@@ -331,11 +331,14 @@ def _by_configuration(table: pa.Table) -> tuple[str, dict[str, dict[int, tuple[f
     varying = [name for name in names if len(table[name].unique()) > 1]
     common = _named({name: values[0] for name, values in keys.items() if values and name not in varying})
     found: dict[str, dict[int, tuple[float, ...]]] = {}
-    measured = (table[name].to_pylist() for name in ("member", "status", "train_accuracy", "test_accuracy"))
+    measured = [table[name].to_pylist() for name in ("member", "status", "train_accuracy", "test_accuracy")]
+    learned = table["learned"].to_pylist() if "learned" in table.column_names else [None] * len(table)
     for row, (member, status, *accuracies) in enumerate(zip(*measured, strict=True)):
         reached = [math.nan if one is None else float(one) for one in accuracies]
         members = found.setdefault(_named({name: keys[name][row] for name in varying}), {})
-        members[int(member)] = (*reached, {"ok": 0.0, "diverged": 1.0}[status])
+        diverged = {"ok": 0.0, "diverged": 1.0}[status]
+        never_learned = math.nan if diverged or learned[row] is None else float(not learned[row])
+        members[int(member)] = (*reached, diverged, never_learned)
     return common, found
 
 
@@ -443,7 +446,7 @@ def baseline_in_words(baseline: Results) -> str:
         lines += ["", f"{experiment}: {versions}; {origin.machine}"]
         for (name, configuration), members in baseline.members.items():
             if name == experiment:
-                found = median_interval(np.array([accuracy for _, accuracy, _ in members.values()]))
+                found = median_interval(np.array([accuracy for _, accuracy, *_ in members.values()]))
                 lines.append(f"  {configuration or 'all members'}: median test accuracy {words(found)}")
     return "\n".join(lines)
 
@@ -473,9 +476,9 @@ def compare(baseline: Results, results: Results) -> Comparison:
 
     Example:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
-        >>> before = Results({"images": origin}, {("images", ""): {0: (1.0, 0.90, 0.0), 1: (1.0, 0.80, 0.0)}})
+        >>> before = Results({"images": origin}, {("images", ""): {0: (1, 0.90, 0, 0), 1: (1, 0.80, 0, 0)}})
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.14"}, "")
-        >>> after = Results({"images": origin}, {("images", ""): {0: (1.0, 0.801, 0.0), 1: (1.0, 0.699, 0.0)}})
+        >>> after = Results({"images": origin}, {("images", ""): {0: (1, 0.801, 0, 0), 1: (1, 0.699, 0, 0)}})
         >>> found = compare(before, after)
         >>> [(one.measure, round(one.change, 3)) for one in found.moved], found.made_otherwise
         ([('test_accuracy', -0.1)], ['torch 2.13 → 2.14'])
@@ -544,12 +547,10 @@ class _Pairs:
     Attributes:
         members: Their numbers, `[n]`.
         values: Before and after, `[n, 2, measures]`, NaN for no accuracy.
-        chance: Accuracy of guessing, 0 .. 1.
     """
 
     members: list[int]
     values: NDArray[np.float64]
-    chance: float
 
     def accuracies(self, measure: str) -> NDArray[np.float64]:
         """Return before and after of the members that finished on both sides, `[n, 2]`."""
@@ -558,27 +559,21 @@ class _Pairs:
 
     def happened(self, event: str) -> tuple[list[int], NDArray[np.bool_]]:
         """Return the members to which the event could happen on both sides, and whether it did, `[n, 2]`."""
-        diverged = self.values[..., MEASURES.index("diverged")] > 0
-        if event == "diverged":
-            return self.members, diverged
-        train = self.values[..., MEASURES.index("train_accuracy")]
-        known = np.flatnonzero(np.isfinite(train).all(axis=1))
-        return [self.members[place] for place in known], train[known] < self.chance + LEARNED_MARGIN - _ROUNDING
+        both = self.values[..., MEASURES.index(event)]
+        known = np.flatnonzero(np.isfinite(both).all(axis=1))
+        return [self.members[place] for place in known], both[known] > 0
 
 
 def _pairs(
     baseline: Results, results: Results, experiment: str, same: Mapping[str, str]
 ) -> dict[tuple[str, str], _Pairs]:
     """Return the members that both sides have, by the baseline's names of the configurations."""
-    settings = results.origins[experiment].settings
-    numbers = (settings.get("arms"), settings.get("classes"), _CLASSES)
-    classes = next(number for number in numbers if isinstance(number, int) and number > 0)
     found = {}
     for name, other in same.items():
         before, after = baseline.members[experiment, other], results.members[experiment, name]
         common = sorted(before.keys() & after.keys())
         values = np.array([(before[member], after[member]) for member in common]).reshape(-1, 2, len(MEASURES))
-        found[experiment, other] = _Pairs(common, values, 1 / classes)
+        found[experiment, other] = _Pairs(common, values)
     return found
 
 
@@ -594,7 +589,7 @@ def _means(pairs: Mapping[tuple[str, str], _Pairs]) -> list[Change]:
         (*key, measure): both
         for key, one in pairs.items()
         for measure in MEASURES
-        if measure != "diverged" and len(both := one.accuracies(measure))
+        if measure not in EVENTS and len(both := one.accuracies(measure))
     }
     by_experiment: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     for (experiment, _, measure), both in accuracies.items():

@@ -78,7 +78,7 @@ def test_the_program_accepts_shows_and_compares(program, copied, raise_baseline)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.endswith("run `deep-mlp baseline accept`.\n")
     assert program(f"baseline accept {where}").out == f"accepted {root / BASELINE}\n"
-    assert "depth=1 width=14 parameters=102: test accuracy " in program(f"baseline show {where}").out
+    assert "depth=1 width=14 parameters=102: median test accuracy " in program(f"baseline show {where}").out
     ended = program(f"baseline compare {where}")
     assert (ended.status, ended.out.splitlines()[0], ended.err) == (0, "none of 8 figures moved", "")
     assert "not judged: 2 figures, for too few members or examples" in ended.out
