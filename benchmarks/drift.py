@@ -124,11 +124,11 @@ class Pool:
     values: Members
 
     def night(self, stream: np.random.Generator, n: int) -> tuple[Members, Members]:
-        """Return two trainings of members drawn with replacement."""
+        """Return two trainings of some of the members, none of them twice, of each configuration."""
         n_kinds, n_configurations, n_members, _ = self.values.shape
         first, second = stream.choice(n_kinds, 2, replace=False)
-        drawn = stream.integers(n_members, size=(_CONFIGURATIONS, n))
-        rows = (np.arange(_CONFIGURATIONS) % n_configurations)[:, None]
+        drawn = stream.permuted(np.tile(np.arange(n_members), (n_configurations, 1)), axis=1)[:, :n]
+        rows = np.arange(n_configurations)[:, None]
         return self.values[first][rows, drawn], self.values[second][rows, drawn]
 
     def unchanged(self) -> str:
@@ -238,7 +238,8 @@ def in_markdown(trained: Sequence[Pool], nights: int) -> str:
             "# How often a comparison with the baseline rings",
             "",
             f"By `python -m benchmarks.drift`: {nights} nights for each number, {_CONFIGURATIONS} configurations with "
-            f"train and test accuracies on {_TEST} examples, n members each. Not changed at all by rounding are, of "
+            f"train and test accuracies on {_TEST} examples where noise is constructed, those that were trained where "
+            f"it is real, n members each. Not changed at all by rounding are, of "
             f"{'; of '.join(unchanged)}.",
             "",
             "## False alarms: nights on which any figure moved",

@@ -5,7 +5,8 @@ network trained by the same rules, and between the two runs there is only roundi
 or two processors make it. It changes a member's accuracy by a random amount of mean 0, whose size is like that in the
 other configurations of the experiment, and may shift a configuration by up to one example. It makes a member that
 finished diverge, or one that learned no longer learn, as often as the other way round. Under the null hypothesis at
-most 5 of 100 comparisons name a figure: 3 for means, 2 for events, Bonferroni within both.
+most 5 of 100 comparisons name a figure: means are tested at 1 in 100, which leaves room for tails heavier than normal,
+and events at 2 in 100, Bonferroni within both.
 
 - Means: the mean change of a configuration's accuracies, with Student's t. Their spread is the larger of the
   configuration's own and that pooled over the experiment. A pooled spread counts as known no better than from 8 members
@@ -51,7 +52,7 @@ MEASURES = ("train_accuracy", "test_accuracy", *EVENTS)
 """What is compared; a member that diverged has no accuracy."""
 ALL = "all configurations"
 """Stands where a configuration is named, in the row that counts the events of a whole experiment."""
-_ALPHA_MEANS = 0.03
+_ALPHA_MEANS = 0.01
 _ALPHA_EVENTS = 0.02 / 4  # two kinds of events, each by experiment and by configuration
 _RARE = 1 / 500  # how often rounding alone makes a member diverge or no longer learn, where nothing says otherwise
 _KNOWN_BY = 8  # members from which a pooled spread counts as known
@@ -88,7 +89,7 @@ _UNITS = {
     "after_low": "lower end of the 95 % interval of that mean, null if n < 2",
     "after_high": "upper end of the same",
     "change": "after - before",
-    "low": "lower end of the simultaneous interval of the change, null for shares and if the spread is not known",
+    "low": "lower end of the simultaneous 99 % interval of the change, null for shares and if the spread is not known",
     "high": "upper end of the same",
     "least": "the least change that could be shown; null if the spread is not known, inf if none could be",
     "lost": "members that finished and now diverge, or learned and now do not; 0 for accuracies",
@@ -478,7 +479,7 @@ def compare(baseline: Results, results: Results) -> Comparison:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
         >>> before = Results({"images": origin}, {("images", ""): {0: (1, 0.90, 0, 0), 1: (1, 0.80, 0, 0)}})
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.14"}, "")
-        >>> after = Results({"images": origin}, {("images", ""): {0: (1, 0.801, 0, 0), 1: (1, 0.699, 0, 0)}})
+        >>> after = Results({"images": origin}, {("images", ""): {0: (1, 0.8001, 0, 0), 1: (1, 0.6999, 0, 0)}})
         >>> found = compare(before, after)
         >>> [(one.measure, round(one.change, 3)) for one in found.moved], found.made_otherwise
         ([('test_accuracy', -0.1)], ['torch 2.13 → 2.14'])
@@ -728,7 +729,8 @@ def _least_lost(flips: tuple[int, int, int], total: tuple[int, int, int], n_conf
     """
     lost, gained, n = flips
     others = total[1] if lost >= gained else total[0]
-    share = max(_RARE, others / total[2], min(lost, gained) / n)
+    # one more than were seen: a few events say little of how frequent they are
+    share = min(1.0, max(_RARE, (others + 1) / total[2])) if others else _RARE
     for least in range(n // 2 + 1, n + 1):
         if bdtrc(least - 1, n, share) * n_configurations <= _ALPHA_EVENTS:
             return least

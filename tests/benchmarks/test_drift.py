@@ -7,7 +7,7 @@ from benchmarks import drift
 from benchmarks.work import depth_plans
 
 
-def test_nights_are_counted_from_both_ends():
+def test_nights_with_alarms_are_counted():
     """Nothing changes: no alarm; a configuration of two members is lost: each night."""
     assert drift.alarms(drift.shifted(lambda stream, shape: np.zeros(shape), 0), 4, 3) == 0
     assert drift.alarms(drift.LOST["all members of one of 12 configurations diverge"], 2, 3) == 1
