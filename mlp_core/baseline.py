@@ -730,7 +730,8 @@ def _least_lost(flips: tuple[int, int, int], total: tuple[int, int, int], n_conf
     lost, gained, n = flips
     others = total[1] if lost >= gained else total[0]
     # one more than were seen: a few events say little of how frequent they are
-    share = min(1.0, max(_RARE, (others + 1) / total[2])) if others else _RARE
+    seen = ((others, total[2]), (min(lost, gained), n))
+    share = min(1.0, max([_RARE, *((events + 1) / members for events, members in seen if events)]))
     for least in range(n // 2 + 1, n + 1):
         if bdtrc(least - 1, n, share) * n_configurations <= _ALPHA_EVENTS:
             return least
