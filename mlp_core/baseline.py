@@ -1,11 +1,26 @@
 """The accepted results of an artifact folder, and which figures have moved away from them: drift.
 
-Equal seeds are equal draws, so a configuration is compared member by member: the mean change of its members, with
-Student's t interval of that mean. Two intervals side by side would see only what is larger than the spread of the
-members; a difference within pairs sees what a new library did to the very same networks. As many figures are looked at,
-the intervals are Bonferroni's: all of them together hold their true change in 19 of 20 comparisons, so a night on which
-nothing happened names a figure once in twenty nights at the most. Accuracies are counts, and a few members soon change
-by the same by chance: an interval is as wide as if their spread were known no better than to a count.
+Equal seeds are equal draws, so results are compared member by member. The null hypothesis: each member is the same
+network trained by the same rules, and between the two runs there is only rounding noise, as two versions of a library
+or two processors make it. It changes a member's accuracy by a random amount of mean 0, whose size is like that in the
+other configurations of the experiment, and may shift a configuration by up to one example. It makes a member that
+finished diverge, or one that learned no longer learn, as often as the other way round. Under the null hypothesis at
+most 5 of 100 comparisons name a figure: means are tested at 1 in 100, which leaves room for tails heavier than normal,
+and events at 2 in 100, Bonferroni within both.
+
+- Means: the mean change of a configuration's accuracies, with Student's t. Their spread is the larger of the
+  configuration's own and that pooled over the experiment. A pooled spread counts as known no better than from 8 members
+  (7 degrees of freedom), so that changes which are skewed, or alike by chance, keep the promise. One example is added
+  to each side of the interval: less than one example is no change.
+- Events: a member that was there and diverges, or that learned and no longer learns, or either the other way round.
+  Over an experiment they are counted by McNemar's exact test. A configuration that lost most of its members is named
+  however few they are, unless as many events the other way round show that rounding does it.
+
+A figure that could not show even the largest possible change is not judged.
+
+Sources:
+    McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
+    Tarone 1990, "A modified Bonferroni method for discrete data".
 """
 
 from __future__ import annotations
@@ -22,7 +37,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import bdtrc, stdtrit
 
 from mlp_core.errors import InputError
 from mlp_core.findings import words
@@ -31,10 +46,18 @@ from mlp_core.storage import Artifact, Provenance, code_digest, write_table
 
 BASELINE = "baseline/accepted.parquet"
 RUNS = "baseline/runs"
-MEASURES = ("train_accuracy", "test_accuracy", "diverged")
-"""What is compared; a member that diverged has no accuracy and counts 1 in the last, others 0."""
-_LEVEL = 0.95
+EVENTS = ("diverged", "never_learned")
+"""What happens to a member as a whole; one that diverged neither learned nor never learned."""
+MEASURES = ("train_accuracy", "test_accuracy", *EVENTS)
+"""What is compared; a member that diverged has no accuracy."""
+ALL = "all configurations"
+"""Stands where a configuration is named, in the row that counts the events of a whole experiment."""
+_ALPHA_MEANS = 0.01
+_ALPHA_EVENTS = 0.02 / 4  # two kinds of events, each by experiment and by configuration
+_RARE = 1 / 500  # how often rounding alone makes a member diverge or no longer learn, where nothing says otherwise
+_KNOWN_BY = 8  # members from which a pooled spread counts as known
 _ROUNDING = 1e-9  # accuracies are counts: they are further apart than this, or the same
+_LARGEST_COUNT = 0.05  # no test set has fewer than 20 examples
 _SHOWN = 5
 _BESIDE = ("seeds", "images_remarks")
 """Settings that may differ: members that both sides have are compared."""
@@ -55,19 +78,24 @@ _UNITS = {
     "train_accuracy": "0..1",
     "test_accuracy": "0..1",
     "diverged": "0|1",
+    "never_learned": "0|1, null for a member that diverged and if it was not recorded",
     "run": "when it was compared, UTC",
     "versions": "libraries",
     "made_otherwise": "versions, code and machine that differ from the baseline's",
-    "measure": "train_accuracy|test_accuracy|diverged, the last a share of members",
+    "measure": "train_accuracy|test_accuracy|diverged|never_learned, the last two shares of members",
     "n": "members that both sides have",
     "before": "mean of the baseline",
     "after": "mean of this run",
     "after_low": "lower end of the 95 % interval of that mean, null if n < 2",
     "after_high": "upper end of the same",
     "change": "after - before",
-    "low": "lower end of the simultaneous 95 % interval of the change, null if n < 2",
+    "low": "lower end of the simultaneous 99 % interval of the change, null for shares and if the spread is not known",
     "high": "upper end of the same",
-    "moved": "true if the interval of the change leaves out 0",
+    "least": "the least change that could be shown; null if the spread is not known, inf if none could be",
+    "lost": "members that finished and now diverge, or learned and now do not; 0 for accuracies",
+    "gained": "members with which it is the other way round; 0 for accuracies",
+    "which": "the members, or of a whole experiment the configurations, that were lost or gained",
+    "status": "moved|not moved|not judged",
 }
 
 
@@ -121,16 +149,33 @@ class Change:
     change: float
     low: float
     high: float
-    moved: bool
+    least: float
+    lost: int
+    gained: int
+    which: str
+    status: str
+
+    @property
+    def moved(self) -> bool:
+        """Return whether it moved."""
+        return self.status == "moved"
 
     def in_words(self) -> str:
         """Return which figure it is, and from what to what it went.
 
         Example:
-            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, -0.2, -0.3, -0.1, True).in_words())
+            >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
+            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, *end).in_words())
             images test accuracy 90.0 % → 70.0 % (change -20.0 [-30.0, -10.0] points, n = 8)
+            >>> end = (1.0, math.nan, math.nan, 0.75, 2, 0, "members 0, 1", "moved")
+            >>> print(Change("phase", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).in_words())
+            phase gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
         """
         name = " ".join(part for part in (self.experiment, self.configuration) if part)
+        if self.measure in EVENTS:
+            happened = "newly diverged" if self.measure == "diverged" else "no longer learn"
+            which = f" ({self.which})" if self.which else ""
+            return f"{name}: {self.lost} of {self.n} members {happened}, {self.gained} the other way round{which}"
         went = f"{name} {self.measure.replace('_', ' ')} {100 * self.before:.1f} % → {100 * self.after:.1f} %"
         interval = "" if math.isnan(self.low) else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         return f"{went} (change {100 * self.change:+.1f}{interval} points, n = {self.n})"
@@ -154,17 +199,61 @@ class Comparison:
 
     @property
     def moved(self) -> list[Change]:
-        """Return the figures that moved, the largest change first."""
-        return sorted((one for one in self.changes if one.moved), key=lambda one: -abs(one.change))
+        """Return the figures that moved: events of whole experiments, of configurations, means; the largest first."""
+        return sorted(
+            (one for one in self.changes if one.moved),
+            key=lambda one: (one.measure not in EVENTS, one.configuration != ALL, -abs(one.change)),
+        )
+
+    @property
+    def judged(self) -> int:
+        """Return how many figures could show a change."""
+        return sum(one.status != "not judged" for one in self.changes)
 
     def in_words(self) -> str:
         """Return what moved, from what to what, and what is different in how it was made."""
-        moved, judged = self.moved, sum(one.n > 1 for one in self.changes)
+        moved, counted = self.moved, f"{self.counted()} from the baseline"
+        rest = [*self._single_events(), *self._unjudged()]
         if not moved:
-            return f"none of {judged} figures moved from the baseline"
+            return "; ".join([counted, *rest])
         shown = "; ".join(one.in_words() for one in moved[:_SHOWN])
         more = f"; and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
-        return f"{len(moved)} of {judged} figures moved from the baseline: {shown}{more}. {self.since()}"
+        return " ".join([f"{counted}: {shown}{more}.", *(f"Also {one}." for one in rest), self.since()])
+
+    def counted(self) -> str:
+        """Return how many figures moved, of how many that were judged.
+
+        Example:
+            >>> Comparison([], [], {}, "").counted()
+            'none of 0 figures moved'
+        """
+        return f"{len(self.moved) or 'none'} of {self.judged} figures moved"
+
+    def details(self) -> list[str]:
+        """Return events that moved no figure, how many figures were not judged, and what the others could show."""
+        least = [one.least for one in self.changes if one.measure not in EVENTS and one.status != "not judged"]
+        shown = (
+            [f"least change of a mean that could be shown: {_points(min(least), max(least))} points"] if least else []
+        )
+        return [*self._single_events(), *self._unjudged(), *shown]
+
+    def _unjudged(self) -> list[str]:
+        n = len(self.changes) - self.judged
+        return [f"not judged: {n} figures, for too few members or examples"] if n else []
+
+    def _single_events(self) -> list[str]:
+        """Return in words the events of configurations that did not move and are in no experiment that did."""
+        told = {(one.experiment, one.measure) for one in self.moved if one.configuration == ALL}
+        single = [
+            one.in_words()
+            for one in self.changes
+            if one.lost + one.gained
+            and one.configuration != ALL
+            and not one.moved
+            and (one.experiment, one.measure) not in told
+        ]
+        more = [f"and {len(single) - _SHOWN} more configurations with such members"] if len(single) > _SHOWN else []
+        return [*single[:_SHOWN], *more]
 
     def since(self) -> str:
         """Return what is different in how the results were made."""
@@ -243,11 +332,14 @@ def _by_configuration(table: pa.Table) -> tuple[str, dict[str, dict[int, tuple[f
     varying = [name for name in names if len(table[name].unique()) > 1]
     common = _named({name: values[0] for name, values in keys.items() if values and name not in varying})
     found: dict[str, dict[int, tuple[float, ...]]] = {}
-    measured = (table[name].to_pylist() for name in ("member", "status", "train_accuracy", "test_accuracy"))
+    measured = [table[name].to_pylist() for name in ("member", "status", "train_accuracy", "test_accuracy")]
+    learned = table["learned"].to_pylist() if "learned" in table.column_names else [None] * len(table)
     for row, (member, status, *accuracies) in enumerate(zip(*measured, strict=True)):
         reached = [math.nan if one is None else float(one) for one in accuracies]
         members = found.setdefault(_named({name: keys[name][row] for name in varying}), {})
-        members[int(member)] = (*reached, {"ok": 0.0, "diverged": 1.0}[status])
+        diverged = {"ok": 0.0, "diverged": 1.0}[status]
+        never_learned = math.nan if diverged or learned[row] is None else float(not learned[row])
+        members[int(member)] = (*reached, diverged, never_learned)
     return common, found
 
 
@@ -355,7 +447,7 @@ def baseline_in_words(baseline: Results) -> str:
         lines += ["", f"{experiment}: {versions}; {origin.machine}"]
         for (name, configuration), members in baseline.members.items():
             if name == experiment:
-                found = median_interval(np.array([accuracy for _, accuracy, _ in members.values()]))
+                found = median_interval(np.array([accuracy for _, accuracy, *_ in members.values()]))
                 lines.append(f"  {configuration or 'all members'}: median test accuracy {words(found)}")
     return "\n".join(lines)
 
@@ -370,10 +462,14 @@ def comparison_in_words(comparison: Comparison) -> str:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
         message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
         raise InputError(message)
-    judged = sum(one.n > 1 for one in comparison.changes)
     moved = [f"  {one.in_words()}" for one in comparison.moved]
     left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
-    return "\n".join([f"{len(moved) or 'none'} of {judged} figures moved", *moved, *left_out, comparison.since()])
+    return "\n".join([comparison.counted(), *moved, *comparison.details(), *left_out, comparison.since()])
+
+
+def _points(low: float, high: float) -> str:
+    ends = list(dict.fromkeys(f"{100 * end:.1f}" for end in (low, high)))
+    return " to ".join(ends)
 
 
 def compare(baseline: Results, results: Results) -> Comparison:
@@ -381,15 +477,15 @@ def compare(baseline: Results, results: Results) -> Comparison:
 
     Example:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
-        >>> before = Results({"images": origin}, {("images", ""): {0: (1.0, 0.90, 0.0), 1: (1.0, 0.80, 0.0)}})
+        >>> before = Results({"images": origin}, {("images", ""): {0: (1, 0.90, 0, 0), 1: (1, 0.80, 0, 0)}})
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.14"}, "")
-        >>> after = Results({"images": origin}, {("images", ""): {0: (1.0, 0.801, 0.0), 1: (1.0, 0.699, 0.0)}})
+        >>> after = Results({"images": origin}, {("images", ""): {0: (1, 0.8001, 0, 0), 1: (1, 0.6999, 0, 0)}})
         >>> found = compare(before, after)
         >>> [(one.measure, round(one.change, 3)) for one in found.moved], found.made_otherwise
         ([('test_accuracy', -0.1)], ['torch 2.13 → 2.14'])
     """
     left_out: dict[str, str] = {}
-    pairs: dict[tuple[str, str, str], NDArray[np.float64]] = {}
+    pairs: dict[tuple[str, str], _Pairs] = {}
     origins: list[tuple[Origin, Origin, str]] = []
     for name, origin in results.origins.items():
         if name not in baseline.origins:
@@ -402,13 +498,8 @@ def compare(baseline: Results, results: Results) -> Comparison:
             if alone := _alone(baseline, results, name, same):
                 left_out[name] = alone
             pairs |= _pairs(baseline, results, name, same)
-    pairs = {key: both for key, both in pairs.items() if len(both)}
-    judged = sum(len(both) > 1 for both in pairs.values())
-    values: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-    for (name, _, measure), both in pairs.items():
-        values.setdefault((name, measure), []).append(both)
-    counts = {key: _count(np.concatenate(found)) for key, found in values.items()}
-    changes = [_change(key, both, judged, counts[key[0], key[2]]) for key, both in pairs.items()]
+    pairs = {key: both for key, both in pairs.items() if both.members}
+    changes = [*_means(pairs), *_events(pairs)]
     versions = dict(item for _, after, _ in origins for item in after.versions.items())
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return Comparison(changes, _made_otherwise(origins), left_out, listed)
@@ -450,18 +541,40 @@ def _alone(baseline: Results, results: Results, experiment: str, same: Mapping[s
     return "; ".join(parts)
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """The members of a configuration that both sides have.
+
+    Attributes:
+        members: Their numbers, `[n]`.
+        values: Before and after, `[n, 2, measures]`, NaN for no accuracy.
+    """
+
+    members: list[int]
+    values: NDArray[np.float64]
+
+    def accuracies(self, measure: str) -> NDArray[np.float64]:
+        """Return before and after of the members that finished on both sides, `[n, 2]`."""
+        both = self.values[..., MEASURES.index(measure)]
+        return both[np.isfinite(both).all(axis=1)]
+
+    def happened(self, event: str) -> tuple[list[int], NDArray[np.bool_]]:
+        """Return the members to which the event could happen on both sides, and whether it did, `[n, 2]`."""
+        both = self.values[..., MEASURES.index(event)]
+        known = np.flatnonzero(np.isfinite(both).all(axis=1))
+        return [self.members[place] for place in known], both[known] > 0
+
+
 def _pairs(
     baseline: Results, results: Results, experiment: str, same: Mapping[str, str]
-) -> dict[tuple[str, str, str], NDArray[np.float64]]:
-    """Return before and after of the members that both sides have, `[n, 2]`, by the baseline's names."""
+) -> dict[tuple[str, str], _Pairs]:
+    """Return the members that both sides have, by the baseline's names of the configurations."""
     found = {}
     for name, other in same.items():
         before, after = baseline.members[experiment, other], results.members[experiment, name]
         common = sorted(before.keys() & after.keys())
         values = np.array([(before[member], after[member]) for member in common]).reshape(-1, 2, len(MEASURES))
-        for index, measure in enumerate(MEASURES):
-            both = values[..., index]
-            found[experiment, other, measure] = both[np.isfinite(both).all(axis=1)]
+        found[experiment, other] = _Pairs(common, values)
     return found
 
 
@@ -471,20 +584,167 @@ def _count(values: NDArray[np.float64]) -> float:
     return float(min(distances[distances > _ROUNDING], default=_ROUNDING))
 
 
-def _change(key: tuple[str, str, str], both: NDArray[np.float64], judged: int, count: float) -> Change:
+def _means(pairs: Mapping[tuple[str, str], _Pairs]) -> list[Change]:
+    """Return the changes of the mean accuracies of configurations of which any member finished on both sides."""
+    accuracies = {
+        (*key, measure): both
+        for key, one in pairs.items()
+        for measure in MEASURES
+        if measure not in EVENTS and len(both := one.accuracies(measure))
+    }
+    by_experiment: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    for (experiment, _, measure), both in accuracies.items():
+        by_experiment.setdefault((experiment, measure), []).append(both)
+    spreads = {key: _spread(values) for key, values in by_experiment.items()}
+    return [
+        _mean_change(key, both, spreads[key[0], key[2]], _ALPHA_MEANS / len(accuracies))
+        for key, both in accuracies.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """How the changes of an experiment's members scatter about their configuration's mean.
+
+    Attributes:
+        variance: Pooled over the configurations; NaN if each has one member.
+        freedom: Its degrees of freedom.
+        count: What one example more makes of an accuracy.
+    """
+
+    variance: float
+    freedom: int
+    count: float
+
+
+def _spread(values: Sequence[NDArray[np.float64]]) -> _Spread:
+    differences = [both[:, 1] - both[:, 0] for both in values]
+    freedom = sum(len(one) - 1 for one in differences)
+    squares = sum(float(((one - one.mean()) ** 2).sum()) for one in differences)
+    count = min(_count(np.concatenate(values)), _LARGEST_COUNT)
+    return _Spread(squares / freedom if freedom else math.nan, freedom, count)
+
+
+def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _Spread, alpha: float) -> Change:
     before, after = mean_interval(both[:, 0]), mean_interval(both[:, 1]).within(0.0, 1.0)
     differences = both[:, 1] - both[:, 0]
     change, n = float(differences.mean()), len(differences)
-    low = high = math.nan
-    if n > 1:
+    least = low = high = math.nan
+    if spread.freedom:
+        own = float(differences.var(ddof=1)) if n > 1 else 0.0
+        freedom = max(n - 1, min(spread.freedom, _KNOWN_BY - 1))
         # If one of n members changes by one count, their variance is count^2 / n. Three quarters of that on top of what
-        # was found keep the promise of 19 in 20 for accuracies on a few examples, and for members that diverge at
-        # random; with all of it 8 of 8 members that diverge would be no news among a whole tutorial's 800 figures.
-        variance = float(differences.var(ddof=1)) + 0.75 * count**2 / n
-        half_width = float(stdtrit(n - 1, 1 - (1 - _LEVEL) / (2 * judged))) * math.sqrt(variance / n)
-        low, high = max(-1.0, change - half_width), min(1.0, change + half_width)
-    moved = low > 0 or high < 0
-    return Change(*key, n, before.mean, after.mean, after.low, after.high, change, low, high, moved)
+        # was measured keep the promise where accuracies are of a few examples and members change alike by chance.
+        variance = max(own, spread.variance) + 0.75 * spread.count**2 / n
+        least = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance / n) + spread.count
+        low, high = max(-1.0, change - least), min(1.0, change + least)
+    possible = max(before.mean, 1 - before.mean)
+    status = "moved" if low > 0 or high < 0 else "not moved" if least <= possible else "not judged"
+    return Change(*key, n, before.mean, after.mean, after.low, after.high, change, low, high, least, 0, 0, "", status)
+
+
+def _events(pairs: Mapping[tuple[str, str], _Pairs]) -> list[Change]:
+    """Return what happened to members as a whole, by configuration and by experiment."""
+    changes: list[Change] = []
+    for event in EVENTS:
+        happened = {key: found for key, one in pairs.items() if len((found := one.happened(event))[0])}
+        experiments: dict[str, list[str]] = {}
+        for experiment, configuration in happened:
+            experiments.setdefault(experiment, []).append(configuration)
+        totals = {
+            experiment: _flips(np.concatenate([happened[experiment, name][1] for name in names]))
+            for experiment, names in experiments.items()
+        }
+        alpha = _alpha_of_experiments([lost + gained for lost, gained, _ in totals.values()])
+        needed = _least_discordant(alpha)
+        for experiment, names in experiments.items():
+            total = totals[experiment]
+            experiment_moved = _mcnemar(*total[:2]) <= alpha
+            for name in names:
+                members, both = happened[experiment, name]
+                flips = _flips(both)
+                least = _least_lost(flips, total, len(happened))
+                moved = max(flips[:2]) >= least
+                if len(names) == 1:
+                    least, moved = min(least, needed), moved or experiment_moved
+                which = [members[place] for place in np.nonzero(both[:, 0] != both[:, 1])[0]]
+                changes.append(_event((experiment, name, event), both, least, _listed("member", which), moved))
+            if len(names) > 1:
+                where = [
+                    f"{name} {sum(flips[:2])} of {flips[2]}"
+                    for name in names
+                    if sum((flips := _flips(happened[experiment, name][1]))[:2])
+                ]
+                both = np.concatenate([happened[experiment, name][1] for name in names])
+                changes.append(_event((experiment, ALL, event), both, needed, _cut(where), experiment_moved))
+    return changes
+
+
+def _event(key: tuple[str, str, str], both: NDArray[np.bool_], least: float, which: str, moved: bool) -> Change:
+    lost, gained, n = _flips(both)
+    before, after = (float(share) for share in both.mean(axis=0))
+    status = "moved" if moved else "not moved" if least <= n else "not judged"
+    none = (math.nan,) * 2
+    return Change(*key, n, before, after, *none, after - before, *none, least / n, lost, gained, which, status)
+
+
+def _flips(both: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return how many members were lost, how many were gained, and how many there are."""
+    before, after = both[:, 0], both[:, 1]
+    return int((after & ~before).sum()), int((before & ~after).sum()), len(both)
+
+
+def _mcnemar(lost: int, gained: int) -> float:
+    """Return the two-sided exact p-value: of the members that changed, each was as likely lost as gained.
+
+    Example:
+        >>> _mcnemar(8, 0), _mcnemar(3, 3)
+        (0.0078125, 1.0)
+    """
+    most, n = max(lost, gained), lost + gained
+    return min(1.0, 2 * float(bdtrc(most - 1, n, 0.5))) if n else 1.0
+
+
+def _least_discordant(alpha: float) -> int:
+    """Return how many members must change, all in one direction, to be significant."""
+    return math.ceil(1 - math.log2(alpha))
+
+
+def _alpha_of_experiments(discordant: Sequence[int]) -> float:
+    """Return the level of each experiment's test: those that could show nothing at that level do not share in it.
+
+    Source:
+        Tarone 1990.
+    """
+    n_tests = 1
+    while sum(n >= _least_discordant(_ALPHA_EVENTS / n_tests) for n in discordant) > n_tests:
+        n_tests += 1
+    return _ALPHA_EVENTS / n_tests
+
+
+def _least_lost(flips: tuple[int, int, int], total: tuple[int, int, int], n_configurations: int) -> float:
+    """Return how many members of a configuration must be lost, or gained, for it to be named; inf if all are too few.
+
+    More than half, and more than chance does where each is lost as often as events the other way round say.
+    """
+    lost, gained, n = flips
+    others = total[1] if lost >= gained else total[0]
+    # one more than were seen: a few events say little of how frequent they are
+    seen = ((others, total[2]), (min(lost, gained), n))
+    share = min(1.0, max([_RARE, *((events + 1) / members for events, members in seen if events)]))
+    for least in range(n // 2 + 1, n + 1):
+        if bdtrc(least - 1, n, share) * n_configurations <= _ALPHA_EVENTS:
+            return least
+    return math.inf
+
+
+def _listed(noun: str, numbers: Sequence[int]) -> str:
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {_cut([str(one) for one in numbers])}" if numbers else ""
+
+
+def _cut(parts: Sequence[str]) -> str:
+    more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return f"{', '.join(parts[:_SHOWN])}{more}"
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any], beside: Sequence[str] = ()) -> list[str]:
@@ -523,7 +783,7 @@ def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifa
 
 def _comparison_schema() -> pa.Schema:
     columns = {"run": pa.timestamp("ms", "UTC"), "versions": pa.string(), "made_otherwise": pa.string()}
-    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
     return pa.schema(columns | {field.name: kinds[str(field.type)] for field in fields(Change)})
 
 

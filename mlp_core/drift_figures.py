@@ -39,7 +39,7 @@ def trend_figure(comparisons: pd.DataFrame) -> Figure:
                 marker=".",
                 markersize=3 if len(runs) > 1 else 8,
             )
-            moved = line[line["moved"]]
+            moved = line[line["status"] == "moved"]
             axes.plot(moved["run"], 100 * moved["after"], "o", color=ORANGE, markeredgecolor="black", markersize=6)
         if rows.loc[rows["experiment"] == experiment, "after"].isna().all():
             note(axes, "all members diverged")

@@ -286,7 +286,8 @@ def _drift(content: ReportContent) -> dict[str, Any] | None:
         "runs": len(runs.unique()),
         "run": f"{last[0]['run']:%Y-%m-%d %H:%M} UTC",
         "moved": [change.in_words() for change in comparison.moved],
-        "judged": sum(change.n > 1 for change in comparison.changes),
+        "counted": comparison.counted(),
+        "details": comparison.details(),
         "since": comparison.since(),
         "figure": None if figure is None else f"data:image/png;base64,{base64.b64encode(figure).decode()}",
     }

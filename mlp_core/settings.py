@@ -140,7 +140,7 @@ Depths = Annotated[
     AfterValidator(_distinct),
 ]
 Gains = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...],
+    tuple[Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)], ...],
     Field(min_length=1),
     BeforeValidator(_range_of_numbers),
     AfterValidator(_distinct),

@@ -185,7 +185,7 @@ def _phase(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
             [
                 f"{train.gains[place]:.4g}",
                 "order" if diagram.ordered[place] else "chaos",
-                str(diagram.deepest[place]) if diagram.deepest[place] else "none",
+                f"{_at_least(diagram.deepest[place], train.depths[-1])}{diagram.deepest[place] or 'none'}",
                 _layers(SCALES * diagram.scales.correlation[place]),
                 _layers(SCALES * diagram.scales.gradient[place]),
                 *(f"{100 * accuracy:.1f} %" if diagram.deepest[place] else "" for accuracy in accuracies),
@@ -224,9 +224,13 @@ def _phase_in_words(diagram: PhaseDiagram, activation: str, width: int) -> list[
         return ["No cell of the grid did better than chance." if grid.finished.any() else "No member finished."]
     best = grid.gains[deepest == deepest.max()]
     where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
-    ends = f"{_depth_words(deepest[0])} at gain {grid.gains[0]:.3g} and {_depth_words(deepest[-1])} at gain "
+    last = int(grid.depths[-1])
+    ends = (
+        f"{_depth_words(deepest[0], last)} at gain {grid.gains[0]:.3g} and {_depth_words(deepest[-1], last)} at gain "
+    )
+    deep = f"{_at_least(deepest.max(), last)}{deepest.max()} hidden layers"
     sentences = [
-        f"{activation} networks of width {width} can be trained to {deepest.max()} hidden layers at {where}, to {ends}"
+        f"{activation} networks of width {width} can be trained to {deep} at {where}, to {ends}"
         f"{grid.gains[-1]:.3g}; theory puts the line between order and chaos at "
         f"{diagram.scales.critical.sigma_w:.3g}."
     ]
@@ -240,8 +244,13 @@ def _phase_in_words(diagram: PhaseDiagram, activation: str, width: int) -> list[
     return sentences
 
 
-def _depth_words(depth: int) -> str:
-    return f"{depth} layers" if depth else "no depth of the grid"
+def _at_least(depth: int, last: int) -> str:
+    """Return what stands before a depth at which the grid ends: deeper networks were not tried."""
+    return "at least " if depth == last else ""
+
+
+def _depth_words(depth: int, last: int) -> str:
+    return f"{_at_least(depth, last)}{depth} layers" if depth else "no depth of the grid"
 
 
 def _phase_reasons(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -> list[str]:
@@ -250,8 +259,10 @@ def _phase_reasons(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
     found = (("correlation", diagram.by_correlation), ("gradient", diagram.by_gradient))
     sentences = [_misses(diagram, name, one) for name, one in found]
     off = [float(np.abs(one.steps).mean()) for _, one in found]
-    closer = "the gradients' scale fits better" if off[1] < off[0] else "the correlations' scale fits as well or better"
-    sentence = f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid: {closer}."
+    sentence = (
+        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; {len(diagram.grid.gains)} gains "
+        "of one set of data do not settle which scale fits better."
+    )
     chaotic = ~diagram.ordered
     if chaotic.any() and (diagram.scales.gradient < diagram.scales.correlation)[chaotic].all():
         sentence += (

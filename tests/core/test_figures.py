@@ -254,7 +254,7 @@ def test_the_trend_of_one_run_is_a_dot_at_its_day() -> None:
         "experiment": "images",
         "configuration": "c",
         "measure": "test_accuracy",
-        "moved": False,
+        "status": "not moved",
         "versions": "v",
     }
     rows = pd.DataFrame([{"run": run, "after": 0.5, **columns}])

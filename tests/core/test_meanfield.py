@@ -3,10 +3,13 @@
 import math
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.optimize import brentq
 from torch import nn
 
 from mlp_core import meanfield
@@ -296,10 +299,81 @@ def test_the_critical_line_of_rectifiers_is_upright():
 
 
 def test_a_critical_point_out_of_reach_is_not_converged():
-    """tanh at a sigma_b of 20 would need a length above 100."""
-    found = critical_point("tanh", 20.0)
+    """tanh at a sigma_b of 2,000 would need a length above 1e6; at 20 it is found."""
+    found = critical_point("tanh", 2000.0)
     assert math.isnan(found.sigma_w)
     assert not found.converged
+    near = critical_point("tanh", 20.0)
+    assert near.converged
+    assert phase_point("tanh", near.sigma_w, 20.0).chi_1 == pytest.approx(1.0, abs=1e-7)
+
+
+SIGMAS_W = [1e-3, 0.1, 1.0, 12.0, 50.0, 1e3]
+
+
+@pytest.mark.parametrize("sigma_w", SIGMAS_W)
+@pytest.mark.parametrize("sigma_b", [0.05, 1.0])
+def test_erf_is_right_from_order_to_deep_chaos(sigma_w, sigma_b):
+    """Fixed points and scales by its closed forms: a gain of 50 is deep chaos, not order."""
+
+    def covariance(c, q):
+        return sigma_w**2 * 2 / math.pi * math.asin(2 * c * q / (1 + 2 * q)) + sigma_b**2
+
+    def slope(c, q):
+        return sigma_w**2 * 4 / math.pi / math.sqrt((1 + 2 * q - 2 * c * q) * (1 + 2 * q + 2 * c * q))
+
+    q = brentq(lambda log_q: covariance(1.0, math.exp(log_q)) - math.exp(log_q), -12, 16, xtol=1e-14)
+    q = math.exp(q)
+    chaos = slope(1.0, q) > 1
+    c = brentq(lambda c: covariance(c, q) / q - c, 0.0, 1 - 1e-5, xtol=1e-15) if chaos else 1.0
+    point = phase_point("erf", sigma_w, sigma_b)
+    assert (point.q.converged, point.c.converged) == (True, True)
+    assert (point.q.value, point.c.value) == pytest.approx((q, c), rel=1e-6)
+    assert (point.chi_1, point.chi_c) == pytest.approx((slope(1.0, q), slope(c, q)), rel=1e-6)
+    assert point.xi_c == pytest.approx(-1 / math.log(slope(c, q)), rel=1e-6)
+
+
+@pytest.mark.parametrize("sigma_w", [12.0, 50.0, 1e3])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "selu", "gelu"])
+def test_great_lengths_agree_with_adaptive_quadrature(name, sigma_w, plain_activation):
+    """Mean squares at q = sigma_w^2 and, for two inputs, a nested sum; the tanh of chaos is a step."""
+    activation = plain_activation(name)
+    root = float(sigma_w)
+
+    def value(u):
+        return float(activation(torch.tensor(u, dtype=torch.float64)))
+
+    def mean(function):
+        edges = [0.0, *(bend / root for bend in (0.5, 1.0, 3.0, 10.0, 40.0)), 9.0]
+        return sum(
+            quad(lambda z: function(z) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), *ends, epsrel=1e-11, limit=200)[
+                0
+            ]
+            for start, end in pairwise(edges)
+            for ends in ((start, end), (-end, -start))
+        )
+
+    assert length_map(root**2, name, 1.0, 0.0) == pytest.approx(mean(lambda z: value(root * z) ** 2), rel=1e-8)
+
+
+@pytest.mark.parametrize(("c", "q"), [(0.2, 400.0), (0.999, 400.0)])
+def test_two_inputs_in_deep_chaos_agree_with_another_sum(c, q):
+    """By polar coordinates with the radius inside, evenly spaced: tanh of two inputs, and its slope."""
+    radius = np.geomspace(1e-5, 10, 1501)[:, None]
+    half = math.acos(c) / 2
+    # near the lines where an input is 0 the nodes lie as close as the activation bends
+    turns = np.concatenate([-np.geomspace(1e-9, math.pi / 2, 500)[::-1], np.geomspace(1e-9, math.pi / 2, 500)])
+    angle = np.unique(np.concatenate([line + turns for line in (math.pi / 2 - half, math.pi / 2 + half)]) % math.pi)
+    angle = np.concatenate([angle, [angle[0] + math.pi]])
+    u1, u2 = (math.sqrt(q) * radius * np.cos(angle + side * half) for side in (1, -1))
+    weight = 2 * radius * np.exp(-(radius**2) / 2) / (2 * math.pi)
+    slopes = np.trapezoid(
+        np.trapezoid(weight / np.cosh(np.clip(u1, -300, 300)) ** 2 / np.cosh(np.clip(u2, -300, 300)) ** 2, angle),
+        radius[:, 0],
+    )
+    assert chi(q, "tanh", 1.0, c) == pytest.approx(slopes, rel=1e-3)
+    product = np.trapezoid(np.trapezoid(weight * np.tanh(u1) * np.tanh(u2), angle), radius[:, 0])
+    assert correlation_map(c, q, "tanh", 1.0, 0.0) * length_map(q, "tanh", 1.0, 0.0) == pytest.approx(product, rel=1e-3)
 
 
 @pytest.mark.parametrize("shift", [-1e-3, -1e-6, -1e-9, -1e-12, 0.0, 1e-12, 1e-9, 1e-6, 1e-3])
@@ -370,6 +444,15 @@ def test_signals_that_fade_keep_their_correlation():
     assert predicted.correlation[[20, 100, 199]] == pytest.approx(predicted.correlation[10], abs=1e-10)
 
 
+def test_signals_that_explode_are_infinite():
+    """A gain of a million in sixty layers of relu: beyond what floats can hold there is no warning, and no number."""
+    predicted = predicted_signals(xavier_scale([10] * 61, 1e6), "relu", 0.3, (1.0, 2.0), 0.4)
+    assert predicted.mean_square[10] == pytest.approx(1e132 / 2**10, rel=1e-6)
+    assert predicted.mean_square[-1] == math.inf
+    assert math.isnan(predicted.correlation[-1])
+    assert predicted.gradient_mean_square[[0, -1]].tolist() == [math.inf, 1.0]
+
+
 def test_the_smallest_biases_count():
     """Also a length far below the search grid is that of its formula, sigma_b^2 / (1 - sigma_w^2)."""
     assert length_fixed_point("tanh", 0.9, 1e-8).value == pytest.approx(1e-16 / (1 - 0.81), rel=1e-9, abs=0)
@@ -419,12 +502,14 @@ def test_remarks_on_pytorchs_gains_hold():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: length_map(1.0, "tanh", 0.0, 0.0), "sigma_w must be above 0 and finite, got 0.0"),
+        (lambda: length_map(1.0, "tanh", 0.0, 0.0), "sigma_w must be in 1e-08 .. 1e\\+08 and finite, got 0.0"),
+        (lambda: phase_point("tanh", 1e-200, 0.0), "sigma_w must be in 1e-08 .. 1e\\+08 and finite, got 1e-200"),
+        (lambda: phase_point("tanh", 1e200, 0.0), "sigma_w must be in 1e-08 .. 1e\\+08 and finite, got 1e\\+200"),
         (lambda: length_map(1.0, "tanh", 1.0, -0.1), "sigma_b must be at least 0 and finite, got -0.1"),
         (lambda: length_map(math.inf, "tanh", 1.0, 0.1), "q must be at least 0 and finite, got inf"),
         (lambda: chi(-1.0, "tanh", 1.0), "q must be at least 0 and finite, got -1.0"),
         (lambda: correlation_map(1.1, 1.0, "tanh", 1.0, 0.0), "c must be in -1 .. 1 and finite, got 1.1"),
-        (lambda: phase_point("tanh", math.nan, 0.0), "sigma_w must be above 0 and finite, got nan"),
+        (lambda: phase_point("tanh", math.nan, 0.0), "sigma_w must be in 1e-08 .. 1e\\+08 and finite, got nan"),
         (lambda: critical_point("tanh", -1.0), "sigma_b must be at least 0 and finite, got -1.0"),
     ],
 )
@@ -438,6 +523,13 @@ def test_unknown_activations_are_refused():
     """The error lists the choices; nothing is guessed, not even from another spelling."""
     with pytest.raises(InputError, match=r"one of relu, tanh, .*leaky_relu\(SLOPE\), got 'ReLU\(\)'"):
         length_map(1.0, "ReLU()", 1.0, 0.0)
+
+
+@pytest.mark.parametrize("slope", ["1", "1.5", "-0.1", "nan", "inf", "x"])
+def test_slopes_out_of_range_are_refused(slope):
+    """As on the command line: below 1, or the activation is none."""
+    with pytest.raises(InputError, match=r"must have a slope of at least 0 and below 1, .*, got 'leaky_relu"):
+        forward_gain(f"leaky_relu({slope})")
 
 
 def test_theory_needs_no_torch():

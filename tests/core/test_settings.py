@@ -75,8 +75,8 @@ REFUSED = [
     (Polynomial, "degree", "0", "must be greater than or equal to 1"),
     (Images, "hidden_widths", "64,0", "must be greater than or equal to 1, got '0'; the default is 64,64,64."),
     (Images, "hidden_widths", "1:99999", "must "),
-    (GainSweep, "gains", "0", "must be greater than 0, got '0'; the default is 0.1:3:10."),
-    (GainSweep, "gains", "-1,2", "must be greater than 0, got '-1'"),
+    (GainSweep, "gains", "0", "must be greater than or equal to 0.000001, got '0'; the default is 0.1:3:10."),
+    (GainSweep, "gains", "-1,2", "must be greater than or equal to 0.000001, got '-1'"),
     (GainSweep, "gains", "1,nan", "must be a finite number, got 'nan'"),
     (GainSweep, "gains", "nan:3:4", "must begin and end with a number, got 'nan:3:4'"),
     (GainSweep, "gains", "1,1.0", "must hold each value once, got '1,1.0'"),
@@ -254,7 +254,9 @@ activations = st.sampled_from([name for name in ACTIVATION_NAMES if "(" not in n
 widths = st.lists(positive, max_size=6).map(tuple)
 optimizers = st.sampled_from(["adam", "sgd"])
 ranges = st.builds(np.linspace, st.floats(0.01, 1), st.floats(2, 9), st.integers(2, 30))
-gains = (st.lists(rates, min_size=1, max_size=8, unique=True) | ranges).map(lambda values: tuple(map(float, values)))
+gains = (st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8, unique=True) | ranges).map(
+    lambda values: tuple(map(float, values))
+)
 training = {"optimizer": optimizers, "learning_rate": rates, "epochs": positive, "batch_size": positive}
 MODELS = st.one_of(
     st.builds(
@@ -354,7 +356,12 @@ def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
 @pytest.mark.parametrize(
     ("model", "name", "value", "words"),
     [
-        (Signals, "relative_gains", "0.5,0", "must be greater than 0, got '0'; the default is 0.7,1.0,1.5."),
+        (
+            Signals,
+            "relative_gains",
+            "0.5,0",
+            "must be greater than or equal to 0.000001, got '0'; the default is 0.7,1.0,1.5.",
+        ),
         (Signals, "sigma_b", "-0.1", "must be greater than or equal to 0, got '-0.1'; the default is 0.3."),
         (Signals, "sigma_b", "nan", "must be a finite number, got 'nan'"),
         (Signals, "width", "1", "must be greater than or equal to 2, got '1'"),

@@ -83,7 +83,7 @@ def test_a_baseline_is_listed_and_never_pruned(artifacts, copied):
     keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now)
     listed = artifacts("list", "--artifacts", folder)
     assert re.search(r'^baseline +4 .* baseline/accepted\.parquet  \{"accepted": "2026-11-24', listed, re.M)
-    assert re.search(r"^baseline +6 .* baseline/runs/2026-11-24T030000\.000000Z\.parquet", listed, re.M)
+    assert re.search(r"^baseline +10 .* baseline/runs/2026-11-24T030000\.000000Z\.parquet", listed, re.M)
     assert re.search(r"^baseline +2 +[\d.]+ kB$", listed, re.M)
     assert artifacts("show", "accepted", "--artifacts", folder).endswith("\n4 rows\n")
     for table in (folder / "members").iterdir():

@@ -54,8 +54,8 @@ def sentence(text):
     [
         ("depth-sweep --activation swish", ["activation must be one of relu, tanh", "leaky_relu(SLOPE)", "'swish'"]),
         ("depth-sweep --activation __import__('os')", ["activation must be one of", "__import__"]),
-        ("gain-sweep --gains 0", ["gains must be greater than 0", "'0'", "0.1:3:10"]),
-        ("gain-sweep --gains=-1", ["gains must be greater than 0", "'-1'", "0.1:3:10"]),
+        ("gain-sweep --gains 0", ["gains must be greater than or equal to 0.000001", "'0'", "0.1:3:10"]),
+        ("gain-sweep --gains=-1", ["gains must be greater than or equal to 0.000001", "'-1'", "0.1:3:10"]),
         ("gain-sweep --gains nan", ["gains must be a finite number", "'nan'", "0.1:3:10"]),
         ("gain-sweep --gains 1,1", ["gains must hold each value once", "0.1:3:10"]),
         ("gain-sweep --distribution cauchy", ["distribution must be 'normal' or 'uniform'", "'cauchy'"]),

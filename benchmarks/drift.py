@@ -1,0 +1,285 @@
+"""How often a comparison with the baseline rings: by rounding alone, where a mean moves, and where members are lost.
+
+Rounding noise is real: networks of the depth sweep are trained as the flows train them, and again from weights that
+differ in their last bit, as another version of a library may round. The same is done with steps so large that members
+of one configuration diverge in one training and not in the other. Nights are drawn from these pairs; other noise is
+constructed. Every night goes through `mlp_core.baseline.compare`, as the results of a run do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mlp_core.members
+from benchmarks.work import depth_plans
+from mlp_core.baseline import Origin, Results, compare
+from mlp_core.datasets import spirals, split
+from mlp_core.networks import Ensemble
+from mlp_core.plans import TrainingPlan
+from mlp_core.sizes import LEARNED_MARGIN
+
+Members = NDArray[np.float64]  # train and test accuracy, diverged, never learned: `[..., 4]`
+Night = Callable[[np.random.Generator, int], tuple[Members, Members]]
+
+SIZES = (2, 4, 8, 32)
+TABLE = Path("benchmarks/DRIFT.md")
+_CONFIGURATIONS = 54
+_TEST = 800
+_ORIGIN = Origin({}, "", {}, "")
+
+
+def results(members: Members) -> Results:
+    """Return an experiment of members, `[configurations, n, 4]`."""
+    named = {
+        ("experiment", f"configuration={row}"): dict(enumerate(map(tuple, values.tolist())))
+        for row, values in enumerate(members)
+    }
+    return Results({"experiment": _ORIGIN}, named)
+
+
+def alarms(night: Night, n: int, nights: int) -> float:
+    """Return the share of nights on which any figure moves."""
+    n_moved = 0
+    for number in range(nights):
+        before, after = night(np.random.default_rng(number), n)
+        n_moved += bool(compare(results(before), results(after)).moved)
+    return n_moved / nights
+
+
+def finished(accuracy: NDArray[np.float64]) -> Members:
+    """Return members that finished and learned, with a train accuracy like the test accuracy."""
+    accuracy = np.clip(accuracy, 0.3, 1.0)
+    return np.stack([accuracy, accuracy, 0 * accuracy, 0 * accuracy], axis=-1)
+
+
+def by_examples(changes: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]) -> Night:
+    """Return nights on which members change by so many of 800 test examples."""
+
+    def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
+        shape = (_CONFIGURATIONS, n)
+        before = stream.integers(450, 650, shape)
+        return finished(before / _TEST), finished((before + np.round(changes(stream, shape))) / _TEST)
+
+    return night
+
+
+def redrawn(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
+    """Return a night on which every member is another draw: half of all changes are as large as members differ."""
+    before, after = stream.normal(0.75, 0.1, (2, _CONFIGURATIONS, n)).clip(0.4, 1)
+    return finished(np.round(before * _TEST) / _TEST), finished(np.round(after * _TEST) / _TEST)
+
+
+def at_the_edge(n_edges: int, lost: int) -> Night:
+    """Return nights on which half of some configurations' members diverge, or never learn, at random each time."""
+
+    def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
+        sides = np.stack([finished(np.full((_CONFIGURATIONS, n), 0.75))] * 2)
+        hit = stream.random((2, n_edges, n)) < 0.5
+        sides[:, :n_edges][hit] = (np.nan, np.nan, 1, np.nan) if lost == 2 else (0.3, 0.3, 0, 1)
+        return sides[0], sides[1]
+
+    return night
+
+
+CONSTRUCTED: dict[str, Night] = {
+    "one example more or less in every member": by_examples(lambda stream, shape: stream.choice([-1.0, 1.0], shape)),
+    "one example in 80 % of members": by_examples(
+        lambda stream, shape: stream.choice([-1.0, 0.0, 1.0], shape, p=[0.4, 0.2, 0.4])
+    ),
+    "up to two examples": by_examples(lambda stream, shape: stream.integers(-2, 3, shape).astype(float)),
+    "normal, sd 0.5 points": by_examples(lambda stream, shape: stream.normal(0, 4, shape)),
+    "normal, sd 2 points": by_examples(lambda stream, shape: stream.normal(0, 16, shape)),
+    "skewed (exponential, mean 0), sd 0.5 points": by_examples(
+        lambda stream, shape: 4 * (stream.exponential(size=shape) - 1)
+    ),
+    "skewed (exponential, mean 0), sd 2 points": by_examples(
+        lambda stream, shape: 16 * (stream.exponential(size=shape) - 1)
+    ),
+    "one member in five by 4 points, skewed": by_examples(
+        lambda stream, shape: 32 * (stream.exponential(size=shape) - 1) * (stream.random(shape) < 0.2)
+    ),
+    "one configuration in five is noisy, sd 2 points": by_examples(
+        lambda stream, shape: stream.normal(0, 16, shape) * (np.arange(shape[0]) % 5 == 0)[:, None]
+    ),
+    "every member is another draw, sd 10 points": redrawn,
+    "one configuration: half diverge, others each night": at_the_edge(1, 2),
+    "ten configurations: half diverge, others each night": at_the_edge(10, 2),
+    "ten configurations: half never learn, others each night": at_the_edge(10, 3),
+}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The same members trained several times, with other rounding each time, `[kinds, configurations, members, 4]`."""
+
+    name: str
+    values: Members
+
+    def night(self, stream: np.random.Generator, n: int) -> tuple[Members, Members]:
+        """Return two trainings of some of the members, none of them twice, of each configuration."""
+        n_kinds, n_configurations, n_members, _ = self.values.shape
+        first, second = stream.choice(n_kinds, 2, replace=False)
+        drawn = stream.permuted(np.tile(np.arange(n_members), (n_configurations, 1)), axis=1)[:, :n]
+        rows = np.arange(n_configurations)[:, None]
+        return self.values[first][rows, drawn], self.values[second][rows, drawn]
+
+    def unchanged(self) -> str:
+        """Return how many members have the same accuracies and the same end in the first two trainings."""
+        first, second = self.values[:2]
+        same = ((first == second) | (np.isnan(first) & np.isnan(second))).all(axis=-1)
+        return ", ".join(f"{100 * share:.0f} %" for share in same.mean(axis=-1))
+
+
+@contextmanager
+def rounded(ulps: int) -> Iterator[None]:
+    """Start trainings from weights that differ by so many units in the last place."""
+    untouched = mlp_core.members.untrained_members
+
+    def touched(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
+        ensemble = untouched(plan, members)
+        ensemble.parameters.mul_(1 + ulps * 2.0**-23)
+        return ensemble
+
+    mlp_core.members.untrained_members = touched
+    try:
+        yield
+    finally:
+        mlp_core.members.untrained_members = untouched
+
+
+def train(name: str, plans: Sequence[TrainingPlan], n_members: int, kinds: Sequence[int]) -> Pool:
+    """Train the members of each plan once for each kind of rounding."""
+    data = split(*spirals())
+    values = []
+    for kind in kinds:
+        with rounded(kind):
+            trained = [mlp_core.members.train_members(plan, data, range(n_members)) for plan in plans]
+        rows = []
+        for plan, found in zip(plans, trained, strict=True):
+            train_accuracy, test_accuracy = found.train_accuracy.numpy(), found.test_accuracy.numpy()
+            diverged = np.isnan(train_accuracy)
+            never = np.where(diverged, np.nan, train_accuracy < 1 / plan.layer_sizes[-1] + LEARNED_MARGIN)
+            rows.append(np.stack([train_accuracy, test_accuracy, diverged.astype(float), never], axis=-1))
+        values.append(rows)
+    return Pool(name, np.array(values))
+
+
+def pools(n_members: int, kinds: Sequence[int]) -> list[Pool]:
+    """Train networks as the depth sweep does, and with steps so large that rounding decides how they end."""
+    plans = depth_plans()
+    large = [
+        replace(plan, epochs=10, optimizer="sgd", activation=activation, learning_rate=rate)
+        for plan in plans[1:4:2]
+        for activation, rate in (("relu", 1.0), ("relu", 3.0), ("leaky_relu(0.1)", 1.0), ("leaky_relu(0.1)", 3.0))
+    ]
+    return [
+        train("rounding noise, depth sweep", plans, n_members, kinds),
+        train("rounding noise, steps of 1 and 3 (SGD)", large, n_members, kinds),
+    ]
+
+
+def shifted(noise: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]], points: float) -> Night:
+    """Return nights on which all members of one configuration lose so many points, besides noise in all."""
+
+    def changes(stream: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        return noise(stream, shape) - _TEST / 100 * points * (np.arange(shape[0]) == 0)[:, None]
+
+    return by_examples(changes)
+
+
+def lost(n_configurations: int, n_hit: int, share: float, outcome: tuple[float, ...]) -> Night:
+    """Return nights on which this share of the members of some configurations ends otherwise, and nothing else."""
+
+    def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
+        before = finished(stream.integers(450, 650, (n_configurations, n)) / _TEST)
+        after = before.copy()
+        after[:n_hit, : max(1, round(share * n))] = outcome
+        return before, after
+
+    return night
+
+
+_DIVERGED, _NEVER = (np.nan, np.nan, 1.0, np.nan), (0.27, 0.27, 0.0, 1.0)
+LOST: dict[str, Night] = {
+    "all members of one of 12 configurations diverge": lost(12, 1, 1, _DIVERGED),
+    "all members of one of 165 configurations diverge": lost(165, 1, 1, _DIVERGED),
+    "all members of all 165 configurations diverge": lost(165, 165, 1, _DIVERGED),
+    "three quarters of one of 12 configurations diverge": lost(12, 1, 0.75, _DIVERGED),
+    "one member in each of 12 configurations diverges": lost(12, 12, 0, _DIVERGED),
+    "one member in each of 5 configurations diverges": lost(5, 5, 0, _DIVERGED),
+    "all members of one of 12 configurations no longer learn": lost(12, 1, 1, _NEVER),
+    "one member in each of 12 configurations no longer learns": lost(12, 12, 0, _NEVER),
+}
+_NOISE: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]] = {
+    "none": lambda stream, shape: np.zeros(shape),
+    "sd 0.5 points": lambda stream, shape: stream.normal(0, 4, shape),
+    "sd 2 points": lambda stream, shape: stream.normal(0, 16, shape),
+}
+_SHIFTS = (0.5, 1, 2, 3, 5, 10)
+
+
+def in_markdown(trained: Sequence[Pool], nights: int) -> str:
+    """Measure and return the tables."""
+    real = {pool.name: pool.night for pool in trained}
+    power = {
+        f"{name}, {points:g} points": shifted(noise, points) for name, noise in _NOISE.items() for points in _SHIFTS
+    }
+    unchanged = [f"{pool.name}: {pool.unchanged()} of the members of its configurations" for pool in trained]
+    return "\n".join(
+        [
+            "# How often a comparison with the baseline rings",
+            "",
+            f"By `python -m benchmarks.drift`: {nights} nights for each number, five times as many of real "
+            f"noise and a quarter of power, {_CONFIGURATIONS} configurations with "
+            f"train and test accuracies on {_TEST} examples where noise is constructed, those that were trained where "
+            f"it is real, n members each. Not changed at all by rounding are, of "
+            f"{'; of '.join(unchanged)}.",
+            "",
+            "## False alarms: nights on which any figure moved",
+            "",
+            *_table("real noise", real, 5 * nights),
+            "",
+            *_table("constructed noise", CONSTRUCTED, nights),
+            "",
+            "## Power: nights on which one configuration that lost points, or any other, was named",
+            "",
+            *_table("noise in all, and what one lost", power, nights // 4),
+            "",
+            "## Members that diverge or no longer learn: nights on which any figure moved",
+            "",
+            *_table("what happened", LOST, max(1, nights // 40)),
+            "",
+        ]
+    )
+
+
+def _table(first: str, rows: Mapping[str, Night], nights: int) -> list[str]:
+    lines = [f"| {first} | {' | '.join(f'n = {n}' for n in SIZES)} |", f"|---|{'---:|' * len(SIZES)}"]
+    for name, night in rows.items():
+        shares = " | ".join(f"{100 * alarms(night, n, nights):.1f} %" for n in SIZES)
+        lines.append(f"| {name} | {shares} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+def main() -> int:
+    """Train, measure, and write `benchmarks/DRIFT.md`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
+    parser.add_argument("--nights", type=int, default=400, metavar="N", help="for each number  [default: 400]")
+    parser.add_argument("--members", type=int, default=64, metavar="N", help="to train of each  [default: 64]")
+    parser.add_argument("--roundings", type=int, default=5, metavar="N", help="trainings of each  [default: 5]")
+    options = parser.parse_args()
+    TABLE.write_text(in_markdown(pools(options.members, range(options.roundings)), options.nights), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
