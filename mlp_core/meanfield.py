@@ -12,7 +12,7 @@ nodes are wrong by 0.3 % for tanh at q = 100, and take deep chaos for order at a
 the activation bends, at pre-activations of 0, +-1, +-2, +-4, ... +-32, beyond which it is straight, and at a kink. For
 two Gaussians the second is taken given the first, with its own panels for each value of the first.
 
-Right to 1e-9 of the value for sigma_w from 1e-3 to 1e3, checked against other sums; other sigma_w are refused below
+Right to 1e-6 of the value for sigma_w from 1e-3 to 1e3, checked against other sums; other sigma_w are refused below
 1e-8 and above 1e8.
 
 Sources:
