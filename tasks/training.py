@@ -224,7 +224,8 @@ def _time_limit_seconds() -> float:
     """Return the run's setting, in a worker process too; none outside a run."""
     context = FlowRunContext.get()
     run = (context.parameters or {}).get("run") if context else None
-    return Run.model_validate(run).time_limit_seconds if run else 0.0
+    # Another process gets them as a dictionary, without the defaults
+    return float(dict(run or {}).get("time_limit_seconds", Run.model_fields["time_limit_seconds"].default))
 
 
 def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
