@@ -3,28 +3,32 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import prefect
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Crashed
+from prefect.states import Completed, Crashed
 from prefect.utilities.importtools import import_object
 
 from mlp_core.baseline import accept
@@ -533,6 +537,52 @@ def test_a_deleted_run_leaves_no_rows(laboratory):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert (laboratory.artifacts / "results/depth_sweep.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_keeps_runs_for_thirty_days_deletes_older_ones(servers, tmp_path):
+    """As docs/operations.md starts it: a run that ended 31 days ago goes, with tasks, log and table; others stay."""
+    command = (ROOT / "docs/operations.md").read_text()
+    settings = dict(re.findall(r"(PREFECT_SERVER_SERVICES_DB_VACUUM_\w+)=(\w+)", command))
+    environment = {**servers.new_home(tmp_path / "prefect"), **settings}
+    server = servers.start({**environment, "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "2"})
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    try:
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            old, recent = (_ended_run(client, name) for name in ("old", "recent"))
+            with closing(sqlite3.connect(tmp_path / "prefect/prefect.db", timeout=30)) as database, database:
+                long_ago = datetime.now(UTC) - timedelta(days=31)
+                changed = database.execute("UPDATE flow_run SET end_time = ? WHERE name = 'old'", (str(long_ago),))
+                assert changed.rowcount == 1
+            deadline = time.monotonic() + 60
+            while {run.id for run in client.read_flow_runs()} != {recent} or _rows(client) != (1, 1, 1):
+                assert time.monotonic() < deadline, (client.read_flow_runs(), _rows(client), old)
+                time.sleep(0.5)
+    finally:
+        servers.stop(server)
+
+
+def _ended_run(client, name):
+    """Make a run with a task, a line of its log and a table, that has ended, and return its id."""
+
+    @prefect.flow(name=name)
+    def nothing():
+        """Do nothing."""
+
+    run = client.create_flow_run(nothing, name=name)
+    client.create_task_run(prefect.task(lambda: None, name=name), run.id, dynamic_key="0", state=Completed())
+    client.create_logs(
+        [{"name": name, "level": 20, "message": name, "timestamp": str(datetime.now(UTC)), "flow_run_id": str(run.id)}]
+    )
+    table = ArtifactCreate(key=name, type="markdown", data=name, flow_run_id=run.id)
+    client.request("POST", "/artifacts/", json=table.model_dump(mode="json", exclude_unset=True))
+    client.set_flow_run_state(run.id, Completed(), force=True)
+    return run.id
+
+
+def _rows(client):
+    """Return how many task runs, lines of logs and artifacts there are."""
+    return len(client.read_task_runs()), len(client.read_logs()), len(client.read_artifacts())
 
 
 @pytest.mark.slow
