@@ -29,9 +29,9 @@ from matplotlib.figure import Figure
 import tasks  # noqa: F401 - the project's own defaults for Prefect, which server and worker inherit
 from flows.server import healthy
 
-_ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
+PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 _SECONDS_BETWEEN_RUNS = 20
 _PATIENCE_SECONDS = 300
 _SCHEDULED = {"spirals": {"points": 400}, "sweep": {"depths": [1, 2], "epochs": 5, "batch_size": 32}}
@@ -71,6 +71,7 @@ class Load:
     """One kind of load over time: what processes took, and what lay on disk before the first run and after each.
 
     Attributes:
+        artifacts: Folder with results.
         processes: Samples by the processes' name, one a second.
         run_seconds: How long each run took.
         disk_seconds: When the sizes were taken.
@@ -79,6 +80,7 @@ class Load:
 
     def __init__(self, home: Path, artifacts: Path) -> None:
         self._began = time.monotonic()
+        self.artifacts = artifacts
         self._folders = {"database": (home, "prefect.db*"), "artifacts": (artifacts, "**/*")}
         self.processes: dict[str, Samples] = {}
         self.run_seconds: list[float] = []
@@ -168,7 +170,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, _stopped)
+        signal.signal(stop, stopped)
     with tempfile.TemporaryDirectory() as folder:
         home, artifacts, log = Path(folder, "prefect"), Path(folder, "artifacts"), Path(folder, "log")
         home.mkdir()
@@ -178,10 +180,10 @@ def main() -> None:
             sys.exit(f"port {port} is in use; set PREFECT_SERVER_API_PORT to a free one.")
         # Also read by Prefect's client in this process, as it is imported
         os.environ |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": url}
-        with _running([*_PREFECT, "server", "start"], log) as server:
+        with running([*PREFECT, "server", "start"], log) as server:
             while not healthy(url):
                 if server.poll() is not None:
-                    _give_up("the server ended", log)
+                    give_up("the server ended", log)
                 time.sleep(0.5)
             seeds = options.members // options.configurations
             gains = f"0.5:3:{options.configurations}"
@@ -205,30 +207,30 @@ def main() -> None:
     print(options.out / "load.png")
 
 
-def _stopped(*_: object) -> NoReturn:
+def stopped(*_: object) -> NoReturn:
     """End everything once; who presses Ctrl-C again must not leave a server behind."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _give_up(reason: str, log: Path) -> NoReturn:
+def give_up(reason: str, log: Path) -> NoReturn:
     sys.exit(f"{reason}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 @contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
     """Keep a process up, and end it with all that it started: a worker's runs have sessions of their own."""
     with log.open("a") as output:
         process = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     try:
         yield process
     finally:
-        family = _descendants(process.pid)
+        family = descendants(process.pid)
         process.terminate()
-        family |= _descendants(process.pid)
+        family |= descendants(process.pid)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
@@ -239,7 +241,7 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _descendants(pid: int) -> set[int]:
+def descendants(pid: int) -> set[int]:
     """Return the processes that a process started, and those that they did."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):
@@ -257,11 +259,11 @@ def _command(arguments: list[str], server: int, log: Path, home: Path, artifacts
     command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(artifacts)]
     began = time.monotonic()
     with (
-        _running(command, log) as program,
+        running(command, log) as program,
         load.watched(server=lambda: {server}, program=lambda: {program.pid}),
     ):
         if program.wait():
-            _give_up(f"{' '.join(arguments)} ended with {program.returncode}", log)
+            give_up(f"{' '.join(arguments)} ended with {program.returncode}", log)
     load.run_ended(time.monotonic() - began)
     return load
 
@@ -278,22 +280,22 @@ def _schedule(n_runs: int, server: int, log: Path, home: Path, artifacts: Path) 
     came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"type": {"any_": _ENDED}})
     load = Load(home, artifacts)
     with (
-        _running([*_PREFECT, "worker", "start", "--pool", "deep-mlp", "--type", "process"], log) as worker,
+        running([*PREFECT, "worker", "start", "--pool", "deep-mlp", "--type", "process"], log) as worker,
         get_client(sync_client=True) as client,
     ):
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not client.read_work_pools():
             if time.monotonic() > deadline:
-                _give_up("the worker made no work pool", log)
+                give_up("the worker made no work pool", log)
             time.sleep(0.5)
-        create_automations(str(_ROOT / "automations.yaml"))
+        create_automations(str(ROOT / "automations.yaml"))
         with log.open("a") as output:
-            deploy = [*_PREFECT, "deploy", "--name", "depth-sweep"]
-            environment = {**os.environ, "PWD": str(_ROOT)}
-            if subprocess.run(deploy, cwd=_ROOT, env=environment, stdout=output, stderr=output).returncode:
-                _give_up("nothing was deployed", log)
+            deploy = [*PREFECT, "deploy", "--name", "depth-sweep"]
+            environment = {**os.environ, "PWD": str(ROOT)}
+            if subprocess.run(deploy, cwd=ROOT, env=environment, stdout=output, stderr=output).returncode:
+                give_up("nothing was deployed", log)
         deployment = client.read_deployment_by_name("depth-sweep/depth-sweep").id
-        with load.watched(server=lambda: {server}, worker=lambda: {worker.pid}, runs=lambda: _descendants(worker.pid)):
+        with load.watched(server=lambda: {server}, worker=lambda: {worker.pid}, runs=lambda: descendants(worker.pid)):
             every = IntervalSchedule(interval=timedelta(seconds=_SECONDS_BETWEEN_RUNS))
             (schedule,) = client.create_deployment_schedules(deployment, [(every, True)], parameters=parameters)
             deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -303,12 +305,12 @@ def _schedule(n_runs: int, server: int, log: Path, home: Path, artifacts: Path) 
                     if run.id in ended or run.state_name == "Skipped":  # one took longer than the time between two
                         continue
                     if run.state_name != "Completed":
-                        _give_up(f"a run is {run.state_name}: {run.state.message}", log)
+                        give_up(f"a run is {run.state_name}: {run.state.message}", log)
                     ended.add(run.id)
                     load.run_ended(run.total_run_time.total_seconds())
                     deadline = time.monotonic() + _PATIENCE_SECONDS
                 if time.monotonic() > deadline:
-                    _give_up(f"no run ended in {_PATIENCE_SECONDS} s", log)
+                    give_up(f"no run ended in {_PATIENCE_SECONDS} s", log)
                 time.sleep(1)
             client.delete_deployment_schedule(deployment, schedule.id)
     return load
