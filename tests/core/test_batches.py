@@ -92,10 +92,10 @@ def test_shared_batches_are_the_same_while_another_training_has_the_second_core(
 
 def test_what_fails_ahead_is_raised_where_batches_are_asked_for():
     """Here a label is missing that the second thread asks for."""
-    images, labels = torch.zeros(40, 3, 32, 32, dtype=torch.uint8), torch.zeros(39, dtype=torch.int64)
+    images, labels = torch.zeros(1100, 3, 32, 32, dtype=torch.uint8), torch.zeros(1099, dtype=torch.int64)
     streams = (torch.Generator().manual_seed(seed) for seed in range(100))
-    seed = next(seed for seed, stream in enumerate(streams) if 39 in torch.randperm(40, generator=stream)[16:32])
-    epochs = augmented_epochs(images, labels, *generators(seed), n_classes=2, n_epochs=1, batch_size=1)
+    seed = next(seed for seed, stream in enumerate(streams) if 1099 in torch.randperm(1100, generator=stream)[1024:])
+    epochs = augmented_epochs(images, labels, *generators(seed), n_classes=2, n_epochs=1, batch_size=64)
     batches = next(epochs)
     for _ in range(16):
         next(batches)
@@ -106,8 +106,8 @@ def test_what_fails_ahead_is_raised_where_batches_are_asked_for():
 def test_the_second_thread_ends_with_its_epochs():
     """Also if the batches are half read and kept, as in the traceback of a training that failed."""
     n_threads = threading.active_count()
-    images, labels = torch.zeros(40, 3, 32, 32, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64)
-    epochs = augmented_epochs(images, labels, *generators(0), n_classes=2, n_epochs=1, batch_size=1)
+    images, labels = torch.zeros(1100, 3, 32, 32, dtype=torch.uint8), torch.zeros(1100, dtype=torch.int64)
+    epochs = augmented_epochs(images, labels, *generators(0), n_classes=2, n_epochs=1, batch_size=64)
     batches = next(epochs)
     next(batches)
     assert threading.active_count() > n_threads
