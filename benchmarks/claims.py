@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import FOLDER, SIZES, plans, population
-from mlp_core import claims
-from mlp_core.claims import (
+from mlp_core.settings import DepthSweep
+from mlp_core.statistics import claims
+from mlp_core.statistics.claims import (
     MIN_SEEDS,
     TYPICAL_MARGIN,
     Range,
@@ -25,9 +26,8 @@ from mlp_core.claims import (
     decline_goes_with_better_start,
     published_curve_is_typical,
 )
-from mlp_core.comparisons import not_best
-from mlp_core.metrics import median_interval
-from mlp_core.settings import DepthSweep
+from mlp_core.statistics.comparisons import not_best
+from mlp_core.statistics.intervals import median_interval
 
 _Floats = NDArray[np.float64]
 _RESAMPLES = 2000

@@ -3,7 +3,7 @@
 Rounding noise is real: networks of the depth sweep are trained as the flows train them, and again from weights that
 differ in their last bit, as another version of a library may round. The same is done with steps so large that members
 of one configuration diverge in one training and not in the other. Nights are drawn from these pairs; other noise is
-constructed. Every night goes through `mlp_core.baseline.compare`, as the results of a run do.
+constructed. Every night goes through `mlp_core.artifacts.baseline.compare`, as the results of a run do.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import mlp_core.members
+import mlp_core.engine.members
 from benchmarks.work import depth_plans
-from mlp_core.baseline import Origin, Results, compare
-from mlp_core.datasets import spirals, split
-from mlp_core.networks import Ensemble
-from mlp_core.plans import TrainingPlan
-from mlp_core.sizes import LEARNED_MARGIN
+from mlp_core.artifacts.baseline import Origin, Results, compare
+from mlp_core.data.datasets import spirals, split
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.plans import TrainingPlan
+from mlp_core.engine.sizes import LEARNED_MARGIN
 
 Members = NDArray[np.float64]  # train and test accuracy, diverged, never learned: `[..., 4]`
 Night = Callable[[np.random.Generator, int], tuple[Members, Members]]
@@ -141,18 +141,18 @@ class Pool:
 @contextmanager
 def rounded(ulps: int) -> Iterator[None]:
     """Start trainings from weights that differ by so many units in the last place."""
-    untouched = mlp_core.members.untrained_members
+    untouched = mlp_core.engine.members.untrained_members
 
     def touched(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
         ensemble = untouched(plan, members)
         ensemble.parameters.mul_(1 + ulps * 2.0**-23)
         return ensemble
 
-    mlp_core.members.untrained_members = touched
+    mlp_core.engine.members.untrained_members = touched
     try:
         yield
     finally:
-        mlp_core.members.untrained_members = untouched
+        mlp_core.engine.members.untrained_members = untouched
 
 
 def train(name: str, plans: Sequence[TrainingPlan], n_members: int, kinds: Sequence[int]) -> Pool:
@@ -161,7 +161,7 @@ def train(name: str, plans: Sequence[TrainingPlan], n_members: int, kinds: Seque
     values = []
     for kind in kinds:
         with rounded(kind):
-            trained = [mlp_core.members.train_members(plan, data, range(n_members)) for plan in plans]
+            trained = [mlp_core.engine.members.train_members(plan, data, range(n_members)) for plan in plans]
         rows = []
         for plan, found in zip(plans, trained, strict=True):
             train_accuracy, test_accuracy = found.train_accuracy.numpy(), found.test_accuracy.numpy()

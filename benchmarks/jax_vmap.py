@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.work import Outcome, Work, load
-from mlp_core.members import member_seed
+from mlp_core.engine.members import member_seed
 
 Parameters = list[tuple[jax.Array, jax.Array]]
 State = tuple[Parameters, Parameters, Parameters, jax.Array]  # weights and biases, two moments, steps done

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from benchmarks.work import Outcome, Work, load
-from mlp_core.batches import augmented_epochs
-from mlp_core.members import train_together
-from mlp_core.memory import in_parts
-from mlp_core.plans import TrainingPlan, ensembles
+from mlp_core.engine.batches import augmented_epochs
+from mlp_core.engine.footprint import in_parts
+from mlp_core.engine.members import train_together
+from mlp_core.engine.plans import TrainingPlan, ensembles
 from mlp_core.seeds import generator
 
 

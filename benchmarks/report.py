@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from benchmarks.measure import CORES, OURS, OURS_ONE_THREAD, Run
 from benchmarks.whole import CONFIGURATIONS, MEMBERS, PROGRAM
-from mlp_core.storage import Provenance, code_digest, machine, write_file, write_table
+from mlp_core.artifacts.storage import Provenance, code_digest, machine, write_file, write_table
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "prefect", "scikit-learn", "jax", "jaxlib")
 _STANDARD_ERRORS = 4  # accuracies further apart differ
@@ -113,7 +113,9 @@ class Results:
         table = pa.table({name: pa.array([row[name] for row in rows]) for name in _UNITS})
         libraries = {name: version(name) for name in _LIBRARIES}
         settings = {"repetitions": repetitions, "libraries": libraries, "cores": CORES}
-        write_table(folder, "results.parquet", table, Provenance(settings, code_digest("mlp_core.members"), {}, _UNITS))
+        write_table(
+            folder, "results.parquet", table, Provenance(settings, code_digest("mlp_core.engine.members"), {}, _UNITS)
+        )
         text = self.markdown(repetitions, libraries)
         write_file(folder / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
 

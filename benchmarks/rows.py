@@ -17,7 +17,7 @@ from benchmarks.measure import (
     TUTORIAL_DECODED,
 )
 from benchmarks.work import Photographs, Work, depth_plans, gain_plans, images_plans, polynomial_plans
-from mlp_core.plans import TrainingPlan
+from mlp_core.engine.plans import TrainingPlan
 
 _QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 3, "images": 1, "gain_sweep": 1}
 

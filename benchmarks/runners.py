@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.work import draw_photographs
 from flows.server import healthy
-from mlp_core.places import cores
-from mlp_core.storage import machine
+from mlp_core.artifacts.storage import machine
+from mlp_core.machine import cores
 
 WORKERS = 2
 RUNNERS = {

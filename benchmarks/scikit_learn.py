@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks.work import Outcome, Work, load
-from mlp_core.members import member_seed
+from mlp_core.engine.members import member_seed
 
 
 class _Classifier(MLPClassifier):

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.tutorial_style import network
 from benchmarks.work import Outcome, Work, load
-from mlp_core.members import member_seed
+from mlp_core.engine.members import member_seed
 
 
 def train(work: Work, members: Sequence[int]) -> Outcome:

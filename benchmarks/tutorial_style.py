@@ -16,9 +16,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from benchmarks.work import ARMS, SEED, Outcome, Work, load
-from mlp_core import datasets
-from mlp_core.members import member_seed
-from mlp_core.plans import TrainingPlan
+from mlp_core.data import datasets
+from mlp_core.engine.members import member_seed
+from mlp_core.engine.plans import TrainingPlan
 from mlp_core.settings import Polynomial
 
 _ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu(0.1)": lambda: nn.LeakyReLU(0.1)}

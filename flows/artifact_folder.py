@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlp_core.artifacts.places import artifact_folder, refusals_in_words
 from mlp_core.errors import InputError
-from mlp_core.places import artifact_folder, refusals_in_words
 from mlp_core.settings import Run, validated
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def artifacts() -> None:
 @on_artifacts
 def list_files(root: Path | UPath) -> None:
     """List all files: kind, rows, size, age, and the settings that each was made with."""
-    from mlp_core.inventory import stored_files
+    from tasks.inventory import stored_files
 
     files = stored_files(_here(root))
     now = time.time()
@@ -73,7 +73,7 @@ def list_files(root: Path | UPath) -> None:
 @on_artifacts
 def show(root: Path | UPath, file: str) -> None:
     """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
-    from mlp_core.inventory import stored_files
+    from tasks.inventory import stored_files
 
     root = _here(root)
     files = [stored for stored in stored_files(root) if stored.kind != ".records"]
@@ -102,7 +102,7 @@ def show(root: Path | UPath, file: str) -> None:
 @click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
 def prune(root: Path | UPath, yes: bool) -> None:
     """Delete from the cache what no result needs; results, figures and the report stay."""
-    from mlp_core.inventory import unneeded_files
+    from tasks.inventory import unneeded_files
     from tasks.laboratory import alone
 
     root = _here(root)

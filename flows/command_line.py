@@ -121,9 +121,9 @@ for _name, _models in _COMMANDS.items():
 @on_artifacts
 def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
-    from mlp_core.places import local_view
-    from mlp_core.report import SOURCES, read_report_content, render_report
-    from mlp_core.storage import write_file
+    from mlp_core.artifacts.places import local_view
+    from mlp_core.artifacts.storage import write_file
+    from mlp_core.report.page import SOURCES, read_report_content, render_report
 
     with local_view(root, *SOURCES) as folder:
         page = render_report(read_report_content(folder))
@@ -145,7 +145,7 @@ def accept(root: Path | UPath) -> None:
     """Keep the results that are there as the baseline of later runs."""
     from datetime import UTC, datetime
 
-    from mlp_core.baseline import accept
+    from mlp_core.artifacts.baseline import accept
 
     click.echo(f"accepted {root / accept(root, datetime.now(UTC)).path}")
 
@@ -154,7 +154,7 @@ def accept(root: Path | UPath) -> None:
 @on_artifacts
 def show(root: Path | UPath) -> None:
     """Print the accepted results: when, with what, and the mean test accuracies."""
-    from mlp_core.baseline import accepted_baseline, baseline_in_words
+    from mlp_core.artifacts.baseline import accepted_baseline, baseline_in_words
 
     click.echo(baseline_in_words(accepted_baseline(root)))
 
@@ -163,7 +163,7 @@ def show(root: Path | UPath) -> None:
 @on_artifacts
 def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
-    from mlp_core.baseline import accepted_baseline, compare, comparison_in_words, read_results
+    from mlp_core.artifacts.baseline import accepted_baseline, compare, comparison_in_words, read_results
 
     found = compare(accepted_baseline(root), read_results(root))
     click.echo(comparison_in_words(found))

@@ -16,9 +16,9 @@ from flows.orchestration import (
     submit_trainings,
     table_settings,
 )
-from mlp_core.plans import TrainingPlan, features_plans
+from mlp_core.data.sizes import PIXELS
+from mlp_core.engine.plans import TrainingPlan, features_plans
 from mlp_core.settings import Features, RunOnPhotographs
-from mlp_core.sizes import PIXELS
 from tasks.data import ImageTable
 from tasks.explanations import measure_features, plot_features, plot_units
 from tasks.laboratory import laboratory

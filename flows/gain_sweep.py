@@ -17,10 +17,10 @@ from flows.orchestration import (
     submit_trainings,
     table_settings,
 )
-from mlp_core.meanfield import critical_point, forward_gain
-from mlp_core.plans import gain_sweep_plans, xavier_plan
+from mlp_core.data.sizes import PIXELS
+from mlp_core.engine.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, RunOnPhotographs
-from mlp_core.sizes import PIXELS
+from mlp_core.theory.meanfield import critical_point, forward_gain
 from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

@@ -9,10 +9,16 @@ from prefect.futures import PrefectFuture
 
 from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
-from mlp_core.companions import TUNING_RATES, is_standardised, plans_to_tune, shown_as_set, tuned_plans
-from mlp_core.plans import TrainingPlan, generalization_plans
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.engine.plans import TrainingPlan, generalization_plans
+from mlp_core.experiments.generalization.companions import (
+    TUNING_RATES,
+    is_standardised,
+    plans_to_tune,
+    shown_as_set,
+    tuned_plans,
+)
 from mlp_core.settings import Generalization, Run, Spirals
-from mlp_core.storage import Artifact
 from tasks.analysis import map_decisions, plot_decision_maps
 from tasks.data import check_batch_size, expand_features, generate_spirals, standardize_inputs
 from tasks.explanations import compare_generalization, extrapolate, plot_generalization

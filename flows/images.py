@@ -17,9 +17,9 @@ from flows.orchestration import (
     submit_trainings,
     table_settings,
 )
-from mlp_core.plans import images_plan
+from mlp_core.data.sizes import PIXELS
+from mlp_core.engine.plans import images_plan
 from mlp_core.settings import Images, RunOnPhotographs
-from mlp_core.sizes import PIXELS
 from tasks.analysis import plot_first_layer, plot_losses, plot_samples, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

@@ -32,20 +32,28 @@ from flows.server import (
     reach_directly,
 )
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
-from mlp_core.addresses import image_path
+from mlp_core.artifacts.places import artifact_folder
+from mlp_core.data.addresses import image_path
 from mlp_core.errors import InputError
-from mlp_core.memory import check_room
-from mlp_core.places import artifact_folder, check_limits, check_run
 from mlp_core.settings import Run, RunOnPhotographs
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
+from tasks.preflight import check_limits, check_run
+from tasks.resources import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
 # The last are for training: a cached run does without
-_SLOW_MODULES = "mlp_core.report", "pandas", "matplotlib.figure", "pyarrow.parquet", "torch", "mlp_core.members"
+_SLOW_MODULES = (
+    "mlp_core.report.page",
+    "pandas",
+    "matplotlib.figure",
+    "pyarrow.parquet",
+    "torch",
+    "mlp_core.engine.members",
+)
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _STOPPED_SECONDS = 5
@@ -98,7 +106,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         if server:
             os.environ["PREFECT_API_URL"] = server.url
         if images:
-            from mlp_core.images import list_images
+            from mlp_core.data.images import list_images
 
             list_images(images)  # while the server starts: a zip's directory takes a moment
         module = name.replace("-", "_")
@@ -111,7 +119,9 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                     import_module(slow)
             root = artifact_folder(run.artifacts)
             if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
-                prepare_helper("mlp_core.images" if isinstance(run, RunOnPhotographs) else "mlp_core.figures")
+                prepare_helper(
+                    "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.figures"
+                )
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second

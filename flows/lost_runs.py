@@ -16,8 +16,8 @@ from uuid import UUID
 
 import click
 
+from mlp_core.artifacts.locks import PREFECT_HOME, lock
 from mlp_core.errors import InputError
-from mlp_core.locks import PREFECT_HOME, lock
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -13,19 +13,19 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
-from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.data.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
+from mlp_core.engine.plans import TrainingPlan, ensembles
 from mlp_core.errors import Drifted, InputError
-from mlp_core.memory import available_bytes, check_memory
-from mlp_core.places import devices
-from mlp_core.plans import TrainingPlan, ensembles
+from mlp_core.machine import devices
 from mlp_core.settings import Run, RunOnPhotographs, Settings
-from mlp_core.storage import Artifact
 from tasks.analysis import Failure, collect_history, write_report
 from tasks.claims import claimed_tables, measure_claims
 from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
 from tasks.drift import compare_with_baseline
 from tasks.laboratory import hold_results, logger, side_by_side
 from tasks.monitoring import Progress, report_lost
+from tasks.resources import available_bytes, check_memory
 from tasks.training import TrainedConfiguration, names_in_short, train_configurations
 
 Result = TypeVar("Result")

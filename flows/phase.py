@@ -17,10 +17,10 @@ from flows.orchestration import (
     submit_trainings,
     table_settings,
 )
-from mlp_core.plans import phase_plans
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.data.sizes import PIXELS
+from mlp_core.engine.plans import phase_plans
 from mlp_core.settings import FewSeeds, Phase, RunOnPhotographs, Spirals
-from mlp_core.sizes import PIXELS
-from mlp_core.storage import Artifact
 from tasks.analysis import summarize
 from tasks.data import ImageTable, generate_spirals
 from tasks.laboratory import laboratory

@@ -9,9 +9,9 @@ from prefect.futures import PrefectFuture
 
 from flows.experiment import experiment
 from flows.orchestration import Outcome, Trainings, device_of, submit_trainings, table_settings
-from mlp_core.plans import polynomial_plan
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.engine.plans import polynomial_plan
 from mlp_core.settings import Polynomial, Run, Spirals
-from mlp_core.storage import Artifact
 from tasks.analysis import map_decisions, plot_decision_maps, plot_losses, summarize
 from tasks.data import expand_features, generate_spirals
 from tasks.laboratory import laboratory

@@ -21,8 +21,8 @@ from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, gaierror, socket
 from typing import IO, Any
 
 from flows.prefect_settings import PrefectSettings
+from mlp_core.artifacts.locks import PREFECT_HOME, lock
 from mlp_core.errors import InputError
-from mlp_core.locks import PREFECT_HOME, lock
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20

@@ -9,12 +9,12 @@ from prefect.futures import PrefectFuture
 
 from flows.experiment import experiment
 from flows.orchestration import Outcome, photograph_settings, photographs, table_settings
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.data.sizes import PIXELS
+from mlp_core.engine.plans import signal_plans
 from mlp_core.errors import InputError
-from mlp_core.meanfield import critical_point
-from mlp_core.plans import signal_plans
 from mlp_core.settings import RunOnPhotographs, Signals
-from mlp_core.sizes import PIXELS
-from mlp_core.storage import Artifact
+from mlp_core.theory.meanfield import critical_point
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory
 from tasks.theory import collect_signals, measure_signals, plot_signals

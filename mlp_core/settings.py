@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.fields import ComputedFieldInfo, FieldInfo
 
-from mlp_core.addresses import shown_address
+from mlp_core.data.addresses import shown_address
 from mlp_core.errors import InputError
 
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(SLOPE)")

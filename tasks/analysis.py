@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.places import local_view
-from mlp_core.storage import (
+from mlp_core.artifacts.places import local_view
+from mlp_core.artifacts.storage import (
     Artifact,
     Provenance,
     code_digest,
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from upath import UPath
 
-_MAPS = ("mlp_core.training", "mlp_core.features")
-_FIGURES = ("mlp_core.figures",)
-_SAMPLES = ("mlp_core.figures", "mlp_core.augmentation", "mlp_core.seeds")
+_MAPS = ("mlp_core.engine.training", "mlp_core.data.polynomial_features")
+_FIGURES = ("mlp_core.report.figures",)
+_SAMPLES = ("mlp_core.report.figures", "mlp_core.data.augmentation", "mlp_core.seeds")
 _MAP_SIZE, _MAP_EXTENT = 500, 2.0
 UNITS = {
     "activation": "name",
@@ -107,7 +107,7 @@ def summarize(experiment: str, trained: Sequence[TrainedConfiguration], settings
 
 def result_rows(root: Path | UPath, configuration: TrainedConfiguration) -> pa.Table:
     """Return a row per member of a configuration."""
-    from mlp_core.tables import result_rows
+    from mlp_core.engine.tables import result_rows
 
     return result_rows(configuration.plan, _members(root, configuration))
 
@@ -118,12 +118,12 @@ def table_digests(trained: Sequence[TrainedConfiguration]) -> dict[str, str]:
 
 
 def _trained_code() -> str:
-    return code_digest("mlp_core.members")
+    return code_digest("mlp_core.engine.members")
 
 
 def _members(root: Path | UPath, trained: TrainedConfiguration) -> pa.Table:
     """Return the rows of a configuration's members 0 .. n - 1."""
-    from mlp_core.tables import joined_members
+    from mlp_core.engine.tables import joined_members
 
     return joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
 
@@ -181,9 +181,9 @@ def map_decisions(trained: Sequence[TrainedConfiguration], spirals: Artifact) ->
     import torch
     from safetensors.torch import load_file
 
-    from mlp_core.features import monomials
-    from mlp_core.networks import Ensemble
-    from mlp_core.training import predict
+    from mlp_core.data.polynomial_features import monomials
+    from mlp_core.engine.networks import Ensemble
+    from mlp_core.engine.training import predict
 
     root = artifact_root()
     best = max(trained, key=lambda configuration: _mean(_members(root, configuration)["test_accuracy"]))
@@ -238,7 +238,7 @@ def _mean(column: pa.ChunkedArray) -> float:
 
 def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifact:
     """Write the figure that a function draws of some data as PNG."""
-    from mlp_core.figures import drawn_png
+    from mlp_core.report.figures import drawn_png
 
     checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
@@ -251,7 +251,7 @@ def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifa
 @task(name="plot results", task_run_name="plot {experiment}", **cached(*_FIGURES))
 def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact:
     """Draw the accuracies of a sweep: `depth_sweep` or `gain_sweep`."""
-    from mlp_core import figures
+    from mlp_core.report import figures
 
     table = read_table(artifact_root(), results).to_pandas()
     draw: dict[str, Callable[[pd.DataFrame, int], Figure]] = {
@@ -266,7 +266,7 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
     import pyarrow as pa
 
-    from mlp_core.figures import loss_curves_figure
+    from mlp_core.report.figures import loss_curves_figure
 
     root = artifact_root()
     experiment = trained[0].plan.experiment
@@ -277,7 +277,7 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
 @task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_FIGURES))
 def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: str = "decision_maps") -> Artifact:
     """Draw decision maps side by side, with the test points on them."""
-    from mlp_core.figures import DecisionMap, decision_maps_figure
+    from mlp_core.report.figures import DecisionMap, decision_maps_figure
 
     root = artifact_root()
     split = load_split(root, spirals)
@@ -301,8 +301,8 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     """Draw a grid of augmented training photographs."""
     import torch
 
-    from mlp_core.augmentation import draw_augmentations, rotate_and_flip
-    from mlp_core.figures import samples_figure
+    from mlp_core.data.augmentation import draw_augmentations, rotate_and_flip
+    from mlp_core.report.figures import samples_figure
     from mlp_core.seeds import generator
 
     split = load_split(artifact_root(), images.table)
@@ -318,7 +318,7 @@ def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     """Draw the first layer's weights of member 0 as pictures."""
     from safetensors import safe_open
 
-    from mlp_core.figures import first_layer_figure
+    from mlp_core.report.figures import first_layer_figure
 
     with safe_open(trained.blocks[0].weights.locate(artifact_root()), "pt") as file:
         weights = file.get_slice("0.weight")[0]
@@ -332,7 +332,7 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     Returns:
         The report's path, empty if there is no result.
     """
-    from mlp_core.report import SOURCES, has_sections, read_report_content, render_sections, report_sections
+    from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections
 
     root = artifact_root()
     with locked([root / "results"], checkpoint):

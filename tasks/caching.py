@@ -16,8 +16,8 @@ from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder
 from prefect.settings import get_current_settings
 
-from mlp_core.places import artifact_folder
-from mlp_core.storage import Artifact, code_digest, settings_digest, versions
+from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.storage import Artifact, code_digest, settings_digest, versions
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -90,7 +90,7 @@ class SameInputsAndCode(CachePolicy):
     def code_digest(self, task_module: str) -> str:
         """Return a digest of the code and of the libraries' versions."""
         own = Path(_source(task_module)).read_text()
-        return settings_digest(versions(), code_digest("mlp_core.tables", *self.code), own)
+        return settings_digest(versions(), code_digest("mlp_core.engine.tables", *self.code), own)
 
 
 def _source(module: str) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 from prefect import task
 
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, write_table
-from mlp_core.tutorial_claims import CLAIMED_TABLES
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, write_table
+from mlp_core.experiments.claims import CLAIMED_TABLES
 from tasks.caching import artifact_root, cached
 
-_CLAIMS = ("mlp_core.tutorial_claims",)
+_CLAIMS = ("mlp_core.experiments.claims",)
 _UNITS = {
     "claim": "name",
     "source": "tutorial|ours: who says it",
@@ -57,8 +57,8 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
     """Measure the tutorial's claims on result tables, one row per claim."""
     import pyarrow as pa
 
-    from mlp_core.claims import N_RESAMPLES, Claim
-    from mlp_core.tutorial_claims import tutorial_claims
+    from mlp_core.experiments.claims import tutorial_claims
+    from mlp_core.statistics.claims import N_RESAMPLES, Claim
 
     root = artifact_root()
     tables, settings = {}, {}

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.errors import InputError
-from mlp_core.settings import Spirals
-from mlp_core.sizes import TEST_SHARE
-from mlp_core.storage import (
+from mlp_core.artifacts.storage import (
     Artifact,
     Provenance,
     code_digest,
@@ -23,6 +20,9 @@ from mlp_core.storage import (
     write_file,
     write_table,
 )
+from mlp_core.data.sizes import TEST_SHARE
+from mlp_core.errors import InputError
+from mlp_core.settings import Spirals
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.laboratory import checkpoint, logger
 from tasks.offloading import offloaded
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from upath import UPath
 
-    from mlp_core.datasets import Split
+    from mlp_core.data.datasets import Split
 
-_SPIRALS = ("mlp_core.datasets",)
-_FEATURES = ("mlp_core.features",)
-_FACES = ("mlp_core.faces",)
-_IMAGES = ("mlp_core.images",)
+_SPIRALS = ("mlp_core.data.datasets",)
+_FEATURES = ("mlp_core.data.polynomial_features",)
+_FACES = ("mlp_core.data.faces",)
+_IMAGES = ("mlp_core.data.images",)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ImageTable:
         table: A row for each.
         classes: Names in the order of the labels.
         skipped: Bad files that were left out.
-        remarks: What a user may not expect, see `mlp_core.image_layout.Listing`.
+        remarks: What a user may not expect, see `mlp_core.data.image_layout.Listing`.
     """
 
     table: Artifact
@@ -79,7 +79,7 @@ def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
     """Draw the spirals and split them; one row per point."""
     import pyarrow as pa
 
-    from mlp_core import datasets
+    from mlp_core.data import datasets
 
     points, labels = datasets.spirals(seed, arms=spirals.arms, points_per_arm=spirals.points, noise=spirals.noise)
     parts = datasets.split(points, labels, seed)
@@ -124,7 +124,7 @@ def expand_features(spirals: Artifact, degree: int) -> Artifact:
     import pyarrow as pa
     import torch
 
-    from mlp_core.features import monomials
+    from mlp_core.data.polynomial_features import monomials
 
     root = artifact_root()
     split = load_split(root, spirals)
@@ -154,7 +154,7 @@ def standardize_inputs(examples: Artifact) -> Artifact:
     import pyarrow as pa
     import torch
 
-    from mlp_core.features import standardized
+    from mlp_core.data.polynomial_features import standardized
 
     root = artifact_root()
     split = load_split(root, examples)
@@ -176,7 +176,7 @@ def standardize_inputs(examples: Artifact) -> Artifact:
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
 def draw_faces(seed: int) -> Artifact:
     """Draw the embedded photographs and pack them as the real ones are packed."""
-    from mlp_core.faces import write_faces
+    from mlp_core.data.faces import write_faces
 
     root = artifact_root()
     name = settings_digest({"seed": seed}, code_digest(*_FACES))[:12]
@@ -185,11 +185,11 @@ def draw_faces(seed: int) -> Artifact:
     return Artifact.of(root, path)
 
 
-@task(name="download images", **cached("mlp_core.downloads"))
+@task(name="download images", **cached("mlp_core.data.downloads"))
 def download_images(url: str) -> Artifact:
     """Download a zip of photographs; again only if the file is gone or changed."""
-    from mlp_core.addresses import shown_address
-    from mlp_core.downloads import download
+    from mlp_core.data.addresses import shown_address
+    from mlp_core.data.downloads import download
 
     root = artifact_root()
     path = root / "images" / f"{sha256(url.encode()).hexdigest()[:16]}.zip"
@@ -203,7 +203,7 @@ def download_images(url: str) -> Artifact:
 @task(name="locate images", task_run_name="locate images", **UNCACHED)
 def locate_images(location: str) -> ImageSource:
     """Find a local zip or folder and take the digest of its content."""
-    from mlp_core.images import list_images, source_digest
+    from mlp_core.data.images import list_images, source_digest
 
     path = Path(location).expanduser().resolve()
     if path.is_file():
@@ -219,7 +219,7 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int =
     """
     import pyarrow.compute as pc
 
-    from mlp_core import images
+    from mlp_core.data import images
 
     checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
@@ -256,8 +256,8 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int =
 @lru_cache(maxsize=4)
 def load_split(root: Path | UPath, artifact: Artifact) -> Split:
     """Read a table of examples as tensors; remembered, since many tasks train on the same one."""
-    from mlp_core.storage import read_pieces
-    from mlp_core.tables import split_of
+    from mlp_core.artifacts.storage import read_pieces
+    from mlp_core.engine.tables import split_of
 
     return split_of(read_pieces(root, artifact))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from prefect import task
 
-from mlp_core.storage import Artifact
+from mlp_core.artifacts.storage import Artifact
 from tasks.analysis import save_figure
 from tasks.caching import UNCACHED, artifact_root
 from tasks.laboratory import logger
@@ -20,8 +20,8 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
     Returns:
         What moved, in words; nothing if no figure did, or if there is no baseline to compare with.
     """
-    from mlp_core.baseline import compare, keep_comparison, read_baseline, read_comparisons, read_results
-    from mlp_core.drift_figures import trend_figure
+    from mlp_core.artifacts.baseline import compare, keep_comparison, read_baseline, read_comparisons, read_results
+    from mlp_core.report.trend import trend_figure
 
     root = artifact_root()
     made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.companions import TUNED, is_standardised
-from mlp_core.plans import TrainingPlan
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_table
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_table
+from mlp_core.engine.plans import TrainingPlan
+from mlp_core.experiments.generalization.companions import TUNED, is_standardised
 from tasks.analysis import UNITS, result_rows, save_figure, table_digests
 from tasks.caching import artifact_root, cached
 from tasks.data import ImageTable, load_split
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from torch import Tensor
     from upath import UPath
 
-    from mlp_core.extrapolation import Extrapolation
+    from mlp_core.experiments.generalization.extrapolation import Extrapolation
 
-_DIAGNOSIS = ("mlp_core.diagnosis",)
-_EXTRAPOLATION = ("mlp_core.extrapolation", "mlp_core.features", "mlp_core.networks", "mlp_core.training")
-_FEATURES = ("mlp_core.first_layer", "mlp_core.members")
-_FIGURES = ("mlp_core.explanation_figures",)
+_DIAGNOSIS = ("mlp_core.experiments.explanation.diagnosis",)
+_EXTRAPOLATION = (
+    "mlp_core.experiments.generalization.extrapolation",
+    "mlp_core.data.polynomial_features",
+    "mlp_core.engine.networks",
+    "mlp_core.engine.training",
+)
+_FEATURES = ("mlp_core.experiments.features.first_layer", "mlp_core.engine.members")
+_FIGURES = ("mlp_core.report.explanation_figures",)
 _UNITS_SHOWN = 8
 _UNITS = {
     **UNITS,
@@ -80,7 +85,7 @@ def explain(
     """
     import pyarrow as pa
 
-    from mlp_core.diagnosis import diagnose
+    from mlp_core.experiments.explanation.diagnosis import diagnose
 
     root = artifact_root()
     data = load_split(root, spirals)
@@ -103,7 +108,7 @@ def explain(
 @task(name="plot explanation", task_run_name="plot {figure}", **cached(*_FIGURES))
 def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact:
     """Draw `explain`, what the members reached, or `explain_causes`, what they were before and who never learned."""
-    from mlp_core import explanation_figures as figures
+    from mlp_core.report import explanation_figures as figures
 
     table = read_table(artifact_root(), results).to_pandas()
     if figure == "explain":
@@ -118,10 +123,10 @@ def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact
 )
 def extrapolate(trained: TrainedConfiguration, spirals: Artifact) -> Artifact:
     """Ask a configuration's members for their answers on the arms continued and on a map, one row per member."""
-    from mlp_core import extrapolation
-    from mlp_core.features import monomials, standardized
-    from mlp_core.networks import Ensemble
-    from mlp_core.training import predict
+    from mlp_core.data.polynomial_features import monomials, standardized
+    from mlp_core.engine.networks import Ensemble
+    from mlp_core.engine.training import predict
+    from mlp_core.experiments.generalization import extrapolation
 
     root = artifact_root()
     ensemble = Ensemble.from_state(load_state(root, trained), trained.plan.activation)
@@ -187,8 +192,8 @@ def compare_generalization(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from mlp_core import extrapolation
-    from mlp_core.generalization import nearest_neighbour
+    from mlp_core.experiments.generalization import extrapolation
+    from mlp_core.experiments.generalization.regions import nearest_neighbour
 
     root = artifact_root()
     data = load_split(root, spirals)
@@ -224,7 +229,7 @@ def compare_generalization(
 @task(name="plot generalization", task_run_name="plot generalization", **cached(*_FIGURES))
 def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     """Draw accuracy against radius."""
-    from mlp_core.explanation_figures import generalization_figure
+    from mlp_core.report.explanation_figures import generalization_figure
 
     table = read_table(artifact_root(), results).to_pandas()
     as_set = table[table["training"] != TUNED]
@@ -236,8 +241,8 @@ def measure_features(trained: Sequence[TrainedConfiguration], images: ImageTable
     """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
     import pyarrow as pa
 
-    from mlp_core.first_layer import class_means, gabor_filters, whole_faces
-    from mlp_core.members import member_seed, untrained_members
+    from mlp_core.engine.members import member_seed, untrained_members
+    from mlp_core.experiments.features.first_layer import class_means, gabor_filters, whole_faces
 
     root = artifact_root()
     data = load_split(root, images.table)
@@ -273,7 +278,7 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
     """Return a row per unit of weights `[members, units, channels, height, width]`."""
     import pyarrow as pa
 
-    from mlp_core.first_layer import measure_units
+    from mlp_core.experiments.features.first_layer import measure_units
 
     found = measure_units(weights, means)
     n_members, n_units = weights.shape[:2]
@@ -292,7 +297,7 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
 @task(name="plot features", task_run_name="plot features", **cached(*_FIGURES))
 def plot_features(results: Artifact) -> Artifact:
     """Draw the distributions of the measures."""
-    from mlp_core.explanation_figures import features_figure
+    from mlp_core.report.explanation_figures import features_figure
 
     return save_figure("features", features_figure, read_table(artifact_root(), results).to_pandas())
 
@@ -300,9 +305,9 @@ def plot_features(results: Artifact) -> Artifact:
 @task(name="plot units", task_run_name="plot units", **cached(*_FIGURES, *_FEATURES))
 def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> Artifact:
     """Draw the most local first-layer units of member 0 at each depth, beside random weights and edge filters."""
-    from mlp_core.explanation_figures import UnitRow, units_figure
-    from mlp_core.first_layer import extent, gabor_filters
-    from mlp_core.members import untrained_members
+    from mlp_core.engine.members import untrained_members
+    from mlp_core.experiments.features.first_layer import extent, gabor_filters
+    from mlp_core.report.explanation_figures import UnitRow, units_figure
 
     root = artifact_root()
     shape = load_split(root, images.table).train_inputs.shape[1:]

@@ -25,17 +25,19 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from mlp_core.artifacts.locks import lock
+from mlp_core.artifacts.places import artifact_folder, refusals_in_words
+from mlp_core.artifacts.storage import PARTIAL, locked
 from mlp_core.errors import InputError
-from mlp_core.inventory import KINDS
-from mlp_core.locks import lock
-from mlp_core.memory import check_room
-from mlp_core.places import artifact_folder, check_run, cores, refusals_in_words
+from mlp_core.machine import cores
 from mlp_core.settings import Run
-from mlp_core.storage import PARTIAL, locked
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.inventory import KINDS
 from tasks.limits import check_tag_limits, waits_told
 from tasks.offloading import TERMINAL_SIGNALS, Stopped, stop_helper
+from tasks.preflight import check_run
+from tasks.resources import check_room
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -25,7 +25,7 @@ from prefect.states import Crashed
 from tasks.laboratory import is_stopping
 
 if TYPE_CHECKING:
-    from mlp_core.report import Section
+    from mlp_core.report.page import Section
 
 _COLOURS = 64
 _MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newest of each key twice

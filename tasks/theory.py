@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.plans import SignalPlan
-from mlp_core.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_table
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, settings_digest, write_table
+from mlp_core.engine.plans import SignalPlan
 from tasks.analysis import UNITS, save_figure
 from tasks.caching import artifact_root, cached, canonical
 from tasks.data import ImageTable, load_split
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from upath import UPath
 
-_EXAMPLES = ("mlp_core.augmentation", "mlp_core.datasets", "mlp_core.seeds")
-_SIGNALS = ("mlp_core.augmentation", "mlp_core.datasets", "mlp_core.meanfield", "mlp_core.signals")
-_FIGURES = ("mlp_core.theory_figures",)
+_EXAMPLES = ("mlp_core.data.augmentation", "mlp_core.data.datasets", "mlp_core.seeds")
+_SIGNALS = (
+    "mlp_core.data.augmentation",
+    "mlp_core.data.datasets",
+    "mlp_core.theory.meanfield",
+    "mlp_core.theory.signals",
+)
+_FIGURES = ("mlp_core.report.theory_figures",)
 _GAUSSIAN_MEAN_SQUARE, _GAUSSIAN_CORRELATION = 1.0, 0.5
 _QUANTITIES = ("mean_square", "correlation", "gradient_mean_square")
 _SIGNAL_UNITS = {
@@ -46,7 +51,7 @@ def choose_examples(data: Artifact | ImageTable, n_examples: int, seed: int) -> 
     import pyarrow as pa
     import torch
 
-    from mlp_core.augmentation import normalize
+    from mlp_core.data.augmentation import normalize
     from mlp_core.seeds import generator
 
     root = artifact_root()
@@ -72,7 +77,7 @@ def choose_examples(data: Artifact | ImageTable, n_examples: int, seed: int) -> 
 @task(name="plot phase", task_run_name="plot phase", **cached(*_FIGURES))
 def plot_phase(results: Artifact, n_classes: int) -> Artifact:
     """Draw the phase diagram."""
-    from mlp_core.theory_figures import phase_figure
+    from mlp_core.report.theory_figures import phase_figure
 
     return save_figure("phase", phase_figure, read_table(artifact_root(), results).to_pandas(), n_classes)
 
@@ -86,9 +91,9 @@ def measure_signals(plan: SignalPlan, images: ImageTable, n_members: int) -> Art
     """Send two inputs through random networks and a gradient back; one row per member and layer."""
     import pyarrow as pa
 
-    from mlp_core import signals
-    from mlp_core.meanfield import predicted_signals, xavier_scale
     from mlp_core.seeds import derive_seed
+    from mlp_core.theory import signals
+    from mlp_core.theory.meanfield import predicted_signals, xavier_scale
 
     root = artifact_root()
     inputs = _two_inputs(root, plan, images)
@@ -129,9 +134,9 @@ def _two_inputs(root: Path | UPath, plan: SignalPlan, images: ImageTable) -> Ten
     """Return two random directions of a set length and angle, or the first test photographs of two classes."""
     import torch
 
-    from mlp_core.augmentation import normalize
+    from mlp_core.data.augmentation import normalize
     from mlp_core.seeds import generator
-    from mlp_core.signals import gaussian_inputs
+    from mlp_core.theory.signals import gaussian_inputs
 
     if plan.inputs == "gaussian":
         stream = generator(plan.seed, "signals", "inputs")
@@ -160,6 +165,6 @@ def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any], name
 @task(name="plot signals", task_run_name="plot signals", **cached(*_FIGURES))
 def plot_signals(results: Artifact, name: str = "signals") -> Artifact:
     """Draw what was measured on what is predicted."""
-    from mlp_core.theory_figures import signals_figure
+    from mlp_core.report.theory_figures import signals_figure
 
     return save_figure(name, signals_figure, read_table(artifact_root(), results).to_pandas())

@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.context import FlowRunContext
 
-from mlp_core.memory import in_parts
-from mlp_core.plans import TrainingPlan
-from mlp_core.settings import Run
-from mlp_core.storage import (
+from mlp_core.artifacts.storage import (
     Artifact,
     Provenance,
     code_digest,
@@ -29,6 +26,9 @@ from mlp_core.storage import (
     write_file,
     write_table,
 )
+from mlp_core.engine.footprint import in_parts
+from mlp_core.engine.plans import TrainingPlan
+from mlp_core.settings import Run
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
 from tasks.laboratory import checkpoint, logger, waiting_for
@@ -37,10 +37,10 @@ from tasks.offloading import prepare_helper
 if TYPE_CHECKING:
     from upath import UPath
 
-    from mlp_core.members import TrainedMembers
+    from mlp_core.engine.members import TrainedMembers
 
-_CODE = ("mlp_core.members", "mlp_core.tables")
-_TUNING = ("mlp_core.tuning",)
+_CODE = ("mlp_core.engine.members", "mlp_core.engine.tables")
+_TUNING = ("mlp_core.engine.tuning",)
 _SECONDS_BETWEEN_LINES = 10
 _READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
@@ -106,7 +106,7 @@ def tune_learning_rate(plan: TrainingPlan, data: Artifact, rates: tuple[float, .
     """Choose the learning rate of a configuration on validation examples."""
     import torch
 
-    from mlp_core.tuning import tuned_learning_rate
+    from mlp_core.engine.tuning import tuned_learning_rate
 
     torch.set_num_threads(1)
     rate = tuned_learning_rate(plan, load_split(artifact_root(), data), rates, checkpoint)
@@ -185,13 +185,13 @@ def _train_blocks(
     root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int], task_started: float
 ) -> list[MemberBlock]:
 
-    from mlp_core.batches import use_cores
-    from mlp_core.members import train_together
+    from mlp_core.engine.batches import use_cores
+    from mlp_core.engine.members import train_together
 
     if parent_process() is not None:  # other workers have the rest
         use_cores(1)
     checkpoint()  # or a stopped run would start a helper
-    prepare_helper("mlp_core.figures")  # they follow
+    prepare_helper("mlp_core.report.figures")  # they follow
     plan, name = plans[0], names_in_short(plans)
     data = load_split(root, examples)
     started = said = time.monotonic()
@@ -231,7 +231,7 @@ def _time_limit_seconds() -> float:
 def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
-    from mlp_core.tables import member_table
+    from mlp_core.engine.tables import member_table
 
     first, last = trained.member[0], trained.member[-1]
     name, numbers = _file_name(plan, examples), f"{first:03d}-{last:03d}"

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from mlp_core.baseline import BASELINE
+from mlp_core.artifacts.baseline import BASELINE
 from mlp_core.settings import (
     DepthSweep,
     Explanation,

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlp_core.report import read_report_content, render_report
+from mlp_core.report.page import read_report_content, render_report
 from mlp_core.settings import RunOnPhotographs
 from tasks.caching import decode
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import coverage
-from mlp_core.metrics import mean_interval, median_interval, share_interval
+from mlp_core.statistics.intervals import mean_interval, median_interval, share_interval
 
 
 @pytest.mark.parametrize("n", [8, 16, 64])

@@ -14,7 +14,7 @@ import torch
 from processors import MKL_NAMES, OPENBLAS_NAMES, environment, parameters
 from threadpoolctl import threadpool_info
 
-from mlp_core.arithmetic import flushes_subnormals, uniform_arithmetic
+from mlp_core.engine.arithmetic import flushes_subnormals, uniform_arithmetic
 
 PROJECT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomRotation, ToTensor
 from torchvision.transforms import functional as reference
 
-from mlp_core.augmentation import augmented_batch, draw_augmentations, normalize, rotate_and_flip
+from mlp_core.data.augmentation import augmented_batch, draw_augmentations, normalize, rotate_and_flip
 
 
 def photographs(n, height=32, width=32):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlp_core.baseline import (
+from mlp_core.artifacts.baseline import (
     ALL,
     BASELINE,
     EVENTS,
@@ -24,9 +24,9 @@ from mlp_core.baseline import (
     read_comparisons,
     read_results,
 )
-from mlp_core.drift_figures import trend_figure
+from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.errors import InputError
-from mlp_core.storage import Provenance, write_table
+from mlp_core.report.trend import trend_figure
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 ORIGIN = Origin({"seeds": 8, "epochs": 100}, "code", {"torch": "2.13.0", "numpy": "2.4.6"}, "a machine, 2 cores")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.batches import _at_work as training_at_work
-from mlp_core.batches import augmented_epochs, one_hot_targets, private_epochs, shared_epochs
+from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
+from mlp_core.engine.batches import _at_work as training_at_work
+from mlp_core.engine.batches import augmented_epochs, one_hot_targets, private_epochs, shared_epochs
 
 
 def generators(*seeds):
@@ -68,7 +68,7 @@ def wide(n):
 @pytest.mark.parametrize("busy_epochs", [(), (0,), (1,), (0, 1, 2, 3)], ids=str)
 def test_shared_batches_are_the_same_while_another_training_has_the_second_core(monkeypatch, n, busy_epochs):
     """A core that is idle gathers them ahead, whole batches and short ones, from one epoch into the next."""
-    monkeypatch.setattr("mlp_core.batches._n_cores", 2)
+    monkeypatch.setattr("mlp_core.engine.batches._n_cores", 2)
     (stream,), n_threads = generators(5), []
     epochs = shared_epochs(*wide(n), stream, n_classes=3, n_epochs=4, batch_size=10)
     inputs, targets = wide(n)[0].T, one_hot_targets(wide(n)[1], 3, 10)

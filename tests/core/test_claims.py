@@ -9,8 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlp_core import claims
-from mlp_core.claims import (
+from mlp_core.data.faces import write_faces
+from mlp_core.data.images import decode_images
+from mlp_core.engine.tables import split_of
+from mlp_core.experiments.features.first_layer import extent, gabor_filters, participation_ratio, whole_faces
+from mlp_core.statistics import claims
+from mlp_core.statistics.claims import (
     MIN_SEEDS,
     PUBLISHED_CURVE,
     VERDICT_RULE,
@@ -32,11 +36,7 @@ from mlp_core.claims import (
     shortfall_is_the_optimizers,
     xavier_preserves_variance,
 )
-from mlp_core.faces import write_faces
-from mlp_core.first_layer import extent, gabor_filters, participation_ratio, whole_faces
-from mlp_core.images import decode_images
-from mlp_core.metrics import mean_interval
-from mlp_core.tables import split_of
+from mlp_core.statistics.intervals import mean_interval
 
 UP, DOWN, BOTH, NEITHER = "supported", "not supported", "undecided", "neither"
 

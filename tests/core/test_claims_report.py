@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mlp_core.claims import VERDICT_RULE
-from mlp_core.claims_report import CLAIM_COLUMNS, claims_in_words
 from mlp_core.errors import InputError
-from mlp_core.figures import figure_png
-from mlp_core.report import ReportContent, render_report
+from mlp_core.report.claims import CLAIM_COLUMNS, claims_in_words
+from mlp_core.report.figures import figure_png
+from mlp_core.report.page import ReportContent, render_report
+from mlp_core.statistics.claims import VERDICT_RULE
 
 
 def claim(**changes: Any) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mlp_core import tuning
-from mlp_core.companions import is_standardised, plans_to_tune, shown_as_set, tuned_plans
-from mlp_core.datasets import spirals, split
-from mlp_core.features import monomials, standardized
-from mlp_core.members import train_members
-from mlp_core.plans import depth_sweep_plans, generalization_plans, polynomial_plan
-from mlp_core.tuning import tuned_learning_rate
+from mlp_core.data.datasets import spirals, split
+from mlp_core.data.polynomial_features import monomials, standardized
+from mlp_core.engine import tuning
+from mlp_core.engine.members import train_members
+from mlp_core.engine.plans import depth_sweep_plans, generalization_plans, polynomial_plan
+from mlp_core.engine.tuning import tuned_learning_rate
+from mlp_core.experiments.generalization.companions import is_standardised, plans_to_tune, shown_as_set, tuned_plans
 
 SHARED = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 64, "seed": 2021, "device": "cpu"}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlp_core.comparisons import best_in_words, not_best, seeds_needed, win_probability
-from mlp_core.metrics import median_interval
+from mlp_core.statistics.comparisons import best_in_words, not_best, seeds_needed, win_probability
+from mlp_core.statistics.intervals import median_interval
 
 REPEATS = 1000
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mlp_core.datasets import spirals, split
+from mlp_core.data.datasets import spirals, split
 
 
 def tutorial_spirals(seed, arms=4, points=1000, sigma=0.4):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from devices import DEVICE, device_without_float64
 
-from mlp_core.datasets import Split, spirals, split
-from mlp_core.diagnosis import diagnose
-from mlp_core.features import monomials
-from mlp_core.members import train_together
-from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.data.datasets import Split, spirals, split
+from mlp_core.data.polynomial_features import monomials
+from mlp_core.engine.members import train_together
+from mlp_core.engine.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.experiments.explanation.diagnosis import diagnose
 
 TRAINING = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 32, "seed": 2021, "device": "cpu"}
 ADAM, SGD = {**TRAINING, "optimizer": "adam"}, {**TRAINING, "optimizer": "sgd"}

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from mlp_core.datasets import Split
-from mlp_core.diagnosis import dead_units, diagnose, gradient_mean_squares
-from mlp_core.members import train_members, untrained_members
-from mlp_core.networks import Ensemble
-from mlp_core.plans import depth_sweep_plans
+from mlp_core.data.datasets import Split
+from mlp_core.engine.members import train_members, untrained_members
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.plans import depth_sweep_plans
+from mlp_core.experiments.explanation.diagnosis import dead_units, diagnose, gradient_mean_squares
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 32, "seed": 2021, "device": "cpu"}
 

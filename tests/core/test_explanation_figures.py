@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
-from mlp_core import explanation_figures as figures
-from mlp_core.figures import figure_png
+from mlp_core.report import explanation_figures as figures
+from mlp_core.report.figures import figure_png
 
 STARTS = ("pytorch", "xavier", "xavier at the theoretical gain")
 
@@ -98,7 +98,7 @@ def features_table() -> pd.DataFrame:
 def test_figures_need_neither_torch_nor_pyplot() -> None:
     """A cached run that only draws and reports must start quickly and without a display."""
     program = (
-        "import sys, mlp_core.explanation_figures, mlp_core.explanation_report; "
+        "import sys, mlp_core.report.explanation_figures, mlp_core.report.explanation_report; "
         "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlp_core.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
-from mlp_core.findings import Study
-from mlp_core.report import ReportContent, render_report
+from mlp_core.report.explanation_report import EXPLANATION, FEATURES, GENERALIZATION
+from mlp_core.report.findings import Study
+from mlp_core.report.page import ReportContent, render_report
 
 MEMBERS = 12
 STARTS = ("pytorch", "xavier", "xavier at the theoretical gain")

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from mlp_core.datasets import spirals, split
-from mlp_core.extrapolation import extrapolate, training_radius
-from mlp_core.generalization import nearest_neighbour
+from mlp_core.data.datasets import spirals, split
+from mlp_core.experiments.generalization.extrapolation import extrapolate, training_radius
+from mlp_core.experiments.generalization.regions import nearest_neighbour
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from mlp_core import faces
-from mlp_core.faces import write_faces
-from mlp_core.images import decode_images
-from mlp_core.members import train_members
-from mlp_core.plans import gain_sweep_plans, images_plan
-from mlp_core.tables import split_of
+from mlp_core.data import faces
+from mlp_core.data.faces import write_faces
+from mlp_core.data.images import decode_images
+from mlp_core.engine.members import train_members
+from mlp_core.engine.plans import gain_sweep_plans, images_plan
+from mlp_core.engine.tables import split_of
 
 SETTINGS = {"seed": 2021, "device": "cpu", "batch_size": 64}
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mlp_core.datasets import spirals
-from mlp_core.features import monomials
-from mlp_core.sizes import monomial_count
+from mlp_core.data.datasets import spirals
+from mlp_core.data.polynomial_features import monomials
+from mlp_core.data.sizes import monomial_count
 
 
 def exponents(degree):

@@ -18,8 +18,8 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from PIL import Image
 
-from mlp_core import figures
-from mlp_core.drift_figures import trend_figure
+from mlp_core.report import figures
+from mlp_core.report.trend import trend_figure
 
 
 def _texts(figure: Any) -> str:
@@ -87,7 +87,7 @@ def _history(configurations: list[str], epochs: int, members: int = 3) -> pd.Dat
 def test_figures_need_neither_torch_nor_pyplot() -> None:
     """A cached run that only draws and reports must start quickly and without a display."""
     program = (
-        "import sys, mlp_core.figures, mlp_core.report; "
+        "import sys, mlp_core.report.figures, mlp_core.report.page; "
         "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

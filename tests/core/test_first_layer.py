@@ -8,8 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mlp_core.augmentation import normalize
-from mlp_core.first_layer import (
+from mlp_core.data.augmentation import normalize
+from mlp_core.engine.networks import Ensemble
+from mlp_core.experiments.features.first_layer import (
     class_cosine,
     class_means,
     extent,
@@ -18,7 +19,6 @@ from mlp_core.first_layer import (
     participation_ratio,
     spatial_frequency,
 )
-from mlp_core.networks import Ensemble
 
 
 def stream(seed=0):

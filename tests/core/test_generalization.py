@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from mlp_core.datasets import spirals
-from mlp_core.generalization import accuracy_by_radius, decision_islands, nearest_neighbour
+from mlp_core.data.datasets import spirals
+from mlp_core.experiments.generalization.regions import accuracy_by_radius, decision_islands, nearest_neighbour
 
 
 def curve(t, arm, arms=4):

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from mlp_core.addresses import image_path
+from mlp_core.data.addresses import image_path
+from mlp_core.data.images import decode_images, list_images, source_digest
 from mlp_core.errors import InputError
-from mlp_core.images import decode_images, list_images, source_digest
 
 
 def picture(seed, kind="JPEG", size=(32, 32), mode="RGB"):

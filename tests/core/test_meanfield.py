@@ -12,9 +12,10 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from torch import nn
 
-from mlp_core import meanfield
 from mlp_core.errors import InputError
-from mlp_core.meanfield import (
+from mlp_core.settings import ACTIVATION_NAMES
+from mlp_core.theory import meanfield
+from mlp_core.theory.meanfield import (
     FixedPoint,
     backward_gain,
     chi,
@@ -31,7 +32,6 @@ from mlp_core.meanfield import (
     predicted_signals,
     xavier_scale,
 )
-from mlp_core.settings import ACTIVATION_NAMES
 
 CORRELATIONS = [-1.0, -0.9, 0.0, 0.3, 0.9, 0.99999, 1.0]
 LENGTHS = [1e-3, 0.3, 1.0, 4.0, 25.0]

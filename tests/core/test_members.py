@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mlp_core import batches
-from mlp_core.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.datasets import Split, spirals, split
-from mlp_core.features import monomials
-from mlp_core.members import member_seed, train_members, train_together
-from mlp_core.networks import Ensemble
-from mlp_core.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
+from mlp_core.data.datasets import Split, spirals, split
+from mlp_core.data.polynomial_features import monomials
+from mlp_core.engine import batches
+from mlp_core.engine.members import member_seed, train_members, train_together
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
 from mlp_core.seeds import generator
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 3, "batch_size": 128, "seed": 2021, "device": "cpu"}

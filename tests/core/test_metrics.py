@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, quantile_test
 
-from mlp_core.metrics import MeanInterval, mean_interval, median_interval, share_interval, student_t_factor
+from mlp_core.statistics.intervals import MeanInterval, mean_interval, median_interval, share_interval, student_t_factor
 
 # 97.5 % quantiles as printed in statistical tables
 T_TABLE = {

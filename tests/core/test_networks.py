@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from mlp_core.engine.networks import Ensemble, Initialization, activation
+from mlp_core.engine.sizes import parameter_count
 from mlp_core.errors import InputError
-from mlp_core.networks import Ensemble, Initialization, activation
-from mlp_core.sizes import parameter_count
 
 SIZES = (5, 7, 6, 4)
 XAVIER = {"xavier_normal": nn.init.xavier_normal_, "xavier_uniform": nn.init.xavier_uniform_}

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mlp_core.meanfield import phase_point
-from mlp_core.phase import (
+from mlp_core.experiments.phase.diagram import (
     SCALES,
     agreement,
     deepest_trainable,
@@ -16,6 +15,7 @@ from mlp_core.phase import (
     rank_correlation,
     trainable_threshold,
 )
+from mlp_core.theory.meanfield import phase_point
 
 DEPTHS = (2, 4, 8, 16, 32)
 GAINS = (0.5, 0.8, 1.1, 2.0)

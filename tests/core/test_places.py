@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlp_core import places
+from mlp_core import machine
+from mlp_core.artifacts import places
 from mlp_core.errors import InputError
 from mlp_core.settings import Run
+from tasks import preflight
 
 
 def test_as_many_workers_as_cores_are_let_in(tmp_path):
     """One more is refused, with the way out."""
-    places.check_run(Run(artifacts=str(tmp_path), workers=places.cores()))
-    more = places.cores() + 1
+    preflight.check_run(Run(artifacts=str(tmp_path), workers=machine.cores()))
+    more = machine.cores() + 1
     with pytest.raises(InputError, match=rf"^workers must be at most the {more - 1} cores .*, got {more}; leave"):
-        places.check_run(Run(artifacts=str(tmp_path), workers=more))
+        preflight.check_run(Run(artifacts=str(tmp_path), workers=more))
 
 
 def test_cores_are_those_that_the_process_may_use():
     """A process that is held to one core counts one."""
     program = (
         "import os\n"
-        "from mlp_core.places import cores\n"
+        "from mlp_core.machine import cores\n"
         "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
         "print(cores())"
     )
@@ -69,7 +71,7 @@ def test_cores_are_those_that_a_container_or_job_may_use(monkeypatch, tmp_path, 
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert places.cores(tmp_path) == expected
+    assert machine.cores(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_devices_are_those_that_torch_has(monkeypatch, cuda, mps, expected):
     """Whatever the driver and its files are called: WSL2 and ROCm have no /proc/driver/nvidia."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert places.devices() == expected
+    assert machine.devices() == expected
 
 
 def test_a_task_computes_on_one_thread():
@@ -106,7 +108,7 @@ def test_a_missing_extra_is_named(monkeypatch, tmp_path, settings, words):
     """The sentence says what to install."""
     monkeypatch.setattr(places, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=words):
-        places.check_run(Run(**{"artifacts": str(tmp_path), **settings}))
+        preflight.check_run(Run(**{"artifacts": str(tmp_path), **settings}))
 
 
 @pytest.mark.slow
@@ -115,7 +117,7 @@ def test_a_bucket_out_of_reach_is_refused(monkeypatch):
     for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     with pytest.raises(InputError, match=r"got s3://bucket/a, but .*127.0.0.1:9.*; see .* set AWS_ENDPOINT_URL"):
-        places.check_run(Run(artifacts="s3://bucket/a"))
+        preflight.check_run(Run(artifacts="s3://bucket/a"))
 
 
 def test_a_folder_of_this_machine_is_looked_at_where_it_is(tmp_path):

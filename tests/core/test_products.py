@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mlp_core.networks import Ensemble, activation
-from mlp_core.products import member_matrices, multiply, product
+from mlp_core.engine.networks import Ensemble, activation
+from mlp_core.engine.products import member_matrices, multiply, product
+from mlp_core.engine.training import train
 from mlp_core.settings import ACTIVATION_NAMES
-from mlp_core.training import train
 
 SIZES = st.integers(1, 40)
 
@@ -101,7 +101,7 @@ class Shapes(TorchDispatchMode):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_large_layers_are_multiplied_one_member_at_a_time(optimizer):
     """On a processor each member is a call of its own: seven make seven times the calls of one, of the same shapes."""
-    from mlp_core.batches import shared_epochs
+    from mlp_core.engine.batches import shared_epochs
 
     calls = {}
     inputs, labels = numbers(90, 700), torch.arange(90) % 3

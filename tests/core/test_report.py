@@ -17,8 +17,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from mlp_core.errors import InputError
-from mlp_core.figures import figure_png
-from mlp_core.report import ReportContent, read_report_content, render_report
+from mlp_core.report.figures import figure_png
+from mlp_core.report.page import ReportContent, read_report_content, render_report
 
 _SHARED = {"status": "ok", "learned": True, "seed": [11, 12, 13], "member": [0, 1, 2]}
 SPREAD = (0.68, 0.70, 0.71, 0.72, 0.73, 0.74, 0.76, 0.77)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
-from mlp_core.meanfield import forward_gain
-from mlp_core.networks import activation
 from mlp_core.settings import (
     ACTIVATION_NAMES,
     DepthSweep,
@@ -32,6 +31,7 @@ from mlp_core.settings import (
     text_of,
     validated,
 )
+from mlp_core.theory.meanfield import forward_gain
 
 REFUSED = [
     (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),

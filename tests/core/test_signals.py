@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mlp_core import signals
 from mlp_core.errors import InputError
-from mlp_core.meanfield import (
+from mlp_core.seeds import generator
+from mlp_core.theory import signals
+from mlp_core.theory.meanfield import (
     chi,
     critical_point,
     length_fixed_point,
@@ -18,8 +19,7 @@ from mlp_core.meanfield import (
     predicted_signals,
     xavier_scale,
 )
-from mlp_core.seeds import generator
-from mlp_core.signals import gaussian_inputs, input_lengths, measure_signals
+from mlp_core.theory.signals import gaussian_inputs, input_lengths, measure_signals
 
 # Theory and measurement may differ by three standard errors, and by this share at this width. There are as many members
 # as make three standard errors smaller than it.

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlp_core
-from mlp_core.storage import (
+from mlp_core.artifacts.storage import (
     Artifact,
     Provenance,
     code_digest,
@@ -212,7 +212,7 @@ def test_settings_digests_ignore_the_order_of_keys_alone():
     assert len({expected, *others}) == 6
 
 
-MODULES = ("members", "plans", "datasets", "seeds", "metrics")
+MODULES = ("engine.members", "engine.plans", "data.datasets", "seeds", "statistics.intervals")
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def core_copy(tmp_path):
     source = Path(mlp_core.__file__).parent
     shutil.copytree(source, tmp_path / "mlp_core", ignore=shutil.ignore_patterns("__pycache__"))
     program = (
-        "import json, mlp_core.storage as storage\n"
+        "import json, mlp_core.artifacts.storage as storage\n"
         f"print(json.dumps({{name: storage.code_digest('mlp_core.' + name) for name in {MODULES}}}))\n"
         "print(storage.__file__)"
     )
@@ -231,7 +231,7 @@ def core_copy(tmp_path):
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         found, used = done.stdout.splitlines()
-        assert Path(used) == tmp_path / "mlp_core" / "storage.py"
+        assert Path(used) == tmp_path / "mlp_core" / "artifacts" / "storage.py"
         return json.loads(found)
 
     return tmp_path / "mlp_core", digests
@@ -242,28 +242,32 @@ def test_a_code_digest_follows_imports_to_their_ends(core_copy):
     folder, digests = core_copy
     before = digests()
     assert before == {name: code_digest(f"mlp_core.{name}") for name in MODULES}
-    with (folder / "sizes.py").open("a") as file:  # members does not import it, but plans does
+    with (folder / "engine" / "sizes.py").open("a") as file:  # members does not import it, but plans does
         file.write("# changed\n")
     changed = digests()
-    assert {name for name in MODULES if changed[name] != before[name]} == {"datasets", "members", "plans"}
+    assert {name for name in MODULES if changed[name] != before[name]} == {"engine.members", "engine.plans"}
 
 
 def test_a_code_digest_reads_new_imports(core_copy):
     """A module that begins to import another one depends on it from then on."""
     folder, digests = core_copy
     with (folder / "seeds.py").open("a") as file:
-        file.write("def later():\n    from mlp_core.metrics import mean_interval\n    return mean_interval\n")
+        file.write(
+            "def later():\n    from mlp_core.statistics.intervals import mean_interval\n    return mean_interval\n"
+        )
     before = digests()
-    with (folder / "metrics.py").open("a") as file:
+    with (folder / "statistics" / "intervals.py").open("a") as file:
         file.write("# changed\n")
     changed = digests()
-    assert {name for name in MODULES if changed[name] != before[name]} == {"seeds", "metrics", "members"}
+    assert {name for name in MODULES if changed[name] != before[name]} == {"seeds", "statistics.intervals", "engine.members"}
 
 
 def test_a_code_digest_covers_all_modules_asked_for():
     """Several modules have a digest of their own, in whatever order they are named."""
-    assert code_digest("mlp_core.seeds", "mlp_core.metrics") == code_digest("mlp_core.metrics", "mlp_core.seeds")
-    assert code_digest("mlp_core.seeds", "mlp_core.metrics") != code_digest("mlp_core.seeds")
+    assert code_digest("mlp_core.seeds", "mlp_core.statistics.intervals") == code_digest(
+        "mlp_core.statistics.intervals", "mlp_core.seeds"
+    )
+    assert code_digest("mlp_core.seeds", "mlp_core.statistics.intervals") != code_digest("mlp_core.seeds")
 
 
 def test_a_code_digest_of_nothing_is_an_error():
@@ -280,7 +284,7 @@ def holder(tmp_path):
         def holder(keep):
             program = (
                 "import sys, time, pathlib\n"
-                "from mlp_core.storage import locked\n"
+                "from mlp_core.artifacts.storage import locked\n"
                 f"folder = pathlib.Path({str(tmp_path / 'held')!r})\n"
                 "with locked([folder], time.sleep):\n"
                 f"    (folder / 'file').touch() if {keep} else None\n"

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
 
-from mlp_core.figures import figure_png
-from mlp_core.meanfield import predicted_signals, xavier_scale
-from mlp_core.phase import SCALES, predicted_scales
-from mlp_core.theory_figures import phase_figure, signals_figure
+from mlp_core.experiments.phase.diagram import SCALES, predicted_scales
+from mlp_core.report.figures import figure_png
+from mlp_core.report.theory_figures import phase_figure, signals_figure
+from mlp_core.theory.meanfield import predicted_signals, xavier_scale
 
 GAINS, DEPTHS = [0.5, 1.0, 2.0], [2, 8, 32]
 
@@ -81,7 +81,7 @@ def hatched(axes):
 def test_theory_figures_need_neither_torch_nor_pyplot():
     """A cached run that only draws and reports must start quickly and without a display."""
     program = (
-        "import sys, mlp_core.theory_figures, mlp_core.theory_report; "
+        "import sys, mlp_core.report.theory_figures, mlp_core.report.theory_report; "
         "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mlp_core.batches import Batch, one_hot_targets, private_epochs, shared_epochs
-from mlp_core.datasets import spirals
+from mlp_core.data.datasets import spirals
+from mlp_core.engine.batches import Batch, one_hot_targets, private_epochs, shared_epochs
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.training import OPTIMIZERS, accuracy, gradients, predict, train
 from mlp_core.errors import InputError
-from mlp_core.networks import Ensemble
-from mlp_core.training import OPTIMIZERS, accuracy, gradients, predict, train
 
 SIZES = (2, 8, 8, 4)
 PLAIN_OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}

@@ -8,7 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlp_core.claims import (
+from mlp_core.experiments.claims import CLAIMED_TABLES, tutorial_claims
+from mlp_core.seeds import derive_seed
+from mlp_core.settings import DepthSweep, GainSweep, Spirals
+from mlp_core.statistics.claims import (
     decline_goes_with_better_start,
     decline_is_vanishing_gradients,
     first_layer_is_not_local,
@@ -18,9 +21,6 @@ from mlp_core.claims import (
     shortfall_is_the_optimizers,
     xavier_preserves_variance,
 )
-from mlp_core.seeds import derive_seed
-from mlp_core.settings import DepthSweep, GainSweep, Spirals
-from mlp_core.tutorial_claims import CLAIMED_TABLES, tutorial_claims
 
 THEORETICAL = "xavier at the theoretical gain"
 SEEDS = 2**62 + np.arange(10)

@@ -12,8 +12,8 @@ import zipfile
 import pytest
 from PIL import Image
 
+from mlp_core.data.images import BadImageError, decode_images, list_images, source_digest
 from mlp_core.errors import InputError
-from mlp_core.images import BadImageError, decode_images, list_images, source_digest
 
 MOST_BYTES = 50 << 20
 
@@ -53,7 +53,7 @@ def refused(path):
     program = (
         "import json, re, sys\n"
         "from pathlib import Path\n"
-        "from mlp_core.images import decode_images\n"
+        "from mlp_core.data.images import decode_images\n"
         "def peak():\n"
         "    # not ru_maxrss, which a process inherits from the one that started it\n"
         "    status = Path('/proc/self/status').read_text()\n"

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mlp_core.downloads import Limits, download
+from mlp_core.data.downloads import Limits, download
 from mlp_core.errors import InputError
 
 QUICK = Limits(attempts=3, connect_seconds=2, silence_seconds=0.3, total_seconds=20, backoff_seconds=0.01)

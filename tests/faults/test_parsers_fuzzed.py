@@ -20,8 +20,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mlp_core.addresses import image_path, is_web_address, shown_address
-from mlp_core.baseline import (
+from mlp_core.artifacts.baseline import (
     BASELINE,
     RUNS,
     accept,
@@ -33,10 +32,11 @@ from mlp_core.baseline import (
     read_comparisons,
     read_results,
 )
-from mlp_core.downloads import Limits, _retry_after_seconds, download
+from mlp_core.artifacts.storage import Provenance, write_table
+from mlp_core.data.addresses import image_path, is_web_address, shown_address
+from mlp_core.data.downloads import Limits, _retry_after_seconds, download
+from mlp_core.data.images import decode_images, list_images
 from mlp_core.errors import InputError
-from mlp_core.images import decode_images, list_images
-from mlp_core.inventory import stored_files, unneeded_files
 from mlp_core.settings import (
     DepthSweep,
     Explanation,
@@ -46,7 +46,7 @@ from mlp_core.settings import (
     canonical_activation,
     validated,
 )
-from mlp_core.storage import Provenance, write_table
+from tasks.inventory import stored_files, unneeded_files
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)
 SECONDS = 60
@@ -115,7 +115,7 @@ def read_picture(content):
 
 def read_table(content):
     """A table of results: what the report is made from, or one sentence."""
-    from mlp_core.report import read_report_content
+    from mlp_core.report.page import read_report_content
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results/polynomial.parquet")

@@ -14,7 +14,6 @@ from stored import result
 from flows.command_line import main
 from mlp_core import settings
 from mlp_core.errors import InputError
-from mlp_core.memory import available_bytes, check_memory, needs
 from mlp_core.settings import (
     DepthSweep,
     Features,
@@ -26,6 +25,7 @@ from mlp_core.settings import (
     Spirals,
     validated,
 )
+from tasks.resources import available_bytes, check_memory, needs
 
 MODELS = sorted(
     (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),
@@ -244,10 +244,10 @@ def test_the_memory_that_there_is_counts_the_container_s_limit(tmp_path, files, 
 
 PEAK = """
 import json, pathlib, re, sys, tempfile, torch
-from mlp_core.datasets import Split
-from mlp_core.members import train_members
-from mlp_core.memory import member_bytes
-from mlp_core.plans import depth_sweep_plans, images_plan, polynomial_plan
+from mlp_core.data.datasets import Split
+from mlp_core.engine.members import train_members
+from tasks.resources import member_bytes
+from mlp_core.engine.plans import depth_sweep_plans, images_plan, polynomial_plan
 from safetensors.torch import save_file
 
 kind, size, n_members, n_examples, training = json.loads(sys.argv[1])
@@ -312,7 +312,7 @@ def test_the_estimate_is_what_a_training_takes(case):
 def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
     """What would take more than the limit is cut, and the table is that of one piece."""
     assert run("depth_sweep", tmp_path / "whole", seeds=5).state.is_completed()
-    monkeypatch.setattr("mlp_core.memory.in_parts.__defaults__", (80_000,))
+    monkeypatch.setattr("tasks.resources.in_parts.__defaults__", (80_000,))
     assert run("depth_sweep", tmp_path / "parts", seeds=5).state.is_completed()
     blocks = {
         name: sorted(path.stem[-7:] for path in (tmp_path / name).glob("members/depth_sweep-depth=1-*"))

@@ -8,11 +8,11 @@ import pytest
 from stored import ALWAYS_WRITTEN, computed, identities, written
 
 from flows.command_line import program
-from mlp_core.baseline import accept, compare, keep_comparison, read_baseline, read_results
+from mlp_core.artifacts.baseline import accept, compare, keep_comparison, read_baseline, read_results
+from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.errors import InputError
-from mlp_core.inventory import stored_files, unneeded_files
 from mlp_core.settings import DepthSweep
-from mlp_core.storage import Provenance, write_table
+from tasks.inventory import stored_files, unneeded_files
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_changed_training_code_trains_again_from_the_same_data(copied, program, 
     folder = copied("depth_sweep")
     copy_project(tmp_path / "project")
     expected, before = result(folder), identities(folder)
-    with (tmp_path / "project/mlp_core/training.py").open("a") as file:
+    with (tmp_path / "project/mlp_core/engine/training.py").open("a") as file:
         file.write("# one line more\n")
     ran = program(f"{program.depth_sweep} --artifacts {folder}", PYTHONPATH=str(tmp_path / "project"))
     assert ran.status == 0, ran.err

@@ -31,7 +31,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed
 from prefect.utilities.importtools import import_object
 
-from mlp_core.baseline import accept
+from mlp_core.artifacts.baseline import accept
 from mlp_core.settings import Run
 
 ROOT = Path(__file__).parents[2]

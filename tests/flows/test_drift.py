@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from mlp_core.baseline import BASELINE, RUNS, accept
+from mlp_core.artifacts.baseline import BASELINE, RUNS, accept
 from mlp_core.errors import InputError
 from mlp_core.settings import Spirals
 

@@ -6,10 +6,10 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from mlp_core import datasets
-from mlp_core.companions import TUNING_RATES
-from mlp_core.diagnosis import diagnose
-from mlp_core.plans import depth_sweep_plans
+from mlp_core.data import datasets
+from mlp_core.engine.plans import depth_sweep_plans
+from mlp_core.experiments.explanation.diagnosis import diagnose
+from mlp_core.experiments.generalization.companions import TUNING_RATES
 from mlp_core.settings import Explanation, Features, Generalization
 
 MEMBER = {"member": "int64", "seed": "int64", "epochs": "int64"}

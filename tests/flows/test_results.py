@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors import safe_open
 
 from flows.orchestration import SweepFailed
-from mlp_core import datasets
-from mlp_core.features import monomials
-from mlp_core.images import decode_images
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.data import datasets
+from mlp_core.data.images import decode_images
+from mlp_core.data.polynomial_features import monomials
 from mlp_core.settings import Images
-from mlp_core.storage import Artifact
 from tasks.data import load_split
 
 ENDING = {

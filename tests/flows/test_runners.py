@@ -5,7 +5,7 @@ import pytest
 import torch
 from processors import environment, parameters
 
-from mlp_core import training
+from mlp_core.engine import training
 from mlp_core.settings import DepthSweep, GainSweep
 
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from mlp_core.arithmetic import flushes_subnormals
-from mlp_core.datasets import Split
-from mlp_core.members import train_members, train_together
-from mlp_core.plans import TrainingPlan
+from mlp_core.data.datasets import Split
+from mlp_core.engine.arithmetic import flushes_subnormals
+from mlp_core.engine.members import train_members, train_together
+from mlp_core.engine.plans import TrainingPlan
 from mlp_core.settings import ACTIVATION_NAMES
 
 _digest = hashlib.sha256()

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlp_core.plans import images_plan
+from mlp_core.artifacts.storage import Artifact
+from mlp_core.engine.plans import images_plan
 from mlp_core.settings import Spirals
-from mlp_core.storage import Artifact
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
 from tasks.data import ImageTable, decode_images, expand_features, generate_spirals
@@ -53,14 +53,14 @@ def test_two_tasks_never_share_a_key():
 
 def test_code_that_computes_the_result_counts():
     """The key holds the core modules that a task names, and the task's own module."""
-    policy = SameInputsAndCode(code=("mlp_core.features",))
+    policy = SameInputsAndCode(code=("mlp_core.data.polynomial_features",))
     digests = {
         policy.code_digest("tasks.data"),
         policy.code_digest("tasks.training"),
-        SameInputsAndCode(code=("mlp_core.datasets",)).code_digest("tasks.data"),
+        SameInputsAndCode(code=("mlp_core.data.datasets",)).code_digest("tasks.data"),
     }
     assert len(digests) == 3
-    assert SameInputsAndCode(code=("mlp_core.features",)).code_digest("tasks.data") in digests
+    assert SameInputsAndCode(code=("mlp_core.data.polynomial_features",)).code_digest("tasks.data") in digests
 
 
 def test_a_record_with_a_changed_letter_is_refused():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlp_core.images import BadImageError, decode_images
+from mlp_core.data.images import BadImageError, decode_images
 from tasks.offloading import Stopped, offloaded, prepare_helper, stop_helper
 
 

@@ -1,0 +1,113 @@
+"""Where a run's files lie and its tasks work: this machine and its cores, or S3 and dask as optional extras."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mlp_core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upath import UPath
+
+_NO_NAME = errno.ELOOP, errno.ENAMETOOLONG  # since 3.13 pathlib passes over both
+_EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
+
+
+def artifact_folder(location: str) -> Path | UPath:
+    """Return the artifact folder that a setting names: an absolute path, or an address on S3.
+
+    Args:
+        location: A folder of this machine, or `s3://BUCKET/PREFIX`. Address and keys of S3 are in the environment:
+            AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+
+    Raises:
+        InputError: If it is no name of a folder, or on S3 and the packages for that are not installed.
+
+    Example:
+        >>> artifact_folder("/tmp/../tmp/artifacts").as_posix()
+        '/tmp/artifacts'
+    """
+    if "://" not in location:
+        try:
+            root = Path(os.path.realpath(Path(location).expanduser()))
+            try:
+                root.stat()
+            except OSError as error:
+                if error.errno in _NO_NAME:
+                    raise ValueError(error.strerror) from error
+            return root
+        except (RuntimeError, ValueError) as error:  # nobody's home, a zero byte
+            reason = str(error).rstrip(".")
+            message = f"artifacts must be the name of a folder, got {location!r}: {reason}; choose another --artifacts."
+            raise InputError(message) from error
+    require_extra("s3", f"--artifacts {location}")
+    from upath import UPath
+
+    # Another run may write at any time: a remembered listing would be wrong
+    return UPath(location.rstrip("/"), use_listings_cache=False)
+
+
+@contextmanager
+def refusals_in_words(root: Path | UPath) -> Iterator[None]:
+    """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of whoever read the output, such as `head`
+        raise
+    except _refusals(root) as error:
+        if isinstance(root, Path):
+            message = (
+                f"artifacts must be where there is room and permission to read and write, got {root}: "
+                f"{getattr(error, 'strerror', None) or error}; make room, or choose another --artifacts."
+            )
+        else:
+            message = (
+                f"artifacts must be in a bucket that this machine can use, got {root}, but {error}; see that the "
+                "bucket is there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        raise InputError(message) from error
+
+
+def _refusals(root: Path | UPath) -> tuple[type[Exception], ...]:
+    if isinstance(root, Path):
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError
+
+    return OSError, BotoCoreError
+
+
+def require_extra(extra: str, wanted_by: str) -> None:
+    missing = [name for name in _EXTRAS[extra] if find_spec(name) is None]
+    if missing:
+        message = (
+            f"{wanted_by} needs packages that are not installed ({', '.join(missing)}); "
+            f"run pip install 'deep-mlp[{extra}]', in a clone pip install --editable '.[{extra}]'."
+        )
+        raise InputError(message)
+
+
+@contextmanager
+def local_view(root: Path | UPath, *folders: str) -> Iterator[Path]:
+    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at."""
+    if isinstance(root, Path):
+        yield root
+        return
+    with TemporaryDirectory() as temporary:
+        view = Path(temporary)
+        for name in folders:
+            (view / name).mkdir(parents=True)
+            for path in (root / name).glob("*.*"):
+                (view / name / path.name).write_bytes(path.read_bytes())
+        yield view

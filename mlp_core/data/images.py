@@ -1,0 +1,409 @@
+"""Photographs from a zip or a folder: listed, checked and decoded in memory; nothing is unpacked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import stat
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from mlp_core.artifacts.storage import file_digest
+from mlp_core.data.addresses import SYNTHETIC
+from mlp_core.data.image_layout import FORMATS, FORMATS_IN_WORDS, ImageEntry, Listing, check_classes, listing
+from mlp_core.data.zip_names import zip_names
+from mlp_core.errors import InputError
+
+_SIDE = 32
+
+# A picture of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
+_MOST_BYTES = 1 << 20
+# Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
+_MOST_DIRECTORY_BYTES = 24 << 20
+_MOST_TOTAL_BYTES = 4 << 30
+# The tile of a small TIFF may be as large as it says, and a few kilobytes unpack to it
+_MOST_TILE_PIXELS = 1 << 20
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's numbers for them
+_TIFF_BEGINNINGS = (b"II", b"MM")
+
+
+class BadImageError(InputError):
+    """One image file that cannot be used; the others can.
+
+    Attributes:
+        name: The file's, inside its source.
+        reason: What is the matter with it, in a few words.
+    """
+
+    def __init__(self, message: str, name: str, reason: str) -> None:
+        super().__init__(message)
+        self.name, self.reason = name, reason
+
+    def __reduce__(self) -> tuple[type[BadImageError], tuple[str, str, str]]:
+        """Travel between processes whole."""
+        return BadImageError, (str(self), self.name, self.reason)
+
+
+class _LimitedReader(io.BufferedReader):
+    """A file that a zip's directory cannot make `zipfile` read into memory without bound."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as a file does, but for a size that only a directory of too many files has."""
+        if size is not None and size > _MOST_DIRECTORY_BYTES:
+            message = (
+                f"images must be fewer files, got a zip with {size:,} bytes of file names ({self.name}), "
+                f"more than {_MOST_DIRECTORY_BYTES:,}; split it."
+            )
+            raise InputError(message)
+        return super().read(size)
+
+
+class _Files(NamedTuple):
+    """The files of a source.
+
+    Attributes:
+        names: Their paths in it, with forward slashes.
+        unused: Of other paths in it, why what is there is not used.
+        remarks: Sentences on how names were read.
+        read: Returns the content of a file.
+    """
+
+    names: Iterable[str]
+    unused: dict[str, str]
+    remarks: tuple[str, ...]
+    read: Callable[[str], bytes]
+
+
+def list_images(source: Path, seed: int = 0) -> Listing:
+    """List the images of a zip or a folder by their names; of files without an ending the first bytes decide.
+
+    Images lie in `train/CLASS/`, and in `val/CLASS/` or a folder that people call otherwise (`TEST_FOLDERS` of
+    `mlp_core.data.image_layout`), with any folders above and below. Links to folders are followed, but not in a circle.
+    Without a folder to test on, or with folders of classes alone, a fifth of each class is drawn to test on.
+
+    Args:
+        source: A zip or a folder.
+        seed: Of that draw.
+
+    Returns:
+        Images, and remarks that name all other files but what file managers leave (`.DS_Store`, `__MACOSX`, ...).
+
+    Raises:
+        InputError: If there is no such source, it is no zip, a member would lie outside the folder it is unpacked to,
+            or the images are not laid out as above, with two classes or more, the same in both, and some in each.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("train/cat/1.jpg", "train/dog/2.webp", "Test/cat/3.jpg", "Test/dog/4.png", "README"):
+        ...         path = Path(folder, "faces", name)
+        ...         path.parent.mkdir(parents=True, exist_ok=True)
+        ...         path.touch()
+        ...     found = list_images(Path(folder))
+        >>> len(found.images), found.images[0]
+        (4, ImageEntry(split='train', class_name='cat', name='faces/train/cat/1.jpg'))
+        >>> found.remarks
+        ('files not used: 1 with no ending (faces/README)',)
+    """
+    with _opened(source) as files:
+        return _listed(source, files, seed)
+
+
+def _listed(source: Path, files: _Files, seed: int) -> Listing:
+    def beginning(name: str) -> bytes:
+        try:
+            return files.read(name)[:12]
+        except BadImageError:
+            return b""
+
+    found = listing(source, files.names, files.unused, beginning, seed)
+    return found._replace(remarks=(*files.remarks, *found.remarks))
+
+
+def source_digest(source: Path) -> str:
+    """Return the SHA-256 of a zip's bytes, or of the names and contents of a folder's images.
+
+    Args:
+        source: A zip or a folder.
+
+    Raises:
+        InputError: If a folder is one that `list_images` refuses, or nothing is there.
+    """
+    if source.is_file():
+        return file_digest(source)
+    digest = sha256()
+    for entry in list_images(source).images:
+        try:
+            content = _read_file(source, entry.name)
+        except BadImageError as error:
+            content = error.reason.encode()
+        digest.update(f"{entry.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
+    """Decode all images of a zip or a folder, in memory.
+
+    What becomes of a picture: its pixels as they are stored, whatever its EXIF data say on how to turn it (but in TIFF,
+    where Pillow heeds that); of several frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow
+    converts them, which drops transparency; of 16 bits the upper 8.
+
+    On one thread: two hand Python's interpreter lock to and fro for each tiny picture, and took longer.
+
+    Args:
+        source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
+        skip_bad: How many image files may be left out because they cannot be used.
+        seed: Of the split, where the source has none.
+
+    Returns:
+        A row per image in the order of `list_images`: `pixels` (3072 bytes, RGB, in channel, row, column
+        order), `label` (int64, index of the class by name), `class`, `split` (`train` or `test`) and `source`
+        (the file's name). The table's metadata hold JSON: under `skipped`, what is the matter with each file that
+        was left out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
+
+    Raises:
+        BadImageError: For a file more than may be skipped that has another size or is no whole picture.
+        InputError: For what `list_images` refuses, also after the skipped files.
+    """
+    kept: list[ImageEntry] = []
+    pictures: list[bytes] = []
+    skipped: dict[str, str] = {}
+    with _opened(source) as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
+        found = _listed(source, files, seed)
+        for entry in found.images:
+            try:
+                pictures.append(_decoded(source, entry.name, files.read))
+                kept.append(entry)
+            except BadImageError as error:
+                if len(skipped) == skip_bad:
+                    raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
+                skipped[entry.name] = error.reason
+    check_classes(source, found.folders, kept)
+    classes = sorted({entry.class_name for entry in kept})
+    rows = np.frombuffer(b"".join(pictures), dtype=np.uint8).reshape(len(kept), -1, 3)
+    channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
+    # Bytes, not a list of numbers: Parquet takes several times as long to write and to read these
+    pixels = pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows[0].size), len(rows), [None, pa.py_buffer(channels)])
+    return pa.table(
+        {
+            "pixels": pixels,
+            "label": pa.array([classes.index(entry.class_name) for entry in kept], pa.int64()),
+            "class": [entry.class_name for entry in kept],
+            "split": [entry.split for entry in kept],
+            "source": [entry.name for entry in kept],
+        },
+        metadata={
+            "skipped": json.dumps(skipped),
+            "remarks": json.dumps(found.remarks),
+            "split_seed": json.dumps(None if found.folders[1] else seed),
+        },
+    )
+
+
+def _too_many(error: BadImageError, skip_bad: int) -> InputError:
+    message = f"skip_bad_images allows {skip_bad} bad files, got one more: {error}"
+    return BadImageError(message, error.name, error.reason)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the kind of a file, None if there is none or the name cannot be one."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def _folder_names(source: Path, unused: dict[str, str]) -> Iterator[str]:
+    """Yield the files of a folder, and note which links lead in a circle."""
+
+    def refuse(error: OSError) -> NoReturn:
+        message = f"images must be in folders that can be read, got {error.filename!r} ({error.strerror})."
+        raise InputError(message)
+
+    def identity_of(folder: str) -> tuple[int, int]:
+        try:
+            found = os.stat(folder)  # noqa: PTH116 - of each of many folders
+        except OSError as error:
+            refuse(error)
+        return found.st_dev, found.st_ino
+
+    above: dict[str, tuple[tuple[int, int], ...]] = {}  # of a folder, which folders hold it, and itself
+    # left to itself, walk passes over what it may not read
+    for folder, inner, names in os.walk(source, onerror=refuse, followlinks=True):
+        inside = Path(folder).relative_to(source).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        around = above.pop(folder, None) or (identity_of(folder),)
+        for name in list(inner):
+            path = os.path.join(folder, name)  # noqa: PTH118 - as walk names it
+            identity = identity_of(path)
+            if identity in around:
+                inner.remove(name)
+                unused[prefix + name] = "behind a link to a folder above it"
+            else:
+                above[path] = (*around, identity)
+        yield from (prefix + name for name in names)
+
+
+def _check_members(source: Path, members: dict[str, zipfile.ZipInfo]) -> None:
+    for name, member in members.items():
+        outside = name.startswith("/") or re.match("[A-Za-z]:", name) or "\0" in name or ".." in name.split("/")
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            what = "points outside the folder" if outside else "is a link" if stat.S_ISLNK(kind) else "is a device"
+            message = (
+                f"images must be plain files inside the zip, got {name!r} in {source}, which {what}; "
+                "nothing was read, make the zip anew from a folder you trust."
+            )
+            raise InputError(message)
+    n_bytes = sum(min(member.file_size, _MOST_BYTES) for member in members.values())
+    if n_bytes > _MOST_TOTAL_BYTES:
+        message = (
+            f"images must unpack to at most {_MOST_TOTAL_BYTES:,} bytes, got {n_bytes:,} in {source}; split the zip."
+        )
+        raise InputError(message)
+
+
+@contextmanager
+def _zip_file(source: Path) -> Iterator[zipfile.ZipFile]:
+    with _LimitedReader(io.FileIO(source)) as file, zipfile.ZipFile(file) as archive:
+        yield archive
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[_Files]:
+    """Give the files of a source."""
+    mode = _mode(source)
+    if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
+        raise InputError(message)
+    if stat.S_ISDIR(mode):
+        unused: dict[str, str] = {}
+        yield _Files(list(_folder_names(source, unused)), unused, (), lambda name: _read_file(source, name))
+        return
+    with ExitStack() as opened:
+        try:  # what goes wrong later is told by who reads
+            archive = opened.enter_context(_zip_file(source))
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
+            message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
+            raise InputError(message) from error
+        members, encoding = zip_names(archive.infolist())
+        _check_members(source, members)
+        remark = f"the zip does not say how its names are encoded: they were read as {encoding}"
+        files = [name for name in members if not name.endswith("/")]
+        yield _Files(
+            files, {}, (remark,) * bool(encoding), lambda name: _read_member(source, name, archive, members[name])
+        )
+
+
+def _read_file(source: Path, name: str) -> bytes:
+    path = source / name
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never end
+            raise _damaged(source, name, "is no plain file")
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise _damaged(source, name, f"cannot be read ({error.strerror})") from error
+
+
+def _read_member(source: Path, name: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    # zipfile unpacks the other methods in pieces without bound: a kilobyte of bzip2 may become a gigabyte
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _damaged(source, name, "is packed in a way other than stored or deflated")
+    try:
+        with archive.open(entry) as member:
+            return member.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(source, name, f"is damaged ({error})") from error
+    except (NotImplementedError, RuntimeError) as error:  # encryption, among others
+        raise _damaged(source, name, f"cannot be unpacked ({error})") from error
+
+
+def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
+    """Return a picture as RGB, in row, column, channel order."""
+    content = read(name)
+    with _silent() if content.startswith(_TIFF_BEGINNINGS) else nullcontext():
+        return _pixels(source, name, content)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what libtiff writes about damaged files away from the terminal: what is raised says it."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no terminal and no log
+        yield
+        return
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _pixels(source: Path, name: str, content: bytes) -> bytes:
+    too_large = f"has more than {_MOST_BYTES:,} bytes" if len(content) > _MOST_BYTES else ""
+    size = "far too many"
+    try:
+        with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as picture:
+            if picture.size == (_SIDE, _SIDE) and not too_large:
+                if isinstance(picture, TiffImageFile):
+                    _check_tiles(picture)
+                return _as_rgb(picture).tobytes()
+            size = f"{picture.width} x {picture.height}"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        pass
+    except UnidentifiedImageError as error:
+        raise _damaged(source, name, "is no such picture") from error
+    except Exception as error:
+        # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
+        raise _damaged(source, name, too_large or f"is damaged ({error})") from error
+    if size == f"{_SIDE} x {_SIDE}":
+        raise _damaged(source, name, too_large)
+    message = (
+        f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
+        "scale the pictures first, they are not resized here."
+    )
+    raise BadImageError(message, name, f"{size} pixels")
+
+
+def _check_tiles(picture: TiffImageFile) -> None:
+    n_pixels = int(picture.tag_v2.get(_TILE_WIDTH, 0)) * int(picture.tag_v2.get(_TILE_LENGTH, 0))
+    if n_pixels > _MOST_TILE_PIXELS:
+        message = f"tiles of {n_pixels:,} pixels"
+        raise ValueError(message)
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I;16"):  # grey, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):  # what is black and what is white is not known
+        message = "its pixels are numbers of 32 bits"
+        raise ValueError(message)
+    return picture.convert("RGB")
+
+
+def _damaged(source: Path, name: str, what: str) -> BadImageError:
+    message = (
+        f"images must be whole {FORMATS_IN_WORDS} pictures, got {name!r} in {source}, which {what}; "
+        "replace it, or leave out up to N such files with --skip-bad-images N."
+    )
+    return BadImageError(message, name, what)

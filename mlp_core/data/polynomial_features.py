@@ -1,0 +1,57 @@
+"""Polynomial features, every monomial of two inputs up to a degree; and inputs of one scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mlp_core.data.sizes import monomial_count
+
+
+def monomials(points: Tensor, degree: int) -> Tensor:
+    """Expand points into all monomials up to a degree, the constant left out (it is the bias).
+
+    The order is the tutorial's: i, the power of x1, is the outer loop; j, that of x2, the inner one.
+
+    Args:
+        points: `[n, 2]`.
+        degree: Highest total degree P, at least 1.
+
+    Returns:
+        `[n, monomial_count(degree)]`, the transposed view of a features-first tensor.
+
+    Example:
+        >>> monomials(torch.tensor([[2.0, 3.0]]), degree=2).tolist()  # x2, x2^2, x1, x1 x2, x1^2
+        [[3.0, 9.0, 2.0, 6.0, 4.0]]
+
+    Source:
+        Neuromatch Academy, Deep Learning, W1D3 tutorial 2, section 1.1.
+    """
+    powers = torch.stack([points.T**power for power in range(degree + 1)])
+    features = torch.empty(monomial_count(degree), len(points), dtype=points.dtype)
+    row = 0
+    for i in range(degree + 1):
+        first = int(i == 0)
+        block = powers[first : degree + 1 - i, 1]
+        torch.mul(powers[i, 0], block, out=features[row : row + len(block)])
+        row += len(block)
+    return features.T
+
+
+def standardized(inputs: Tensor, train_inputs: Tensor) -> Tensor:
+    """Return inputs shifted and scaled so that each training input has mean 0 and standard deviation 1.
+
+    Args:
+        inputs: `[n, features]`.
+        train_inputs: `[n_train, features]`, none of them constant.
+
+    Returns:
+        float32 `[n, features]`.
+
+    Example:
+        >>> standardized(torch.tensor([[4.0]]), torch.tensor([[1.0], [2.0], [3.0]])).tolist()
+        [[2.0]]
+    """
+    # in double, as the squares of high monomials leave the range of single precision
+    train = train_inputs.double()
+    return ((inputs.double() - train.mean(0)) / train.std(0)).float()

@@ -1,0 +1,18 @@
+"""How large data are: shares, pixels, monomials. Plain arithmetic, no torch."""
+
+from __future__ import annotations
+
+TEST_SHARE = 0.2
+"""Share of the spirals' points, and of photographs that come unsplit, that is for testing."""
+PIXELS = 3 * 32 * 32
+"""Numbers in a photograph: channels, rows and columns."""
+
+
+def monomial_count(degree: int) -> int:
+    """Return how many monomials `x1^i x2^j` have `0 < i + j <= degree`: `(P + 1)(P + 2) / 2 - 1`.
+
+    Example:
+        >>> monomial_count(50)
+        1325
+    """
+    return (degree + 1) * (degree + 2) // 2 - 1

@@ -1,0 +1,56 @@
+"""How large networks are: parameters and widths. Plain arithmetic, no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+LEARNED_MARGIN = 0.05
+"""A member learned if its train accuracy is at least this far above chance."""
+
+
+def parameter_count(layer_sizes: Sequence[int]) -> int:
+    """Return the trainable parameters of one member, biases included.
+
+    Args:
+        layer_sizes: Inputs, hidden widths, outputs.
+
+    Example:
+        >>> [parameter_count([2, *[width] * depth, 4]) for depth, width in ((1, 14), (2, 7), (3, 6), (4, 5), (5, 4))]
+        [102, 109, 130, 129, 112]
+    """
+    return sum((n_inputs + 1) * n_outputs for n_inputs, n_outputs in pairwise(layer_sizes))
+
+
+def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:
+    """Return the smallest width of equal hidden layers that reaches a parameter budget.
+
+    With biases, `depth` hidden layers of width w hold `(depth - 1) w^2 + (n_inputs + depth + n_outputs) w + n_outputs`
+    parameters; the width is the ceiling of this quadratic's positive root, and at least 1. The true
+    count may exceed the budget, never miss it.
+
+    Args:
+        depth: Hidden layers, the output layer not counted; at least 1.
+        n_inputs: Features of an example.
+        n_outputs: Logits of an example, one per class.
+        min_parameters: Trainable parameters the network must have at least.
+
+    Raises:
+        ValueError: If an argument is below 1.
+
+    Example:
+        >>> [hidden_width(depth, n_inputs=2, n_outputs=4, min_parameters=100) for depth in range(1, 6)]
+        [14, 7, 6, 5, 4]
+    """
+    if min(depth, n_inputs, n_outputs, min_parameters) < 1:
+        given = (depth, n_inputs, n_outputs, min_parameters)
+        message = f"depth, inputs, outputs and budget must be at least 1, got {given}."
+        raise ValueError(message)
+    square, linear, constant = depth - 1, n_inputs + depth + n_outputs, n_outputs - min_parameters
+    if square == 0:
+        return max(1, -(constant // linear))
+    width = max(1, (math.isqrt(max(0, linear**2 - 4 * square * constant)) - linear) // (2 * square))
+    while square * width**2 + linear * width + constant < 0:
+        width += 1
+    return width

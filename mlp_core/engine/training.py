@@ -1,0 +1,230 @@
+"""The one training loop: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
+
+SGD needs no gradient by itself: the products that would make it add its step to the parameters.
+
+Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.
+Autograd would do, and costs little from some thirty members up; for one small network its bookkeeping
+took four times as long as the arithmetic. The tests compare these gradients with autograd's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.batches import Batch, Epochs
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.products import member_matrices, product, settled_product
+from mlp_core.errors import InputError
+
+OPTIMIZERS = ("adam", "sgd")
+
+
+@uniform_arithmetic()
+@np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
+def train(
+    ensemble: Ensemble,
+    epochs: Epochs,
+    *,
+    optimizer: str,
+    learning_rate: float,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Train all members of an ensemble at once, in place.
+
+    A member whose loss is no longer finite stays as it is, a result; the others are not touched by it.
+
+    Args:
+        ensemble: Changed in place.
+        epochs: Epochs of batches, as `private_epochs` or `shared_epochs` make them.
+        optimizer: One of `OPTIMIZERS`.
+        learning_rate: Step size, above 0.
+        checkpoint: Called before every step; it may raise to stop the training.
+
+    Returns:
+        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+
+    Example:
+        >>> from mlp_core.engine.batches import private_epochs
+        >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+        >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
+        >>> inputs, labels = torch.linspace(-1, 1, 64).unsqueeze(1), (torch.arange(64) >= 32).long()
+        >>> epochs = private_epochs(inputs, labels, generators, n_classes=2, n_epochs=50, batch_size=16)
+        >>> losses = train(ensemble, epochs, optimizer="adam", learning_rate=0.05)
+        >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
+        ((50, 2), True)
+    """
+    new_pass, step = _optimizer(optimizer, ensemble, learning_rate)
+    passes: dict[int, _Pass] = {}  # by batch size: the usual one, and the last of an epoch
+    history = []
+    for batches in epochs:
+        losses, sizes = [], []
+        for batch in batches:
+            checkpoint()
+            size = batch.targets.shape[-1]
+            if size not in passes:
+                passes[size] = new_pass(batch)
+            losses.append(passes[size].backward(batch))
+            sizes.append(size)
+            step()
+        weights = torch.tensor(sizes, dtype=torch.float32, device=ensemble.parameters.device)
+        # A running sum: the order of its terms does not depend on how many members there are
+        history.append((torch.stack(losses) * (weights / weights.sum()).unsqueeze(1)).cumsum(0)[-1])
+    return torch.stack(history)
+
+
+@uniform_arithmetic()
+@np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
+def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
+    """Return the gradient of each member's mean cross-entropy on one batch, shaped like `ensemble.layers`.
+
+    Example:
+        >>> from mlp_core.engine.batches import one_hot_targets
+        >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])
+        >>> _ = ensemble.parameters.zero_()  # so that both classes have probability 1/2
+        >>> targets = one_hot_targets(torch.tensor([0]), n_classes=2, batch_size=1)
+        >>> gradients(ensemble, Batch(torch.tensor([[3.0], [1.0]]), targets))[0].tolist()
+        [[[-1.5, -0.5], [1.5, 0.5]]]
+    """
+    gradient = torch.zeros_like(ensemble.parameters)
+    _Pass(ensemble, batch, gradient).backward(batch)
+    return ensemble.views(gradient)
+
+
+class _Pass:
+    """Forward and backward for batches of one layout, in memory that is taken once.
+
+    Fresh memory at every step cost more than the arithmetic: the kernel has to clear each of its pages. What is
+    multiplied where is settled once, too: making the views costs a small network a tenth of its step.
+
+    Args:
+        ensemble: The members.
+        batch: The first of the batches.
+        gradient: Where to write the gradient, laid out like the parameters; None to take a step of SGD instead.
+        learning_rate: Size of that step.
+    """
+
+    def __init__(self, ensemble: Ensemble, batch: Batch, gradient: Tensor | None, learning_rate: float = 0.0) -> None:
+        layers, inputs = ensemble.layers, batch.inputs
+        widths, batch_size = ensemble.layer_sizes[1:], batch.targets.shape[-1]
+
+        def matrices(n_rows: int, *, touching: bool = False) -> Tensor:
+            return member_matrices(ensemble.parameters, ensemble.n_members, n_rows, batch_size, touching=touching)
+
+        self.activation = ensemble.activation
+        logits, self.log_probabilities, self.loss_terms, last_delta = (
+            matrices(widths[-1], touching=True) for _ in range(4)
+        )
+        self.pre_activations = [*(matrices(width) for width in widths[:-1]), logits]
+        signals = [matrices(width + 1) for width in widths[:-1]]
+        for signal in signals:
+            signal[:, -1] = 1
+        self.activations = [signal[:, :-1] for signal in signals]
+        self.saved = self.pre_activations if self.activation.saves_input else self.activations
+        self.deltas = [*(matrices(width) for width in widths[:-1]), last_delta]
+        self.exponentiate: Callable[[], object] = self.log_probabilities.exp_
+        if self.log_probabilities.device.type == "cpu":  # NumPy's is the faster one
+            self.exponentiate = partial(np.exp, self.log_probabilities.numpy(), self.log_probabilities.numpy())
+        self.scale = 1 / batch_size
+
+        gradients = layers if gradient is None else ensemble.views(gradient)
+        factor = -learning_rate if gradient is None else None
+        self.first_product = product(layers[0], inputs.shape, self.pre_activations[0])
+        self.first_gradient = product(self.deltas[0], inputs.mT.shape, gradients[0], factor)
+        self.products = [
+            settled_product(*operands) for operands in zip(layers[1:], signals, self.pre_activations[1:], strict=True)
+        ]
+        self.products_backward = [
+            settled_product(layer[:, :, :-1].mT, delta, before)
+            for layer, delta, before in zip(layers[1:], self.deltas[1:], self.deltas[:-1], strict=True)
+        ]
+        self.gradients = [
+            settled_product(delta, signal.mT, out, factor)
+            for delta, signal, out in zip(self.deltas[1:], signals, gradients[1:], strict=True)
+        ]
+
+    def backward(self, batch: Batch) -> Tensor:
+        """Write the gradient of each member's mean cross-entropy, or step; return the losses `[members]`."""
+        last = len(self.products)
+        self.first_product(batch.inputs)
+        for layer in range(last):
+            self.activation.forward(self.pre_activations[layer], self.activations[layer])
+            self.products[layer]()
+        # [members, classes, batch]
+        log_probabilities = torch.log_softmax(self.pre_activations[last], 1, out=self.log_probabilities)
+        losses = torch.mul(log_probabilities, batch.targets, out=self.loss_terms).sum((1, 2))
+
+        # d loss / d logits = (softmax - one-hot) / batch size
+        self.exponentiate()
+        torch.add(batch.targets, log_probabilities, alpha=self.scale, out=self.deltas[last])
+        for layer in range(last - 1, -1, -1):
+            self.products_backward[layer]()  # before its gradient: a step changes these weights
+            self.activation.backward(self.deltas[layer], self.saved[layer])
+            self.gradients[layer]()
+        self.first_gradient(batch.inputs.mT)
+        return losses
+
+
+def _optimizer(
+    name: str, ensemble: Ensemble, learning_rate: float
+) -> tuple[Callable[[Batch], _Pass], Callable[[], object]]:
+    """Return what makes the pass of batches like a first one, and the step that follows it."""
+    parameters = ensemble.parameters
+    if name == "sgd":
+        return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), lambda: None
+    if name != "adam":
+        message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
+        raise InputError(message)
+    gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
+    n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
+
+    def adam_step() -> None:
+        n_steps.add_(one)  # a Python number would be made a tensor every time
+        # What torch.optim.Adam(fused=True) runs; its Python wrapper costs more than a step of a small network
+        torch._fused_adam_(
+            [parameters], [gradient], [moments[0]], [moments[1]], [], [n_steps],
+            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step
+
+
+@uniform_arithmetic()
+def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
+    """Return the members' most probable classes.
+
+    Args:
+        ensemble: The trained members.
+        inputs: float32 `[n, features]`.
+        chunk: Examples at a time, which bounds the memory.
+
+    Returns:
+        int64 `[members, n]`.
+    """
+    return torch.cat([ensemble.logits(part).argmax(1) for part in torch.split(inputs, chunk)], 1)
+
+
+def accuracy(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Return each member's share of examples classified correctly.
+
+    Args:
+        ensemble: The trained members.
+        inputs: float32 `[n, features]`.
+        labels: int64 `[n]`.
+
+    Returns:
+        float64 `[members]`, in 0 .. 1.
+
+    Example:
+        >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator().manual_seed(0)])
+        >>> _ = ensemble.layers[0].copy_(torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+        >>> accuracy(ensemble, torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 0]))
+        tensor([0.5000], dtype=torch.float64)
+    """
+    right = (predict(ensemble, inputs) == labels).sum(1)
+    return right.cpu().double() / len(labels)  # Apple's GPUs have no float64

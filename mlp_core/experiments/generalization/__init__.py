@@ -1,0 +1,1 @@
+"""Wide against deep outside the training region."""

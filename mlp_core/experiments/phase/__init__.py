@@ -1,0 +1,1 @@
+"""Which networks can be trained, over gain and depth."""

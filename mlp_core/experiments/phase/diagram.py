@@ -1,0 +1,243 @@
+"""Where networks learn: trained accuracies over gain and depth, and what the mean-field theory says of them.
+
+Signals and gradients of a random network change by a factor in each layer, so that depth has a scale; Schoenholz et al.
+2017 find that networks can be trained up to some six such scales. Here a depth counts as trainable at a gain where the
+mean train accuracy is at least half-way from chance to the best of the grid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_core.theory.meanfield import CriticalPoint, critical_point, phase_point
+
+_Array = NDArray[np.float64]
+
+SCALES = 6
+"""Depth scales that a signal can cross, as Schoenholz et al. 2017 draw it."""
+
+
+@dataclass(frozen=True)
+class PhaseGrid:
+    """Mean accuracies of a grid of trained networks.
+
+    Attributes:
+        depths: Hidden layers, ascending, `[depths]`.
+        gains: Ascending, `[gains]`.
+        accuracy: Mean over the members that finished, 0 .. 1, `[depths, gains]`; NaN where none did.
+        finished: Members that finished, `[depths, gains]`.
+        diverged: Members that did not, `[depths, gains]`.
+    """
+
+    depths: NDArray[np.int64]
+    gains: _Array
+    accuracy: _Array
+    finished: NDArray[np.int64]
+    diverged: NDArray[np.int64]
+
+
+def phase_grid(depth: NDArray[Any], gain: NDArray[Any], accuracy: NDArray[Any]) -> PhaseGrid:
+    """Return the grid for members in any order.
+
+    Args:
+        depth: Hidden layers of each member, `[members]`.
+        gain: Gain of each member, `[members]`.
+        accuracy: 0 .. 1, NaN for a member that diverged, `[members]`.
+
+    Example:
+        >>> grid = phase_grid(np.array([2, 2, 4]), np.array([1.0, 1.0, 1.0]), np.array([0.5, 0.7, np.nan]))
+        >>> grid.accuracy.round(3).tolist(), grid.finished.tolist(), grid.diverged.tolist()
+        ([[0.6], [nan]], [[2], [0]], [[0], [1]])
+    """
+    depths, rows = np.unique(depth, return_inverse=True)
+    gains, columns = np.unique(gain, return_inverse=True)
+    shape = (len(depths), len(gains))
+    ok = np.isfinite(accuracy)
+    finished, diverged = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    np.add.at(finished, (rows[ok], columns[ok]), 1)
+    np.add.at(diverged, (rows[~ok], columns[~ok]), 1)
+    total = np.zeros(shape)
+    np.add.at(total, (rows[ok], columns[ok]), accuracy[ok])
+    mean = np.divide(total, finished, out=np.full(shape, math.nan), where=finished > 0)
+    return PhaseGrid(depths, gains, mean, finished, diverged)
+
+
+def trainable_threshold(grid: PhaseGrid, chance: float) -> float:
+    """Return the accuracy half-way from chance to the best cell; NaN if no member finished.
+
+    Example:
+        >>> trainable_threshold(phase_grid(np.array([2, 2]), np.array([1.0, 2.0]), np.array([0.9, 0.5])), chance=0.5)
+        0.7
+    """
+    finished = grid.accuracy[grid.finished > 0]
+    return (chance + float(finished.max())) / 2 if len(finished) else math.nan
+
+
+def deepest_trainable(grid: PhaseGrid, threshold: float) -> NDArray[np.int64]:
+    """Return the largest depth whose mean accuracy reaches the threshold, for each gain; 0 where none does.
+
+    Example:
+        >>> depth, gain = np.array([2, 4, 2, 4]), np.array([1.0, 1.0, 3.0, 3.0])
+        >>> deepest_trainable(phase_grid(depth, gain, np.array([0.9, 0.8, 0.4, 0.3])), threshold=0.6).tolist()
+        [4, 0]
+    """
+    reached = np.nan_to_num(grid.accuracy) >= threshold
+    return np.asarray(np.where(reached, grid.depths[:, None], 0).max(0))
+
+
+@dataclass(frozen=True)
+class PredictedScales:
+    """What the theory says of hidden layers of one width with PyTorch's biases.
+
+    Attributes:
+        sigma_b: Standard deviation of a bias, `1 / sqrt(3 width)`.
+        critical: Where order turns into chaos.
+        correlation: xi_c at each gain, in layers, `[gains]`.
+        gradient: `1 / |log chi_1|` at each gain, in layers: the scale at which gradients vanish or explode.
+    """
+
+    sigma_b: float
+    critical: CriticalPoint
+    correlation: _Array
+    gradient: _Array
+
+
+def predicted_scales(activation: str, width: int, gains: NDArray[Any]) -> PredictedScales:
+    """Return the depth scales of networks of equal widths, where Xavier's gain is sigma_w.
+
+    In order both scales are the same; in chaos the gradients' is the shorter one, since gradients explode sooner
+    than two inputs forget each other.
+
+    Args:
+        activation: Canonical name.
+        width: Units of each hidden layer; PyTorch draws biases uniform in +-1/sqrt(width).
+        gains: Above 0, `[gains]`.
+
+    Example:
+        >>> found = predicted_scales("tanh", 64, np.array([0.8, 2.0]))
+        >>> round(found.critical.sigma_w, 3), found.correlation.round(1).tolist(), found.gradient.round(1).tolist()
+        (1.156, [2.1, 7.8], [2.1, 3.2])
+
+    Source:
+        Schoenholz et al. 2017, eq. 9, and section 4 on the gradients' scale.
+    """
+    sigma_b = 1 / math.sqrt(3 * width)
+    points = [phase_point(activation, float(gain), sigma_b) for gain in gains]
+    slopes = [abs(math.log(point.chi_1)) for point in points]
+    return PredictedScales(
+        sigma_b,
+        critical_point(activation, sigma_b),
+        np.array([point.xi_c for point in points]),
+        np.array([1 / slope if slope else math.inf for slope in slopes]),
+    )
+
+
+def rank_correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Return Spearman's rank correlation; equal values share their mean rank. NaN if all values of one are equal.
+
+    Example:
+        >>> rank_correlation(np.array([1, 2, 3, 3]), np.array([10.0, 20.0, 90.0, 90.0]))
+        1.0
+
+    Source:
+        Spearman 1904.
+    """
+    ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (first, second)]
+    scale = math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
+    return float(ranks[0] @ ranks[1]) / scale if scale else math.nan
+
+
+def _ranks(values: NDArray[Any]) -> _Array:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[places])
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a predicted depth follows the deepest trainable one over the gains.
+
+    Attributes:
+        predicted: Depths, cut at the deepest of the grid, `[gains]`.
+        rank_correlation: Spearman's, over the gains.
+        steps: How many steps of the grid's depths the measured depth lies above (or, negative, below) the deepest
+            that is predicted to be trainable, `[gains]`.
+    """
+
+    predicted: _Array
+    rank_correlation: float
+    steps: NDArray[np.int64]
+
+
+def agreement(grid: PhaseGrid, deepest: NDArray[np.int64], scale: NDArray[Any]) -> Agreement:
+    """Compare the deepest trainable depths with `SCALES` predicted depth scales.
+
+    The grid's depths are the resolution of the measurement: a prediction of 11 and a measured 8 agree
+    if the grid's next depth is 12.
+
+    Args:
+        grid: The trained networks.
+        deepest: Deepest trainable depth at each gain.
+        scale: Depth scale at each gain, in layers; no scale (NaN) counts as 0.
+
+    Example:
+        >>> depth, gain = np.array([2, 4, 8, 2, 4, 8]), np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0])
+        >>> grid = phase_grid(depth, gain, np.array([0.9, 0.9, 0.4, 0.9, 0.9, 0.9]))
+        >>> agreement(grid, deepest_trainable(grid, 0.6), np.array([0.5, np.inf]))
+        Agreement(predicted=array([3., 8.]), rank_correlation=1.0, steps=array([1, 0]))
+    """
+    predicted = np.minimum(SCALES * np.nan_to_num(scale, posinf=math.inf), grid.depths[-1])
+    steps = np.searchsorted(grid.depths, deepest, "right") - np.searchsorted(grid.depths, predicted, "right")
+    return Agreement(predicted, rank_correlation(deepest, predicted), steps)
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """A grid of trained networks of one activation and width, and what the theory says of it.
+
+    Attributes:
+        grid: Train accuracies.
+        threshold: Accuracy from which on a depth counts as trainable.
+        deepest: Deepest trainable depth at each gain.
+        scales: Predicted depth scales.
+        by_correlation: How `SCALES` xi_c follow the deepest trainable depth.
+        by_gradient: How `SCALES` scales of the gradient follow it.
+    """
+
+    grid: PhaseGrid
+    threshold: float
+    deepest: NDArray[np.int64]
+    scales: PredictedScales
+    by_correlation: Agreement
+    by_gradient: Agreement
+
+    @property
+    def ordered(self) -> NDArray[np.bool_]:
+        """Whether a gain is below the critical one, `[gains]`."""
+        return np.asarray(self.grid.gains < self.scales.critical.sigma_w)
+
+
+def phase_diagram(grid: PhaseGrid, activation: str, width: int, chance: float) -> PhaseDiagram:
+    """Return what a grid of train accuracies says beside the theory.
+
+    Args:
+        grid: Train accuracies.
+        activation: Canonical name.
+        width: Units of each hidden layer.
+        chance: Accuracy of guessing.
+    """
+    threshold = trainable_threshold(grid, chance)
+    deepest = deepest_trainable(grid, threshold)
+    scales = predicted_scales(activation, width, grid.gains)
+    return PhaseDiagram(
+        grid,
+        threshold,
+        deepest,
+        scales,
+        agreement(grid, deepest, scales.correlation),
+        agreement(grid, deepest, scales.gradient),
+    )

@@ -1,0 +1,65 @@
+"""The control groups of this process: what a container, a batch system or systemd lets it use of a machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def own_groups(controller: str, root: Path = Path("/")) -> list[Path]:
+    """Return the folders of all groups that this process is in, its own and those around it.
+
+    A group's limit holds for what is below it too, so the lowest of all counts. In a container its own group is the
+    outermost folder, whatever the kernel calls the group outside.
+
+    Args:
+        controller: `memory` or `cpu`; version 1 has a tree for each, version 2 one for all.
+        root: Where the kernel's files begin.
+
+    Example:
+        >>> [group.as_posix() for group in own_groups("memory", Path("/nowhere"))]
+        ['/nowhere/sys/fs/cgroup', '/nowhere/sys/fs/cgroup/unified', '/nowhere/sys/fs/cgroup/memory']
+    """
+    trees = root / "sys/fs/cgroup"
+    paths = {trees: "", trees / "unified": "", trees / controller: ""}
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            paths |= {trees: path, trees / "unified": path}
+        elif controller in controllers.split(","):
+            paths[trees / controller] = path
+    groups = []
+    for tree, path in paths.items():
+        own = tree / path.lstrip("/")
+        groups += [group for group in (own, *own.parents) if group.is_relative_to(tree)]
+    return groups
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return the number of cores that this process may use at the same time, rounded up where it is a share of them.
+
+    Args:
+        root: Where the kernel's files begin.
+    """
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in own_groups("cpu", root):
+        for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+            try:
+                quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            except (OSError, ValueError):  # no such group, or one without a limit
+                continue
+            if quota > 0:  # -1 in version 1: no limit
+                n_cores = min(n_cores, -(-quota // period))
+    return n_cores
+
+
+def devices() -> list[str]:
+    """Return the devices that PyTorch can train on here, the fastest first; it takes a second to be asked."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, there in available.items() if there]

@@ -1,0 +1,129 @@
+"""The report's first table: what the tutorial says, what was measured, and the verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mlp_core.errors import InputError
+from mlp_core.settings import Run
+from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE
+from mlp_core.statistics.comparisons import listed
+from mlp_core.statistics.wording import unbroken
+
+CLAIM_COLUMNS = (
+    *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
+    *("effect_size", "effect", "verdict", "figure", "data", "condition"),
+)
+_SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
+_SOURCES = {"tutorial": "the tutorial's", "ours": "ours"}
+_DRAWN = "drawn faces"
+_MORE_SEEDS = 64
+
+
+def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the report says of the claims.
+
+    Args:
+        table: Rows of `results/claims.parquet`, at least one; NaN where there is no number.
+        figures: Of the figures that the report shows, by name, the title of the section that has them.
+
+    Returns:
+        `rule`, `sentences` and `rows`; a row has a text for each of the table's columns, and as `figure` the name and
+        the title that its link leads to, or nothing if the figure is not there.
+
+    Raises:
+        InputError: If a column is missing.
+
+    Example:
+        >>> columns = dict.fromkeys(CLAIM_COLUMNS, "words") | {"n": 8, "estimate": 0.1, "low": -math.inf, "high": 0.3}
+        >>> table = pd.DataFrame([columns | {"effect_size": math.nan, "verdict": "not supported"}])
+        >>> row = claims_in_words(table, {})["rows"][0]
+        >>> row["interval"].split()[-1], row["effect_size"], row["symbol"]
+        ('0.3]', 'none', '✗')
+    """
+    missing = [name for name in CLAIM_COLUMNS if name not in table]
+    if missing:
+        message = (
+            f"the table claims must have the columns {', '.join(CLAIM_COLUMNS)}, got {', '.join(missing)} missing; "
+            "run `deep-mlp tutorial` again."
+        )
+        raise InputError(message)
+    return {
+        "rule": VERDICT_RULE.replace(" %", "\u00a0%"),
+        "sentences": _sentences(table),
+        "rows": [_row(row, figures) for row in table.to_dict("records")],
+    }
+
+
+def _row(row: dict[str, Any], figures: Mapping[str, str]) -> dict[str, Any]:
+    title = figures.get(row["figure"])
+    return {
+        **{name: row[name] for name in ("section", "statement", "measure", "claimed", "effect", "verdict")},
+        **{name: row[name] for name in ("data", "condition")},
+        "source": _SOURCES.get(row["source"], row["source"]),
+        "n": str(row["n"]),
+        "estimate": _number(row["estimate"]),
+        "interval": _interval(row["low"], row["high"]),
+        "effect_size": _number(row["effect_size"]),
+        "symbol": _SYMBOLS.get(row["verdict"], ""),
+        "figure": None if title is None else (row["figure"], title),
+    }
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3g}"
+
+
+def _interval(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "no interval"
+    if math.isinf(low) and math.isinf(high):
+        return "[no limits]"
+    ends = ["no limit" if math.isinf(end) else f"{end:.3g}" for end in (low, high)]
+    return unbroken(f"[{ends[0]} to {ends[1]}]")
+
+
+def _sentences(table: pd.DataFrame) -> list[str]:
+    sentences = []
+    for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
+        own = table[table["source"] == source]
+        if own.empty:
+            continue
+        counts = Counter(own["verdict"])
+        conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
+        parts = [f"{counts['supported']} {'holds' if counts['supported'] == 1 else 'hold'}"]
+        if conditional:
+            parts[0] += f" ({conditional} of them in one order of batches)"
+        for verdict, one, more in (
+            ("not supported", "does not hold", "do not hold"),
+            ("neither", "is right on neither side", "are right on neither side"),
+            ("undecided", "is undecided", "are undecided"),
+        ):
+            if counts[verdict]:
+                parts.append(f"{counts[verdict]} {one if counts[verdict] == 1 else more}")
+        sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
+    if drawn := int((table["data"] == _DRAWN).sum()):
+        sentences.append(
+            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs; with "
+            "deep-mlp tutorial --images FOLDER they rest on yours."
+        )
+    if (table["condition"] != "").any():
+        sentences.append(
+            "Where it says so, all members share one order of batches, and the interval knows nothing of other orders."
+        )
+    usual = Run().seeds
+    if int(table["n"].max()) < MIN_SEEDS:
+        sentences.append(
+            f"These are too few seeds for a verdict on networks: it needs {MIN_SEEDS} at least, as "
+            f"deep-mlp tutorial --seeds {max(usual, MIN_SEEDS)} has."
+        )
+    sentences.append(
+        f"To keep its time short, deep-mlp tutorial runs {usual} seeds unless told otherwise; "
+        f"deep-mlp tutorial --seeds {_MORE_SEEDS} takes longer and narrows the intervals, which decides more."
+    )
+    return sentences

@@ -1,0 +1,351 @@
+"""Sections of the report that hold theory against measurement: signals in random networks, and the phase diagram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlp_core.experiments.phase.diagram import SCALES, Agreement, PhaseDiagram, phase_diagram, phase_grid
+from mlp_core.report.findings import INITIALIZATION, Findings, FurtherTable, ReportFigure, Study
+from mlp_core.settings import Phase, Signals
+from mlp_core.statistics.intervals import standard_error
+from mlp_core.statistics.wording import unbroken
+from mlp_core.theory.meanfield import critical_point, gain_table
+
+_GAINS_OF = ("relu", "leaky_relu(0.1)", "tanh", "sigmoid", "gelu", "erf", "selu")
+_PAPERS = (
+    ("Paper: Poole et al. 2016, exponential expressivity through transient chaos", "https://arxiv.org/abs/1606.05340"),
+    ("Paper: Schoenholz et al. 2017, deep information propagation", "https://arxiv.org/abs/1611.01232"),
+)
+_PHASES = {-1: "order", 0: "critical", 1: "chaos"}
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The mean of one number over members, which is what theory predicts; no standard error for a single member."""
+
+    n: int
+    mean: float
+    standard_error: float
+    predicted: float
+
+    @property
+    def within_errors(self) -> bool:
+        return abs(self.mean - self.predicted) <= 3 * self.standard_error
+
+    @property
+    def within_percent(self) -> bool:
+        return abs(self.mean - self.predicted) <= 0.05 * abs(self.predicted)
+
+    def text(self) -> str:
+        error = f" ± {self.standard_error:.2g}" if self.n > 1 else ""
+        return unbroken(f"{self.mean:.3g}{error}")
+
+
+def _compare(values: pd.Series, predicted: float) -> _Comparison:
+    numbers = values.to_numpy(dtype=float)
+    finite = numbers[np.isfinite(numbers)]
+    mean = float(finite.mean()) if len(finite) else math.nan
+    return _Comparison(len(finite), mean, standard_error(finite), predicted)
+
+
+def _last_layer(rows: pd.DataFrame) -> list[_Comparison]:
+    """Return the length and 1 - correlation in the last layer, and the mean factor on a gradient."""
+    last = rows[rows["layer"] == rows["layer"].max()].astype({"mean_square": float, "correlation": float})
+    found = [
+        _compare(last["mean_square"], float(last["predicted_mean_square"].iloc[0])),
+        _compare(1 - last["correlation"], 1 - float(last["predicted_correlation"].iloc[0])),
+    ]
+    growth = _growth(rows, "gradient_mean_square").groupby(level="member").mean()
+    predicted = float(_growth(rows, "predicted_gradient_mean_square").mean())
+    return [*found, _compare(growth, predicted)]
+
+
+def _growth(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Return the factor on a gradient from each layer to the one before, by member and layer."""
+    by_layer = rows.set_index(["member", "layer"])[column].astype(float).sort_index()
+    return (by_layer / by_layer.groupby(level="member").shift(-1)).dropna()
+
+
+def _signals(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
+    groups = list(table.groupby(["inputs", "relative_gain", "gain"], sort=False))
+    compared = {key: _last_layer(rows) for key, rows in groups}
+    n_layers = int(table["layer"].max())
+    return Findings(
+        _signals_in_words(compared, n_layers, str(table["activation"].iloc[0]), float(settings.get("sigma_b", 0))),
+        [],
+        [
+            *("inputs", "phase", "gain"),
+            *(
+                "length, last layer",
+                "theory",
+                "1 - correlation, last layer",
+                "theory",
+                "gradient, factor a layer",
+                "theory",
+            ),
+        ],
+        2,
+        [
+            [
+                str(inputs),
+                _PHASES[int(np.sign(relative - 1))],
+                f"{gain:.4g}",
+                *(text for one in found for text in (one.text(), f"{one.predicted:.3g}")),
+            ]
+            for (inputs, relative, gain), found in compared.items()
+        ],
+        f"Mean ± standard error over the members, in layer {n_layers}; the gradient's factor is the mean "
+        "over all layers, on the way back. Members differ in their weights; all see the same two inputs. Theory is "
+        f"for infinite width, from these inputs on.{_usual_width(settings.get('width'))}",
+        (_gains(),),
+    )
+
+
+def _usual_width(width: int | None) -> str:
+    """Say what the command measures, for the tutorial's run has narrower networks."""
+    usual = Signals().width
+    return f" These layers are {width} wide; deep-mlp signals takes {usual}." if width and width < usual else ""
+
+
+def _gains() -> FurtherTable:
+    def number(value: float | None) -> str:
+        return "none" if value is None else f"{value:.3f}"
+
+    return FurtherTable(
+        "Gains that theory asks for, beside PyTorch's",
+        ["activation", "forward", "backward", "PyTorch", "remark on PyTorch's"],
+        [
+            [row.activation, number(row.forward), number(row.backward), number(row.pytorch), row.remark]
+            for row in gain_table(_GAINS_OF)
+        ],
+        "Forward: keeps the second moment of a signal of unit length, 1 / sqrt(E[phi(z)^2]); backward: keeps the mean "
+        "square of a gradient there, 1 / sqrt(E[phi'(z)^2]); z is standard normal. PyTorch: what "
+        "torch.nn.init.calculate_gain returns.",
+    )
+
+
+def _signals_in_words(
+    compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str, sigma_b: float
+) -> list[str]:
+    every = [one for found in compared.values() for one in found if one.n]
+    first = [(key, found) for key, found in compared.items() if key[0] == next(iter(compared))[0]]
+    parts = [
+        f"{found[2].mean:.3g} at gain {gain:.3g} ({_PHASES[int(np.sign(relative - 1))]}, theory "
+        f"{found[2].predicted:.3g})"
+        for (_, relative, gain), found in first
+    ]
+    sentences = [
+        f"In random {activation} networks a gradient's mean square changes, from each of {n_layers} layers to the one "
+        f"before, by a factor of {'; '.join(parts)}."
+    ]
+    if all(one.n > 1 for one in every):
+        close, near = sum(one.within_errors for one in every), sum(one.within_percent for one in every)
+        sentences.append(
+            f"Of {len(every)} numbers in the table {close} lie within three standard errors of the theory and {near} "
+            "within 5 % of it."
+        )
+    point = critical_point(activation, sigma_b)
+    if not point.stable and math.isfinite(point.q):
+        sentences.append(
+            f"At the critical gain a length of {point.q:.3g} would keep its gradients, but lengths near it move away."
+        )
+    return sentences
+
+
+def _phase(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
+    activation, width = str(table["activation"].iloc[0]), int(table["width"].iloc[0])
+    depth, gain = table["depth"].to_numpy(), table["gain"].to_numpy(dtype=float)
+    finished = table["status"] == "ok"
+    train, test = (
+        phase_grid(depth, gain, table[name].where(finished).to_numpy(dtype=float))
+        for name in ("train_accuracy", "test_accuracy")
+    )
+    chance = 1 / int(settings.get("classes", 3))
+    diagram = phase_diagram(train, activation, width, chance)
+    shown = [
+        (train.accuracy[row, column], test.accuracy[row, column], int(train.diverged[:, column].sum()))
+        for column, row in enumerate(np.searchsorted(train.depths, diagram.deepest))
+        for row in [min(row, len(train.depths) - 1)]
+    ]
+    return Findings(
+        _phase_in_words(diagram, activation, width),
+        _phase_reasons(diagram, test.accuracy),
+        [
+            *("gain = sigma_w", "phase", "deepest trainable"),
+            *(f"{SCALES} correlation scales", f"{SCALES} gradient scales"),
+            *("train accuracy there", "test accuracy there", "diverged, all depths"),
+        ],
+        2,
+        [
+            [
+                f"{train.gains[place]:.4g}",
+                "order" if diagram.ordered[place] else "chaos",
+                f"{_at_least(diagram.deepest[place], train.depths[-1])}{diagram.deepest[place] or 'none'}",
+                _layers(SCALES * diagram.scales.correlation[place]),
+                _layers(SCALES * diagram.scales.gradient[place]),
+                *(f"{100 * accuracy:.1f} %" if diagram.deepest[place] else "" for accuracy in accuracies),
+                str(diverged),
+            ]
+            for place, (*accuracies, diverged) in enumerate(shown)
+        ],
+        f"Trainable is a depth whose mean train accuracy is at least half-way from chance to the best of the grid, "
+        f"here {100 * diagram.threshold:.1f} %. Trained were {_numbers(train.depths)} hidden layers on "
+        f"{settings.get('examples', 'some')} training examples; all members see the same batches. The scales are of "
+        "the layers between hidden ones before training, with PyTorch's biases (sigma_b = 1 / sqrt(3 width) = "
+        f"{diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
+    )
+
+
+def _whole_grid(n_gains: int, n_depths: int) -> str:
+    """Say what the command trains, for the tutorial's run has a smaller grid."""
+    whole = Phase()
+    if n_gains >= len(whole.gains) and n_depths >= len(whole.depths):
+        return ""
+    return f" This grid is a small one: deep-mlp phase trains {len(whole.gains)} gains by {len(whole.depths)} depths."
+
+
+def _layers(depth: float) -> str:
+    return "no scale" if math.isnan(depth) else "no limit" if math.isinf(depth) else f"{depth:.1f}"
+
+
+def _numbers(values: Sequence[Any] | np.ndarray[Any, Any]) -> str:
+    words = [f"{value:.4g}" for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _phase_in_words(diagram: PhaseDiagram, activation: str, width: int) -> list[str]:
+    grid, deepest = diagram.grid, diagram.deepest
+    if not deepest.any():
+        return ["No cell of the grid did better than chance." if grid.finished.any() else "No member finished."]
+    best = grid.gains[deepest == deepest.max()]
+    where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
+    last = int(grid.depths[-1])
+    ends = (
+        f"{_depth_words(deepest[0], last)} at gain {grid.gains[0]:.3g} and {_depth_words(deepest[-1], last)} at gain "
+    )
+    deep = f"{_at_least(deepest.max(), last)}{deepest.max()} hidden layers"
+    sentences = [
+        f"{activation} networks of width {width} can be trained to {deep} at {where}, to {ends}"
+        f"{grid.gains[-1]:.3g}; theory puts the line between order and chaos at "
+        f"{diagram.scales.critical.sigma_w:.3g}."
+    ]
+    if math.isfinite(diagram.by_correlation.rank_correlation):
+        sentences.append(
+            f"Over {len(grid.gains)} gains the deepest trainable depth follows the predicted {SCALES} correlation "
+            f"scales, cut at the grid's {grid.depths[-1]} layers, with a rank correlation of "
+            f"{diagram.by_correlation.rank_correlation:.2f}, and {SCALES} gradient scales with "
+            f"{diagram.by_gradient.rank_correlation:.2f}."
+        )
+    return sentences
+
+
+def _at_least(depth: int, last: int) -> str:
+    """Return what stands before a depth at which the grid ends: deeper networks were not tried."""
+    return "at least " if depth == last else ""
+
+
+def _depth_words(depth: int, last: int) -> str:
+    return f"{_at_least(depth, last)}{depth} layers" if depth else "no depth of the grid"
+
+
+def _phase_reasons(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -> list[str]:
+    if not diagram.deepest.any():
+        return []
+    found = (("correlation", diagram.by_correlation), ("gradient", diagram.by_gradient))
+    sentences = [_misses(diagram, name, one) for name, one in found]
+    off = [float(np.abs(one.steps).mean()) for _, one in found]
+    sentence = (
+        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; {len(diagram.grid.gains)} gains "
+        "of one set of data do not settle which scale fits better."
+    )
+    chaotic = ~diagram.ordered
+    if chaotic.any() and (diagram.scales.gradient < diagram.scales.correlation)[chaotic].all():
+        sentence += (
+            " Below the critical gain they are the same; above it gradients explode sooner than two inputs forget "
+            "each other."
+        )
+    sentences.append(sentence)
+    trainable = np.where(np.nan_to_num(diagram.grid.accuracy) >= diagram.threshold, test_accuracy, np.nan)
+    if np.nanmin(trainable) == np.nanmax(trainable):
+        return sentences
+    best, worst = (np.unravel_index(pick(trainable), trainable.shape) for pick in (np.nanargmax, np.nanargmin))
+    named = [
+        f"{100 * trainable[row, column]:.1f} % ({diagram.grid.depths[row]} layers, gain "
+        f"{diagram.grid.gains[column]:.3g})"
+        for row, column in (best, worst)
+    ]
+    sentences.append(
+        f"Trainable is not the same as good: among the trainable cells mean test accuracy goes from {named[0]} down "
+        f"to {named[1]}, where mean train accuracy is {100 * diagram.grid.accuracy[worst]:.1f} %."
+    )
+    return sentences
+
+
+def _misses(diagram: PhaseDiagram, name: str, found: Agreement) -> str:
+    gains = diagram.grid.gains
+    n_near = int((np.abs(found.steps) <= 1).sum())
+    sentence = f"{SCALES} {name} scales are within one step of the grid's depths at {n_near} of {len(gains)} gains"
+    parts = []
+    for off, word in ((found.steps < -1, "below"), (found.steps > 1, "above")):
+        if off.any():
+            steps = np.abs(found.steps[off])
+            size = f"{steps.min()}" if steps.min() == steps.max() else f"{steps.min()} to {steps.max()}"
+            parts.append(f"at {_numbers(gains[off])} the measured depth lies {size} steps {word}")
+    return f"{sentence}{': ' if parts else ''}{'; '.join(parts)}."
+
+
+SIGNALS = Study(
+    name="signals",
+    command="deep-mlp signals",
+    title="Order, chaos and the edge",
+    question="Weights too small and all inputs look the same and gradients vanish, weights too large and near inputs "
+    "part and gradients explode, says the tutorial. Theory predicts both, layer by layer, for infinite width. Do "
+    "random networks of finite width do what it says?",
+    columns=(
+        *("activation", "distribution", "inputs", "relative_gain", "gain", "layer", "member", "seed"),
+        *("mean_square", "correlation", "gradient_mean_square"),
+        *("predicted_mean_square", "predicted_correlation", "predicted_gradient_mean_square", "status"),
+    ),
+    figures=(
+        ReportFigure(
+            "signals",
+            "Length and correlation of signals on the way forward, mean square of a gradient on the way back, in "
+            "untrained networks at an ordered, the critical and a chaotic gain: dots measured, lines predicted.",
+            "Panels of mean square, 1 minus correlation and gradient mean square against layer, for each gain and "
+            "kind of input. The table has the last layer's numbers.",
+        ),
+    ),
+    links=(*INITIALIZATION, *_PAPERS),
+    find=_signals,
+)
+
+PHASE = Study(
+    name="phase",
+    command="deep-mlp phase",
+    title="Which networks can be trained",
+    question="The right variance is the edge between order and chaos, says the tutorial, and tries ten gains on one "
+    "network. If that is so, the deepest network that can be trained must follow the depth that theory says a signal "
+    "can cross. Does it, over gain and depth?",
+    columns=(
+        *("activation", "depth", "width", "parameters", "gain", "sigma_w", "member", "seed", "epochs"),
+        *("train_accuracy", "test_accuracy", "final_train_loss", "status"),
+    ),
+    figures=(
+        ReportFigure(
+            "phase",
+            "Mean accuracy over gain and depth, on the training examples and on the test examples, and what theory "
+            f"predicts: {SCALES} scales of the correlation, as Schoenholz et al. draw them, and of the gradient. "
+            "Hatched cells had members that diverged; a cell where none finished has no colour. Below, on the same "
+            "axis, the four layers of the tutorial's own gain sweep: one Xavier gain is another sigma_w in each.",
+            "Two heat maps of accuracy over gain and depth with predicted lines. The table has the depths.",
+        ),
+    ),
+    links=(*INITIALIZATION, *_PAPERS),
+    find=_phase,
+)

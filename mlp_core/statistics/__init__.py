@@ -1,0 +1,1 @@
+"""Intervals, comparisons and verdicts. Numbers in, numbers and words out; nothing of networks, files or pages."""
