@@ -105,7 +105,9 @@ def test_pictures_and_frames_stay_at_the_edge(module):
     """Only figures draw; only figures and the report know data frames."""
     tops = {name.split(".")[0] for name in imports(module)}
     assert "matplotlib" not in tops or module.endswith(("figures.py", "drawing.py", "trend.py"))
-    assert "pandas" not in tops or module.endswith(("figures.py", "drawing.py", "trend.py", "report.py", "report/page.py", "report/claims.py"))
+    assert "pandas" not in tops or module.endswith(
+        ("figures.py", "drawing.py", "trend.py", "report.py", "report/page.py", "report/claims.py")
+    )
 
 
 def loaded_by(program):

@@ -259,7 +259,11 @@ def test_a_code_digest_reads_new_imports(core_copy):
     with (folder / "statistics" / "intervals.py").open("a") as file:
         file.write("# changed\n")
     changed = digests()
-    assert {name for name in MODULES if changed[name] != before[name]} == {"seeds", "statistics.intervals", "engine.members"}
+    assert {name for name in MODULES if changed[name] != before[name]} == {
+        "seeds",
+        "statistics.intervals",
+        "engine.members",
+    }
 
 
 def test_a_code_digest_covers_all_modules_asked_for():
