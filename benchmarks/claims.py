@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import FOLDER, SIZES, plans, population
-from mlp_core.settings import DepthSweep
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.statistics import claims
 from mlp_core.statistics.claims import (
     MIN_SEEDS,

@@ -21,17 +21,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from mlp_core.engine.plans import TrainingPlan, explanation_plans
 from numpy.typing import NDArray
 
 from benchmarks.work import ARMS, PIXELS, SEED, Work, depth_plans, draw_photographs, gain_plans, load, polynomial_plans
 from mlp_core.artifacts.storage import machine, settings_digest, write_file
 from mlp_core.data.datasets import Split
 from mlp_core.engine.members import train_members
-from mlp_core.engine.plans import TrainingPlan, explanation_plans
 from mlp_core.engine.sizes import LEARNED_MARGIN
 from mlp_core.engine.tables import member_table
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.diagnosis import diagnose
-from mlp_core.settings import DepthSweep, Explanation, GainSweep
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.statistics.claims import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.meanfield import forward_gain

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from mlp_core.engine.plans import TrainingPlan
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -18,8 +19,7 @@ from torchvision.datasets import ImageFolder
 from benchmarks.work import ARMS, SEED, Outcome, Work, load
 from mlp_core.data import datasets
 from mlp_core.engine.members import member_seed
-from mlp_core.engine.plans import TrainingPlan
-from mlp_core.settings import Polynomial
+from mlp_core.experiments.polynomial.experiment import Polynomial
 
 _ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu(0.1)": lambda: nn.LeakyReLU(0.1)}
 _OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}

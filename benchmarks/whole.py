@@ -16,7 +16,8 @@ from benchmarks.rows import photographs_comparisons, spirals_comparisons
 from benchmarks.work import Photographs, Work, depth_plans, draw_photographs, gain_plans
 from flows.server import healthy
 from mlp_core.errors import InputError
-from mlp_core.settings import GainSweep, validated
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.settings import validated
 
 MEMBERS = (1, 8, 64, 512)
 CONFIGURATIONS = (10, 100, 1000)

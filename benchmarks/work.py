@@ -11,13 +11,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from mlp_core.engine.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+
 from mlp_core.data import datasets
 from mlp_core.data.faces import write_faces
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.data.polynomial_features import monomials
-from mlp_core.engine.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
 from mlp_core.engine.tables import split_of
-from mlp_core.settings import DepthSweep, GainSweep, Images, Polynomial
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.polynomial.experiment import Polynomial
 from mlp_core.theory.meanfield import forward_gain
 
 SEED = 2021

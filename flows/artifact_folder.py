@@ -14,7 +14,8 @@ import click
 
 from mlp_core.artifacts.places import artifact_folder, refusals_in_words
 from mlp_core.errors import InputError
-from mlp_core.settings import Run, validated
+from mlp_core.settings import validated
+from tasks.run_settings import Run
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -13,67 +13,56 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import BaseModel
 
 import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
 from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
-from mlp_core import settings
 from mlp_core.errors import Drifted, InputError
-from mlp_core.settings import Run, Spirals, text_of, validated
+from mlp_core.settings import Settings, text_of, validated
+from tasks.stages import TUTORIAL, flow_help, flow_names, flow_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from upath import UPath
 
-# Flow parameter and settings model, by command; the flow is flows.<command>.<command>
-_COMMANDS: dict[str, dict[str, type[BaseModel]]] = {
-    "tutorial": {"spirals": Spirals, "run": settings.RunOnPhotographs},
-    "depth-sweep": {
-        "sweep": settings.DepthSweep,
-        "explanation": settings.Explanation,
-        "spirals": Spirals,
-        "run": Run,
-    },
-    "polynomial": {"model": settings.Polynomial, "spirals": Spirals, "run": Run},
-    "generalization": {"models": settings.Generalization, "spirals": Spirals, "run": Run},
-    "images": {"model": settings.Images, "run": settings.RunOnPhotographs},
-    "features": {"model": settings.Features, "run": settings.RunOnPhotographs},
-    "gain-sweep": {"sweep": settings.GainSweep, "run": settings.RunOnPhotographs},
-    "signals": {"networks": settings.Signals, "run": settings.RunOnPhotographs},
-    "phase": {"grid": settings.Phase, "spirals": Spirals, "run": settings.FewSeeds},
-}
-_HELP = {
-    "tutorial": "Run every experiment of the tutorial.",
-    "depth-sweep": "Depth against width at a fixed parameter budget, on spirals (section 1).",
-    "polynomial": "One wide layer on polynomial features of the spirals (section 1.1).",
-    "generalization": "Wide and deep models outside their training region, on spirals (section 1.1).",
-    "images": "A multilayer perceptron on 32 x 32 photographs (section 2).",
-    "features": "What the first layer of networks on photographs looks for (section 2).",
-    "gain-sweep": "Xavier weights at several gains: order, chaos and the edge (bonus).",
-    "signals": "Signals and gradients in random networks, beside what theory predicts (bonus).",
-    "phase": "Which networks can be trained, over gain and depth, beside what theory predicts (bonus).",
-}
+_SHARED = "spirals", "run"
+"""The parameters of the tutorial that its command has options for; its experiments' own are for the form and the API."""
 
 
-def _options(models: dict[str, type[BaseModel]]) -> list[click.Parameter]:
+def _command_parameters(command: str) -> dict[str, Settings]:
+    """Return the parameters that a command sets, with their defaults."""
+    flow = command.replace("-", "_")
+    parameters = flow_parameters(flow)
+    return {name: parameters[name] for name in _SHARED} if flow == TUTORIAL else parameters
+
+
+def _settings_of_commands() -> dict[str, list[str]]:
+    commands = [flow.replace("_", "-") for flow in flow_names()]
+    return {
+        command: [name for group in _command_parameters(command).values() for name in type(group).model_fields]
+        for command in commands
+    }
+
+
+def _options(parameters: dict[str, Settings]) -> list[click.Parameter]:
     options: list[click.Parameter] = []
-    for model in models.values():
-        for name, field in model.model_fields.items():
+    for group in parameters.values():
+        for name, field in type(group).model_fields.items():
+            value = getattr(group, name)
             flag = f"--{name.replace('_', '-')}"
             if field.annotation is bool:
                 options.append(click.Option([flag], is_flag=True, help=field.description))
                 continue
-            default = text_of(field.default)
-            help_text = f"{(field.description or '').rstrip('.')}{_syntax(field.default)}."
+            default = text_of(value)
+            help_text = f"{(field.description or '').rstrip('.')}{_syntax(value)}."
             help_text += f"  [default: {default}]" if default else ""
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
-            metavar = "|".join(choices) or _metavar(field.default)
+            metavar = "|".join(choices) or _metavar(value)
             options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
-    for name in other_names(name for model in models.values() for name in model.model_fields):
+    for name in other_names(name for group in parameters.values() for name in type(group).model_fields):
         options.append(click.Option([f"--{name.replace('_', '-')}"], type=str, hidden=True))
     return options
 
@@ -99,21 +88,22 @@ def program() -> None:
 
 
 def _run_command(name: str, **given: Any) -> None:
-    parameters: dict[str, BaseModel] = {}
-    models = _COMMANDS[name]
-    defaults = {field: info.default for model in models.values() for field, info in model.model_fields.items()}
+    parameters = _command_parameters(name)
+    defaults = {field: value for group in parameters.values() for field, value in group}
     given |= in_own_names(name, defaults, given)
-    for parameter, model in models.items():
-        fields = {field: given[field] for field in model.model_fields if given[field] not in (None, False)}
-        parameters[parameter] = validated(model, fields)
+    for parameter, group in parameters.items():
+        fields = {field: given[field] for field in type(group).model_fields if given[field] not in (None, False)}
+        parameters[parameter] = validated(type(group), fields, group)
     from flows.local_run import run_flow
 
     run_flow(name, parameters)
 
 
-for _name, _models in _COMMANDS.items():
+for _flow in flow_names():
+    _name = _flow.replace("_", "-")
+    _parameters = _options(_command_parameters(_name))
     program.add_command(
-        click.Command(_name, params=_options(_models), help=_HELP[_name], callback=partial(_run_command, _name))
+        click.Command(_name, params=_parameters, help=flow_help(_flow), callback=partial(_run_command, _name))
     )
 
 
@@ -220,7 +210,7 @@ def _status(command: Callable[[], Any]) -> int:
         click.echo(error.format_message())
         return 0
     except click.NoSuchOption as error:
-        click.echo(f"deep-mlp: {no_such_option(error, _COMMANDS)}", err=True)
+        click.echo(f"deep-mlp: {no_such_option(error, _settings_of_commands())}", err=True)
         return 2
     except click.ClickException as error:
         click.echo(f"deep-mlp: {error.format_message()}", err=True)

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import wraps
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from typing import Any
 from uuid import UUID
 
@@ -23,23 +22,24 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Running
 
-from flows.orchestration import SweepFailed
-from mlp_core import settings
+from flows.orchestration import SweepFailed, run_experiments
 from mlp_core.errors import Drifted, InputError
+from mlp_core.experiments.catalog import of_flow
 from mlp_core.settings import Settings, title_of, validated
+from tasks.stages import flow_help, flow_names, flow_parameters
 
 TAG = "deep-mlp"
 """Of every run, however it was started; each deployment in prefect.yaml has it, too."""
 _SECONDS_BETWEEN_LOOKS = 20.0
 _TITLES = {
     name: title_of(name, field)
-    for model in vars(settings).values()
-    if isinstance(model, type) and issubclass(model, Settings)
-    for name, field in model.model_fields.items()
+    for flow in flow_names()
+    for settings in flow_parameters(flow).values()
+    for name, field in type(settings).model_fields.items()
 }
 
 
-class Experiment(Flow[..., Any]):
+class ExperimentFlow(Flow[..., Any]):
     """A flow whose parameters are groups of settings, of which a run may set any single value.
 
     Prefect replaces whole groups: a run that sets one value would lose what its deployment, or the flow's own default,
@@ -63,45 +63,54 @@ class Experiment(Flow[..., Any]):
         return super().validate_parameters({**parameters, **groups})
 
 
-def experiment(name: str, shown: str = "") -> Callable[[Callable[..., Any]], Experiment]:
-    """Make a function the flow of an experiment.
+def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experiments) -> ExperimentFlow:
+    """Return the flow of an experiment, or of the tutorial.
+
+    Its parameters are the groups of settings of its experiments, so that its form in Prefect's UI has them all.
 
     Args:
-        name: The flow's name.
-        shown: What its runs are named by besides their seeds: a template with the flow's parameters.
+        flow: Name of the flow.
+        run_experiments: Gets the name and the parameters; does the work.
     """
+    parameters = flow_parameters(flow)
+    members = of_flow(flow)
 
-    def decorate(function: Callable[..., Any]) -> Experiment:
-        @wraps(function)
-        def run(*groups: Settings) -> Any:
-            context: Any = FlowRunContext.get()
-            this = context.flow_run
-            if this.deployment_id is None:
-                with get_client(sync_client=True) as client:
-                    client.update_flow_run(this.id, tags={*this.tags, TAG})
-                return function(*groups)
-            logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    def run(*args: Settings, **kwargs: Settings) -> Any:
+        given = own.bind(*args, **kwargs).arguments
+        context: Any = FlowRunContext.get()
+        this = context.flow_run
+        if this.deployment_id is None:
             with get_client(sync_client=True) as client:
-                if newer := _newer_run(client, this):
-                    return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
-                client.update_flow_run(
-                    this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
-                )
-            with _in_words_of_the_form(), goes_on(this.id):
-                return function(*groups)
+                client.update_flow_run(this.id, tags={*this.tags, TAG})
+            return run_experiments(flow, given)
+        logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+        with get_client(sync_client=True) as client:
+            if newer := _newer_run(client, this):
+                return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
+            client.update_flow_run(
+                this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
+            )
+        with _in_words_of_the_form(), goes_on(this.id):
+            return run_experiments(flow, given)
 
-        # Prefect would look for the types' names in this module
-        run.__signature__ = signature(function, eval_str=True)
+    def run_name() -> str:
+        groups = prefect.runtime.flow_run.parameters
+        seeds = groups["run"].seeds
+        shown = members[0].run_name.format(**groups) if members else ""
+        return " ".join(part for part in (name, shown, f"{seeds} seed{'s' * (seeds != 1)}") if part)
 
-        def run_name() -> str:
-            groups = prefect.runtime.flow_run.parameters
-            seeds = groups["run"].seeds
-            parts = [name, shown.format(**groups), f"{seeds} seed{'s' * (seeds != 1)}"]
-            return " ".join(part for part in parts if part)
-
-        return Experiment(run, name=name, flow_run_name=run_name)
-
-    return decorate
+    name = flow.replace("_", "-")
+    run.__name__ = run.__qualname__ = flow
+    run.__doc__ = flow_help(flow)
+    own = Signature(
+        [
+            Parameter(group, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=type(default))
+            for group, default in parameters.items()
+        ],
+        return_annotation=str,
+    )
+    run.__signature__ = own  # type: ignore[attr-defined]
+    return ExperimentFlow(run, name=name, flow_run_name=run_name)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
-from pydantic import BaseModel
 
 from flows.lost_runs import crash, end_lost_runs, known_to_live
 from flows.prefect_settings import read_prefect_settings
@@ -35,11 +35,13 @@ from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_
 from mlp_core.artifacts.places import artifact_folder
 from mlp_core.data.addresses import image_path
 from mlp_core.errors import InputError
-from mlp_core.settings import Run, RunOnPhotographs
+from mlp_core.settings import Settings
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
 from tasks.preflight import check_limits, check_run
 from tasks.resources import check_room
+from tasks.run_settings import Run, RunOnPhotographs
+from tasks.stages import TUTORIAL, flow_parameters, stages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,12 +74,12 @@ def _tell_of_begin(_flow: Any, flow_run: Any, _state: Any) -> None:
         told(flow_run)
 
 
-def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
+def run_flow(name: str, given: Mapping[str, Settings]) -> None:
     """Run a flow to its end.
 
     Args:
         name: Command, such as `depth-sweep`.
-        parameters: The flow's parameters.
+        given: The flow's parameters; those that are left out have the flow's defaults.
 
     Raises:
         InputError: If the input is bad.
@@ -85,13 +87,15 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
         RunLost: If the server was gone for half a minute.
         KeyboardInterrupt: If the user stopped it.
     """
+    flow_name = name.replace("-", "_")
+    parameters = flow_parameters(flow_name) | dict(given)
     run = parameters["run"]
     if not isinstance(run, Run):
         raise TypeError
     check_run(run)
     check_limits(run)
     images = image_path(run.images) if isinstance(run, RunOnPhotographs) else None
-    check_room(parameters.values())
+    check_room(stages_of(flow_name, parameters), run)
     started = time.monotonic()
     stop_by_signals()
     # What a killed program's workers leave is cleared by their tracker, which need not talk about it
@@ -109,9 +113,8 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
             from mlp_core.data.images import list_images
 
             list_images(images)  # while the server starts: a zip's directory takes a moment
-        module = name.replace("-", "_")
         with _undisturbed(), _uncollected():  # imported while the server starts
-            flow = getattr(import_module(f"flows.{module}"), module)
+            flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
                 for slow in _SLOW_MODULES:
                     if healthy(server.url):  # nothing waits for what is left
@@ -244,7 +247,7 @@ def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:
 
 
 def _run(
-    flow: Any, parameters: dict[str, BaseModel], run: Run, started: float, url: str, flow_run_ids: list[UUID]
+    flow: Any, parameters: dict[str, Settings], run: Run, started: float, url: str, flow_run_ids: list[UUID]
 ) -> None:
     with _console():
         try:
@@ -260,10 +263,10 @@ def _run(
 
 def _announce(name: str, run: Run, seconds: list[float]) -> None:
     """Say how long such a run took before, where that is known; of the tutorial also what is about to be done."""
-    if name != "tutorial" and not seconds:
+    if name != TUTORIAL and not seconds:
         return
     what = ""
-    if name == "tutorial":
+    if name == TUTORIAL:
         what = "the tutorial's own experiments, " if run.seeds == 1 else "every experiment, "
     times = ""
     if seconds:

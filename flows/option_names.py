@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from mlp_core.errors import InputError
 from mlp_core.settings import text_of
@@ -66,12 +65,17 @@ def in_own_names(command: str, defaults: Mapping[str, object], options: Mapping[
     return own
 
 
-def no_such_option(error: click.NoSuchOption, commands: Mapping[str, Mapping[str, type[BaseModel]]]) -> str:
-    """Return a sentence that says which commands have an option, if any has."""
+def no_such_option(error: click.NoSuchOption, options: Mapping[str, Collection[str]]) -> str:
+    """Return a sentence that says which commands have an option, if any has.
+
+    Args:
+        error: What was given.
+        options: Names of the settings by command.
+    """
     name = error.option_name.lstrip("-").replace("-", "_")
-    having = [one for one, models in commands.items() if any(name in model.model_fields for model in models.values())]
+    having = [command for command, names in options.items() if name in names]
     command = error.ctx.info_name if error.ctx else None
-    if not having or command not in commands:
+    if not having or command not in options:
         return error.format_message()
     return f"{command} has no option {error.option_name}, which is one of {', '.join(having)}; see {command} --help."
 

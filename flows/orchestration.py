@@ -1,130 +1,71 @@
-"""What the flows have in common: photographs, waiting, and an honest end."""
+"""A run of experiments: what is trained, what follows, and an honest end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect import unmapped
-from prefect.context import FlowRunContext
+from prefect import tags, unmapped
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
-from mlp_core.artifacts.storage import Artifact
-from mlp_core.data.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
-from mlp_core.engine.plans import TrainingPlan, ensembles
+from flows.sources import data_of_images, submit_photographs
+from mlp_core.data.settings import Spirals
+from mlp_core.data.transforms import Transform
+from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
 from mlp_core.errors import Drifted, InputError
+from mlp_core.experiments.interface import Figure, Table
 from mlp_core.machine import devices
-from mlp_core.settings import Run, RunOnPhotographs, Settings
-from tasks.analysis import Failure, collect_history, write_report
-from tasks.claims import claimed_tables, measure_claims
-from tasks.data import ImageSource, ImageTable, decode_images, download_images, draw_faces, locate_images
+from mlp_core.settings import Settings
+from tasks.data import Examples, generate_spirals, transform_examples
 from tasks.drift import compare_with_baseline
-from tasks.laboratory import hold_results, logger, side_by_side
+from tasks.laboratory import hold_results, laboratory, logger, side_by_side
+from tasks.limits import ask_for_limits, check_tag_limits
 from tasks.monitoring import Progress, report_lost
-from tasks.resources import available_bytes, check_memory
-from tasks.training import TrainedConfiguration, names_in_short, train_configurations
+from tasks.report import Failure, claimed_tables, measure_claims, write_report
+from tasks.resources import available_bytes, check_memory, check_room
+from tasks.results import collect_history, draw_figure, make_table
+from tasks.run_settings import Run, RunOnPhotographs
+from tasks.stages import Stage, check_batches, stages_of, with_images
+from tasks.training import TrainedConfig, TrainedTrial, names_in_short, train_configurations, tune_learning_rate
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Training:
+class Submitted:
     """A training that was submitted: one configuration, or several together.
 
     Attributes:
-        plans: What it trains.
+        configs: What it trains.
         data: What it trains on, or the task that makes that.
-        n_members: Members of each plan.
+        n_members: Members of each configuration.
         future: Its task.
     """
 
-    plans: tuple[TrainingPlan, ...]
+    configs: tuple[TrainConfig, ...]
     data: Any
     n_members: int
-    future: PrefectFuture[list[TrainedConfiguration]]
+    future: PrefectFuture[list[TrainedConfig]]
 
-    def one_by_one(self) -> list[Training]:
+    def one_by_one(self) -> list[Submitted]:
         """Submit the training of each configuration alone."""
         return [
-            Training(
-                (plan,), self.data, self.n_members, train_configurations.submit((plan,), self.data, self.n_members)
+            Submitted(
+                (config,), self.data, self.n_members, train_configurations.submit((config,), self.data, self.n_members)
             )
-            for plan in self.plans
+            for config in self.configs
         ]
 
 
-Trainings = dict[TrainingPlan, Training]
-"""The trainings of a run by what they train."""
 _NAMES_IN_A_LINE = 8
-
-
-def submit_trainings(
-    plans: Iterable[TrainingPlan], data: Artifact | ImageTable, n_members: int, submitted: Trainings | None = None
-) -> Trainings:
-    """Submit the training of each plan, but none that this run has submitted already; return them all."""
-    plans, trainings = list(plans), dict(submitted or {})
-    together = ensembles([plan for plan in plans if plan not in trainings], n_members, side_by_side())
-    for ensemble, future in zip(
-        together, train_configurations.map(together, unmapped(data), unmapped(n_members)), strict=True
-    ):
-        trainings |= dict.fromkeys(ensemble, Training(ensemble, data, n_members, future))
-    return {plan: trainings[plan] for plan in plans}
-
-
-def table_settings(run: Run, *models: Settings, **more: Any) -> dict[str, Any]:
-    """Return the settings that a result table carries in its metadata."""
-    values = {"seeds": run.seeds, "seed": run.seed, **more}
-    for model in models:
-        values |= model.model_dump(mode="json")
-    return values
-
-
-def photograph_settings(run: RunOnPhotographs, pictures: ImageTable) -> dict[str, Any]:
-    """Return what the table of results on photographs carries about them."""
-    settings = {"images": shown_address(run.images), "bad_images_left_out": pictures.skipped_in_words()}
-    return settings | ({"images_remarks": "; ".join(pictures.remarks)} if pictures.remarks else {})
 
 
 class SweepFailed(RuntimeError):
     """Some tasks failed; what the others made is kept, and in the report."""
-
-
-def photographs(run: RunOnPhotographs) -> ImageTable:
-    """Return the decoded photographs of the run's source, before anything is trained on them."""
-    return submit_photographs(run)()
-
-
-def submit_photographs(run: RunOnPhotographs) -> Callable[[], ImageTable]:
-    """Submit the decoding of the photographs of the run's source; return what waits for them.
-
-    Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a
-    helper of its own, and another machine does not have the user's files.
-    """
-    url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
-    source: Artifact | ImageSource
-    if run.images == SYNTHETIC:
-        source = draw_faces(run.seed)
-    elif is_web_address(url):
-        source = download_images(url)
-    else:
-        source = locate_images(run.images)
-    if run.runner == "threads":
-        decoding = decode_images.submit(source, run.skip_bad_images, run.seed)
-        return lambda: _with_room(decoding.result())
-    pictures = _with_room(decode_images(source, run.skip_bad_images, run.seed))
-    return lambda: pictures
-
-
-def _with_room(pictures: ImageTable) -> ImageTable:
-    """Refuse a run whose number of classes, which no setting says, makes it too large for this machine's memory."""
-    context = FlowRunContext.get()
-    if context:
-        check_memory((context.parameters or {}).values(), available_bytes(), len(pictures.classes))
-    return pictures
 
 
 def device_of(run: Run) -> str:
@@ -159,10 +100,10 @@ class Outcome:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.trained: list[TrainedConfiguration] = []
+        self.trained: list[TrainedTrial] = []
         self.failed: dict[UUID, Failure] = {}
         self.experiments: set[str] = set()
-        self._one_by_one: dict[UUID, list[Training]] = {}
+        self._one_by_one: dict[UUID, list[Submitted]] = {}
         self.progress = Progress()
 
     def gather(
@@ -193,37 +134,41 @@ class Outcome:
         return results
 
     def trainings(
-        self, trainings: Trainings, shown: Mapping[TrainingPlan, TrainingPlan] | None = None
-    ) -> list[TrainedConfiguration]:
+        self, trials: Sequence[Trial], submitted: Mapping[TrainConfig, Submitted], experiment: str
+    ) -> list[TrainedTrial]:
         """Wait for an experiment's trainings and return those that succeeded.
 
         Args:
-            trainings: The trainings.
-            shown: Under which name the experiment shows a plan, in the history too, if not under its own.
+            trials: The experiment's.
+            submitted: The trainings of the run.
+            experiment: Its name.
         """
-        self.progress.expect(training.future for training in trainings.values())
-        submitted = {training.future.task_run_id: training for training in trainings.values()}
-        wait([training.future for training in submitted.values()])
-        asked = [one for training in submitted.values() for one in self._mended(training)]
-        names = shown or {}
-        experiment = next((names.get(plan, plan).experiment for plan in trainings), "")
-        made = self.gather([one.future for one in asked], experiment, [names_in_short(one.plans) for one in asked])
-        found = {one.plan: one for together in made for one in together}
-        trained = [found[plan] for plan in trainings if plan in found]
-        if kept := [plan.configuration for plan in trainings if trainings[plan].future.state.name == "Cached"]:
+        own = {trial.config: submitted[trial.config] for trial in trials}
+        self.progress.expect(training.future for training in own.values())
+        tasks = {training.future.task_run_id: training for training in own.values()}
+        wait([training.future for training in tasks.values()])
+        asked = [one for training in tasks.values() for one in self._mended(training)]
+        made = self.gather([one.future for one in asked], experiment, [names_in_short(one.configs) for one in asked])
+        by_config = {one.config: one for together in made for one in together}
+        trained = [
+            TrainedTrial(trial, by_config[trial.config].n_members, by_config[trial.config].blocks)
+            for trial in trials
+            if trial.config in by_config
+        ]
+        if kept := [config.name for config, training in own.items() if training.future.state.name == "Cached"]:
             more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
-            shown_names = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
-            logger.info("from the cache: %d of %d %s: %s", len(kept), len(trainings), experiment, shown_names)
-        self.trained += [replace(one, plan=names.get(one.plan, one.plan)) for one in trained]
+            shown = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
+            logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, shown)
+        self.trained += trained
         return trained
 
-    def _mended(self, training: Training) -> list[Training]:
+    def _mended(self, training: Submitted) -> list[Submitted]:
         """Return a training; where several configurations failed together, one of each, as one may be to blame."""
-        if len(training.plans) == 1 or training.future.state.is_completed():
+        if len(training.configs) == 1 or training.future.state.is_completed():
             return [training]
         key = training.future.task_run_id
         if key not in self._one_by_one:
-            logger.warning("training %d configurations together failed; each is trained alone", len(training.plans))
+            logger.warning("training %d configurations together failed; each is trained alone", len(training.configs))
             self._one_by_one[key] = training.one_by_one()
         return self._one_by_one[key]
 
@@ -261,3 +206,183 @@ class Outcome:
         if drift and self.run.on_drift == "failed":
             raise Drifted(drift)
         return Completed(name="Drifted", message=drift, data=report) if drift else report
+
+
+class ExperimentRuns:
+    """The experiments of a run at work on the same examples, and what they share.
+
+    What two of them train, transform or draw into is made once.
+    """
+
+    def __init__(self, run: Run, stages: Sequence[Stage]) -> None:
+        self.outcome = Outcome(run)
+        self.stages = list(stages)
+        self.examples: dict[str, Examples] = {}
+        self._submitted: dict[TrainConfig, Submitted] = {}
+        self._trials: dict[str, list[Trial]] = {}
+        self._tunings: dict[str, list[tuple[Trial, PrefectFuture[float]]]] = {}
+        self._transformed: dict[tuple[str, tuple[Transform, ...]], Any] = {}
+        self._tables: dict[int, tuple[Table, PrefectFuture[Any]]] = {}
+        self._panels: list[Figure] = []
+
+    def begin(self, stage: Stage) -> None:
+        """Submit what an experiment trains, and what chooses its learning rates."""
+        experiment, setup = stage.experiment, stage.setup
+        trials = self._trials[experiment.name] = list(experiment.trials(setup))
+        with tags(experiment.tag):
+            self._submit_trainings(stage, trials)
+            self._tunings[experiment.name] = [
+                (
+                    tuning.trial,
+                    tune_learning_rate.submit(
+                        tuning.trial.config, self._inputs(stage, tuned_inputs(stage, tuning.trial)), tuning.rates
+                    ),
+                )
+                for tuning in (experiment.to_tune(setup, trials) if trials else ())
+            ]
+
+    def train_tuned(self, stage: Stage) -> None:
+        """Wait for an experiment's learning rates and submit what is trained with them."""
+        experiment = stage.experiment
+        with tags(experiment.tag):
+            for trial, future in self._tunings[experiment.name]:
+                for rate in self.outcome.gather([future], experiment.name, [f"tuning {trial.config.name}"]):
+                    assert experiment.tuned is not None
+                    tuned = experiment.tuned(stage.setup, trial, rate)
+                    self._submit_trainings(stage, [tuned])
+                    self._trials[experiment.name].append(tuned)
+
+    def publish(self, stage: Stage) -> list[PrefectFuture[Any]]:
+        """Wait for an experiment's trainings and submit its tables and figures; nothing if all failed."""
+        experiment, trials = stage.experiment, self._trials[stage.experiment.name]
+        with tags(experiment.tag):
+            models = self.outcome.trainings(trials, self._submitted, experiment.name) if trials else []
+            if trials and not models:
+                return []
+            outputs = experiment.outputs(stage.setup, models, self.examples[stage.kind_of_data])
+            futures = [self._submit_output(output) for output in outputs]
+        own = [future for future in futures if future is not None]
+        if not trials and own:  # of one that trains nothing, this is the measurement itself
+            self.outcome.experiments.add(experiment.name)
+        return own
+
+    def draw_panels(self) -> list[PrefectFuture[Any]]:
+        """Submit the figures that several experiments draw into."""
+        names = dict.fromkeys(figure.name for figure in self._panels)
+        futures = []
+        for name in names:
+            panels = sorted((one for one in self._panels if one.name == name), key=lambda one: one.panel or 0)
+            inputs = {id(value): value for figure in panels for value in figure.inputs}
+            futures.append(self._draw(replace(panels[0], inputs=tuple(inputs.values()))))
+        return futures
+
+    def expect(self) -> None:
+        """Count all trainings as work to be done."""
+        self.outcome.progress.expect(training.future for training in self._submitted.values())
+
+    def _submit_trainings(self, stage: Stage, trials: Iterable[Trial]) -> None:
+        """Submit trainings, but none that this run has submitted already."""
+        by_inputs: dict[tuple[tuple[Transform, ...], int], list[TrainConfig]] = {}
+        for config in dict.fromkeys(trial.config for trial in trials):
+            if config not in self._submitted:
+                by_inputs.setdefault((config.inputs, len(config.gains)), []).append(config)
+        for (inputs, n_gains), configs in by_inputs.items():
+            n_members, data = stage.setup.n_seeds * n_gains, self._inputs(stage, inputs)
+            together = group_for_batching(configs, n_members, side_by_side())
+            futures = train_configurations.map(together, unmapped(data), unmapped(n_members))
+            for group, future in zip(together, futures, strict=True):
+                self._submitted |= dict.fromkeys(group, Submitted(group, data, n_members, future))
+
+    def _inputs(self, stage: Stage, transforms: tuple[Transform, ...]) -> Any:
+        """Return the stage's examples as a configuration takes them, or the task that makes them so."""
+        if not transforms:
+            return self.examples[stage.kind_of_data]
+        key = stage.kind_of_data, transforms
+        if key not in self._transformed:
+            before = self._inputs(stage, transforms[:-1])
+            self._transformed[key] = transform_examples.submit(transforms[-1], before)
+        return self._transformed[key]
+
+    def _submit_output(self, output: Table | Figure) -> PrefectFuture[Any] | None:
+        if isinstance(output, Table):
+            return self._table(output)
+        if output.panel is not None:
+            self._panels.append(output)
+            self._resolved(output.inputs)  # its tables begin now
+            return None
+        return self._draw(output)
+
+    def _draw(self, figure: Figure) -> PrefectFuture[Any]:
+        return draw_figure.submit(replace(figure, inputs=()), self._resolved(figure.inputs))
+
+    def _table(self, table: Table) -> PrefectFuture[Any]:
+        if id(table) not in self._tables:
+            future = make_table.submit(replace(table, inputs=()), self._resolved(table.inputs))
+            self._tables[id(table)] = table, future
+        return self._tables[id(table)][1]
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, Table):
+            return self._table(value)
+        if isinstance(value, (list, tuple)):
+            return [self._resolved(one) for one in value]
+        return value
+
+
+def tuned_inputs(stage: Stage, trial: Trial) -> tuple[Transform, ...]:
+    """Return what is done to the inputs of a trial's tuned companion."""
+    tuned = stage.experiment.tuned
+    assert tuned is not None
+    return tuned(stage.setup, trial, trial.config.learning_rate).config.inputs
+
+
+def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
+    """Run the experiments of a flow, and return the report's path.
+
+    Spirals train while images are decoded. The experiments that need several seeds begin when all others have begun.
+
+    Args:
+        flow: Name of the flow.
+        parameters: Its parameters.
+    """
+    run = parameters["run"]
+    assert isinstance(run, Run)
+    stages = stages_of(flow, parameters, device_of(run))
+    check_batches(stage for stage in stages if stage.kind_of_data == "spirals")
+    check_room(stages, run)
+    with laboratory(run):
+        check_tag_limits(*dict.fromkeys(stage.experiment.tag for stage in stages))
+        runs = ExperimentRuns(run, stages)
+        kinds = {stage.kind_of_data for stage in stages}
+        first = [stage for stage in stages if not stage.experiment.beyond or flow == stage.experiment.tag]
+        later = [stage for stage in stages if stage not in first]
+        ask_for_limits(*dict.fromkeys(stage.experiment.tag for stage in first))
+        decoded = None
+        if "images" in kinds:  # first: while one worker waits for the helper, the other trains with a core to itself
+            assert isinstance(run, RunOnPhotographs)
+            with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "images")):
+                decoded = submit_photographs(run)
+        if "spirals" in kinds:
+            spirals = parameters["spirals"]
+            assert isinstance(spirals, Spirals)
+            with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "spirals")):
+                runs.examples["spirals"] = generate_spirals(spirals, run.seed)
+        for stage in first:
+            if stage.kind_of_data == "spirals":
+                runs.begin(stage)
+        if decoded is not None and isinstance(run, RunOnPhotographs):
+            runs.examples["images"] = decoded()
+            first, later = (
+                with_images(group, data_of_images(run, runs.examples["images"])) for group in (first, later)
+            )
+            check_memory([*first, *later], run, available_bytes())
+        for stage in first:
+            if stage.kind_of_data == "images":
+                runs.begin(stage)
+        for stage in later:
+            runs.begin(stage)
+        for stage in (*first, *later):
+            runs.train_tuned(stage)
+        runs.expect()
+        results = [future for stage in (*first, *later) for future in runs.publish(stage)]
+        return runs.outcome.publish([*results, *runs.draw_panels()])

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,31 +73,29 @@ class SameInputsAndCode(CachePolicy):
     Prefect's own policies see the task's source but not the code that it calls.
 
     Attributes:
-        code: Core modules that compute the result; what they import counts too.
+        code: Modules that compute the result; what they import counts too. So do the modules of inputs that name
+            functions, and the module of the task itself.
+        libraries: Whose versions count, with those that change what is trained.
     """
 
     code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
     ) -> str:
         """Return a key that begins with the task's name, so that the records can be read by a human."""
         task = task_ctx.task
+        named = [module for value in inputs.values() for module in getattr(value, "modules", ())]
         digest = settings_digest(
-            {name: canonical(value) for name, value in inputs.items()}, self.code_digest(task.fn.__module__)
+            {name: canonical(value) for name, value in inputs.items()}, self.code_digest(task.fn.__module__, *named)
         )
         return f"{task.name.replace(' ', '-')}-{digest[:40]}"
 
-    def code_digest(self, task_module: str) -> str:
-        """Return a digest of the code and of the libraries' versions."""
-        own = Path(_source(task_module)).read_text()
-        return settings_digest(versions(), code_digest("mlp_core.engine.tables", *self.code), own)
-
-
-def _source(module: str) -> str:
-    import importlib
-
-    return str(importlib.import_module(module).__file__)
+    def code_digest(self, *modules: str) -> str:
+        """Return a digest of the code, with that of more modules, and of the libraries' versions."""
+        libraries = {name: version(name) for name in self.libraries}
+        return settings_digest({**versions(), **libraries}, code_digest(*modules, *self.code))
 
 
 def canonical(value: Any) -> Any:
@@ -155,14 +154,15 @@ def _verify(value: Any, root: Path | UPath) -> None:
             _verify(item, root)
 
 
-def cached(*code: str) -> dict[str, Any]:
+def cached(*code: str, libraries: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a task's options for a cached result.
 
     Args:
-        code: Core modules that compute the result.
+        code: Modules that compute the result; the task's own need not be named.
+        libraries: Whose versions decide its bytes, with those that change what is trained.
     """
     return {
-        "cache_policy": SameInputsAndCode(code=code),
+        "cache_policy": SameInputsAndCode(code=code, libraries=libraries),
         "persist_result": True,
         "result_serializer": JSONSerializer(jsonlib="tasks.checked_json", object_decoder="tasks.caching.decode"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -20,9 +20,8 @@ from mlp_core.artifacts.storage import (
     write_file,
     write_table,
 )
-from mlp_core.data.sizes import TEST_SHARE
-from mlp_core.errors import InputError
-from mlp_core.settings import Spirals
+from mlp_core.data.settings import Spirals
+from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.laboratory import checkpoint, logger
 from tasks.offloading import offloaded
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from mlp_core.data.datasets import Split
 
 _SPIRALS = ("mlp_core.data.datasets",)
-_FEATURES = ("mlp_core.data.polynomial_features",)
+_TRANSFORMS = ("mlp_core.data.transforms",)
 _FACES = ("mlp_core.data.faces",)
 _IMAGES = ("mlp_core.data.images",)
 
@@ -52,18 +51,20 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
-class ImageTable:
-    """Decoded photographs.
+class Examples:
+    """A table of examples to train on.
 
     Attributes:
         table: A row for each.
         classes: Names in the order of the labels.
+        n_train: Training examples, which come first.
         skipped: Bad files that were left out.
         remarks: What a user may not expect, see `mlp_core.data.image_layout.Listing`.
     """
 
     table: Artifact
     classes: tuple[str, ...]
+    n_train: int
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -75,7 +76,7 @@ class ImageTable:
 
 
 @task(name="generate spirals", task_run_name="generate spirals", **cached(*_SPIRALS))
-def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
+def generate_spirals(spirals: Spirals, seed: int) -> Examples:
     """Draw the spirals and split them; one row per point."""
     import pyarrow as pa
 
@@ -94,12 +95,9 @@ def generate_spirals(spirals: Spirals, seed: int) -> Artifact:
     )
     units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code_digest(*_SPIRALS), units=units)
-    return write_table(
-        artifact_root(),
-        f"tables/spirals-{settings_digest(settings, provenance.code)[:12]}.parquet",
-        table,
-        provenance,
-    )
+    name = settings_digest(settings, provenance.code)[:12]
+    made = write_table(artifact_root(), f"tables/spirals-{name}.parquet", table, provenance)
+    return Examples(made, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
 
 
 def _joined(parts: Split, axis: int) -> Any:
@@ -114,52 +112,16 @@ def _split_column(n_train: int, n_test: int) -> pa.Array:
     return pa.array(["train"] * n_train + ["test"] * n_test).dictionary_encode()
 
 
-@task(
-    name="expand polynomial features",
-    task_run_name="expand polynomial features degree={degree}",
-    **cached(*_FEATURES),
-)
-def expand_features(spirals: Artifact, degree: int) -> Artifact:
-    """Expand the spirals' points into all monomials up to a degree; one row per point."""
+@task(name="transform examples", task_run_name="transform examples: {transform.name}", **cached(*_TRANSFORMS))
+def transform_examples(transform: Transform, examples: Examples) -> Examples:
+    """Make of examples what a configuration is trained on; one row per example."""
     import pyarrow as pa
     import torch
 
-    from mlp_core.data.polynomial_features import monomials
-
     root = artifact_root()
-    split = load_split(root, spirals)
-    features = torch.cat([monomials(split.train_inputs, degree), monomials(split.test_inputs, degree)])
-    flat = pa.array(features.contiguous().flatten().numpy())
-    table = pa.table(
-        {
-            "features": pa.FixedSizeListArray.from_arrays(flat, features.shape[1]),
-            "label": pa.array([*split.train_labels.tolist(), *split.test_labels.tolist()], pa.int64()),
-            "split": _split_column(len(split.train_labels), len(split.test_labels)),
-        }
-    )
-    settings = {"degree": degree}
-    provenance = Provenance(
-        settings,
-        code_digest(*_FEATURES),
-        {"spirals": spirals.sha256},
-        {"features": "1, x1^i x2^j, i outer, j inner", "label": "class index", "split": "train|test"},
-    )
-    name = settings_digest(settings, provenance.code, spirals.sha256)[:12]
-    return write_table(root, f"tables/polynomial_features-{name}.parquet", table, provenance)
-
-
-@task(name="standardize inputs", task_run_name="standardize inputs", **cached(*_FEATURES))
-def standardize_inputs(examples: Artifact) -> Artifact:
-    """Shift and scale inputs so that each has mean 0 and standard deviation 1 on the training set; a row per point."""
-    import pyarrow as pa
-    import torch
-
-    from mlp_core.data.polynomial_features import standardized
-
-    root = artifact_root()
-    split = load_split(root, examples)
+    split = transform.split(load_split(root, examples.table))
     inputs = torch.cat([split.train_inputs, split.test_inputs])
-    flat = pa.array(standardized(inputs, split.train_inputs).flatten().numpy())
+    flat = pa.array(inputs.contiguous().flatten().numpy())
     table = pa.table(
         {
             "features": pa.FixedSizeListArray.from_arrays(flat, inputs.shape[1]),
@@ -167,10 +129,12 @@ def standardize_inputs(examples: Artifact) -> Artifact:
             "split": _split_column(len(split.train_labels), len(split.test_labels)),
         }
     )
-    units = {"features": "standard deviations from the mean", "label": "class index", "split": "train|test"}
-    provenance = Provenance({}, code_digest(*_FEATURES), {"examples": examples.sha256}, units)
-    name = settings_digest({}, provenance.code, examples.sha256)[:12]
-    return write_table(root, f"tables/standardized-{name}.parquet", table, provenance)
+    settings = asdict(transform)
+    units = {"features": transform.unit, "label": "class index", "split": "train|test"}
+    provenance = Provenance(settings, code_digest(*_TRANSFORMS), {"examples": examples.table.sha256}, units)
+    name = settings_digest(settings, provenance.code, examples.table.sha256)[:12]
+    made = write_table(root, f"tables/{transform.name}-{name}.parquet", table, provenance)
+    return replace(examples, table=made, n_train=len(split.train_labels))
 
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
@@ -212,7 +176,7 @@ def locate_images(location: str) -> ImageSource:
 
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
-def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> ImageTable:
+def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
     """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less.
 
     The seed is that of the split, where the source has none.
@@ -245,7 +209,8 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int =
     name = settings_digest(settings, provenance.code, source.sha256)[:12]
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
     logger.info("decoded %d photographs of %d classes from %s", table.num_rows, len(classes), path.name)
-    decoded = ImageTable(artifact, classes, tuple(told["skipped"]), tuple(told["remarks"]))
+    n_train = table["split"].to_pylist().count("train")
+    decoded = Examples(artifact, classes, n_train, tuple(told["skipped"]), tuple(told["remarks"]))
     for remark in decoded.remarks:
         logger.warning("%s", remark)
     if decoded.skipped:
@@ -260,19 +225,3 @@ def load_split(root: Path | UPath, artifact: Artifact) -> Split:
     from mlp_core.engine.tables import split_of
 
     return split_of(read_pieces(root, artifact))
-
-
-def check_batch_size(batch_size: int, spirals: Spirals) -> None:
-    """Refuse a batch that no epoch on the spirals could fill: short batches are left out.
-
-    Raises:
-        InputError: If the training set is smaller than a batch.
-    """
-    n_points = spirals.arms * spirals.points
-    n_train = n_points - int(TEST_SHARE * n_points)
-    if batch_size > n_train:
-        message = (
-            f"batch_size must be at most the {n_train} training points, got {batch_size}; "
-            f"use a smaller --batch-size or more --points."
-        )
-        raise InputError(message)

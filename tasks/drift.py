@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from prefect import task
 
 from mlp_core.artifacts.storage import Artifact
-from tasks.analysis import save_figure
 from tasks.caching import UNCACHED, artifact_root
 from tasks.laboratory import logger
+from tasks.results import save_figure
 
 
 @task(name="compare with baseline", task_run_name="compare with baseline", **UNCACHED)
@@ -21,7 +21,6 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
         What moved, in words; nothing if no figure did, or if there is no baseline to compare with.
     """
     from mlp_core.artifacts.baseline import compare, keep_comparison, read_baseline, read_comparisons, read_results
-    from mlp_core.report.trend import trend_figure
 
     root = artifact_root()
     made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]
@@ -39,7 +38,7 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
         return ""
     keep_comparison(root, comparison, datetime.now(UTC))
     if (comparisons := read_comparisons(root)) is not None:
-        save_figure("trend", trend_figure, comparisons.to_pandas())
+        save_figure("trend", "mlp_core.report.trend:trend_figure", comparisons.to_pandas())
     if comparison.moved:
         logger.warning("%s", comparison.in_words())
         return comparison.in_words()

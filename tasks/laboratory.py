@@ -30,14 +30,13 @@ from mlp_core.artifacts.places import artifact_folder, refusals_in_words
 from mlp_core.artifacts.storage import PARTIAL, locked
 from mlp_core.errors import InputError
 from mlp_core.machine import cores
-from mlp_core.settings import Run
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.inventory import KINDS
 from tasks.limits import check_tag_limits, waits_told
 from tasks.offloading import TERMINAL_SIGNALS, Stopped, stop_helper
 from tasks.preflight import check_run
-from tasks.resources import check_room
+from tasks.run_settings import Run
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -268,7 +267,6 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
         message = "laboratory() works in the body of a flow"
         raise RuntimeError(message)
     check_run(run)
-    check_room((context.parameters or {}).values())
     root = artifact_folder(run.artifacts)
     records = str(root / RECORDS)
     storage: Any = Records(basepath=records)

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from mlp_core.artifacts.places import artifact_folder, refusals_in_words, require_extra
 from mlp_core.errors import InputError
 from mlp_core.machine import cores
-from mlp_core.settings import Run
+from tasks.run_settings import Run
 
 _THREADS = 30  # of a run with its server and helper, without its workers
 _LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` calls them

@@ -26,13 +26,13 @@ from mlp_core.artifacts.storage import (
     write_file,
     write_table,
 )
-from mlp_core.engine.footprint import in_parts
-from mlp_core.engine.plans import TrainingPlan
-from mlp_core.settings import Run
+from mlp_core.engine.configs import TrainConfig, Trial
+from mlp_core.engine.footprint import split_by_memory
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
-from tasks.data import ImageTable, load_split
+from tasks.data import Examples, load_split
 from tasks.laboratory import checkpoint, logger, waiting_for
 from tasks.offloading import prepare_helper
+from tasks.run_settings import Run
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -67,80 +67,89 @@ class MemberBlock:
 
 
 @dataclass(frozen=True)
-class TrainedConfiguration:
+class TrainedConfig:
     """A configuration's members 0 .. `n_members` - 1, in one block or more."""
 
-    plan: TrainingPlan
+    config: TrainConfig
     n_members: int
     blocks: tuple[MemberBlock, ...]
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """A trained configuration as a part of an experiment."""
+
+    trial: Trial
+    n_members: int
+    blocks: tuple[MemberBlock, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the configuration's name."""
+        return self.trial.config.name
 
 
 def _task_run_name() -> str:
     from prefect.runtime import task_run
 
-    return f"train {names_in_short(task_run.parameters['plans'])}"
+    return f"train {names_in_short(task_run.parameters['configs'])}"
 
 
-def names_in_short(plans: Sequence[TrainingPlan]) -> str:
+def names_in_short(configs: Sequence[TrainConfig]) -> str:
     """Return which configurations train together: the one, or the first and the last."""
-    return " to ".join(dict.fromkeys((plans[0].configuration, plans[-1].configuration)))
+    return " to ".join(dict.fromkeys((configs[0].name, configs[-1].name)))
 
 
 @task(name="train", task_run_name=_task_run_name, **cached(*_CODE))
-def train_configurations(
-    plans: tuple[TrainingPlan, ...], data: Artifact | ImageTable, n_members: int
-) -> list[TrainedConfiguration]:
+def train_configurations(configs: tuple[TrainConfig, ...], data: Examples, n_members: int) -> list[TrainedConfig]:
     """Train the members that no earlier run has trained already, of configurations that differ in their gains alone.
 
     Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
     """
     root = artifact_root()
-    examples = data.table if isinstance(data, ImageTable) else data
-    waiting = waiting_for(f"another run that trains {plans[0].experiment} {names_in_short(plans)}")
-    with locked((root / RECORDS / _file_name(plan, examples) for plan in plans), waiting):
-        return _train_missing(root, plans, examples, n_members)
+    examples = data.table
+    waiting = waiting_for(f"another run that trains {configs[0].seed_namespace} {names_in_short(configs)}")
+    with locked((root / RECORDS / _file_name(config, examples) for config in configs), waiting):
+        return _train_missing(root, configs, examples, n_members)
 
 
-@task(name="tune learning rate", task_run_name="tune learning rate {plan.configuration}", **cached(*_TUNING))
-def tune_learning_rate(plan: TrainingPlan, data: Artifact, rates: tuple[float, ...]) -> float:
+@task(name="tune learning rate", task_run_name="tune learning rate {config.name}", **cached(*_TUNING))
+def tune_learning_rate(config: TrainConfig, data: Examples, rates: tuple[float, ...]) -> float:
     """Choose the learning rate of a configuration on validation examples."""
-    import torch
-
     from mlp_core.engine.tuning import tuned_learning_rate
 
-    torch.set_num_threads(1)
-    rate = tuned_learning_rate(plan, load_split(artifact_root(), data), rates, checkpoint)
-    logger.info("tuned %s %s: learning rate %g", plan.experiment, plan.configuration, rate)
+    rate = tuned_learning_rate(config, load_split(artifact_root(), data.table), rates, checkpoint)
+    logger.info("tuned %s %s: learning rate %g", config.seed_namespace, config.name, rate)
     return rate
 
 
 def _train_missing(
-    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, n_members: int
-) -> list[TrainedConfiguration]:
+    root: Path | UPath, configs: Sequence[TrainConfig], examples: Artifact, n_members: int
+) -> list[TrainedConfig]:
     started = time.monotonic()
-    blocks: dict[TrainingPlan, list[MemberBlock]] = {}
-    alike: dict[tuple[int, ...], list[TrainingPlan]] = {}  # by the members to train
-    for plan in plans:
-        blocks[plan] = [] if refreshing() else _earlier_blocks(root, _file_name(plan, examples), n_members)
-        missing = set(range(n_members)) - {member for block in blocks[plan] for member in _members(block)}
-        alike.setdefault(tuple(sorted(missing)), []).append(plan)
+    blocks: dict[TrainConfig, list[MemberBlock]] = {}
+    alike: dict[tuple[int, ...], list[TrainConfig]] = {}  # by the members to train
+    for config in configs:
+        blocks[config] = [] if refreshing() else _earlier_blocks(root, _file_name(config, examples), n_members)
+        missing = set(range(n_members)) - {member for block in blocks[config] for member in _members(block)}
+        alike.setdefault(tuple(sorted(missing)), []).append(config)
     for members, together in alike.items():
         if not members:
-            logger.info("found %s %s: all %d members", plans[0].experiment, names_in_short(together), n_members)
+            logger.info("found %s %s: all %d members", configs[0].seed_namespace, names_in_short(together), n_members)
         for run in _runs(members):
-            for part, numbers in in_parts(together, run, examples.rows):
-                for plan, block in zip(part, _train_blocks(root, part, examples, numbers, started), strict=True):
-                    blocks[plan].append(block)
+            for part, numbers in split_by_memory(together, run, examples.rows):
+                for config, block in zip(part, _train_blocks(root, part, examples, numbers, started), strict=True):
+                    blocks[config].append(block)
     return [
-        TrainedConfiguration(plan, n_members, tuple(sorted(blocks[plan], key=lambda block: block.first)))
-        for plan in plans
+        TrainedConfig(config, n_members, tuple(sorted(blocks[config], key=lambda block: block.first)))
+        for config in configs
     ]
 
 
-def _file_name(plan: TrainingPlan, examples: Artifact) -> str:
-    key = settings_digest(plan.settings(), examples.sha256, code_digest(*_CODE), str(versions()))[:12]
-    readable = re.sub(r"[^A-Za-z0-9=.-]", "-", plan.configuration)[:_READABLE_CHARACTERS]
-    return f"{plan.experiment}-{readable}-{key}"
+def _file_name(config: TrainConfig, examples: Artifact) -> str:
+    key = settings_digest(config.settings(), examples.sha256, code_digest(*_CODE), str(versions()))[:12]
+    readable = re.sub(r"[^A-Za-z0-9=.-]", "-", config.name)[:_READABLE_CHARACTERS]
+    return f"{config.seed_namespace}-{readable}-{key}"
 
 
 def _members(block: MemberBlock) -> range:
@@ -182,22 +191,22 @@ def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[Membe
 
 
 def _train_blocks(
-    root: Path | UPath, plans: Sequence[TrainingPlan], examples: Artifact, members: Sequence[int], task_started: float
+    root: Path | UPath, configs: Sequence[TrainConfig], examples: Artifact, members: Sequence[int], task_started: float
 ) -> list[MemberBlock]:
 
     from mlp_core.engine.batches import use_cores
-    from mlp_core.engine.members import train_together
+    from mlp_core.engine.members import train_batched
 
     if parent_process() is not None:  # other workers have the rest
         use_cores(1)
     checkpoint()  # or a stopped run would start a helper
     prepare_helper("mlp_core.report.figures")  # they follow
-    plan, name = plans[0], names_in_short(plans)
+    config, name = configs[0], names_in_short(configs)
     data = load_split(root, examples)
     started = said = time.monotonic()
     limit_seconds = _time_limit_seconds()
     deadline = task_started + (limit_seconds or math.inf)
-    n_batches = -(-len(data.train_labels) // plan.batch_size)
+    n_batches = -(-len(data.train_labels) // config.batch_size)
     n_steps = 0
 
     def watch() -> None:
@@ -211,12 +220,12 @@ def _train_blocks(
             said = time.monotonic()
             epoch = n_steps // n_batches
             whom = f"{name}, members {members[0]} to {members[-1]}"
-            logger.info("train %s %s: epoch %d of %d", plan.experiment, whom, epoch, plan.epochs)
+            logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
 
-    trained = train_together(plans, data, members, watch)
-    blocks = [_keep(root, plan, examples, part) for plan, part in zip(plans, trained, strict=True)]
-    seconds, n_members = time.monotonic() - started, len(plans) * len(members)
-    logger.info("trained %s %s: %d members in %.1f s", plan.experiment, name, n_members, seconds)
+    trained = train_batched(configs, data, members, watch)
+    blocks = [_keep(root, config, examples, part) for config, part in zip(configs, trained, strict=True)]
+    seconds, n_members = time.monotonic() - started, len(configs) * len(members)
+    logger.info("trained %s %s: %d members in %.1f s", config.seed_namespace, name, n_members, seconds)
     return blocks
 
 
@@ -228,21 +237,22 @@ def _time_limit_seconds() -> float:
     return float(dict(run or {}).get("time_limit_seconds", Run.model_fields["time_limit_seconds"].default))
 
 
-def _keep(root: Path | UPath, plan: TrainingPlan, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
+def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
     from mlp_core.engine.tables import member_table
 
     first, last = trained.member[0], trained.member[-1]
-    name, numbers = _file_name(plan, examples), f"{first:03d}-{last:03d}"
+    name, numbers = _file_name(config, examples), f"{first:03d}-{last:03d}"
     stem = f"{name}-{numbers}"
     weights = root / "models" / f"{stem}.safetensors"
+    settings = {"experiment": config.seed_namespace, "configuration": config.name, **config.settings()}
     # safetensors writes several entries in a random order
-    metadata = {"plan": json.dumps(plan.settings(), sort_keys=True)}
+    metadata = {"config": json.dumps(settings, sort_keys=True)}
     write_file(weights, lambda file: save_file(trained.state, file, metadata))
     parameters = Artifact.of(root, weights)
     provenance = Provenance(
-        plan.settings(),
+        settings,
         code_digest(*_CODE),
         {"data": examples.sha256, "weights": parameters.sha256},
         {

@@ -31,19 +31,17 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mlp_core.artifacts.baseline import BASELINE
-from mlp_core.settings import (
-    DepthSweep,
-    Explanation,
-    Features,
-    GainSweep,
-    Generalization,
-    Images,
-    Phase,
-    Polynomial,
-    RunOnPhotographs,
-    Signals,
-    Spirals,
-)
+from mlp_core.data.settings import Spirals
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.generalization.experiment import Generalization
+from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.phase.experiment import Phase
+from mlp_core.experiments.polynomial.experiment import Polynomial
+from mlp_core.experiments.signals.experiment import Signals
+from tasks.run_settings import RunOnPhotographs
 
 
 def pytest_configure(config):

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from mlp_core.report.page import read_report_content, render_report
-from mlp_core.settings import RunOnPhotographs
 from tasks.caching import decode
+from tasks.run_settings import RunOnPhotographs
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["deep_mlp_program.py"] + [

@@ -31,14 +31,14 @@ from mlp_core.machine import cores
 if TYPE_CHECKING:
     from upath import UPath
 
-_NUMBER_MAKERS = ("torch", "numpy", "pillow")
-_BESIDE = ("torchvision", "scipy", "pandas", "pyarrow")
+RESULT_LIBRARIES = ("torch", "numpy", "pillow")
+"""Libraries whose version may change what is trained."""
+_RECORDED_LIBRARIES = ("torchvision", "scipy", "pandas", "pyarrow", "matplotlib")
 PARTIAL = f".{'[0-9a-f]' * 16}.partial"
 """Pattern of the names of files that are being written."""
-"""Libraries whose version may change a number."""
 _VALUES_IN_A_PIECE = 1 << 22
 _SECONDS_BETWEEN_TRIES = 0.1
-_CORE_IMPORT = re.compile(r"^\s*from (mlp_core(?:\.\w+)+) import", re.MULTILINE)
+_CORE_IMPORT = re.compile(r"^\s*from ((?:mlp_core|tasks)(?:\.\w+)+) import", re.MULTILINE)
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)  # imports that change no number
 
 
@@ -133,13 +133,13 @@ class Provenance:
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that may change a number."""
-    return {name: version(name) for name in _NUMBER_MAKERS}
+    return {name: version(name) for name in RESULT_LIBRARIES}
 
 
 @cache
 def _all_versions() -> dict[str, str]:
     """Return those and the versions of what a number should not depend on: where one moved, they are named too."""
-    beside = {name: version(name) for name in _BESIDE}
+    beside = {name: version(name) for name in _RECORDED_LIBRARIES}
     return {"python": platform.python_version(), "deep-mlp": version("deep-mlp"), **versions(), **beside}
 
 
@@ -187,7 +187,7 @@ def _copy_path(sha256: str, suffix: str) -> Path:
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Return a digest of modules and of every `mlp_core` module that they import, directly or not.
+    """Return a digest of modules and of every module of core and tasks that they import, directly or not.
 
     A cached number is stale when any line of the code behind it has changed. The imports are read from the source,
     so that nobody has to keep a list and nothing heavy is imported.

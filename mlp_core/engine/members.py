@@ -1,11 +1,11 @@
-"""Training and measuring members of a plan."""
+"""Training and measuring members of a configuration."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ from mlp_core.data.augmentation import normalize
 from mlp_core.data.datasets import Split
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, augmented_epochs, private_epochs, shared_epochs
+from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
-from mlp_core.engine.plans import TrainingPlan
 from mlp_core.engine.training import accuracy, train
 from mlp_core.seeds import derive_seed, generator
 
@@ -43,45 +43,59 @@ class TrainedMembers:
     state: dict[str, Tensor]
 
 
-def member_seed(plan: TrainingPlan, member: int) -> int:
-    """Return the seed of a member's weights and order; the same in all configurations of an experiment."""
-    return derive_seed(plan.seed, plan.experiment, member // len(plan.gains))
+def member_seed(config: TrainConfig, seed_index: int) -> int:
+    """Return the seed of a member's weights and order; the same in all configurations of a seed namespace."""
+    return derive_seed(config.seed, config.seed_namespace, seed_index)
 
 
-def untrained_members(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
-    """Return some members of a plan as they are before their first step."""
+def untrained_members(config: TrainConfig, members: Sequence[int]) -> Ensemble:
+    """Return some members of a configuration as they are before their first step."""
+    return _untrained(config, [config.replicate(member) for member in members])
+
+
+def _untrained(config: TrainConfig, replicates: Sequence[Replicate]) -> Ensemble:
     return Ensemble(
-        plan.layer_sizes,
-        plan.activation,
-        [generator(member_seed(plan, member), "weights") for member in members],
-        Initialization(plan.scheme, tuple(plan.gains[member % len(plan.gains)] for member in members)),
-        plan.device,
+        config.layer_sizes,
+        config.activation,
+        [generator(member_seed(config, replicate.seed_index), "weights") for replicate in replicates],
+        Initialization(config.scheme, tuple(replicate.gain for replicate in replicates)),
+        config.device,
     )
 
 
-@uniform_arithmetic()
 def train_members(
-    plan: TrainingPlan, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+    config: TrainConfig, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
 ) -> TrainedMembers:
-    """Train some members of a plan and measure them.
+    """Train some members of a configuration and measure them.
 
     Args:
-        plan: What to train.
-        data: Train and test examples: float32 inputs `[n, features]`, or uint8 photographs `[n, 3, height, width]`.
+        config: What to train.
+        data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, 3, height, width]`.
         members: Numbers of the members, each at least 0.
         checkpoint: Called before every step; it may raise to stop the training.
     """
-    seeds = [member_seed(plan, member) for member in members]
-    inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
-    test_inputs, test_labels = data.test_inputs.to(plan.device), data.test_labels.to(plan.device)
-    ensemble = untrained_members(plan, members)
-    with closing(_epochs(plan, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
+    return train_batched([config], data, members, checkpoint)[0]
+
+
+@uniform_arithmetic()
+def _train(
+    config: TrainConfig,
+    data: Split,
+    numbers: list[int],
+    replicates: Sequence[Replicate],
+    checkpoint: Callable[[], None],
+) -> TrainedMembers:
+    seeds = [member_seed(config, replicate.seed_index) for replicate in replicates]
+    inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
+    test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
+    ensemble = _untrained(config, replicates)
+    with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
         losses = train(
-            ensemble, epochs, optimizer=plan.optimizer, learning_rate=plan.learning_rate, checkpoint=checkpoint
+            ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
         )
-    if plan.batches == "augmented":
+    if config.batches == "augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
-        train_accuracy = _augmented_accuracy(plan, ensemble, inputs, labels)
+        train_accuracy = _augmented_accuracy(config, ensemble, inputs, labels)
         test_inputs = normalize(test_inputs).flatten(1)
     else:
         train_accuracy = accuracy(ensemble, inputs, labels)
@@ -90,7 +104,7 @@ def train_members(
     diverged = ~is_finite.cpu()
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return TrainedMembers(
-        list(members),
+        numbers,
         seeds,
         torch.where(diverged, missing, train_accuracy),
         torch.where(diverged, missing, test_accuracy),
@@ -99,66 +113,61 @@ def train_members(
     )
 
 
-def train_together(
-    plans: Sequence[TrainingPlan], data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+def train_batched(
+    configs: Sequence[TrainConfig], data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
 ) -> list[TrainedMembers]:
-    """Train the same members of plans that differ in their gains alone; each gives what it gives alone.
+    """Train the same members of configurations that differ in their gains alone; each gives what it gives alone.
 
-    As one ensemble they share their batches, which are made once, and the matrix product of the first layer.
+    As one ensemble they share their batches, which are made once.
 
     Args:
-        plans: What to train.
+        configs: What to train.
         data: See `train_members`.
-        members: Numbers of the members of each plan.
+        members: Numbers of the members of each configuration.
         checkpoint: See `train_members`.
 
     Returns:
-        The members of each plan, in the order of the plans: what `train_members` returns for that plan.
+        The members of each configuration, in the order of the configurations.
     """
-    gains = tuple(gain for plan in plans for gain in plan.gains)
-    numbers, n_before = [], 0
-    for plan in plans:
-        n_gains = len(plan.gains)
-        numbers += [member // n_gains * len(gains) + n_before + member % n_gains for member in members]
-        n_before += n_gains
-    all_members = train_members(replace(plans[0], gains=gains), data, numbers, checkpoint)
-    parts = [slice(start, start + len(members)) for start in range(0, len(numbers), len(members))]
+    replicates = [config.replicate(member) for config in configs for member in members]
+    together = _train(configs[0], data, [*members] * len(configs), replicates, checkpoint)
+    parts = [slice(start, start + len(members)) for start in range(0, len(replicates), len(members))]
     return [
         TrainedMembers(
-            list(members),
-            all_members.seed[part],
-            all_members.train_accuracy[part],
-            all_members.test_accuracy[part],
-            all_members.train_loss[part],
-            {name: parameters[part] for name, parameters in all_members.state.items()},
+            together.member[part],
+            together.seed[part],
+            together.train_accuracy[part],
+            together.test_accuracy[part],
+            together.train_loss[part],
+            {name: parameters[part] for name, parameters in together.state.items()},
         )
         for part in parts
     ]
 
 
-def _epochs(plan: TrainingPlan, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
-    n_classes = plan.layer_sizes[-1]
-    if plan.batches == "private":
+def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
+    n_classes = config.layer_sizes[-1]
+    if config.batches == "private":
         streams = [generator(seed, "order") for seed in seeds]
         return private_epochs(
             inputs,
             labels,
             streams,
             n_classes=n_classes,
-            n_epochs=plan.epochs,
-            batch_size=plan.batch_size,
+            n_epochs=config.epochs,
+            batch_size=config.batch_size,
             drop_last=True,
         )
-    stream = generator(plan.seed, plan.experiment, "order")
-    make = shared_epochs if plan.batches == "shared" else augmented_epochs
-    return make(inputs, labels, stream, n_classes=n_classes, n_epochs=plan.epochs, batch_size=plan.batch_size)
+    stream = generator(config.seed, config.seed_namespace, "order")
+    make = shared_epochs if config.batches == "shared" else augmented_epochs
+    return make(inputs, labels, stream, n_classes=n_classes, n_epochs=config.epochs, batch_size=config.batch_size)
 
 
-def _augmented_accuracy(plan: TrainingPlan, ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
-    stream = generator(plan.seed, plan.experiment, "evaluation")
+def _augmented_accuracy(config: TrainConfig, ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
+    stream = generator(config.seed, config.seed_namespace, "evaluation")
     correct = torch.zeros(ensemble.n_members, dtype=torch.int64, device=labels.device)
     for batches in augmented_epochs(
-        inputs, labels, stream, n_classes=plan.layer_sizes[-1], n_epochs=1, batch_size=_EVALUATION_BATCH
+        inputs, labels, stream, n_classes=config.layer_sizes[-1], n_epochs=1, batch_size=_EVALUATION_BATCH
     ):
         for batch in batches:
             correct += (ensemble.logits(batch.inputs[:-1].T).argmax(1) == batch.targets.argmin(0)).sum(1)

@@ -5,7 +5,8 @@ Nothing of the artifact folder is known here, so that a change in how files are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from mlp_core.data.datasets import Split
+from mlp_core.engine.configs import Labels, Trial
 from mlp_core.engine.sizes import LEARNED_MARGIN
 
 if TYPE_CHECKING:
     from mlp_core.engine.members import TrainedMembers
-    from mlp_core.engine.plans import TrainingPlan
 
 
 def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
@@ -82,23 +83,89 @@ def joined_members(blocks: Iterable[pa.Table], n_members: int) -> pa.Table:
     return table.filter(pc.less(table["member"], n_members)).sort_by("member")
 
 
-def result_rows(plan: TrainingPlan, members: pa.Table) -> pa.Table:
+RESULT_UNITS = {
+    "member": "number",
+    "seed": "seed of weights and order",
+    "epochs": "passes over the training set",
+    "train_accuracy": "0..1",
+    "test_accuracy": "0..1",
+    "final_train_loss": "nats, mean of the last epoch",
+    "status": "ok|diverged",
+    "learned": "train accuracy at least 5 points above chance",
+}
+"""Of the columns that every table of trained members has."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The members of a trained configuration, as measures and figures get them.
+
+    Attributes:
+        trial: What was trained, and how an experiment shows it.
+        members: As `joined_members` returns them.
+        state: Gives the stacked parameters of all members, see `Ensemble.state`.
+    """
+
+    trial: Trial
+    members: pa.Table
+    state: Callable[[], dict[str, torch.Tensor]]
+
+    @property
+    def n_members(self) -> int:
+        """Return how many members there are."""
+        return len(self.members)
+
+
+def result_rows(trial: Trial, members: pa.Table) -> pa.Table:
     """Return a row per member of a configuration: what tells it from others, its seed and what it reached.
 
     Args:
-        plan: What was trained.
+        trial: What was trained.
         members: As `joined_members` returns them.
     """
+    config, labels = trial.config, trial.labels
     losses = members["train_loss"].combine_chunks()
-    columns: dict[str, Any] = {name: pa.array([value] * len(members)) for name, value in plan.columns}
-    own_gains = pa.array([plan.gains[member % len(plan.gains)] for member in members["member"].to_pylist()])
-    columns |= dict.fromkeys(plan.gain_columns, own_gains)
+    columns: dict[str, Any] = {}
+    for name, value, _ in labels.columns:
+        columns[name] = pa.array([value] * len(members), pa.float64() if value is None else None)
+    own_gains = pa.array([config.replicate(member).gain for member in members["member"].to_pylist()])
+    columns |= {name: own_gains for name, _ in labels.gain_columns}
     columns |= {"member": members["member"], "seed": members["seed"]}
-    columns["epochs"] = pa.array([plan.epochs] * len(members), pa.int64())
+    columns["epochs"] = pa.array([config.epochs] * len(members), pa.int64())
     columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
     columns["final_train_loss"] = losses.flatten().take(
-        pa.array([row * plan.epochs + plan.epochs - 1 for row in range(len(members))])
+        pa.array([row * config.epochs + config.epochs - 1 for row in range(len(members))])
     )
-    threshold = 1 / plan.layer_sizes[-1] + LEARNED_MARGIN
+    threshold = 1 / config.layer_sizes[-1] + LEARNED_MARGIN
     learned = pc.fill_null(pc.greater_equal(members["train_accuracy"], threshold), False)
     return pa.table({**columns, "status": members["status"], "learned": learned})
+
+
+def result_units(labels: Labels) -> dict[str, str]:
+    """Return the unit of each column of `result_rows`."""
+    own = {column.name: column.unit for column in labels.columns} | dict(labels.gain_columns)
+    return {**RESULT_UNITS, **own}
+
+
+HISTORY_UNITS = {
+    "experiment": "name",
+    "configuration": "name",
+    "member": "number",
+    "epoch": "number, from 1",
+    "train_loss": "nats, mean of the epoch",
+}
+"""Of `history_rows`."""
+
+
+def history_rows(trial: Trial, members: pa.Table) -> pa.Table:
+    """Return a row per member and epoch, in this order."""
+    n_members, n_epochs = len(members), trial.config.epochs
+    return pa.table(
+        {
+            "experiment": pa.repeat(trial.labels.experiment, n_members * n_epochs),
+            "configuration": pa.repeat(trial.config.name, n_members * n_epochs),
+            "member": np.repeat(members["member"].to_numpy(), n_epochs),
+            "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
+            "train_loss": members["train_loss"].combine_chunks().flatten(),
+        }
+    )

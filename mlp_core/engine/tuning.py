@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 
 from mlp_core.data.datasets import Split
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import train_members
-from mlp_core.engine.plans import TrainingPlan
 from mlp_core.seeds import generator
 
 VALIDATION_SHARE = 0.2
@@ -17,32 +17,33 @@ VALIDATION_SHARE = 0.2
 
 
 def tuned_learning_rate(
-    plan: TrainingPlan, data: Split, rates: Sequence[float], checkpoint: Callable[[], None] = lambda: None
+    config: TrainConfig, data: Split, rates: Sequence[float], checkpoint: Callable[[], None] = lambda: None
 ) -> float:
     """Return the learning rate with which member 0 is right on most validation examples.
 
     Args:
-        plan: What to train; its own learning rate does not count.
+        config: What to train; its own learning rate does not count.
         data: Its training examples are cut into those to fit and those to validate; its test examples are not used.
         rates: To choose from; of equally good ones the first is taken.
         checkpoint: See `train_members`.
 
     Example:
         >>> from mlp_core.data.datasets import spirals, split
-        >>> from mlp_core.engine.plans import depth_sweep_plans
-        >>> training = dict(activation="relu", optimizer="adam", learning_rate=1.0, epochs=5, batch_size=128)
-        >>> (plan,) = depth_sweep_plans([1], 100, 4, **training, seed=2021, device="cpu")
-        >>> tuned_learning_rate(plan, split(*spirals()), [1e-6, 1e-2])
+        >>> from mlp_core.engine.configs import Training
+        >>> config = TrainConfig.of(Training(epochs=5), "wide", "depth_sweep", (2, 14, 4), "private")
+        >>> tuned_learning_rate(config, split(*spirals()), [1e-6, 1e-2])
         0.01
     """
-    order = torch.randperm(len(data.train_labels), generator=generator(plan.seed, plan.experiment, "validation"))
+    order = torch.randperm(
+        len(data.train_labels), generator=generator(config.seed, config.seed_namespace, "validation")
+    )
     n_validation = int(VALIDATION_SHARE * len(order))
     validation, fit = order[:n_validation], order[n_validation:]
     inputs, labels = data.train_inputs, data.train_labels
     held_out = Split(inputs[fit], labels[fit], inputs[validation], labels[validation])
     # a member that diverged has NaN, which is no maximum
     reached = {
-        rate: train_members(replace(plan, learning_rate=rate), held_out, [0], checkpoint).test_accuracy.item()
+        rate: train_members(replace(config, learning_rate=rate), held_out, [0], checkpoint).test_accuracy.item()
         for rate in rates
     }
     return max(reached, key=lambda rate: (reached[rate] == reached[rate], reached[rate]))

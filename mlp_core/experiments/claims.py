@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlp_core.data.addresses import SYNTHETIC
+from mlp_core.data.settings import Spirals
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.companions import TUNED, alike_in_size
 from mlp_core.seeds import derive_seed
-from mlp_core.settings import DepthSweep, GainSweep, Spirals
 from mlp_core.statistics.claims import (
     Claim,
     best_gain_is_theoretical,

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.errors import InputError
-from mlp_core.settings import Run
 from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE
 from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.wording import unbroken
+from tasks.run_settings import Run
 
 CLAIM_COLUMNS = (
     *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),

@@ -23,6 +23,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.phase.diagram import (
     SCALES,
     PhaseDiagram,
@@ -46,7 +47,6 @@ from mlp_core.report.drawing import (
     range_words,
     whole_ticks,
 )
-from mlp_core.settings import GainSweep
 from mlp_core.statistics.intervals import standard_error
 from mlp_core.theory.meanfield import forward_gain, xavier_scale
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from mlp_core.experiments.phase.diagram import SCALES, Agreement, PhaseDiagram, phase_diagram, phase_grid
+from mlp_core.experiments.phase.experiment import Phase
+from mlp_core.experiments.signals.experiment import Signals
 from mlp_core.report.findings import INITIALIZATION, Findings, FurtherTable, ReportFigure, Study
-from mlp_core.settings import Phase, Signals
 from mlp_core.statistics.intervals import standard_error
 from mlp_core.statistics.wording import unbroken
 from mlp_core.theory.meanfield import critical_point, gain_table

@@ -11,8 +11,8 @@ import torch
 from mlp_core import machine
 from mlp_core.artifacts import places
 from mlp_core.errors import InputError
-from mlp_core.settings import Run
 from tasks import preflight
+from tasks.run_settings import Run
 
 
 def test_as_many_workers_as_cores_are_let_in(tmp_path):

@@ -3,8 +3,6 @@
 import json
 
 import pytest
-
-from mlp_core.data.sizes import monomial_count
 from mlp_core.engine.plans import (
     depth_sweep_plans,
     explanation_plans,
@@ -16,8 +14,10 @@ from mlp_core.engine.plans import (
     polynomial_plan,
     signal_plans,
 )
+
+from mlp_core.data.sizes import monomial_count
 from mlp_core.engine.sizes import hidden_width, parameter_count
-from mlp_core.settings import GainSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.theory.meanfield import xavier_scale
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 100, "batch_size": 128, "seed": 2021, "device": "cpu"}

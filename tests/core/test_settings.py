@@ -9,29 +9,21 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.data.settings import Spirals
 from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
-from mlp_core.settings import (
-    ACTIVATION_NAMES,
-    DepthSweep,
-    Explanation,
-    Features,
-    FewSeeds,
-    GainSweep,
-    Generalization,
-    Images,
-    Phase,
-    Polynomial,
-    Run,
-    RunOnPhotographs,
-    Settings,
-    Signals,
-    Spirals,
-    canonical_activation,
-    text_of,
-    validated,
-)
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.generalization.experiment import Generalization
+from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.phase.experiment import Phase
+from mlp_core.experiments.polynomial.experiment import Polynomial
+from mlp_core.experiments.signals.experiment import Signals
+from mlp_core.settings import ACTIVATION_NAMES, FewSeeds, Settings, canonical_activation, text_of, validated
 from mlp_core.theory.meanfield import forward_gain
+from tasks.run_settings import Run, RunOnPhotographs
 
 REFUSED = [
     (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),

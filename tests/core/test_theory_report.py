@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mlp_core.experiments.phase.diagram import SCALES, predicted_scales
+from mlp_core.experiments.phase.experiment import Phase
 from mlp_core.report.page import ReportContent, render_report
 from mlp_core.report.theory_report import PHASE, SIGNALS
-from mlp_core.settings import Phase
 
 GAINS, DEPTHS = (0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0), (2, 4, 8, 16, 32, 64)
 

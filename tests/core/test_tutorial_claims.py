@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from mlp_core.data.settings import Spirals
 from mlp_core.experiments.claims import CLAIMED_TABLES, tutorial_claims
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.seeds import derive_seed
-from mlp_core.settings import DepthSweep, GainSweep, Spirals
 from mlp_core.statistics.claims import (
     decline_goes_with_better_start,
     decline_is_vanishing_gradients,

@@ -13,7 +13,7 @@ from stored import computed, contents, result
 from watching import MARK, processes, wait_for
 
 from mlp_core.errors import InputError
-from mlp_core.settings import DepthSweep
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 

@@ -37,15 +37,12 @@ from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.errors import InputError
-from mlp_core.settings import (
-    DepthSweep,
-    Explanation,
-    GainSweep,
-    Generalization,
-    Images,
-    canonical_activation,
-    validated,
-)
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.generalization.experiment import Generalization
+from mlp_core.experiments.images.experiment import Images
+from mlp_core.settings import canonical_activation, validated
 from tasks.inventory import stored_files, unneeded_files
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)

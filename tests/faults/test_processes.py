@@ -36,7 +36,8 @@ from flows.command_line import program as command
 from flows.lost_runs import end_lost_runs, known_to_live
 from flows.orchestration import SweepFailed
 from mlp_core.errors import InputError
-from mlp_core.settings import DepthSweep, GainSweep
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 
 ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
 

@@ -13,19 +13,16 @@ from stored import result
 
 from flows.command_line import main
 from mlp_core import settings
+from mlp_core.data.settings import Spirals
 from mlp_core.errors import InputError
-from mlp_core.settings import (
-    DepthSweep,
-    Features,
-    Generalization,
-    Images,
-    Polynomial,
-    Run,
-    Settings,
-    Spirals,
-    validated,
-)
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.generalization.experiment import Generalization
+from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.polynomial.experiment import Polynomial
+from mlp_core.settings import Settings, validated
 from tasks.resources import available_bytes, check_memory, needs
+from tasks.run_settings import Run
 
 MODELS = sorted(
     (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),

@@ -11,7 +11,7 @@ from flows.command_line import program
 from mlp_core.artifacts.baseline import accept, compare, keep_comparison, read_baseline, read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.errors import InputError
-from mlp_core.settings import DepthSweep
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from tasks.inventory import stored_files, unneeded_files
 
 

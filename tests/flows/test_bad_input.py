@@ -8,8 +8,8 @@ import zipfile
 import pytest
 
 from flows.command_line import main
+from mlp_core.data.settings import Spirals
 from mlp_core.errors import InputError
-from mlp_core.settings import Spirals
 
 
 @pytest.fixture

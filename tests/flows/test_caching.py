@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from stored import ALWAYS_WRITTEN, computed, contents, identities, result, written
 
-from mlp_core.settings import GainSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 
 
 @pytest.mark.parametrize("experiment", ["depth_sweep", "polynomial", "images", "gain_sweep", "tutorial"])

@@ -10,7 +10,11 @@ import pytest
 
 from mlp_core.artifacts.storage import file_digest
 from mlp_core.experiments.claims import CLAIMED_TABLES
-from mlp_core.settings import DepthSweep, Explanation, Features, GainSweep, Generalization
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.theory.meanfield import forward_gain, xavier_scale
 
 COLUMNS = {

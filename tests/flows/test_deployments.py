@@ -32,7 +32,7 @@ from prefect.states import Completed, Crashed
 from prefect.utilities.importtools import import_object
 
 from mlp_core.artifacts.baseline import accept
-from mlp_core.settings import Run
+from tasks.run_settings import Run
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.artifacts.baseline import BASELINE, RUNS, accept
+from mlp_core.data.settings import Spirals
 from mlp_core.errors import InputError
-from mlp_core.settings import Spirals
 
 
 @pytest.fixture

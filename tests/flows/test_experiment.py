@@ -24,7 +24,8 @@ from flows.orchestration import SweepFailed
 from flows.phase import phase
 from flows.tutorial import tutorial
 from mlp_core.errors import InputError
-from mlp_core.settings import Phase, RunOnPhotographs
+from mlp_core.experiments.phase.experiment import Phase
+from tasks.run_settings import RunOnPhotographs
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}

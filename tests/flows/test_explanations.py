@@ -5,12 +5,14 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
+from mlp_core.engine.plans import depth_sweep_plans
 
 from mlp_core.data import datasets
-from mlp_core.engine.plans import depth_sweep_plans
 from mlp_core.experiments.explanation.diagnosis import diagnose
+from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.features.experiment import Features
 from mlp_core.experiments.generalization.companions import TUNING_RATES
-from mlp_core.settings import Explanation, Features, Generalization
+from mlp_core.experiments.generalization.experiment import Generalization
 
 MEMBER = {"member": "int64", "seed": "int64", "epochs": "int64"}
 REACHED = {"train_accuracy": "double", "test_accuracy": "double", "final_train_loss": "float", "status": "string"}

@@ -17,8 +17,9 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.local_run import _announce, _seconds_of_such_runs
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.report.page import read_report_content, report_sections
-from mlp_core.settings import DepthSweep, Run
+from tasks.run_settings import Run
 
 
 def artifacts_of(state, flow_name):

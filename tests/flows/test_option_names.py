@@ -9,7 +9,8 @@ import pytest
 from flows.command_line import main
 from flows.option_names import in_own_names
 from mlp_core.errors import InputError
-from mlp_core.settings import Features, Images
+from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.images.experiment import Images
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mlp_core.artifacts.storage import Artifact
 from mlp_core.data import datasets
 from mlp_core.data.images import decode_images
 from mlp_core.data.polynomial_features import monomials
-from mlp_core.settings import Images
+from mlp_core.experiments.images.experiment import Images
 from tasks.data import load_split
 
 ENDING = {

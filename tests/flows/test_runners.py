@@ -6,7 +6,8 @@ import torch
 from processors import environment, parameters
 
 from mlp_core.engine import training
-from mlp_core.settings import DepthSweep, GainSweep
+from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.gain_sweep.experiment import GainSweep
 
 
 def tables(folder):

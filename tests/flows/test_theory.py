@@ -12,11 +12,14 @@ import torch
 
 from mlp_core.data.augmentation import normalize
 from mlp_core.data.images import decode_images
+from mlp_core.data.settings import Spirals
+from mlp_core.experiments.phase.experiment import Phase
+from mlp_core.experiments.signals.experiment import Signals
 from mlp_core.seeds import generator
-from mlp_core.settings import Phase, RunOnPhotographs, Signals, Spirals
 from mlp_core.theory.meanfield import critical_point, predicted_signals, xavier_scale
 from mlp_core.theory.signals import gaussian_inputs, input_lengths
 from mlp_core.theory.signals import measure_signals as measure
+from tasks.run_settings import RunOnPhotographs
 
 SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
 PHASE = Phase(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16)

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+from mlp_core.engine.plans import images_plan
 
 from mlp_core.artifacts.storage import Artifact
-from mlp_core.engine.plans import images_plan
-from mlp_core.settings import Spirals
+from mlp_core.data.settings import Spirals
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
 from tasks.data import ImageTable, decode_images, expand_features, generate_spirals

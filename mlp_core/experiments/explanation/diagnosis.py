@@ -16,9 +16,9 @@ from torch import Tensor
 from mlp_core.data.datasets import Split
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, one_hot_targets
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import untrained_members
 from mlp_core.engine.networks import Ensemble, with_constant
-from mlp_core.engine.plans import TrainingPlan
 from mlp_core.engine.products import member_matrices, multiply
 from mlp_core.engine.training import gradients
 
@@ -41,18 +41,18 @@ class Diagnosis:
 
 
 @uniform_arithmetic()
-def diagnose(plan: TrainingPlan, data: Split, members: Sequence[int]) -> Diagnosis:
-    """Measure members of a plan before their first step: the very ones that `train_members` trains.
+def diagnose(config: TrainConfig, data: Split, members: Sequence[int]) -> Diagnosis:
+    """Measure members of a configuration before their first step: the very ones that `train_members` trains.
 
     Args:
-        plan: What would be trained.
+        config: What would be trained.
         data: Train examples: float32 inputs `[n, features]`.
         members: Numbers of the members.
     """
-    ensemble = untrained_members(plan, members)
-    inputs, labels = data.train_inputs.to(plan.device), data.train_labels.to(plan.device)
+    ensemble = untrained_members(config, members)
+    inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     squares = gradient_mean_squares(ensemble, inputs, labels)
-    dead = [layer.cpu().double() for layer in dead_units(ensemble, inputs)] if plan.activation == "relu" else []
+    dead = [layer.cpu().double() for layer in dead_units(ensemble, inputs)] if config.activation == "relu" else []
     missing = torch.full((len(members),), math.nan, dtype=torch.float64)
     return Diagnosis(
         torch.cat(dead, 1).mean(1) if dead else missing,

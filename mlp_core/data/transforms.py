@@ -1,0 +1,160 @@
+"""What is done to examples before a network sees them: a part of its configuration. No torch until one is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mlp_core.data.sizes import monomial_count
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mlp_core.data.datasets import Split
+
+
+class _Transform:
+    """What transforms have in common.
+
+    Attributes:
+        name: Of the tables of transformed examples.
+        unit: Of a transformed input.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+
+    def n_inputs(self, n_inputs: int) -> int:
+        """Return how many inputs an example has afterwards."""
+        return n_inputs
+
+    def n_examples(self, n_train: int, n_test: int) -> int:
+        """Return how many examples there are afterwards."""
+        return n_train + n_test
+
+    def apply(self, data: Split, inputs: Tensor) -> Tensor:
+        """Return inputs `[n, ...]` transformed as the data are, with what was learned from their training part."""
+        raise NotImplementedError
+
+    def split(self, data: Split) -> Split:
+        """Return the data transformed."""
+        from mlp_core.data.datasets import Split
+
+        train, test = (self.apply(data, inputs) for inputs in (data.train_inputs, data.test_inputs))
+        return Split(train, data.train_labels, test, data.test_labels)
+
+
+@dataclass(frozen=True)
+class Monomials(_Transform):
+    """Points become all monomials of their two coordinates up to a total degree.
+
+    Example:
+        >>> Monomials(50).n_inputs(2)
+        1325
+    """
+
+    degree: int
+    kind: Literal["monomials"] = "monomials"
+
+    name = "polynomial_features"
+    unit = "1, x1^i x2^j, i outer, j inner"
+
+    def n_inputs(self, n_inputs: int) -> int:
+        """Return how many monomials there are."""
+        return monomial_count(self.degree)
+
+    def apply(self, data: Split, inputs: Tensor) -> Tensor:
+        """Return the monomials `[n, monomials]` of points `[n, 2]`."""
+        from mlp_core.data.polynomial_features import monomials
+
+        return monomials(inputs, self.degree)
+
+
+@dataclass(frozen=True)
+class Standardize(_Transform):
+    """Inputs are shifted and scaled to mean 0 and standard deviation 1 on the training set."""
+
+    kind: Literal["standardize"] = "standardize"
+
+    name = "standardized"
+    unit = "standard deviations from the mean"
+
+    def apply(self, data: Split, inputs: Tensor) -> Tensor:
+        """Return inputs shifted and scaled by the training set's mean and deviation."""
+        from mlp_core.data.polynomial_features import standardized
+
+        return standardized(inputs, data.train_inputs)
+
+
+@dataclass(frozen=True)
+class Subset(_Transform):
+    """Training examples are drawn once for all, the whole set if it is smaller; images become pixels in -1 .. 1.
+
+    Attributes:
+        size: Training examples to keep.
+        seed: Root seed of the draw.
+        namespace: Of the draw: another one gives other examples.
+    """
+
+    size: int
+    seed: int
+    namespace: str
+    kind: Literal["subset"] = "subset"
+
+    name = "examples"
+    unit = "pixels in -1..1, or x1 and x2"
+
+    def n_examples(self, n_train: int, n_test: int) -> int:
+        """Return how many examples are left."""
+        return min(self.size, n_train) + n_test
+
+    def apply(self, data: Split, inputs: Tensor) -> Tensor:
+        """Return images as pixels `[n, pixels]`, and anything else as it is."""
+        import torch
+
+        from mlp_core.data.augmentation import normalize
+
+        return (normalize(inputs) if inputs.dtype == torch.uint8 else inputs).flatten(1)
+
+    def split(self, data: Split) -> Split:
+        """Return the drawn training examples and all test examples."""
+        import torch
+
+        from mlp_core.data.datasets import Split
+        from mlp_core.seeds import generator
+
+        stream = generator(self.seed, self.namespace, "examples")
+        chosen = torch.randperm(len(data.train_labels), generator=stream)[: self.size]
+        train = self.apply(data, data.train_inputs[chosen])
+        return Split(train, data.train_labels[chosen], self.apply(data, data.test_inputs), data.test_labels)
+
+
+Transform = Monomials | Standardize | Subset
+
+
+def applied(transforms: tuple[Transform, ...], data: Split) -> Callable[[Tensor], Tensor]:
+    """Return what makes a network's inputs of new examples, as its training data were made of theirs.
+
+    Args:
+        transforms: Of the configuration, in their order.
+        data: As they were before the first of them.
+
+    Example:
+        >>> import torch
+        >>> from mlp_core.data.datasets import spirals, split
+        >>> tuple(applied((Monomials(3),), split(*spirals()))(torch.zeros(5, 2)).shape)
+        (5, 9)
+    """
+    steps = []
+    for number, transform in enumerate(transforms, 1):
+        steps.append((transform, data))
+        if number < len(transforms):
+            data = transform.split(data)
+
+    def apply(inputs: Tensor) -> Tensor:
+        for transform, before in steps:
+            inputs = transform.apply(before, inputs)
+        return inputs
+
+    return apply

@@ -1,0 +1,44 @@
+"""The experiments there are, in the order of the tutorial and of the report."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from mlp_core.experiments.interface import Experiment
+
+FOLDERS = (
+    "depth_sweep",
+    "explanation",
+    "polynomial",
+    "generalization",
+    "images",
+    "features",
+    "gain_sweep",
+    "signals",
+    "phase",
+)
+"""Whoever adds an experiment adds its folder here."""
+
+
+@cache
+def experiments() -> tuple[Experiment, ...]:
+    """Return all experiments."""
+    return tuple(experiment_in(folder) for folder in FOLDERS)
+
+
+@cache
+def experiment_in(folder: str) -> Experiment:
+    """Return the experiment of a folder."""
+    experiment: Experiment = import_module(f"mlp_core.experiments.{folder}.experiment").EXPERIMENT
+    return experiment
+
+
+def of_flow(flow: str) -> tuple[Experiment, ...]:
+    """Return the experiments of a flow.
+
+    Example:
+        >>> [experiment.name for experiment in of_flow("depth_sweep")]
+        ['depth_sweep', 'explain']
+    """
+    return tuple(one for one in experiments() if one.tag == flow)

@@ -1,0 +1,1 @@
+"""Depth against width at a fixed parameter budget."""

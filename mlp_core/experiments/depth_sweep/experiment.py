@@ -1,0 +1,88 @@
+"""Depth against width at a fixed parameter budget: the tutorial's section 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mlp_core.engine.configs import Labels, TrainConfig, Training, Trial
+from mlp_core.engine.sizes import hidden_width
+from mlp_core.experiments.columns import activation_column, parameters_column, shape_columns
+from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
+from mlp_core.experiments.outputs import decision_map, loss_figure, map_figure, result_table
+from mlp_core.settings import ActivationName, Depths, OptimizerName, Positive, Rate, Settings
+
+
+class DepthSweep(Settings):
+    """Depth against width at a fixed parameter budget (section 1)."""
+
+    depths: Depths = (1, 2, 3, 4, 5)
+    """Numbers of hidden layers."""
+    parameter_budget: Positive = 100
+    """Trainable parameters that each network reaches with the smallest equal width."""
+    activation: ActivationName = "relu"
+    """Transfer function of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
+    optimizer: OptimizerName = "adam"
+    """How the weights are updated: Adam or stochastic gradient descent."""
+    learning_rate: Rate = 1e-3
+    """Step size."""
+    epochs: Positive = 100
+    """Passes over the training set."""
+    batch_size: Positive = 128
+    """Examples per step; the last short batch of an epoch is left out."""
+
+
+def depth_sweep_trials(
+    depths: Sequence[int], parameter_budget: int, n_classes: int, training: Training, experiment: str = "depth_sweep"
+) -> list[Trial]:
+    """Return one trial per depth, with the smallest equal width that reaches the parameter budget.
+
+    Args:
+        depths: Hidden layers.
+        parameter_budget: Trainable parameters to reach.
+        n_classes: Arms of the spirals.
+        training: How to train.
+        experiment: The experiment that shows them.
+
+    Example:
+        >>> [trial.config.name for trial in depth_sweep_trials([1, 3], 100, 4, Training())]
+        ['depth=1 width=14', 'depth=3 width=6']
+    """
+    trials = []
+    for depth in depths:
+        width = hidden_width(depth, n_inputs=2, n_outputs=n_classes, min_parameters=parameter_budget)
+        sizes = (2, *[width] * depth, n_classes)
+        config = TrainConfig.of(training, f"depth={depth} width={width}", "depth_sweep", sizes, "private")
+        columns = activation_column(config), *shape_columns(config), parameters_column(config)
+        trials.append(Trial(config, Labels(experiment, columns), "parameter_budget"))
+    return trials
+
+
+def _trials(setup: Setup) -> list[Trial]:
+    sweep = setup.settings
+    return depth_sweep_trials(sweep.depths, sweep.parameter_budget, setup.data.n_classes, setup.training())
+
+
+def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
+    table = result_table("depth_sweep", setup, models, setup.settings)
+    yield table
+    draw = "mlp_core.report.figures:depth_sweep_figure"
+    yield Figure("depth_sweep", draw, (table, setup.data.n_classes))
+    yield loss_figure("depth_sweep", models)
+    yield map_figure([decision_map(models, data, "MLP")], data, panel=1)
+
+
+EXPERIMENT = Experiment(
+    name="depth_sweep",
+    help="Depth against width at a fixed parameter budget, on spirals (section 1).",
+    settings=DepthSweep,
+    parameter="sweep",
+    run_name="{sweep.activation}",
+    data=("spirals",),
+    trials=_trials,
+    outputs=_outputs,
+    smallest=DepthSweep(depths=(1, 2), epochs=2, batch_size=32),
+    section="mlp_core.experiments.depth_sweep.section",
+    claims="mlp_core.experiments.depth_sweep.claims",
+    tutorial=DepthSweep(),
+)

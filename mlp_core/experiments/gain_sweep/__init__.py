@@ -1,0 +1,1 @@
+"""Xavier weights at several gains."""

@@ -1,0 +1,95 @@
+"""What models of the spirals answer outside their training points, next to what the nearest neighbour answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from torch import Tensor
+
+from mlp_core.artifacts.units import with_units
+from mlp_core.data.datasets import Split
+from mlp_core.data.transforms import applied
+from mlp_core.engine.tables import TrainedModel, result_rows, result_units
+from mlp_core.engine.training import predict
+from mlp_core.experiments.generalization.companions import TUNED
+from mlp_core.experiments.generalization.extrapolation import Extrapolation, extrapolate, training_radius
+from mlp_core.experiments.generalization.regions import nearest_neighbour
+from mlp_core.experiments.measures import weights_of
+
+_UNITS = {
+    "inside_accuracy": "0..1, on the arms up to their end at radius 1",
+    "rim_accuracy": "0..1, on the arms continued to the training radius",
+    "outside_accuracy": "0..1, on the arms continued from the training radius to radius 2",
+    "ring_accuracy": "0..1, in rings of width 0.1 from the origin to radius 2",
+    "islands": "regions of a class without any of its training points, wholly on the map from -2 to 2",
+    "island_area": "x1 times x2",
+    "border_islands": "the same, at the edge of the map",
+    "border_island_area": "x1 times x2, on the map",
+    "training_radius": "x1 and x2, of the farthest training point",
+}
+_COLUMNS = (
+    *("model", "degree", "activation", "depth", "width", "parameter_budget", "parameters", "training"),
+    *("learning_rate", "member", "seed", "epochs"),
+    *("train_accuracy", "test_accuracy", "final_train_loss", "status"),
+    *("inside_accuracy", "rim_accuracy", "outside_accuracy"),
+    *("islands", "island_area", "border_islands", "border_island_area", "ring_accuracy", "training_radius"),
+)
+
+
+def answers_elsewhere(model: TrainedModel, data: Split) -> pa.Table:
+    """Ask a configuration's members for their answers on the arms continued and on a map, one row per member."""
+    ensemble, features = weights_of(model), applied(model.trial.config.inputs, data)
+    return _table(extrapolate(lambda points: predict(ensemble, features(points)), data))
+
+
+def _table(extrapolation: Extrapolation) -> pa.Table:
+    columns: dict[str, Any] = {}
+    for field in fields(extrapolation):
+        values = getattr(extrapolation, field.name).numpy()
+        columns[field.name] = pa.array(values.ravel(), from_pandas=True)
+        if values.ndim == 2:
+            columns[field.name] = pa.FixedSizeListArray.from_arrays(columns[field.name], values.shape[1])
+    return with_units(pa.table(columns), _UNITS)
+
+
+def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Table], data: Split) -> pa.Table:
+    """Join what all models reached with what they answer elsewhere; last the nearest neighbour's answers.
+
+    Args:
+        models: The trained configurations.
+        answers: The table of `answers_elsewhere` of each.
+        data: What they were trained on.
+    """
+    parts, units = [], dict(_UNITS)
+    for model, own in zip(models, answers, strict=True):
+        units |= result_units(model.trial.labels)
+        rows = result_rows(model.trial, model.members)
+        finished = pc.equal(rows["status"], "ok")
+        for column in own.column_names:
+            known = pc.if_else(finished, own[column], pa.scalar(None, own[column].type))
+            rows = rows.append_column(column, known)
+        parts.append(rows)
+
+    def answer(points: Tensor) -> Tensor:
+        return nearest_neighbour(points, data.train_inputs, data.train_labels).unsqueeze(0)
+
+    nearest = _table(extrapolate(answer, data))
+    test_accuracy = (answer(data.test_inputs)[0] == data.test_labels).double().mean().item()
+    reached = {"model": "nearest neighbour", "member": 0, "train_accuracy": 1.0, "test_accuracy": test_accuracy}
+    for column, value in {**reached, "status": "ok"}.items():
+        nearest = nearest.append_column(column, pa.array([value]))
+    table = pa.concat_tables([*parts, nearest], promote_options="default")
+    radius = pa.array([training_radius(data)] * len(table))
+    table = table.append_column("training_radius", radius)
+    return with_units(table.select([name for name in _COLUMNS if name in table.column_names]), units)
+
+
+def trained_as_set(table: pa.Table, n_classes: int) -> tuple[pd.DataFrame, int]:
+    """Return what the figure shows: the models that were trained as the settings say."""
+    frame = table.to_pandas()
+    return frame[frame["training"] != TUNED], n_classes

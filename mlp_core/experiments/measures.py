@@ -1,0 +1,115 @@
+"""What several experiments measure of trained networks, and how a figure gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from mlp_core.artifacts.units import settings_of, with_units
+from mlp_core.data.datasets import Split
+from mlp_core.data.transforms import applied
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.tables import TrainedModel, history_rows, result_rows, result_units
+from mlp_core.engine.training import predict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlp_core.report.figures import DecisionMap
+
+MAP_SIZE, MAP_EXTENT = 500, 2.0
+_MAP_UNITS = {"x1": "1", "x2": "1", "class": "class index"}
+
+
+def result_table(models: Sequence[TrainedModel]) -> pa.Table:
+    """Return a row per member of all configurations: the table of an experiment that measures accuracies alone."""
+    table = pa.concat_tables([result_rows(model.trial, model.members) for model in models])
+    return with_units(table, result_units(models[0].trial.labels))
+
+
+def loss_history(models: Sequence[TrainedModel]) -> tuple[pd.DataFrame, str]:
+    """Return what a figure of loss curves shows: the losses of all epochs, and whose they are."""
+    history = pa.concat_tables([history_rows(model.trial, model.members) for model in models])
+    return history.to_pandas(), models[0].trial.labels.experiment
+
+
+def weights_of(model: TrainedModel, members: slice = slice(None)) -> Ensemble:
+    """Return the trained networks of a configuration."""
+    state = {name: tensor[members] for name, tensor in model.state().items()}
+    return Ensemble.from_state(state, model.trial.config.activation)
+
+
+def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.Table:
+    """Ask the best member for its class everywhere on a grid.
+
+    Best is the configuration of highest mean test accuracy, and in it the member of highest train accuracy, so that
+    no test point picks the member that it is drawn on.
+
+    Args:
+        models: Trained on the points, or on a transform of them.
+        data: The points.
+        kind: Of the models, for the map's title.
+
+    Returns:
+        A row per point of the grid, x2 the outer loop.
+    """
+    best = max(models, key=lambda model: _mean(model.members["test_accuracy"]))
+    accuracies = [-1.0 if accuracy is None else accuracy for accuracy in best.members["train_accuracy"].to_pylist()]
+    member = accuracies.index(max(accuracies))
+    ensemble, features = weights_of(best, slice(member, member + 1)), applied(best.trial.config.inputs, data)
+    axis = torch.linspace(-MAP_EXTENT, MAP_EXTENT, MAP_SIZE)
+    x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
+    grid = torch.stack([x1.flatten(), x2.flatten()], 1)
+    # The whole grid at degree 50 would take 1.3 GB, and parts that leave the second-level cache twice the time
+    classes = [predict(ensemble, features(part)).squeeze(0) for part in torch.split(grid, 1024)]
+    columns = {
+        "x1": grid[:, 0].numpy(),
+        "x2": grid[:, 1].numpy(),
+        "class": torch.cat(classes).to(torch.int16).numpy(),
+    }
+    name = best.trial.config.name
+    return with_units(
+        pa.table(columns),
+        _MAP_UNITS,
+        experiment=best.trial.labels.experiment,
+        configuration=name,
+        member=member,
+        title=f"{kind}, {name.replace('=', ' ')}, member {member}",
+    )
+
+
+def map_panels(*inputs: pa.Table | Split) -> tuple[list[DecisionMap]]:
+    """Return the panels of a figure of decision maps, from the maps and the points that they were trained on."""
+    from mlp_core.report.figures import DecisionMap
+
+    (data,) = (one for one in inputs if isinstance(one, Split))
+    radius = float(data.train_inputs.norm(dim=1).max())
+    panels = [
+        DecisionMap(
+            settings_of(table)["title"],
+            table["class"].to_numpy().reshape(MAP_SIZE, MAP_SIZE),
+            MAP_EXTENT,
+            data.test_inputs.numpy(),
+            data.test_labels.numpy(),
+            radius,
+        )
+        for table in inputs
+        if isinstance(table, pa.Table)
+    ]
+    return (panels,)
+
+
+def _mean(column: pa.ChunkedArray) -> float:
+    mean = pc.mean(column).as_py()
+    return -1.0 if mean is None else float(mean)
+
+
+def first_layer(model: TrainedModel, shape: Sequence[int]) -> Tensor:
+    """Return the first layer's weights as images, `[members, units, channels, height, width]`."""
+    weights = model.state()["0.weight"]
+    return weights.view(*weights.shape[:2], *shape)

@@ -1,0 +1,1 @@
+"""One wide layer on polynomial features."""

@@ -1,0 +1,1 @@
+"""Signals and gradients in random networks."""

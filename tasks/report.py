@@ -1,0 +1,151 @@
+"""Claims and report: what is said about all results of an artifact folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from mlp_core.artifacts.places import local_view
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, locked, read_table, write_file, write_table
+from mlp_core.experiments.claims import CLAIMED_TABLES
+from tasks.caching import UNCACHED, artifact_root, cached
+from tasks.laboratory import checkpoint, logger
+from tasks.monitoring import show_results
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed.
+
+    Attributes:
+        experiment: Whose it was; several, joined by commas, where a table or figure of theirs is missing.
+        reason: What it said.
+    """
+
+    experiment: str
+    reason: str
+
+
+_CLAIMS = ("mlp_core.experiments.claims",)
+_UNITS = {
+    "claim": "name",
+    "source": "tutorial|ours: who says it",
+    "section": "of the tutorial",
+    "statement": "the claim as its source says it",
+    "measure": "what was measured",
+    "claimed": "values of the measure that bear the claim out",
+    "n": "seeds; with two unpaired groups those of the smaller one",
+    "estimate": "the measure; null if there is none",
+    "low": "lower end of its 95 % interval over seeds, may be infinite; null if there is none, as for an exact number",
+    "high": "upper end of the same",
+    "effect_size": "number of the kind that effect names; null if there is none",
+    "effect": "kind of effect size",
+    "verdict": "supported|not supported|neither|undecided; supported: the source is right",
+    "figure": "name of the figure that shows it",
+    "data": "spirals|drawn faces|photographs|random networks: what it rests on",
+    "condition": "what the verdict holds for only; empty if there is no such thing",
+}
+
+
+def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
+    """Return the result tables to make claims on: those of this run, and beside them what earlier runs left.
+
+    Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial takes no verdict
+    away. A run that made none of these tables has nothing to claim.
+    """
+    root = artifact_root()
+    by_path = {artifact.path: artifact for artifact in made}
+    paths = [f"results/{name}.parquet" for name in CLAIMED_TABLES]
+    if by_path.keys().isdisjoint(paths):
+        return []
+    return [
+        by_path.get(path) or Artifact.of(root, root / path)
+        for path in paths
+        if path in by_path or (root / path).exists()
+    ]
+
+
+@task(name="measure claims", task_run_name="measure claims", **cached(*_CLAIMS, libraries=("scipy",)))
+def measure_claims(results: Sequence[Artifact]) -> Artifact:
+    """Measure the tutorial's claims on result tables, one row per claim."""
+    import pyarrow as pa
+
+    from mlp_core.experiments.claims import tutorial_claims
+    from mlp_core.statistics.claims import N_RESAMPLES, Claim
+
+    root = artifact_root()
+    tables, settings = {}, {}
+    for artifact in results:
+        name = artifact.path.removeprefix("results/").removesuffix(".parquet")
+        tables[name] = read_table(root, artifact)
+        settings[name] = json.loads(tables[name].schema.metadata[b"settings"])
+    claims = tutorial_claims(tables, settings)
+    columns: dict[str, Any] = {}
+    for field in fields(Claim):
+        kind = {"int": pa.int64(), "float": pa.float64()}.get(str(field.type), pa.string())
+        values = pa.array([getattr(claim, field.name) for claim in claims], kind, from_pandas=True)
+        columns["claim" if field.name == "name" else field.name] = values
+    provenance = Provenance(
+        {"resamples": N_RESAMPLES, "tables": settings},
+        code_digest(*_CLAIMS),
+        {artifact.path: artifact.sha256 for artifact in results},
+        _UNITS,
+    )
+    return write_table(root, "results/claims.parquet", pa.table(columns), provenance)
+
+
+@task(name="write report", task_run_name="write report", **UNCACHED)
+def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
+    """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
+
+    Returns:
+        The report's path, empty if there is no result.
+    """
+    from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections
+
+    root = artifact_root()
+    with locked([root / "results"], checkpoint):
+        _note_failures(root, experiments, failures)
+    if not has_sections(root):
+        return ""
+    with local_view(root, *SOURCES) as folder:
+        content = read_report_content(folder)
+    sections = report_sections(content)
+    page = render_sections(sections, content)
+    path = root / "report.html"
+    write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
+    made = {artifact.path for artifact in results}
+    if shown := [section for section in sections if f"results/{section.name}.parquet" in made]:
+        show_results(shown, path)
+    logger.info("report: %s", path)
+    return str(path)
+
+
+def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
+    """Keep what failed beside the results, so that they do not pass for whole; no file if nothing is missing.
+
+    Args:
+        root: The artifact folder.
+        experiments: Those of this run: what failed in an earlier one of theirs no longer counts.
+        failures: Those of this run.
+    """
+    import pyarrow as pa
+
+    name, rows = "results/failures.parquet", [asdict(failure) for failure in failures]
+    with suppress(OSError, KeyError, ValueError, pa.ArrowException):
+        earlier = read_table(root, Artifact.of(root, root / name)).to_pylist()
+        rows += [row for row in earlier if not set(row["experiment"].split(", ")) <= set(experiments)]
+    table = pa.Table.from_pylist(rows, pa.schema({"experiment": pa.string(), "reason": pa.string()}))
+    if len(table):
+        write_table(root, name, table, Provenance({}, "", {}, {"experiment": "name", "reason": "text"}))
+    else:
+        (root / name).unlink(missing_ok=True)

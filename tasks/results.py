@@ -1,0 +1,160 @@
+"""Tables and figures: load what an experiment's function takes, call it, write what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from mlp_core.artifacts.storage import (
+    Artifact,
+    Provenance,
+    code_digest,
+    locked,
+    read_table,
+    settings_digest,
+    write_file,
+    write_table,
+)
+from mlp_core.experiments.interface import Figure, Table, resolve
+from tasks.caching import UNCACHED, artifact_root, cached, canonical
+from tasks.data import Examples, load_split
+from tasks.laboratory import checkpoint, logger
+from tasks.offloading import offloaded
+from tasks.training import TrainedTrial
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+    from upath import UPath
+
+    from mlp_core.engine.tables import TrainedModel
+
+_RESULT_LIBRARIES = ("scipy", "pandas", "pyarrow")
+_FIGURE_LIBRARIES = (*_RESULT_LIBRARIES, "matplotlib")
+
+
+def _table_run_name() -> str:
+    from prefect.runtime import task_run
+
+    table: Table = task_run.parameters["table"]
+    return table.title or table.name
+
+
+@task(name="make table", task_run_name=_table_run_name, **cached(libraries=_RESULT_LIBRARIES))
+def make_table(table: Table, inputs: Sequence[Any]) -> Artifact:
+    """Make a table of loaded inputs: see `mlp_core.experiments.interface.Table`."""
+    from mlp_core.artifacts.units import settings_of, units_of
+
+    root = artifact_root()
+    function = resolve(table.function)
+    options = {"checkpoint": checkpoint} if "checkpoint" in signature(function).parameters else {}
+    made = function(*(_loaded(root, value) for value in inputs), **options)
+    settings = {**table.settings, **settings_of(made)}
+    digests = dict(_digests(inputs))
+    provenance = Provenance(settings, code_digest(*table.modules), digests, units_of(made))
+    path = table.name
+    if not path.startswith("results/"):
+        asked = {"function": table.function, "inputs": canonical(inputs)}
+        path += f"-{settings_digest(asked, provenance.code)[:12]}"
+    if options:
+        logger.info("%s: %d rows", table.title, len(made))
+    return write_table(root, f"{path}.parquet", made.replace_schema_metadata().combine_chunks(), provenance)
+
+
+@task(name="draw figure", task_run_name="draw {figure.name}", **cached(libraries=_FIGURE_LIBRARIES))
+def draw_figure(figure: Figure, inputs: Sequence[Any]) -> Artifact:
+    """Draw a figure of loaded inputs: see `mlp_core.experiments.interface.Figure`."""
+    root = artifact_root()
+    data = tuple(_loaded(root, value) for value in inputs)
+    if figure.prepare:
+        data = resolve(figure.prepare)(*data)
+    else:
+        data = tuple(value.to_pandas() if hasattr(value, "to_pandas") else value for value in data)
+    return save_figure(figure.name, figure.draw, *data)
+
+
+def save_figure(name: str, draw: str, *data: object) -> Artifact:
+    """Write the figure that `"module:function"` draws of some data as PNG."""
+    from mlp_core.experiments.drawing import drawn_png
+
+    checkpoint()  # or a stopped run would start a helper
+    root = artifact_root()
+    path = root / "figures" / f"{name}.png"
+    png = offloaded(drawn_png, draw, *data)
+    write_file(path, lambda file: file.write_bytes(png))
+    return Artifact.of(root, path)
+
+
+def _loaded(root: Path | UPath, value: Any) -> Any:
+    """Return a table, examples or trained members for what refers to them; anything else as it is."""
+    if isinstance(value, Artifact):
+        return read_table(root, value)
+    if isinstance(value, Examples):
+        return load_split(root, value.table)
+    if isinstance(value, TrainedTrial):
+        return loaded_model(root, value)
+    if isinstance(value, (list, tuple)):
+        return [_loaded(root, one) for one in value]
+    return value
+
+
+def _digests(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield path and digest of every file that inputs refer to."""
+    if isinstance(value, Artifact):
+        yield value.path, value.sha256
+    elif isinstance(value, Examples):
+        yield from _digests(value.table)
+    elif isinstance(value, TrainedTrial):
+        yield from _digests([block.table for block in value.blocks])
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _digests(one)
+
+
+def loaded_model(root: Path | UPath, trained: TrainedTrial) -> TrainedModel:
+    """Return a trained configuration as measures and figures get it."""
+    from mlp_core.engine.tables import TrainedModel, joined_members
+
+    members = joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
+    return TrainedModel(trained.trial, members, partial(_state, root, trained))
+
+
+def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:
+    """Return the stacked parameters of members 0 .. n - 1."""
+    import torch
+    from safetensors.torch import load_file
+
+    parts = [load_file(block.weights.locate(root)) for block in trained.blocks]
+    return {name: torch.cat([part[name] for part in parts])[: trained.n_members] for name in parts[0]}
+
+
+@task(name="collect history", task_run_name="collect history", **UNCACHED)
+def collect_history(trained: Sequence[TrainedTrial]) -> Artifact:
+    """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from mlp_core.engine.tables import HISTORY_UNITS, history_rows
+
+    root = artifact_root()
+    by_experiment: dict[str, list[pa.Table]] = {}
+    for one in sorted(trained, key=lambda one: one.name):
+        rows = history_rows(one.trial, loaded_model(root, one).members)
+        by_experiment.setdefault(one.trial.labels.experiment, []).append(rows)
+    schema = rows.schema
+    path = root / "results" / "history.parquet"
+    with locked([root / "results"], checkpoint):  # two runs that add to it at once must not lose each other's rows
+        with suppress(OSError, ValueError, KeyError, pa.ArrowException):  # none, damaged, or another table of this name
+            earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata().cast(schema)
+            for experiment in set(pc.unique(earlier["experiment"]).to_pylist()) - set(by_experiment):
+                by_experiment[experiment] = [earlier.filter(pc.equal(earlier["experiment"], experiment))]
+        table = pa.concat_tables([part for name in sorted(by_experiment) for part in by_experiment[name]])
+        code = code_digest("mlp_core.engine.members")
+        provenance = Provenance({}, code, dict(_digests(list(trained))), HISTORY_UNITS)
+        return write_table(root, "results/history.parquet", table.combine_chunks(), provenance)

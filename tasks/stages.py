@@ -1,0 +1,128 @@
+"""Which experiments a flow runs, and what it asks of each: from the flow's parameters alone, without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mlp_core.data.settings import Spirals
+from mlp_core.data.sizes import PIXELS, TEST_SHARE
+from mlp_core.errors import InputError
+from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments, of_flow
+from mlp_core.experiments.interface import Data, DataKind, Experiment, Setup
+from mlp_core.settings import Settings
+from tasks.run_settings import Run, RunOnPhotographs
+
+TUTORIAL = "tutorial"
+"""The flow of all experiments that have a place in it."""
+# What the drawn faces have; another source may hold more, which the run sees when it has read them
+_UNREAD_IMAGES = Data(PIXELS, ("cat", "dog", "wild"), n_train=5400, n_test=1500)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An experiment and what a run asks of it."""
+
+    experiment: Experiment
+    setup: Setup
+
+    @property
+    def kind_of_data(self) -> DataKind:
+        """Return which data it takes."""
+        return self.experiment.kind_of_data(self.setup.settings)
+
+
+def flow_names() -> list[str]:
+    """Return the names of all flows."""
+    return [TUTORIAL, *dict.fromkeys(experiment.tag for experiment in experiments())]
+
+
+def flow_help(flow: str) -> str:
+    """Return what a flow does, in one sentence."""
+    return "Run every experiment of the tutorial." if flow == TUTORIAL else of_flow(flow)[0].help
+
+
+def flow_parameters(flow: str) -> dict[str, Settings]:
+    """Return the parameters of a flow with their defaults, in the order of its form.
+
+    Example:
+        >>> list(flow_parameters("depth_sweep"))
+        ['sweep', 'explanation', 'spirals', 'run']
+    """
+    if flow == TUTORIAL:
+        folders = {folder: experiment_in(folder) for folder in FOLDERS}
+        named = {folder: one.tutorial for folder, one in folders.items() if one.tutorial is not None}
+        parameters: dict[str, Settings] = dict(sorted(named.items(), key=lambda item: folders[item[0]].beyond))
+        members = tuple(folders[folder] for folder in parameters)
+    else:
+        members = of_flow(flow)
+        parameters = {one.parameter: one.settings() for one in members}
+    kinds = {kind for one in members for kind in one.data}
+    if "spirals" in kinds:
+        parameters["spirals"] = Spirals()
+    parameters["run"] = RunOnPhotographs() if "images" in kinds else Run()
+    if flow != TUTORIAL and members[0].n_seeds is not None:
+        parameters["run"] = parameters["run"].model_copy(update={"seeds": members[0].n_seeds})
+    return parameters
+
+
+def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu") -> list[Stage]:
+    """Return the experiments that a run of a flow does, in the order in which they begin.
+
+    In the tutorial those that need several seeds follow the others, and are left out of a run with one.
+
+    Args:
+        flow: Name of the flow.
+        parameters: Its parameters.
+        device: Where to train.
+    """
+    run = parameters["run"]
+    assert isinstance(run, Run)
+    members = of_flow(flow)
+    if flow == TUTORIAL:
+        chosen = [one for one in experiments() if one.tutorial is not None and (run.seeds > 1 or not one.beyond)]
+        members = tuple(sorted(chosen, key=lambda one: one.beyond))
+    by_type = {type(settings): settings for settings in parameters.values()}
+    spirals = by_type.get(Spirals, Spirals())
+    assert isinstance(spirals, Spirals)
+    stages = []
+    for one in members:
+        settings = by_type[one.settings]
+        data = _UNREAD_IMAGES if one.kind_of_data(settings) == "images" else data_of_spirals(spirals)
+        n_seeds = one.tutorial_seeds or run.seeds if flow == TUTORIAL else run.seeds
+        others = tuple(by_type[group] for group in one.others)
+        stages.append(Stage(one, Setup(settings, data, others, run.seed, n_seeds, device)))
+    return stages
+
+
+def with_images(stages: Iterable[Stage], images: Data) -> list[Stage]:
+    """Return the stages with what is known of the images once they are read."""
+    return [
+        replace(stage, setup=replace(stage.setup, data=images)) if stage.kind_of_data == "images" else stage
+        for stage in stages
+    ]
+
+
+def data_of_spirals(spirals: Spirals) -> Data:
+    """Return what is known of spirals before they are drawn."""
+    n_points = spirals.arms * spirals.points
+    n_test = int(TEST_SHARE * n_points)
+    classes = tuple(str(arm) for arm in range(spirals.arms))
+    return Data(2, classes, n_points - n_test, n_test, spirals.model_dump(mode="json"))
+
+
+def check_batches(stages: Iterable[Stage]) -> None:
+    """Refuse a batch that no epoch could fill, where short batches are left out.
+
+    Raises:
+        InputError: If the training set is smaller than a batch.
+    """
+    for stage in stages:
+        n_train = stage.setup.data.n_train
+        for trial in stage.experiment.trials(stage.setup):
+            if trial.config.batches == "private" and trial.config.batch_size > n_train:
+                message = (
+                    f"batch_size must be at most the {n_train} training points, got {trial.config.batch_size}; "
+                    "use a smaller --batch-size or more --points."
+                )
+                raise InputError(message)
