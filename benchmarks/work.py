@@ -18,7 +18,7 @@ from mlp_core.data.polynomial_features import monomials
 from mlp_core.engine.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
 from mlp_core.engine.tables import split_of
 from mlp_core.settings import DepthSweep, GainSweep, Images, Polynomial
-from mlp_core.theory.meanfield import forward_gain
+from mlp_core.theory.gains import forward_gain
 
 SEED = 2021
 ARMS = 4

@@ -12,7 +12,7 @@ from flows.orchestration import Outcome, Trainings, device_of, submit_trainings,
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.engine.plans import TrainingPlan, depth_sweep_plans, explanation_plans
 from mlp_core.settings import DepthSweep, Explanation, Run, Spirals
-from mlp_core.theory.meanfield import forward_gain
+from mlp_core.theory.gains import forward_gain
 from tasks.analysis import map_decisions, plot_decision_maps, plot_losses, plot_results, summarize
 from tasks.data import check_batch_size, generate_spirals
 from tasks.explanations import explain, plot_explanation

@@ -20,7 +20,8 @@ from flows.orchestration import (
 from mlp_core.data.sizes import PIXELS
 from mlp_core.engine.plans import gain_sweep_plans, xavier_plan
 from mlp_core.settings import GainSweep, RunOnPhotographs
-from mlp_core.theory.meanfield import critical_point, forward_gain
+from mlp_core.theory.gains import forward_gain
+from mlp_core.theory.phases import critical_point
 from tasks.analysis import plot_losses, plot_results, summarize
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory

@@ -14,7 +14,7 @@ from mlp_core.data.sizes import PIXELS
 from mlp_core.engine.plans import signal_plans
 from mlp_core.errors import InputError
 from mlp_core.settings import RunOnPhotographs, Signals
-from mlp_core.theory.meanfield import critical_point
+from mlp_core.theory.phases import critical_point
 from tasks.data import ImageTable
 from tasks.laboratory import laboratory
 from tasks.theory import collect_signals, measure_signals, plot_signals

@@ -23,7 +23,7 @@ _EXAMPLES = ("mlp_core.data.augmentation", "mlp_core.data.datasets", "mlp_core.s
 _SIGNALS = (
     "mlp_core.data.augmentation",
     "mlp_core.data.datasets",
-    "mlp_core.theory.meanfield",
+    "mlp_core.theory.predictions",
     "mlp_core.theory.signals",
 )
 _FIGURES = ("mlp_core.report.theory_figures",)
@@ -93,7 +93,8 @@ def measure_signals(plan: SignalPlan, images: ImageTable, n_members: int) -> Art
 
     from mlp_core.seeds import derive_seed
     from mlp_core.theory import signals
-    from mlp_core.theory.meanfield import predicted_signals, xavier_scale
+    from mlp_core.theory.predictions import predicted_signals
+    from mlp_core.theory.weight_scales import xavier_scale
 
     root = artifact_root()
     inputs = _two_inputs(root, plan, images)

@@ -12,26 +12,15 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from torch import nn
 
+from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.errors import InputError
-from mlp_core.settings import ACTIVATION_NAMES
-from mlp_core.theory import meanfield
-from mlp_core.theory.meanfield import (
-    FixedPoint,
-    backward_gain,
-    chi,
-    correlation_fixed_point,
-    correlation_map,
-    critical_point,
-    forward_gain,
-    gain_table,
-    length_fixed_point,
-    length_map,
-    length_slope,
-    mean_field_scale,
-    phase_point,
-    predicted_signals,
-    xavier_scale,
-)
+from mlp_core.theory import gains, phases, predictions
+from mlp_core.theory.fixed_points import FixedPoint, correlation_fixed_point, length_fixed_point
+from mlp_core.theory.gains import backward_gain, forward_gain, gain_table
+from mlp_core.theory.maps import chi, correlation_map, length_map, length_slope
+from mlp_core.theory.phases import critical_point, phase_point
+from mlp_core.theory.predictions import predicted_signals
+from mlp_core.theory.weight_scales import mean_field_scale, xavier_scale
 
 CORRELATIONS = [-1.0, -0.9, 0.0, 0.3, 0.9, 0.99999, 1.0]
 LENGTHS = [1e-3, 0.3, 1.0, 4.0, 25.0]
@@ -534,7 +523,8 @@ def test_slopes_out_of_range_are_refused(slope):
 
 def test_theory_needs_no_torch():
     """A flow whose results are cached can draw predicted lines without the seconds that torch takes to import."""
-    script = f"import sys, {meanfield.__name__}; sys.exit('torch' in sys.modules)"
+    names = ", ".join(module.__name__ for module in (gains, phases, predictions))
+    script = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

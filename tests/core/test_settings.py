@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.activations import ACTIVATION_NAMES, canonical_activation
 from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
 from mlp_core.settings import (
-    ACTIVATION_NAMES,
     DepthSweep,
     Explanation,
     Features,
@@ -27,11 +27,10 @@ from mlp_core.settings import (
     Settings,
     Signals,
     Spirals,
-    canonical_activation,
     text_of,
     validated,
 )
-from mlp_core.theory.meanfield import forward_gain
+from mlp_core.theory.gains import forward_gain
 
 REFUSED = [
     (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),

@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.activations import canonical_activation
 from mlp_core.artifacts.baseline import (
     BASELINE,
     RUNS,
@@ -37,15 +38,7 @@ from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.errors import InputError
-from mlp_core.settings import (
-    DepthSweep,
-    Explanation,
-    GainSweep,
-    Generalization,
-    Images,
-    canonical_activation,
-    validated,
-)
+from mlp_core.settings import DepthSweep, Explanation, GainSweep, Generalization, Images, validated
 from tasks.inventory import stored_files, unneeded_files
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)

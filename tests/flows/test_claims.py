@@ -11,7 +11,8 @@ import pytest
 from mlp_core.artifacts.storage import file_digest
 from mlp_core.experiments.claims import CLAIMED_TABLES
 from mlp_core.settings import DepthSweep, Explanation, Features, GainSweep, Generalization
-from mlp_core.theory.meanfield import forward_gain, xavier_scale
+from mlp_core.theory.gains import forward_gain
+from mlp_core.theory.weight_scales import xavier_scale
 
 COLUMNS = {
     **dict.fromkeys(("claim", "source", "section", "statement", "measure", "claimed"), "string"),

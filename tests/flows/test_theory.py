@@ -14,9 +14,11 @@ from mlp_core.data.augmentation import normalize
 from mlp_core.data.images import decode_images
 from mlp_core.seeds import generator
 from mlp_core.settings import Phase, RunOnPhotographs, Signals, Spirals
-from mlp_core.theory.meanfield import critical_point, predicted_signals, xavier_scale
+from mlp_core.theory.phases import critical_point
+from mlp_core.theory.predictions import predicted_signals
 from mlp_core.theory.signals import gaussian_inputs, input_lengths
 from mlp_core.theory.signals import measure_signals as measure
+from mlp_core.theory.weight_scales import xavier_scale
 
 SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
 PHASE = Phase(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16)
