@@ -64,7 +64,7 @@ def test_signals_that_explode_are_infinite():
 
 
 def test_theory_imports_nothing_slow():
-    """A flow whose results are cached draws predicted lines without waiting for torch, or for what scipy.special lacks."""
+    """A flow whose results are cached draws predicted lines without waiting for torch or for half of scipy."""
     names = ", ".join(module.__name__ for module in (gains, phases, predictions))
     slow = {"torch", "scipy.optimize", "scipy.stats"}
     script = f"import sys, {names}; sys.exit(not {slow!r}.isdisjoint(sys.modules))"
