@@ -22,7 +22,7 @@ from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.images.experiment import Images
 from mlp_core.experiments.polynomial.experiment import Polynomial
-from mlp_core.theory.meanfield import forward_gain
+from mlp_core.theory.gains import forward_gain
 
 SEED = 2021
 ARMS = 4

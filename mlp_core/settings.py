@@ -20,41 +20,11 @@ from pydantic import (
 )
 from pydantic.fields import ComputedFieldInfo, FieldInfo
 
+from mlp_core.activations import ACTIVATION_NAMES, canonical_activation
 from mlp_core.data.addresses import shown_address
 from mlp_core.errors import InputError
 
-ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(SLOPE)")
-
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-def canonical_activation(text: str) -> str:
-    """Return the one name of an activation for the ways to write it; nothing is evaluated.
-
-    Args:
-        text: `relu`, `tanh`, ..., `leaky_relu(0.1)`, or the tutorial's spelling: `ReLU()`, `LeakyReLU(0.1)`.
-
-    Raises:
-        ValueError: If there is no such activation; the message lists the choices.
-
-    Example:
-        >>> canonical_activation("LeakyReLU(0.10)"), canonical_activation("ReLU()")
-        ('leaky_relu(0.1)', 'relu')
-    """
-    match = re.fullmatch(r"\s*([A-Za-z_]+)\s*(?:\(\s*([^()]*?)\s*\))?\s*", text)
-    name = match[1].lower().replace("_", "") if match else ""
-    argument = (match[2] or "") if match else ""
-    if name == "leakyrelu":
-        # PyTorch's default slope
-        slope = _number(argument or "0.01")
-        if slope is not None and 0 <= slope < 1:
-            return f"leaky_relu({slope!r})"
-        message = "must have a slope of at least 0 and below 1, such as leaky_relu(0.1)"
-        raise ValueError(message)
-    if name in ACTIVATION_NAMES and not argument:
-        return name
-    message = f"must be one of {', '.join(ACTIVATION_NAMES)}"
-    raise ValueError(message)
 
 
 def _number(text: str) -> float | None:

@@ -7,7 +7,6 @@ small matrix products of these networks run several times faster than with `[mem
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlp_core.activations import SELU_ALPHA, SELU_SCALE, activation_family
 from mlp_core.engine.products import aligned, member_matrices, multiply
-from mlp_core.errors import InputError
 
 _aten = torch.ops.aten
 _SCHEMES = ("pytorch", "xavier_normal", "xavier_uniform")
@@ -28,14 +27,12 @@ class Activation:
     """A transfer function and its derivative, by hand and without new memory.
 
     Attributes:
-        name: Canonical name, such as `leaky_relu(0.1)`.
         forward: Writes the activations of its first argument, the pre-activations, into its second.
         backward: Turns the gradient of the activations, its first argument, in place into that of the pre-activations;
             its second argument is what was saved.
         saves_input: Whether `backward` wants the pre-activations rather than the activations.
     """
 
-    name: str
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor], object]
     saves_input: bool = False
@@ -43,7 +40,6 @@ class Activation:
 
 def _leaky_relu(slope: float) -> Activation:
     return Activation(
-        f"leaky_relu({slope:g})",
         lambda z, out: _aten.leaky_relu.out(z, slope, out=out),
         lambda g, h: _aten.leaky_relu_backward.grad_input(g, h, slope, True, grad_input=g),
     )
@@ -65,48 +61,40 @@ def _gelu_slope(z: Tensor) -> Tensor:
     return scaled.erf_().add_(1).mul_(0.5).add_(density)
 
 
-# alpha and scale of Klambauer et al. 2017, as torch.nn.SELU has them
-_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-
-_ACTIVATIONS = {
-    "relu": Activation(
-        "relu",
+_ACTIVATIONS: dict[str, Callable[..., Activation]] = {
+    "relu": lambda: Activation(
         lambda z, out: torch.clamp_min(z, 0, out=out),
         lambda g, h: _aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
     ),
-    "tanh": Activation(
-        "tanh",
+    "tanh": lambda: Activation(
         lambda z, out: torch.tanh(z, out=out),
         lambda g, h: _aten.tanh_backward.grad_input(g, h, grad_input=g),
     ),
-    "sigmoid": Activation(
-        "sigmoid",
+    "sigmoid": lambda: Activation(
         lambda z, out: torch.sigmoid(z, out=out),
         lambda g, h: _aten.sigmoid_backward.grad_input(g, h, grad_input=g),
     ),
-    "gelu": Activation(
-        "gelu",
+    "gelu": lambda: Activation(
         # PyTorch's own is oneDNN's for contiguous memory and another one elsewhere: a member alone would differ
         lambda z, out: torch.mul(z, math.sqrt(0.5), out=out).erf_().add_(1).mul_(z).mul_(0.5),
         lambda g, z: g.mul_(_gelu_slope(z)),
         saves_input=True,
     ),
-    "erf": Activation(
-        "erf",
+    "erf": lambda: Activation(
         lambda z, out: torch.erf(z, out=out),
         lambda g, z: g.mul_(_gaussian(z)).mul_(2 / math.sqrt(math.pi)),
         saves_input=True,
     ),
-    "selu": Activation(
-        "selu",
-        lambda z, out: _aten.elu.out(z, _SELU_ALPHA, _SELU_SCALE, 1, out=out),
-        lambda g, h: _aten.elu_backward.grad_input(g, _SELU_ALPHA, _SELU_SCALE, 1, True, h, grad_input=g),
+    "selu": lambda: Activation(
+        lambda z, out: _aten.elu.out(z, SELU_ALPHA, SELU_SCALE, 1, out=out),
+        lambda g, h: _aten.elu_backward.grad_input(g, SELU_ALPHA, SELU_SCALE, 1, True, h, grad_input=g),
     ),
+    "leaky_relu": _leaky_relu,
 }
 
 
 def activation(name: str) -> Activation:
-    """Return the activation of a canonical name; `mlp_core.settings` makes the name canonical.
+    """Return the activation of a canonical name; `mlp_core.activations` makes a name canonical.
 
     Raises:
         InputError: If no activation has that name; the message lists the choices.
@@ -115,12 +103,8 @@ def activation(name: str) -> Activation:
         >>> activation("leaky_relu(0.1)").forward(torch.tensor([-1.0, 2.0]), torch.empty(2))
         tensor([-0.1000,  2.0000])
     """
-    if name in _ACTIVATIONS:
-        return _ACTIVATIONS[name]
-    if match := re.fullmatch(r"leaky_relu\(([0-9.e+-]+)\)", name):
-        return _leaky_relu(float(match[1]))
-    message = f"activation must be one of {', '.join([*_ACTIVATIONS, 'leaky_relu(SLOPE)'])}, got {name!r}."
-    raise InputError(message)
+    family, parameters = activation_family(name)
+    return _ACTIVATIONS[family](*parameters)
 
 
 @dataclass(frozen=True)

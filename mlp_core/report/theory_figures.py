@@ -48,7 +48,8 @@ from mlp_core.report.drawing import (
     whole_ticks,
 )
 from mlp_core.statistics.intervals import standard_error
-from mlp_core.theory.meanfield import forward_gain, xavier_scale
+from mlp_core.theory.gains import forward_gain
+from mlp_core.theory.weight_scales import xavier_scale
 
 _OUTLINE = withStroke(linewidth=2.6, foreground="black")
 _HATCH = "////"

@@ -16,9 +16,9 @@ from mlp_core.experiments.signals.experiment import Signals
 from mlp_core.report.findings import INITIALIZATION, Findings, FurtherTable, ReportFigure, Study
 from mlp_core.statistics.intervals import standard_error
 from mlp_core.statistics.wording import unbroken
-from mlp_core.theory.meanfield import critical_point, gain_table
+from mlp_core.theory.gains import TABULATED_ACTIVATIONS, gain_table
+from mlp_core.theory.phases import critical_point
 
-_GAINS_OF = ("relu", "leaky_relu(0.1)", "tanh", "sigmoid", "gelu", "erf", "selu")
 _PAPERS = (
     ("Paper: Poole et al. 2016, exponential expressivity through transient chaos", "https://arxiv.org/abs/1606.05340"),
     ("Paper: Schoenholz et al. 2017, deep information propagation", "https://arxiv.org/abs/1611.01232"),
@@ -123,7 +123,7 @@ def _gains() -> FurtherTable:
         ["activation", "forward", "backward", "PyTorch", "remark on PyTorch's"],
         [
             [row.activation, number(row.forward), number(row.backward), number(row.pytorch), row.remark]
-            for row in gain_table(_GAINS_OF)
+            for row in gain_table(TABULATED_ACTIVATIONS)
         ],
         "Forward: keeps the second moment of a signal of unit length, 1 / sqrt(E[phi(z)^2]); backward: keeps the mean "
         "square of a gradient there, 1 / sqrt(E[phi'(z)^2]); z is standard normal. PyTorch: what "

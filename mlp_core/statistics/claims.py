@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_core.statistics.intervals import student_t_factor
+from mlp_core.statistics.ranks import rank_correlation
 
 N_RESAMPLES = 10_000
 _WEIGHTS_AT_ONCE = 5_000_000
@@ -219,31 +220,6 @@ def cohens_d(values: _Floats, others: _Floats | None = None) -> float:
     squares = sum(float(((sample - sample.mean()) ** 2).sum()) for sample in samples)
     difference = float(values.mean()) - (0.0 if others is None else float(others.mean()))
     return difference / math.sqrt(squares / freedom)
-
-
-def rank_correlation(first: _Floats, second: _Floats) -> float:
-    """Return Spearman's rank correlation, equal values sharing their mean rank.
-
-    Args:
-        first: `[n]`.
-        second: `[n]`.
-
-    Returns:
-        -1 .. 1; NaN if either is constant.
-
-    Example:
-        >>> rank_correlation(np.array([1.0, 2.0, 9.0]), np.array([0.1, 0.5, 0.6]))
-        1.0
-    """
-
-    def ranks(values: _Floats) -> _Floats:
-        _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
-        centred: _Floats = (np.cumsum(counts) - (counts - 1) / 2)[position] - (len(values) + 1) / 2
-        return centred
-
-    one, other = ranks(first), ranks(second)
-    size = math.sqrt(float(one @ one) * float(other @ other))
-    return float(one @ other) / size if size > 0 else math.nan
 
 
 def interior_best_depth(table: Table, stream: np.random.Generator, figure: str = "depth_sweep") -> Claim:

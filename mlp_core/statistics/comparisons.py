@@ -1,4 +1,4 @@
-"""Who is better, in pairs of equal seeds, corrected for how many are compared and for the best being chosen."""
+"""Comparisons of configurations in pairs of equal seeds, corrected for how many there are and for choosing the best."""
 
 from __future__ import annotations
 

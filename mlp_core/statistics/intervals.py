@@ -1,4 +1,4 @@
-"""What an ensemble's members say together: a value and its 95 % interval.
+"""95 % intervals of what an ensemble's members say together: of a mean, a median or a share.
 
 Where a few members fail altogether, the mean of a handful does not know of those that are not in it: Student's interval
 then holds the mean of all possible members far less often than it says, see docs/statistics.md. So accuracies and
@@ -167,7 +167,8 @@ def share_interval(hits: int, n: int) -> MeanInterval:
     The ends are quantiles of beta distributions, which sum up the binomial one exactly. Wilson's interval is narrower,
     but with 8 members it holds a share of 1.5 % only 88 times in 100, and such a share is what networks of three layers
     have. Student's t would make an interval without width of values that are all 0 or all 1, as if 8 members without a
-    failure proved that none ever fails.
+    failure proved that none ever fails. `scipy.stats.binomtest` has the same interval, but takes 0.4 s to import, where
+    `scipy.special` is imported anyway.
 
     Args:
         hits: Members that have the property.

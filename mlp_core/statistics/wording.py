@@ -5,32 +5,32 @@ from __future__ import annotations
 from mlp_core.statistics.intervals import MeanInterval
 
 
-def words(found: MeanInterval, short: bool = False) -> str:
+def words(interval: MeanInterval, short: bool = False) -> str:
     """Return a value in percent with its interval, if it has one, and n.
 
     Example:
         >>> words(MeanInterval(n=8, mean=0.9, low=0.85, high=0.95, missing=0))
         '90.0 %, 95 % interval 85.0 to 95.0, n = 8'
     """
-    if found.n == 0:
+    if interval.n == 0:
         return "no member finished"
-    if not found.has_interval:
-        return f"{100 * found.mean:.1f} %, n = {found.n}, no interval"
+    if not interval.has_interval:
+        return f"{100 * interval.mean:.1f} %, n = {interval.n}, no interval"
     if short:
-        return f"{100 * found.mean:.1f} % ({ends(found)}, n = {found.n})"
-    return f"{100 * found.mean:.1f} %, 95 % interval {ends(found)}, n = {found.n}"
+        return f"{100 * interval.mean:.1f} % ({ends(interval)}, n = {interval.n})"
+    return f"{100 * interval.mean:.1f} %, 95 % interval {ends(interval)}, n = {interval.n}"
 
 
-def bracketed(found: MeanInterval) -> str:
+def bracketed(interval: MeanInterval) -> str:
     """Return a value in percent with its interval, if it has one, for a table's cell.
 
     Example:
         >>> bracketed(MeanInterval(n=8, mean=0.9, low=0.85, high=0.95, missing=0))
         '90.0 % [85.0 to 95.0]'
     """
-    if found.n == 0:
+    if interval.n == 0:
         return "none"
-    return f"{100 * found.mean:.1f} %" + (f" [{ends(found)}]" if found.has_interval else "")
+    return f"{100 * interval.mean:.1f} %" + (f" [{ends(interval)}]" if interval.has_interval else "")
 
 
 def counted(share: MeanInterval) -> str:
@@ -43,14 +43,14 @@ def counted(share: MeanInterval) -> str:
     return f"{round(share.mean * share.n)} of {share.n} [{ends(share)} %]" if share.n else "none"
 
 
-def ends(found: MeanInterval) -> str:
+def ends(interval: MeanInterval) -> str:
     """Return the ends of an interval in percent.
 
     Example:
         >>> ends(MeanInterval(n=8, mean=0.9, low=0.85, high=0.95, missing=0))
         '85.0 to 95.0'
     """
-    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
 def unbroken(text: str) -> str:

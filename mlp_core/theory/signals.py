@@ -1,4 +1,4 @@
-"""Signals in random networks, measured: what `mlp_core.theory.meanfield` predicts for infinite width.
+"""Signals in random networks, measured: what `mlp_core.theory.predictions` says of infinite width.
 
 A weight matrix is drawn when its layer needs it and dropped at once, so that memory holds one layer of one member and
 never a network: 20 layers of 1000 units are 80 MB a member. On the way back the matrices are needed again, and are
@@ -26,7 +26,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
 from mlp_core.seeds import generator
-from mlp_core.theory.meanfield import WeightScale
+from mlp_core.theory.weight_scales import WeightScale
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def measure_signals(
         ValueError: If the inputs do not have the shape.
 
     Example:
-        >>> from mlp_core.theory.meanfield import mean_field_scale
+        >>> from mlp_core.theory.weight_scales import mean_field_scale
         >>> inputs = gaussian_inputs(100, 1.0, 0.0, torch.Generator().manual_seed(0))
         >>> scale = mean_field_scale([100] * 11, sigma_w=2**0.5)
         >>> found = measure_signals(scale, "relu", 0.0, inputs, range(64), seed=2021)

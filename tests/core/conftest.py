@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlp_core.settings import ACTIVATION_NAMES
+from mlp_core.activations import ACTIVATION_NAMES
 
 SLOPES = ("0.0", "0.01", "0.1", "0.5")
 

@@ -32,7 +32,6 @@ from mlp_core.statistics.claims import (
     network_generalizes_better,
     polynomial_does_not_generalize,
     published_curve_is_typical,
-    rank_correlation,
     shortfall_is_the_optimizers,
     xavier_preserves_variance,
 )
@@ -202,17 +201,6 @@ def test_effect_sizes_by_hand():
 def test_without_spread_there_is_no_effect_size(values, others):
     """Too few or equal values give NaN, not a huge number from a rounding error."""
     assert math.isnan(cohens_d(np.array(values), None if others is None else np.array(others)))
-
-
-def test_rank_correlations():
-    """Any rising relation gives 1, any falling one -1, ties share ranks, and a constant has none."""
-    values = stream().normal(size=30)
-    assert rank_correlation(values, np.exp(5 * values)) == pytest.approx(1)
-    assert rank_correlation(values, -(values**3)) == pytest.approx(-1)
-    # ranks 1.5 1.5 3 4 and 1 2 3.5 3.5: 4 of sqrt(4.5) sqrt(4.5)
-    tied = rank_correlation(np.array([0.0, 0.0, 5.0, 9.0]), np.array([1.0, 2.0, 3.0, 3.0]))
-    assert tied == pytest.approx(4 / 4.5)
-    assert math.isnan(rank_correlation(values, np.ones(30)))
 
 
 # one claim after the other

@@ -18,7 +18,7 @@ from mlp_core.engine.plans import (
 from mlp_core.data.sizes import monomial_count
 from mlp_core.engine.sizes import hidden_width, parameter_count
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
-from mlp_core.theory.meanfield import xavier_scale
+from mlp_core.theory.weight_scales import xavier_scale
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 100, "batch_size": 128, "seed": 2021, "device": "cpu"}
 

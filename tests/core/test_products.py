@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.engine.networks import Ensemble, activation
 from mlp_core.engine.products import member_matrices, multiply, product
 from mlp_core.engine.training import train
-from mlp_core.settings import ACTIVATION_NAMES
 
 SIZES = st.integers(1, 40)
 

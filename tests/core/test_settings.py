@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.activations import ACTIVATION_NAMES, canonical_activation
 from mlp_core.data.settings import Spirals
 from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
@@ -21,8 +22,8 @@ from mlp_core.experiments.images.experiment import Images
 from mlp_core.experiments.phase.experiment import Phase
 from mlp_core.experiments.polynomial.experiment import Polynomial
 from mlp_core.experiments.signals.experiment import Signals
-from mlp_core.settings import ACTIVATION_NAMES, FewSeeds, Settings, canonical_activation, text_of, validated
-from mlp_core.theory.meanfield import forward_gain
+from mlp_core.settings import FewSeeds, Settings, text_of, validated
+from mlp_core.theory.gains import forward_gain
 from tasks.run_settings import Run, RunOnPhotographs
 
 REFUSED = [

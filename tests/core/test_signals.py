@@ -10,16 +10,12 @@ import torch
 from mlp_core.errors import InputError
 from mlp_core.seeds import generator
 from mlp_core.theory import signals
-from mlp_core.theory.meanfield import (
-    chi,
-    critical_point,
-    length_fixed_point,
-    mean_field_scale,
-    phase_point,
-    predicted_signals,
-    xavier_scale,
-)
+from mlp_core.theory.fixed_points import length_fixed_point
+from mlp_core.theory.maps import chi
+from mlp_core.theory.phases import critical_point, phase_point
+from mlp_core.theory.predictions import predicted_signals
 from mlp_core.theory.signals import gaussian_inputs, input_lengths, measure_signals
+from mlp_core.theory.weight_scales import mean_field_scale, xavier_scale
 
 # Theory and measurement may differ by three standard errors, and by this share at this width. There are as many members
 # as make three standard errors smaller than it.

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from mlp_core.experiments.phase.diagram import SCALES, predicted_scales
 from mlp_core.report.figures import figure_png
 from mlp_core.report.theory_figures import phase_figure, signals_figure
-from mlp_core.theory.meanfield import predicted_signals, xavier_scale
+from mlp_core.theory.predictions import predicted_signals
+from mlp_core.theory.weight_scales import xavier_scale
 
 GAINS, DEPTHS = [0.5, 1.0, 2.0], [2, 8, 32]
 

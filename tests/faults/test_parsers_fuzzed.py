@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlp_core.activations import canonical_activation
 from mlp_core.artifacts.baseline import (
     BASELINE,
     RUNS,
@@ -42,7 +43,7 @@ from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.experiments.images.experiment import Images
-from mlp_core.settings import canonical_activation, validated
+from mlp_core.settings import validated
 from tasks.inventory import stored_files, unneeded_files
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)

@@ -15,7 +15,8 @@ from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.features.experiment import Features
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.experiment import Generalization
-from mlp_core.theory.meanfield import forward_gain, xavier_scale
+from mlp_core.theory.gains import forward_gain
+from mlp_core.theory.weight_scales import xavier_scale
 
 COLUMNS = {
     **dict.fromkeys(("claim", "source", "section", "statement", "measure", "claimed"), "string"),

@@ -16,9 +16,11 @@ from mlp_core.data.settings import Spirals
 from mlp_core.experiments.phase.experiment import Phase
 from mlp_core.experiments.signals.experiment import Signals
 from mlp_core.seeds import generator
-from mlp_core.theory.meanfield import critical_point, predicted_signals, xavier_scale
+from mlp_core.theory.phases import critical_point
+from mlp_core.theory.predictions import predicted_signals
 from mlp_core.theory.signals import gaussian_inputs, input_lengths
 from mlp_core.theory.signals import measure_signals as measure
+from mlp_core.theory.weight_scales import xavier_scale
 from tasks.run_settings import RunOnPhotographs
 
 SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
@@ -52,9 +54,9 @@ SIGNAL_COLUMNS = {
 @pytest.fixture(scope="module")
 def run_theory(api_url, photographs):
     """Give a function that runs one of the flows in this process; it returns its state and the tasks not skipped."""
+    import tasks.theory
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-    import tasks.theory
     import tasks.training
 
     done = []

@@ -12,13 +12,13 @@ import numpy  # noqa: F401 - or its library is not loaded when it is asked for
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlp_core.engine.plans import TrainingPlan
 from threadpoolctl import threadpool_info
 
+from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.data.datasets import Split
 from mlp_core.engine.arithmetic import flushes_subnormals
 from mlp_core.engine.members import train_members, train_together
-from mlp_core.engine.plans import TrainingPlan
-from mlp_core.settings import ACTIVATION_NAMES
 
 _digest = hashlib.sha256()
 _flushed = []

@@ -92,7 +92,7 @@ def _shown(config: TrainConfig, labels: Labels, start: str) -> Trial:
 
 
 def _trials(setup: Setup) -> list[Trial]:
-    from mlp_core.theory.meanfield import forward_gain
+    from mlp_core.theory.gains import forward_gain
 
     explanation, sweep = setup.settings, setup.other(DepthSweep)
     if not explanation.explain:

@@ -60,7 +60,7 @@ def gain_sweep_trials(
 
 
 def _trials(setup: Setup) -> list[Trial]:
-    from mlp_core.theory.meanfield import forward_gain
+    from mlp_core.theory.gains import forward_gain
 
     sweep, data = setup.settings, setup.data
     return gain_sweep_trials(
@@ -79,7 +79,8 @@ def xavier_signals(setup: Setup) -> SignalConfig:
 
     It has no biases, as the theory has none.
     """
-    from mlp_core.theory.meanfield import critical_point, forward_gain
+    from mlp_core.theory.gains import forward_gain
+    from mlp_core.theory.phases import critical_point
 
     sweep, data = setup.settings, setup.data
     gain, critical = forward_gain(sweep.activation), critical_point(sweep.activation, sigma_b=0.0).sigma_w

@@ -124,7 +124,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
 
 
 def _critical_gain(networks: Signals) -> float:
-    from mlp_core.theory.meanfield import critical_point
+    from mlp_core.theory.phases import critical_point
 
     point = critical_point(networks.activation, networks.sigma_b)
     if not point.converged:

@@ -14,8 +14,9 @@ from mlp_core.data.augmentation import normalize
 from mlp_core.data.datasets import Split
 from mlp_core.experiments.signals.experiment import SignalConfig
 from mlp_core.seeds import derive_seed, generator
-from mlp_core.theory.meanfield import predicted_signals, xavier_scale
+from mlp_core.theory.predictions import predicted_signals
 from mlp_core.theory.signals import gaussian_inputs, input_lengths, measure_signals
+from mlp_core.theory.weight_scales import xavier_scale
 
 _GAUSSIAN_MEAN_SQUARE, _GAUSSIAN_CORRELATION = 1.0, 0.5
 _QUANTITIES = ("mean_square", "correlation", "gradient_mean_square")
