@@ -123,10 +123,13 @@ def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.artifacts.places import local_view
     from mlp_core.artifacts.storage import write_file
+    from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, read_report_content, render_report
+    from mlp_core.settings import Run
 
+    sections = all_sections()
     with local_view(root, *SOURCES) as folder:
-        page = render_report(read_report_content(folder))
+        page = render_report(read_report_content(folder, sections), sections, Run().seeds)
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
 

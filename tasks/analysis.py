@@ -36,8 +36,14 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _MAPS = ("mlp_core.engine.training", "mlp_core.data.polynomial_features")
-_FIGURES = ("mlp_core.report.figures",)
-_SAMPLES = ("mlp_core.report.figures", "mlp_core.data.augmentation", "mlp_core.seeds")
+_SWEEPS = (
+    *("mlp_core.experiments.depth_sweep.figures", "mlp_core.experiments.gain_sweep.figures"),
+    "mlp_core.report.png",
+)
+_LOSSES = ("mlp_core.report.loss_curves", "mlp_core.report.png")
+_DECISION_MAPS = ("mlp_core.report.decision_maps", "mlp_core.report.png")
+_FIRST_LAYER = ("mlp_core.experiments.images.figures", "mlp_core.report.png")
+_SAMPLES = (*_FIRST_LAYER, "mlp_core.data.augmentation", "mlp_core.seeds")
 _MAP_SIZE, _MAP_EXTENT = 500, 2.0
 UNITS = {
     "activation": "name",
@@ -238,7 +244,7 @@ def _mean(column: pa.ChunkedArray) -> float:
 
 def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifact:
     """Write the figure that a function draws of some data as PNG."""
-    from mlp_core.report.figures import drawn_png
+    from mlp_core.report.png import drawn_png
 
     checkpoint()  # or a stopped run would start a helper
     root = artifact_root()
@@ -248,25 +254,26 @@ def save_figure(name: str, draw: Callable[..., Figure], *data: object) -> Artifa
     return Artifact.of(root, path)
 
 
-@task(name="plot results", task_run_name="plot {experiment}", **cached(*_FIGURES))
+@task(name="plot results", task_run_name="plot {experiment}", **cached(*_SWEEPS))
 def plot_results(experiment: str, results: Artifact, n_classes: int) -> Artifact:
     """Draw the accuracies of a sweep: `depth_sweep` or `gain_sweep`."""
-    from mlp_core.report import figures
+    from mlp_core.experiments.depth_sweep.figures import depth_sweep_figure
+    from mlp_core.experiments.gain_sweep.figures import gain_sweep_figure
 
     table = read_table(artifact_root(), results).to_pandas()
     draw: dict[str, Callable[[pd.DataFrame, int], Figure]] = {
-        "depth_sweep": figures.depth_sweep_figure,
-        "gain_sweep": figures.gain_sweep_figure,
+        "depth_sweep": depth_sweep_figure,
+        "gain_sweep": gain_sweep_figure,
     }
     return save_figure(experiment, draw[experiment], table, n_classes)
 
 
-@task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_FIGURES))
+@task(name="plot losses", task_run_name="plot losses {trained[0].plan.experiment}", **cached(*_LOSSES))
 def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     """Draw the loss curves of an experiment."""
     import pyarrow as pa
 
-    from mlp_core.report.figures import loss_curves_figure
+    from mlp_core.report.loss_curves import loss_curves_figure
 
     root = artifact_root()
     experiment = trained[0].plan.experiment
@@ -274,10 +281,10 @@ def plot_losses(trained: Sequence[TrainedConfiguration]) -> Artifact:
     return save_figure(f"{experiment}_loss", loss_curves_figure, history, experiment)
 
 
-@task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_FIGURES))
+@task(name="plot decision maps", task_run_name="plot decision maps", **cached(*_DECISION_MAPS))
 def plot_decision_maps(maps: Sequence[DecisionTable], spirals: Artifact, name: str = "decision_maps") -> Artifact:
     """Draw decision maps side by side, with the test points on them."""
-    from mlp_core.report.figures import DecisionMap, decision_maps_figure
+    from mlp_core.report.decision_maps import DecisionMap, decision_maps_figure
 
     root = artifact_root()
     split = load_split(root, spirals)
@@ -302,7 +309,7 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     import torch
 
     from mlp_core.data.augmentation import draw_augmentations, rotate_and_flip
-    from mlp_core.report.figures import samples_figure
+    from mlp_core.experiments.images.figures import samples_figure
     from mlp_core.seeds import generator
 
     split = load_split(artifact_root(), images.table)
@@ -313,12 +320,12 @@ def plot_samples(images: ImageTable, seed: int) -> Artifact:
     return save_figure("samples", samples_figure, pictures.numpy(), labels, images.classes)
 
 
-@task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIGURES))
+@task(name="plot first layer", task_run_name="plot first layer", **cached(*_FIRST_LAYER))
 def plot_first_layer(trained: TrainedConfiguration) -> Artifact:
     """Draw the first layer's weights of member 0 as pictures."""
     from safetensors import safe_open
 
-    from mlp_core.report.figures import first_layer_figure
+    from mlp_core.experiments.images.figures import first_layer_figure
 
     with safe_open(trained.blocks[0].weights.locate(artifact_root()), "pt") as file:
         weights = file.get_slice("0.weight")[0]
@@ -332,22 +339,24 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     Returns:
         The report's path, empty if there is no result.
     """
+    from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections
+    from mlp_core.settings import Run
 
-    root = artifact_root()
+    root, sections = artifact_root(), all_sections()
     with locked([root / "results"], checkpoint):
         _note_failures(root, experiments, failures)
-    if not has_sections(root):
+    if not has_sections(root, sections):
         return ""
     with local_view(root, *SOURCES) as folder:
-        content = read_report_content(folder)
-    sections = report_sections(content)
-    page = render_sections(sections, content)
+        content = read_report_content(folder, sections)
+    shown = report_sections(content, sections)
+    page = render_sections(shown, content, sections, Run().seeds)
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     made = {artifact.path for artifact in results}
-    if shown := [section for section in sections if f"results/{section.name}.parquet" in made]:
-        show_results(shown, path)
+    if own := [section for section in shown if f"results/{section.name}.parquet" in made]:
+        show_results(own, path)
     logger.info("report: %s", path)
     return str(path)
 

@@ -32,7 +32,9 @@ _EXTRAPOLATION = (
     "mlp_core.engine.training",
 )
 _FEATURES = ("mlp_core.experiments.features.first_layer", "mlp_core.engine.members")
-_FIGURES = ("mlp_core.report.explanation_figures",)
+_EXPLANATION_FIGURES = ("mlp_core.experiments.explanation.figures", "mlp_core.report.png")
+_GENERALIZATION_FIGURE = ("mlp_core.experiments.generalization.figures", "mlp_core.report.png")
+_FEATURE_FIGURES = ("mlp_core.experiments.features.figures", "mlp_core.report.png")
 _UNITS_SHOWN = 8
 _UNITS = {
     **UNITS,
@@ -105,10 +107,10 @@ def explain(
     return write_table(root, "results/explain.parquet", table.combine_chunks(), provenance)
 
 
-@task(name="plot explanation", task_run_name="plot {figure}", **cached(*_FIGURES))
+@task(name="plot explanation", task_run_name="plot {figure}", **cached(*_EXPLANATION_FIGURES))
 def plot_explanation(figure: str, results: Artifact, n_classes: int) -> Artifact:
     """Draw `explain`, what the members reached, or `explain_causes`, what they were before and who never learned."""
-    from mlp_core.report import explanation_figures as figures
+    from mlp_core.experiments.explanation import figures
 
     table = read_table(artifact_root(), results).to_pandas()
     if figure == "explain":
@@ -226,10 +228,10 @@ def compare_generalization(
     return write_table(root, "results/generalization.parquet", table.combine_chunks(), provenance)
 
 
-@task(name="plot generalization", task_run_name="plot generalization", **cached(*_FIGURES))
+@task(name="plot generalization", task_run_name="plot generalization", **cached(*_GENERALIZATION_FIGURE))
 def plot_generalization(results: Artifact, n_classes: int) -> Artifact:
     """Draw accuracy against radius."""
-    from mlp_core.report.explanation_figures import generalization_figure
+    from mlp_core.experiments.generalization.figures import generalization_figure
 
     table = read_table(artifact_root(), results).to_pandas()
     as_set = table[table["training"] != TUNED]
@@ -294,20 +296,20 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
     )
 
 
-@task(name="plot features", task_run_name="plot features", **cached(*_FIGURES))
+@task(name="plot features", task_run_name="plot features", **cached(*_FEATURE_FIGURES))
 def plot_features(results: Artifact) -> Artifact:
     """Draw the distributions of the measures."""
-    from mlp_core.report.explanation_figures import features_figure
+    from mlp_core.experiments.features.figures import features_figure
 
     return save_figure("features", features_figure, read_table(artifact_root(), results).to_pandas())
 
 
-@task(name="plot units", task_run_name="plot units", **cached(*_FIGURES, *_FEATURES))
+@task(name="plot units", task_run_name="plot units", **cached(*_FEATURE_FIGURES, *_FEATURES))
 def plot_units(trained: Sequence[TrainedConfiguration], images: ImageTable) -> Artifact:
     """Draw the most local first-layer units of member 0 at each depth, beside random weights and edge filters."""
     from mlp_core.engine.members import untrained_members
+    from mlp_core.experiments.features.figures import UnitRow, units_figure
     from mlp_core.experiments.features.first_layer import extent, gabor_filters
-    from mlp_core.report.explanation_figures import UnitRow, units_figure
 
     root = artifact_root()
     shape = load_split(root, images.table).train_inputs.shape[1:]

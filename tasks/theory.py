@@ -26,7 +26,8 @@ _SIGNALS = (
     "mlp_core.theory.meanfield",
     "mlp_core.theory.signals",
 )
-_FIGURES = ("mlp_core.report.theory_figures",)
+_PHASE = ("mlp_core.experiments.phase.figures", "mlp_core.report.png")
+_SIGNAL_FIGURE = ("mlp_core.report.signals", "mlp_core.report.png")
 _GAUSSIAN_MEAN_SQUARE, _GAUSSIAN_CORRELATION = 1.0, 0.5
 _QUANTITIES = ("mean_square", "correlation", "gradient_mean_square")
 _SIGNAL_UNITS = {
@@ -74,10 +75,10 @@ def choose_examples(data: Artifact | ImageTable, n_examples: int, seed: int) -> 
     return write_table(root, f"tables/examples-{name}.parquet", table, provenance)
 
 
-@task(name="plot phase", task_run_name="plot phase", **cached(*_FIGURES))
+@task(name="plot phase", task_run_name="plot phase", **cached(*_PHASE))
 def plot_phase(results: Artifact, n_classes: int) -> Artifact:
     """Draw the phase diagram."""
-    from mlp_core.report.theory_figures import phase_figure
+    from mlp_core.experiments.phase.figures import phase_figure
 
     return save_figure("phase", phase_figure, read_table(artifact_root(), results).to_pandas(), n_classes)
 
@@ -162,9 +163,9 @@ def collect_signals(measured: Sequence[Artifact], settings: dict[str, Any], name
     return write_table(root, f"results/{name}.parquet", table.combine_chunks(), provenance)
 
 
-@task(name="plot signals", task_run_name="plot signals", **cached(*_FIGURES))
+@task(name="plot signals", task_run_name="plot signals", **cached(*_SIGNAL_FIGURE))
 def plot_signals(results: Artifact, name: str = "signals") -> Artifact:
     """Draw what was measured on what is predicted."""
-    from mlp_core.report.theory_figures import signals_figure
+    from mlp_core.report.signals import signals_figure
 
     return save_figure(name, signals_figure, read_table(artifact_root(), results).to_pandas())

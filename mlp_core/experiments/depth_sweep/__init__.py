@@ -1,0 +1,1 @@
+"""Depth sweep: the depths of one budget of parameters."""

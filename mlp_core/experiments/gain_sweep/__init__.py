@@ -1,0 +1,1 @@
+"""Gain sweep: the gain of Xavier's weights."""

@@ -1,0 +1,1 @@
+"""Images: a multilayer perceptron on small photographs."""

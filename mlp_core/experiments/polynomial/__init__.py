@@ -1,0 +1,1 @@
+"""Polynomial: one linear layer on all monomials."""

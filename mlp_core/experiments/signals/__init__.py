@@ -1,0 +1,1 @@
+"""Signals: lengths, correlations and gradients through random networks."""
