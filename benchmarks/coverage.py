@@ -32,7 +32,7 @@ from mlp_core.engine.sizes import LEARNED_MARGIN
 from mlp_core.engine.tables import member_table
 from mlp_core.experiments.explanation.diagnosis import diagnose
 from mlp_core.settings import DepthSweep, Explanation, GainSweep
-from mlp_core.statistics.claims import bootstrap_interval, bootstrap_weights
+from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.meanfield import forward_gain
 

@@ -10,10 +10,10 @@ from typing import Any
 from prefect import task
 
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, write_table
-from mlp_core.experiments.claims import CLAIMED_TABLES
+from mlp_core.experiments import claims
 from tasks.caching import artifact_root, cached
 
-_CLAIMS = ("mlp_core.experiments.claims",)
+_CLAIMS = ("mlp_core.experiments.claims", *claims.claim_modules())
 _UNITS = {
     "claim": "name",
     "source": "tutorial|ours: who says it",
@@ -42,7 +42,7 @@ def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
     """
     root = artifact_root()
     by_path = {artifact.path: artifact for artifact in made}
-    paths = [f"results/{name}.parquet" for name in CLAIMED_TABLES]
+    paths = [f"results/{name}.parquet" for name in claims.claimed_tables()]
     if by_path.keys().isdisjoint(paths):
         return []
     return [
@@ -57,8 +57,8 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
     """Measure the tutorial's claims on result tables, one row per claim."""
     import pyarrow as pa
 
-    from mlp_core.experiments.claims import tutorial_claims
-    from mlp_core.statistics.claims import N_RESAMPLES, Claim
+    from mlp_core.statistics.bootstrap import N_RESAMPLES
+    from mlp_core.statistics.claims import Claim
 
     root = artifact_root()
     tables, settings = {}, {}
@@ -66,11 +66,11 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
         name = artifact.path.removeprefix("results/").removesuffix(".parquet")
         tables[name] = read_table(root, artifact)
         settings[name] = json.loads(tables[name].schema.metadata[b"settings"])
-    claims = tutorial_claims(tables, settings)
+    found = claims.tutorial_claims(tables, settings)
     columns: dict[str, Any] = {}
     for field in fields(Claim):
         kind = {"int": pa.int64(), "float": pa.float64()}.get(str(field.type), pa.string())
-        values = pa.array([getattr(claim, field.name) for claim in claims], kind, from_pandas=True)
+        values = pa.array([getattr(claim, field.name) for claim in found], kind, from_pandas=True)
         columns["claim" if field.name == "name" else field.name] = values
     provenance = Provenance(
         {"resamples": N_RESAMPLES, "tables": settings},

@@ -29,8 +29,6 @@ from mlp_core.report.drawing import (
 from mlp_core.statistics.intervals import median_interval
 
 _LINE_STYLES = ("-", "--", "-.", ":")
-
-
 _MANY_CURVES = 8
 
 

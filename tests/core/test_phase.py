@@ -12,9 +12,9 @@ from mlp_core.experiments.phase.diagram import (
     phase_diagram,
     phase_grid,
     predicted_scales,
-    rank_correlation,
     trainable_threshold,
 )
+from mlp_core.statistics.measures import rank_correlation
 from mlp_core.theory.meanfield import phase_point
 
 DEPTHS = (2, 4, 8, 16, 32)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.artifacts.storage import file_digest
-from mlp_core.experiments.claims import CLAIMED_TABLES
+from mlp_core.experiments.claims import claimed_tables
 from mlp_core.settings import DepthSweep, Explanation, Features, GainSweep, Generalization
 from mlp_core.theory.meanfield import forward_gain, xavier_scale
 
@@ -63,7 +63,7 @@ def test_the_table_has_the_promised_columns_with_units(folder):
     assert set(json.loads(table.schema.metadata[b"units"])) == set(COLUMNS)
     inputs = json.loads(table.schema.metadata[b"inputs"])
     assert inputs == {
-        f"results/{name}.parquet": file_digest(folder / f"results/{name}.parquet") for name in CLAIMED_TABLES
+        f"results/{name}.parquet": file_digest(folder / f"results/{name}.parquet") for name in claimed_tables()
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_core.statistics.measures import rank_correlation
 from mlp_core.theory.meanfield import CriticalPoint, critical_point, phase_point
 
 _Array = NDArray[np.float64]
@@ -135,26 +136,6 @@ def predicted_scales(activation: str, width: int, gains: NDArray[Any]) -> Predic
         np.array([point.xi_c for point in points]),
         np.array([1 / slope if slope else math.inf for slope in slopes]),
     )
-
-
-def rank_correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return Spearman's rank correlation; equal values share their mean rank. NaN if all values of one are equal.
-
-    Example:
-        >>> rank_correlation(np.array([1, 2, 3, 3]), np.array([10.0, 20.0, 90.0, 90.0]))
-        1.0
-
-    Source:
-        Spearman 1904.
-    """
-    ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (first, second)]
-    scale = math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
-    return float(ranks[0] @ ranks[1]) / scale if scale else math.nan
-
-
-def _ranks(values: NDArray[Any]) -> _Array:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[places])
 
 
 @dataclass(frozen=True)

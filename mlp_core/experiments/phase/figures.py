@@ -42,8 +42,6 @@ from mlp_core.settings import GainSweep
 from mlp_core.theory.meanfield import forward_gain, xavier_scale
 
 _OUTLINE = withStroke(linewidth=2.6, foreground="black")
-
-
 _HATCH = "////"
 
 
