@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def cohens_d(values: _Floats, others: _Floats | None = None) -> float:
     return difference / math.sqrt(squares / freedom)
 
 
-def rank_correlation(first: _Floats, second: _Floats) -> float:
+def rank_correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Return Spearman's rank correlation, equal values sharing their mean rank.
 
     Args:
@@ -56,7 +57,7 @@ def rank_correlation(first: _Floats, second: _Floats) -> float:
         1.0
     """
 
-    def ranks(values: _Floats) -> _Floats:
+    def ranks(values: NDArray[Any]) -> _Floats:
         _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
         centred: _Floats = (np.cumsum(counts) - (counts - 1) / 2)[position] - (len(values) + 1) / 2
         return centred
