@@ -66,11 +66,11 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
         name = artifact.path.removeprefix("results/").removesuffix(".parquet")
         tables[name] = read_table(root, artifact)
         settings[name] = json.loads(tables[name].schema.metadata[b"settings"])
-    found = claims.tutorial_claims(tables, settings)
+    measured = claims.tutorial_claims(tables, settings)
     columns: dict[str, Any] = {}
     for field in fields(Claim):
         kind = {"int": pa.int64(), "float": pa.float64()}.get(str(field.type), pa.string())
-        values = pa.array([getattr(claim, field.name) for claim in found], kind, from_pandas=True)
+        values = pa.array([getattr(claim, field.name) for claim in measured], kind, from_pandas=True)
         columns["claim" if field.name == "name" else field.name] = values
     provenance = Provenance(
         {"resamples": N_RESAMPLES, "tables": settings},

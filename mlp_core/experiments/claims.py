@@ -1,9 +1,7 @@
-"""The tutorial's claims on the result tables of its experiments: which rows each claim is about.
+"""The claims that result tables allow: those that the experiments' folders export, in the tutorial's order.
 
-A claim is about the tutorial's own networks: the polynomial of degree 50, three hidden layers on photographs, ReLU
-where the decline with depth is explained, the gain sweep's own network. Where a table does not hold them the claim is
-left out, not made about others; only that a best depth lies inside, and that Xavier keeps the variance, are claims on
-whatever was trained or measured. Each claim names the data that it rests on, as drawn faces are no photographs.
+A claim is about the tutorial's own networks. Where a table does not hold them it is left out, not made about others.
+Each names the data that it rests on, as drawn faces are no photographs.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def accuracy_section(
     Example:
         >>> section = accuracy_section(name="rates", command="", title="Rates", question="Which rate?",
         ...     keys={"rate": "learning rate"}, figures=(), links=(), interval_over="Members differ in their weights.",
-        ...     summarise=lambda found, settings: ranking_sentences("rate", found, found, ""))
+        ...     summarise=lambda rates, settings: ranking_sentences("rate", rates, rates, ""))
         >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
         >>> section.find(table, {}).summary[0].split(";")[0]
