@@ -15,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import FOLDER, SIZES, plans, population
+from mlp_core.experiments.depth_sweep.claims import TYPICAL_MARGIN, published_curve_is_typical
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.statistics import claims
-from mlp_core.statistics.claims import (
-    MIN_SEEDS,
-    TYPICAL_MARGIN,
-    Range,
-    bootstrap_interval,
-    bootstrap_weights,
-    decline_goes_with_better_start,
-    published_curve_is_typical,
-)
+from mlp_core.experiments.explanation.claims import decline_goes_with_better_start
+from mlp_core.statistics import bootstrap
+from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
+from mlp_core.statistics.claims import MIN_SEEDS, Range
 from mlp_core.statistics.comparisons import not_best
 from mlp_core.statistics.intervals import median_interval
 
@@ -117,7 +112,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="of each size")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the populations lie")
     options = parser.parse_args()
-    claims.N_RESAMPLES = _RESAMPLES
+    bootstrap.N_RESAMPLES = _RESAMPLES
     found = populations(options.folder)
     n_networks = next(iter(found.values())).shape[1]
     print(f"{n_networks} networks for each depth and start, {options.samples} samples of each size.\n")

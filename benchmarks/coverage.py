@@ -34,7 +34,7 @@ from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.diagnosis import diagnose
 from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
-from mlp_core.statistics.claims import bootstrap_interval, bootstrap_weights
+from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.gains import forward_gain
 

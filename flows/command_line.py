@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _SHARED = "spirals", "run"
-"""The parameters of the tutorial that its command has options for; its experiments' own are for the form and the API."""
+"""The parameters of the tutorial that its command has options for; the form has those of its experiments, too."""
 
 
 def _command_parameters(command: str) -> dict[str, Settings]:
@@ -113,10 +113,13 @@ def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.artifacts.places import local_view
     from mlp_core.artifacts.storage import write_file
+    from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, read_report_content, render_report
+    from tasks.run_settings import Run
 
+    sections = all_sections()
     with local_view(root, *SOURCES) as folder:
-        page = render_report(read_report_content(folder))
+        page = render_report(read_report_content(folder, sections), sections, Run().seeds)
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
 

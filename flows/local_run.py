@@ -123,7 +123,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
             root = artifact_folder(run.artifacts)
             if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
                 prepare_helper(
-                    "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.figures"
+                    "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.loss_curves"
                 )
         if server:
             server.wait()

@@ -25,14 +25,14 @@ from prefect.states import Crashed
 from tasks.laboratory import is_stopping
 
 if TYPE_CHECKING:
-    from mlp_core.report.page import Section
+    from mlp_core.report.page import ShownSection
 
 _COLOURS = 64
 _MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newest of each key twice
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
-def show_results(sections: Sequence[Section], report: Path) -> None:
+def show_results(sections: Sequence[ShownSection], report: Path) -> None:
     """Create a table of results, a text with figures, and what the report finds.
 
     One of each, whatever the run made: an artifact takes the server some 30 ms. Each flow has keys of its own, so that
@@ -56,7 +56,7 @@ def _key(kind: str) -> str:
     return f"{flow_run.flow_name}-{kind}"
 
 
-def _in_short(sections: Sequence[Section], report: Path) -> str:
+def _in_short(sections: Sequence[ShownSection], report: Path) -> str:
     """Return what the report finds, and where it lies."""
     lines = []
     for section in sections:
@@ -78,7 +78,7 @@ def report_lost(task_run_id: UUID, reason: str) -> None:
         client.set_task_run_state(task_run_id, Crashed(message=reason), force=True)
 
 
-def _all_columns(section: Section) -> list[dict[str, str]]:
+def _all_columns(section: ShownSection) -> list[dict[str, str]]:
     """Return a table with the test accuracy soon after what tells its rows apart: narrow screens cut off the rest."""
     table = section.named_rows()
     names = list(table[0])
@@ -86,7 +86,7 @@ def _all_columns(section: Section) -> list[dict[str, str]]:
     return [{name: row[name] for name in dict.fromkeys([*order, *names])} for row in table]
 
 
-def _rows(section: Section) -> list[dict[str, str]]:
+def _rows(section: ShownSection) -> list[dict[str, str]]:
     """Return rows with columns that tables of different experiments have in common."""
     table = section.named_rows()
     names = list(table[0])
@@ -103,7 +103,7 @@ def _rows(section: Section) -> list[dict[str, str]]:
     ]
 
 
-def _markdown(sections: Sequence[Section]) -> str:
+def _markdown(sections: Sequence[ShownSection]) -> str:
     """Return what the sections say, with figures as long as there is room."""
     lines, size = [], 0
     for section in sections:

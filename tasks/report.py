@@ -13,10 +13,12 @@ from prefect import task
 
 from mlp_core.artifacts.places import local_view
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, locked, read_table, write_file, write_table
-from mlp_core.experiments.claims import CLAIMED_TABLES
+from mlp_core.experiments import claims
+from mlp_core.experiments.claims import claim_modules
 from tasks.caching import UNCACHED, artifact_root, cached
 from tasks.laboratory import checkpoint, logger
 from tasks.monitoring import show_results
+from tasks.run_settings import Run
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -35,7 +37,7 @@ class Failure:
     reason: str
 
 
-_CLAIMS = ("mlp_core.experiments.claims",)
+_CLAIMS = ("mlp_core.experiments.claims", *claim_modules())
 _UNITS = {
     "claim": "name",
     "source": "tutorial|ours: who says it",
@@ -64,7 +66,7 @@ def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
     """
     root = artifact_root()
     by_path = {artifact.path: artifact for artifact in made}
-    paths = [f"results/{name}.parquet" for name in CLAIMED_TABLES]
+    paths = [f"results/{name}.parquet" for name in claims.claimed_tables()]
     if by_path.keys().isdisjoint(paths):
         return []
     return [
@@ -80,7 +82,8 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
     import pyarrow as pa
 
     from mlp_core.experiments.claims import tutorial_claims
-    from mlp_core.statistics.claims import N_RESAMPLES, Claim
+    from mlp_core.statistics.bootstrap import N_RESAMPLES
+    from mlp_core.statistics.claims import Claim
 
     root = artifact_root()
     tables, settings = {}, {}
@@ -88,11 +91,11 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
         name = artifact.path.removeprefix("results/").removesuffix(".parquet")
         tables[name] = read_table(root, artifact)
         settings[name] = json.loads(tables[name].schema.metadata[b"settings"])
-    claims = tutorial_claims(tables, settings)
+    measured = tutorial_claims(tables, settings)
     columns: dict[str, Any] = {}
     for field in fields(Claim):
         kind = {"int": pa.int64(), "float": pa.float64()}.get(str(field.type), pa.string())
-        values = pa.array([getattr(claim, field.name) for claim in claims], kind, from_pandas=True)
+        values = pa.array([getattr(claim, field.name) for claim in measured], kind, from_pandas=True)
         columns["claim" if field.name == "name" else field.name] = values
     provenance = Provenance(
         {"resamples": N_RESAMPLES, "tables": settings},
@@ -110,22 +113,23 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     Returns:
         The report's path, empty if there is no result.
     """
+    from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections
 
-    root = artifact_root()
+    root, sections = artifact_root(), all_sections()
     with locked([root / "results"], checkpoint):
         _note_failures(root, experiments, failures)
-    if not has_sections(root):
+    if not has_sections(root, sections):
         return ""
     with local_view(root, *SOURCES) as folder:
-        content = read_report_content(folder)
-    sections = report_sections(content)
-    page = render_sections(sections, content)
+        content = read_report_content(folder, sections)
+    shown = report_sections(content, sections)
+    page = render_sections(shown, content, sections, Run().seeds)
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     made = {artifact.path for artifact in results}
-    if shown := [section for section in sections if f"results/{section.name}.parquet" in made]:
-        show_results(shown, path)
+    if own := [section for section in shown if f"results/{section.name}.parquet" in made]:
+        show_results(own, path)
     logger.info("report: %s", path)
     return str(path)
 

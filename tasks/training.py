@@ -200,7 +200,7 @@ def _train_blocks(
     if parent_process() is not None:  # other workers have the rest
         use_cores(1)
     checkpoint()  # or a stopped run would start a helper
-    prepare_helper("mlp_core.report.figures")  # they follow
+    prepare_helper("mlp_core.report.loss_curves")  # they follow
     config, name = configs[0], names_in_short(configs)
     data = load_split(root, examples)
     started = said = time.monotonic()

@@ -100,14 +100,58 @@ def test_importing_the_core_does_no_work(module):
         assert docstring or typing_only or isinstance(node, definitions), f"line {node.lineno}"
 
 
+ROOMS = ("statistics", "artifacts", "data", "engine", "theory", "report", "experiments")
+"""The rooms of the core, each of which may import those before it; the modules directly in `mlp_core` are the floor."""
+EXPERIMENTS_USED = {"phase": {"gain_sweep"}}
+"""Experiments that know of another one: phase draws the layers of the tutorial's gain sweep."""
+NOT_YET = {
+    "mlp_core/settings.py": {"mlp_core.data.addresses"},
+}
+"""Imports that still climb, by module."""
+
+
+def room_of(name):
+    """Return the room of a dotted name or a path in the core, and its experiment; None where it has none."""
+    parts = name.removesuffix(".py").replace("/", ".").split(".")[1:]
+    room = parts[0] if parts and parts[0] in ROOMS else None
+    return room, parts[1] if room == "experiments" and len(parts) > 2 else None
+
+
+def climbs(module):
+    """Yield what a module of the core imports from a later room, or from another experiment that is not declared."""
+    room, experiment = room_of(module)
+    for name in imports(module):
+        if not name.startswith("mlp_core."):
+            continue
+        other, other_experiment = room_of(name)
+        if other is None:
+            continue
+        above = room is None or ROOMS.index(other) > ROOMS.index(room)
+        foreign = experiment and other_experiment not in (None, experiment, *EXPERIMENTS_USED.get(experiment, ()))
+        if above or foreign:
+            yield name
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_rooms_import_earlier_rooms_alone(module):
+    """A module imports its own room, those before it and the floor; an experiment its own folder."""
+    assert set(climbs(module)) == set(NOT_YET.get(module, ()))
+
+
+def test_every_module_of_the_core_has_a_room():
+    """A folder that is in no list would be tested by nobody."""
+    folders = {Path(module).parts[1] for module in CORE if len(Path(module).parts) > 2}
+    assert folders == set(ROOMS)
+
+
 @pytest.mark.parametrize("module", CORE)
 def test_pictures_and_frames_stay_at_the_edge(module):
-    """Only figures draw; only figures and the report know data frames."""
+    """Only figures draw; only figures, the report and its sections know data frames."""
     tops = {name.split(".")[0] for name in imports(module)}
-    assert "matplotlib" not in tops or module.endswith(("figures.py", "drawing.py", "trend.py"))
-    assert "pandas" not in tops or module.endswith(
-        ("figures.py", "drawing.py", "trend.py", "report.py", "report/page.py", "report/claims.py")
-    )
+    in_report, figures = module.startswith("mlp_core/report/"), module.endswith("/figures.py")
+    writes = module.endswith(("page.py", "section.py", "claims.py"))
+    assert "matplotlib" not in tops or figures or (in_report and not writes)
+    assert "pandas" not in tops or figures or in_report or module.endswith("/section.py")
 
 
 def loaded_by(program):

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import read_report_content, render_report
 from tasks.caching import decode
 from tasks.run_settings import RunOnPhotographs
@@ -90,7 +91,9 @@ def test_the_search_finds_what_it_is_for(text):
 
 def test_templates_switch_no_escaping_off():
     """Nothing in the report's template is called safe."""
-    for template in ROOT.glob("mlp_core/templates/*"):
+    templates = list(ROOT.glob("mlp_core/report/templates/*"))
+    assert templates
+    for template in templates:
         assert not re.search(r"\|\s*safe|autoescape|markup", template.read_text(), re.IGNORECASE)
 
 
@@ -158,7 +161,7 @@ def test_a_table_from_elsewhere_stays_text(tmp_path):
     )
     (tmp_path / "results").mkdir()
     pq.write_table(table, tmp_path / "results/images.parquet")
-    page = render_report(read_report_content(tmp_path))
+    page = render_report(read_report_content(tmp_path, all_sections()), all_sections(), usual_seeds=8)
     assert "script" not in Tags(page).names
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
 

@@ -19,7 +19,7 @@ def result_table(name: str, setup: Setup, models: Sequence[Any], *settings: Sett
 
 def loss_figure(name: str, models: Sequence[Any]) -> Figure:
     """Return the figure of loss curves."""
-    draw = "mlp_core.report.figures:loss_curves_figure"
+    draw = "mlp_core.report.loss_curves:loss_curves_figure"
     return Figure(f"{name}_loss", draw, (models,), prepare=f"{_MEASURES}:loss_history")
 
 
@@ -32,5 +32,5 @@ def decision_map(models: Sequence[Any], data: Any, kind: str) -> Table:
 
 def map_figure(maps: Sequence[Table], data: Any, name: str = "decision_maps", panel: int | None = None) -> Figure:
     """Return the figure of decision maps side by side."""
-    draw = "mlp_core.report.figures:decision_maps_figure"
+    draw = "mlp_core.report.decision_maps:decision_maps_figure"
     return Figure(name, draw, (*maps, data), prepare=f"{_MEASURES}:map_panels", panel=panel)

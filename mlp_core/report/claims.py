@@ -13,7 +13,6 @@ from mlp_core.errors import InputError
 from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE
 from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.wording import unbroken
-from tasks.run_settings import Run
 
 CLAIM_COLUMNS = (
     *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
@@ -25,12 +24,13 @@ _DRAWN = "drawn faces"
 _MORE_SEEDS = 64
 
 
-def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str]) -> dict[str, Any]:
+def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds: int) -> dict[str, Any]:
     """Return what the report says of the claims.
 
     Args:
         table: Rows of `results/claims.parquet`, at least one; NaN where there is no number.
         figures: Of the figures that the report shows, by name, the title of the section that has them.
+        usual_seeds: How many seeds a run has unless told otherwise.
 
     Returns:
         `rule`, `sentences` and `rows`; a row has a text for each of the table's columns, and as `figure` the name and
@@ -42,7 +42,7 @@ def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str]) -> dict[str
     Example:
         >>> columns = dict.fromkeys(CLAIM_COLUMNS, "words") | {"n": 8, "estimate": 0.1, "low": -math.inf, "high": 0.3}
         >>> table = pd.DataFrame([columns | {"effect_size": math.nan, "verdict": "not supported"}])
-        >>> row = claims_in_words(table, {})["rows"][0]
+        >>> row = claims_in_words(table, {}, usual_seeds=8)["rows"][0]
         >>> row["interval"].split()[-1], row["effect_size"], row["symbol"]
         ('0.3]', 'none', '✗')
     """
@@ -55,7 +55,7 @@ def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str]) -> dict[str
         raise InputError(message)
     return {
         "rule": VERDICT_RULE.replace(" %", "\u00a0%"),
-        "sentences": _sentences(table),
+        "sentences": _sentences(table, usual_seeds),
         "rows": [_row(row, figures) for row in table.to_dict("records")],
     }
 
@@ -88,7 +88,7 @@ def _interval(low: float, high: float) -> str:
     return unbroken(f"[{ends[0]} to {ends[1]}]")
 
 
-def _sentences(table: pd.DataFrame) -> list[str]:
+def _sentences(table: pd.DataFrame, usual_seeds: int) -> list[str]:
     sentences = []
     for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
         own = table[table["source"] == source]
@@ -116,14 +116,13 @@ def _sentences(table: pd.DataFrame) -> list[str]:
         sentences.append(
             "Where it says so, all members share one order of batches, and the interval knows nothing of other orders."
         )
-    usual = Run().seeds
     if int(table["n"].max()) < MIN_SEEDS:
         sentences.append(
             f"These are too few seeds for a verdict on networks: it needs {MIN_SEEDS} at least, as "
-            f"deep-mlp tutorial --seeds {max(usual, MIN_SEEDS)} has."
+            f"deep-mlp tutorial --seeds {max(usual_seeds, MIN_SEEDS)} has."
         )
     sentences.append(
-        f"To keep its time short, deep-mlp tutorial runs {usual} seeds unless told otherwise; "
+        f"To keep its time short, deep-mlp tutorial runs {usual_seeds} seeds unless told otherwise; "
         f"deep-mlp tutorial --seeds {_MORE_SEEDS} takes longer and narrows the intervals, which decides more."
     )
     return sentences

@@ -9,6 +9,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,3 +149,103 @@ def plain(text: Text) -> None:
     Names come from data: a dollar sign in one is a dollar sign, not mathematics that may fail to parse.
     """
     text.set_parse_math(False)
+
+
+def new_figure(height_inches: float) -> tuple[Figure, Axes]:
+    """Return a figure as wide as the report's column, and its only axes.
+
+    Example:
+        >>> figure, axes = new_figure(4.0)
+        >>> figure.get_size_inches().tolist(), figure.axes == [axes]
+        ([6.0, 4.0], True)
+    """
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def draw_intervals(
+    axes: Axes, positions: NDArray[Any], found: Sequence[MeanInterval], colour: str, marker: str
+) -> None:
+    """Draw medians, 0 .. 1, in percent with their intervals, at one position each."""
+    medians = 100 * np.array([one.mean for one in found])
+    # the median alone where there is no interval
+    below = np.nan_to_num(medians - 100 * np.array([one.low for one in found]))
+    above = np.nan_to_num(100 * np.array([one.high for one in found]) - medians)
+    axes.errorbar(
+        positions,
+        medians,
+        yerr=np.stack([below, above]),
+        fmt=marker,
+        color=colour,
+        markersize=5,
+        capsize=4,
+        elinewidth=1.5,
+        zorder=3,
+    )
+
+
+def annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None:
+    """Write at the foot of axes, above a position, how many members diverged there, a line for each of the words."""
+    plain(
+        axes.annotate(
+            "\n".join([*words, "diverged"]),
+            (position, 0.01),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            color=INK,
+        )
+    )
+
+
+def diverged_count(found: MeanInterval) -> str:
+    """Return how many of all members are not in a median, because they diverged.
+
+    Example:
+        >>> diverged_count(MeanInterval(n=6, mean=0.9, low=0.85, high=0.95, missing=2))
+        '2 of 8'
+    """
+    return f"{found.missing} of {found.n + found.missing}"
+
+
+def bare_axes(axes: Axes, ticks: Sequence[int] | None = None) -> None:
+    """Leave axes a grid of horizontal lines and no frame above or to the right; give them these horizontal ticks."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.grid(True, color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if ticks is not None:
+        axes.set_xticks(ticks)
+
+
+def percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) -> None:
+    """Give axes of accuracies a vertical axis in percent that shows all of them and chance, both 0 .. 1."""
+    shown = [chance, *accuracies.dropna()]
+    axes.set_ylim(max(0.0, 100 * min(shown) - 12), min(102.0, 100 * max(shown) + 8))
+    axes.set_ylabel(label)
+    bare_axes(axes)
+
+
+def chance_line(axes: Axes, chance: float) -> None:
+    """Draw the accuracy of guessing, 0 .. 1, as a dotted line with its value at the right."""
+    axes.axhline(100 * chance, color=GREY, linewidth=1, linestyle=":", zorder=0)
+    axes.annotate(
+        f"chance\n{100 * chance:.0f} %",
+        (1.01, 100 * chance),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=9,
+        color="#595959",
+    )
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital first letter, but for `n = 8`, which stays.
+
+    Example:
+        >>> sentence("median, n = 8"), sentence("n = 8")
+        ('Median, n = 8', 'n = 8')
+    """
+    return words if words.startswith("n = ") else words[0].upper() + words[1:]

@@ -17,8 +17,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from mlp_core.errors import InputError
-from mlp_core.report.figures import figure_png
+from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import ReportContent, read_report_content, render_report
+from mlp_core.report.png import figure_png
 
 _SHARED = {"status": "ok", "learned": True, "seed": [11, 12, 13], "member": [0, 1, 2]}
 SPREAD = (0.68, 0.70, 0.71, 0.72, 0.73, 0.74, 0.76, 0.77)
@@ -83,7 +84,7 @@ def _gain() -> pd.DataFrame:
 
 def _page(tables: dict[str, pd.DataFrame], **parts: Any) -> str:
     content = {"figures": {}, "settings": {}, "provenance": {}, **parts}
-    return render_report(ReportContent(tables, **content)).replace("\u00a0", " ")
+    return render_report(ReportContent(tables, **content), all_sections(), usual_seeds=8).replace("\u00a0", " ")
 
 
 class _Tags(HTMLParser):
@@ -307,9 +308,12 @@ def _write(artifacts: Path) -> None:
 def test_artifact_folder_becomes_the_same_page_every_time(tmp_path: Path) -> None:
     """Settings, digests, versions and machine come from the files' metadata, and the bytes repeat."""
     _write(tmp_path)
-    content = read_report_content(tmp_path)
-    page = render_report(content)
-    assert page == render_report(read_report_content(tmp_path))
+    content = read_report_content(tmp_path, all_sections())
+    page, again = (
+        render_report(content, all_sections(), usual_seeds=8)
+        for content in (content, read_report_content(tmp_path, all_sections()))
+    )
+    assert page == again
     for expected in ("c0de", "data/spirals.parquet", "d1ge57", "2.14.1", "a processor, 2 cores", "adam"):
         assert expected in page
     assert content.settings["depth_sweep"]["root_seed"] == 2021
@@ -318,7 +322,7 @@ def test_artifact_folder_becomes_the_same_page_every_time(tmp_path: Path) -> Non
 def test_folder_without_results_says_what_to_run(tmp_path: Path) -> None:
     """An empty folder is answered with a command."""
     with pytest.raises(InputError, match="run an experiment such as `deep-mlp depth-sweep` first"):
-        read_report_content(tmp_path)
+        read_report_content(tmp_path, all_sections())
 
 
 def test_damaged_result_is_named(tmp_path: Path) -> None:
@@ -326,4 +330,4 @@ def test_damaged_result_is_named(tmp_path: Path) -> None:
     _write(tmp_path)
     (tmp_path / "results" / "images.parquet").write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"images\.parquet must be a Parquet file of results"):
-        read_report_content(tmp_path)
+        read_report_content(tmp_path, all_sections())

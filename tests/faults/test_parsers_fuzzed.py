@@ -113,13 +113,14 @@ def read_picture(content):
 
 def read_table(content):
     """A table of results: what the report is made from, or one sentence."""
+    from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import read_report_content
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results/polynomial.parquet")
         path.parent.mkdir()
         path.write_bytes(content)
-        answered(read_report_content, Path(folder))
+        answered(read_report_content, Path(folder), all_sections())
 
 
 def refused_by_name(path, words):

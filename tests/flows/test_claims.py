@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.artifacts.storage import file_digest
-from mlp_core.experiments.claims import CLAIMED_TABLES
+from mlp_core.experiments.claims import claimed_tables
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.features.experiment import Features
@@ -68,7 +68,7 @@ def test_the_table_has_the_promised_columns_with_units(folder):
     assert set(json.loads(table.schema.metadata[b"units"])) == set(COLUMNS)
     inputs = json.loads(table.schema.metadata[b"inputs"])
     assert inputs == {
-        f"results/{name}.parquet": file_digest(folder / f"results/{name}.parquet") for name in CLAIMED_TABLES
+        f"results/{name}.parquet": file_digest(folder / f"results/{name}.parquet") for name in claimed_tables()
     }
 
 

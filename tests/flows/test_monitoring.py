@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.local_run import _announce, _seconds_of_such_runs
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import read_report_content, report_sections
 from tasks.run_settings import Run
 
@@ -47,7 +48,7 @@ def test_a_run_carries_its_results(run, copied, experiment):
         assert rows[0].keys() == rows[-1].keys() == {"experiment", "configuration", "test accuracy", "more"}
     markdown = found["figures"].data
     pictures = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
-    sections = report_sections(read_report_content(root))
+    sections = report_sections(read_report_content(root, all_sections()), all_sections())
     assert [section.title for section in sections] == re.findall(r"^## (.*)$", markdown, re.MULTILINE)
     left_out = markdown.count(": in the report*")
     assert len(pictures) + left_out == sum(len(one.figures[: None if len(sections) == 1 else 1]) for one in sections)

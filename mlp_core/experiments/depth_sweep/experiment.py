@@ -66,7 +66,7 @@ def _trials(setup: Setup) -> list[Trial]:
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
     table = result_table("depth_sweep", setup, models, setup.settings)
     yield table
-    draw = "mlp_core.report.figures:depth_sweep_figure"
+    draw = "mlp_core.experiments.depth_sweep.figures:depth_sweep_figure"
     yield Figure("depth_sweep", draw, (table, setup.data.n_classes))
     yield loss_figure("depth_sweep", models)
     yield map_figure([decision_map(models, data, "MLP")], data, panel=1)

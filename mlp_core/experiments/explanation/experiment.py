@@ -13,7 +13,7 @@ from mlp_core.experiments.depth_sweep.experiment import DepthSweep, depth_sweep_
 from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
 from mlp_core.settings import ActivationName, Positive, Settings, distinct, list_of_names
 
-_FIGURES = "mlp_core.report.explanation_figures"
+_FIGURES = "mlp_core.experiments.explanation.figures"
 
 
 class Explanation(Settings):

@@ -13,7 +13,7 @@ from mlp_core.experiments.interface import Experiment, Figure, Need, Setup, Tabl
 from mlp_core.settings import ActivationName, Depths, OptimizerName, Positive, Rate, Settings
 
 _MEASURES = "mlp_core.experiments.features.measures"
-_FIGURES = "mlp_core.report.explanation_figures"
+_FIGURES = "mlp_core.experiments.features.figures"
 _BYTES_PER_CLASS = PIXELS * 40 + 1024 * 24  # means in two precisions and copies, and a number for each of many units
 
 

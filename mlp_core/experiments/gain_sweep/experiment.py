@@ -101,7 +101,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     n_classes = setup.data.n_classes
     table = result_table("gain_sweep", setup, models, setup.settings)
     yield table
-    yield Figure("gain_sweep", "mlp_core.report.figures:gain_sweep_figure", (table, n_classes))
+    yield Figure("gain_sweep", "mlp_core.experiments.gain_sweep.figures:gain_sweep_figure", (table, n_classes))
     yield loss_figure("gain_sweep", models)
     start = xavier_signals(setup)
     settings = setup.table_settings(layer_sizes=start.layer_sizes, sigma_b=start.sigma_b)

@@ -150,7 +150,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     function = f"{measures}:generalization_table"
     table = Table("results/generalization", function, (models, answers, data), settings, "compare generalization")
     yield table
-    draw = "mlp_core.report.explanation_figures:generalization_figure"
+    draw = "mlp_core.experiments.generalization.figures:generalization_figure"
     yield Figure("generalization", draw, (table, setup.data.n_classes), prepare=f"{measures}:trained_as_set")
     as_set = [model for model in models if model.trial.labels.column("training") == AS_SET]
     wide = {model.trial.labels.column("degree"): model for model in as_set if model.trial.config.inputs}

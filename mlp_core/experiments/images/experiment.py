@@ -60,7 +60,7 @@ def _trials(setup: Setup) -> list[Trial]:
 
 
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
-    figures = "mlp_core.report.figures"
+    figures = "mlp_core.experiments.images.figures"
     samples = data, setup.seed, setup.data.classes
     yield Figure("samples", f"{figures}:samples_figure", samples, prepare=f"{_MEASURES}:augmented_samples")
     yield result_table("images", setup, models, setup.settings)

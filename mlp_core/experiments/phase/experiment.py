@@ -101,7 +101,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     n_classes = setup.data.n_classes
     table = result_table("phase", setup, models[::-1], setup.settings, classes=n_classes)
     yield table
-    yield Figure("phase", "mlp_core.report.theory_figures:phase_figure", (table, n_classes))
+    yield Figure("phase", "mlp_core.experiments.phase.figures:phase_figure", (table, n_classes))
 
 
 EXPERIMENT = Experiment(

@@ -106,7 +106,7 @@ def signal_outputs(
     ]
     table = Table(f"results/{name}", f"{_MEASURES}:joined_signals", (measured,), settings, f"collect {name}")
     yield table
-    yield Figure(name, "mlp_core.report.theory_figures:signals_figure", (table,))
+    yield Figure(name, "mlp_core.report.signals:signals_figure", (table,))
 
 
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:

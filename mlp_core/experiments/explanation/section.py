@@ -1,4 +1,4 @@
-"""Sections of the report that look for reasons: the decline with depth, the failure of width, the first layer."""
+"""Section of the report on the explanation: what carries the decline with depth."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlp_core.experiments.generalization.companions import TUNED, alike_in_size
-from mlp_core.report.findings import (
-    CASE_STUDY,
-    EXPRESSIVITY,
-    MEDIAN_NOTE,
-    NEVER_LEARNED_NOTE,
-    Findings,
-    ReportFigure,
-    Study,
-)
+from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, NEVER_LEARNED_NOTE, Findings, ReportFigure, Section
 from mlp_core.statistics.comparisons import ERROR_RATE, win_probability
 from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval
-from mlp_core.statistics.wording import bracketed, counted, unbroken, words
+from mlp_core.statistics.wording import bracketed, counted, unbroken
 
 START_NAMES = {
     "pytorch": "PyTorch's start",
@@ -244,189 +235,7 @@ def _points(found: MeanInterval) -> str:
     return f"{100 * found.mean:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A polynomial, a perceptron or the nearest neighbour, and its members' rows."""
-
-    name: str
-    kind: str
-    parameters: float
-    tuned: bool
-    rows: pd.DataFrame
-
-    def median(self, column: str) -> MeanInterval:
-        values = self.rows[column].where(self.rows["status"] == "ok")
-        return median_interval(values.to_numpy(dtype=float))
-
-    def islands(self) -> pd.Series:
-        return (self.rows["islands"] + self.rows["border_islands"]).astype(float)
-
-
-def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
-    keys = ["model", "degree", "depth", "parameters", "training", "learning_rate"]
-    models = []
-    for (kind, degree, depth, parameters, training, rate), rows in table.groupby(keys, sort=False, dropna=False):
-        name = {"polynomial": f"polynomial, degree {degree:.0f}", "mlp": f"perceptron, depth {depth:.0f}"}.get(
-            kind, kind
-        )
-        tuned = training == TUNED
-        models.append(_Model(f"{name}, tuned (rate {rate:g})" if tuned else name, kind, parameters, tuned, rows))
-    radius = min(2.0, float(table["training_radius"].iloc[0]))
-    return Findings(
-        _generalize_in_words(models, radius, int(settings.get("arms", 4))),
-        [],
-        [
-            *("model", "parameters", "n", "test accuracy", "inside, to radius 1", f"rim, 1 to {radius:.2f}"),
-            *(f"outside, {radius:.2f} to 2", "islands on the map", "their area"),
-        ],
-        1,
-        [_model_row(one) for one in models],
-        f"{MEDIAN_NOTE} Islands and their area are means. Inside, rim and outside are points on the arms, continued "
-        "without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An island is a "
-        "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
-        "edge may belong to a larger region beyond and are counted too. "
-        "The number of parameters of perceptrons comes near a budget, with the smallest width that reaches it. Tuned: "
-        "inputs with mean 0 and standard deviation 1, and of five learning rates from 0.001 to 0.1 the one that was "
-        "right most often on a fifth of the training points, held out while it was chosen.",
-    )
-
-
-def _model_row(one: _Model) -> list[str]:
-    counts, areas = one.islands(), one.rows["island_area"] + one.rows["border_island_area"]
-    regions = [one.median(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
-    row = [
-        one.name,
-        "none" if np.isnan(one.parameters) else f"{one.parameters:.0f}",
-        str(one.median("test_accuracy").n),
-        *(bracketed(found) for found in regions),
-        f"{counts.mean():.1f}" if counts.notna().any() else "none",
-        f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
-    ]
-    return [row[0], *(unbroken(text) for text in row[1:])]
-
-
-def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) -> list[str]:
-    finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
-    wide = [one for one in finished if one.kind == "polynomial"][-1:]
-    if not wide:
-        return ["Of no polynomial there is an accuracy outside the training region."]
-    widest, chance = wide[0], 1 / n_classes
-    outside = widest.median("outside_accuracy")
-    sentences = [
-        f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
-        f"{words(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
-        f"radius {radius:.2f}, for {words(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
-    ]
-    alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, widest.parameters)]
-    if alike:
-        found = [one.median("outside_accuracy") for one in alike]
-        parts = [
-            f"{one.name.removeprefix('perceptron, ')}: {words(accuracy, short=True)}"
-            for one, accuracy in zip(alike, found, strict=True)
-        ]
-        sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
-        nearest = [one.median("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
-        if all(one.rows["outside_accuracy"].max() < chance for one in alike):
-            sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
-            if nearest and nearest[0] < chance:
-                sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    parts = [f"{one.name} {one.islands().mean():.1f}" for one in (widest, *alike)]
-    sentences.append(f"Unconnected islands on the map, mean per member: {'; '.join(parts)}.")
-    return [*sentences, *_tuned_in_words(models, widest)]
-
-
-def _tuned_in_words(models: Sequence[_Model], widest: _Model) -> list[str]:
-    """Say what standardised inputs and tuned learning rates make of the widest polynomial and of a perceptron."""
-    tuned = [one for one in models if one.tuned and one.median("test_accuracy").n]
-    wide = [one for one in tuned if one.kind == "polynomial"]
-    if not wide:
-        return []
-    reached = [words(one.median("test_accuracy"), short=True) for one in (widest, *wide)]
-    sentence = (
-        f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it "
-        f"and {reached[1]} with standardised inputs and a tuned learning rate"
-    )
-    deep = [f"the {one.name}, {words(one.median('test_accuracy'), short=True)}" for one in tuned if one.kind == "mlp"]
-    return [f"{sentence}; {deep[0]}." if deep else f"{sentence}."]
-
-
-def _features(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
-    groups = _unit_groups(table)
-    return Findings(
-        _features_in_words(groups),
-        [],
-        [
-            *("units", "number", "extent (image sides)", "participation ratio", "class cosine"),
-            "spatial frequency (cycles per image)",
-        ],
-        1,
-        [
-            [name, str(len(rows)), *(_number(_over_members(rows, column)) for column in _MEASURES)]
-            for name, rows in groups.items()
-        ],
-        "Mean over a member's units, median over members [95 % interval, order statistics]; what has no members has "
-        "none. The extent is the rms distance of the squared weights from their centre; the participation ratio is the "
-        "share of the pixels that a unit looks at, wherever they lie; the class cosine is the likeness to the nearest "
-        "difference of two class means; the frequency is the mean one, weighted by power. Whole faces are templates, "
-        "the class means, and single photographs, both less the mean photograph. "
-        "Members of one configuration share the stream of batches.",
-    )
-
-
-_MEASURES = ("extent", "participation_ratio", "class_cosine", "spatial_frequency")
-
-
-def _unit_groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    trained, random = (table[table["kind"] == kind] for kind in ("trained", "random"))
-    depths = sorted(trained["depth"].unique())
-    return {
-        **{f"trained, depth {depth:.0f}": trained[trained["depth"] == depth] for depth in depths},
-        "before training": random[random["depth"] == depths[0]],
-        "edge filters": table[table["kind"] == "gabor"],
-        "whole faces, templates": table[table["kind"] == "template"],
-        "whole faces, photographs": table[table["kind"] == "photograph"],
-    }
-
-
-def _over_members(rows: pd.DataFrame, column: str) -> MeanInterval:
-    return median_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
-
-
-def _number(found: MeanInterval) -> str:
-    if not found.n:
-        return "none"
-    digits = 3 if abs(found.mean) < 1 else 2
-    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.has_interval else ""
-    return unbroken(f"{found.mean:.{digits}f}{interval}")
-
-
-def _features_in_words(groups: Mapping[str, pd.DataFrame]) -> list[str]:
-    random, filters, templates, photographs = (
-        groups[name]
-        for name in ("before training", "edge filters", "whole faces, templates", "whole faces, photographs")
-    )
-    trained = pd.concat([rows for name, rows in groups.items() if name.startswith("trained")])
-    local, whole, single, start = (float(rows["extent"].mean()) for rows in (filters, templates, photographs, random))
-    if not _over_members(trained, "extent").n:
-        return ["No trained unit has finite weights: the members diverged."]
-    as_local = int((trained["extent"] <= filters["extent"].max()).sum())
-    return [
-        "The extent of trained first-layer units, how far their weights reach in sides of the image, is "
-        f"{_listed_means(groups, 'extent')}; that of edge filters is {local:.3f}, of templates of whole faces "
-        f"{whole:.3f}, of single photographs {single:.3f}, and of the units before training {start:.3f}.",
-        f"{as_local} of {len(trained)} units are as local as the widest edge filter. The network starts with units "
-        "that see the whole image: that they do not become local is what is shown.",
-        "Their cosine with the nearest difference of two class means, 1 for a whole template, is "
-        f"{_listed_means(groups, 'class_cosine')}, against {random['class_cosine'].mean():.3f} before training.",
-    ]
-
-
-def _listed_means(groups: Mapping[str, pd.DataFrame], column: str) -> str:
-    shown = {name: rows for name, rows in groups.items() if name.startswith("trained")}
-    return ", ".join(f"{_number(_over_members(rows, column))} at {name.split(', ')[1]}" for name, rows in shown.items())
-
-
-EXPLANATION = Study(
+SECTION = Section(
     name="explain",
     command="deep-mlp depth-sweep --explain",
     title="Why is there a best depth?",
@@ -452,58 +261,4 @@ EXPLANATION = Study(
     ),
     links=EXPRESSIVITY,
     find=_explain,
-)
-
-GENERALIZATION = Study(
-    name="generalization",
-    command="deep-mlp generalization",
-    title="Where wide fails, counted",
-    question="Outside the training region the tutorial looks at a map. The spirals can be continued: their curve gives "
-    "true labels there. Who is still right, the wide polynomial or a perceptron of the same size? And inside, how much "
-    "of what the polynomial lacks is the optimizer's doing?",
-    columns=(
-        *("model", "degree", "depth", "parameters", "training", "learning_rate", "status"),
-        *("test_accuracy", "inside_accuracy", "rim_accuracy"),
-        *("outside_accuracy", "islands", "island_area", "border_islands", "border_island_area", "training_radius"),
-    ),
-    figures=(
-        ReportFigure(
-            "generalization",
-            "Accuracy on the arms, continued beyond their end at radius 1, against radius: polynomials above, "
-            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals of the median.",
-            "Curves of accuracy against radius for polynomials and for perceptrons. The table has the numbers.",
-        ),
-        ReportFigure(
-            "generalization_maps",
-            "What polynomials of the lowest, a middle and the highest degree, and the best perceptron, answer "
-            "everywhere.",
-            "Four square maps of predicted classes with the test points on them.",
-        ),
-    ),
-    links=EXPRESSIVITY,
-    find=_generalize,
-)
-
-FEATURES = Study(
-    name="features",
-    command="deep-mlp features",
-    title="What the first layer sees",
-    question="Whole faces show in the first layer, so the network is not hierarchical, says the tutorial. How local is "
-    "a unit, how like a template of a class, how fine, next to random weights, edge filters and whole faces?",
-    columns=("kind", "depth", "member", "seed", "unit", *_MEASURES),
-    figures=(
-        ReportFigure(
-            "features",
-            "Cumulated shares of units by how local they are, how like the difference of two classes, and how fine: "
-            "trained at each depth, before training, and edge filters.",
-            "Three panels of cumulated shares. The table has the means.",
-        ),
-        ReportFigure(
-            "features_units",
-            "The most local units of each kind, with their extents in sides of the image.",
-            "Rows of small colour pictures: trained units of each depth, random ones and edge filters.",
-        ),
-    ),
-    links=CASE_STUDY,
-    find=_features,
 )

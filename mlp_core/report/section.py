@@ -1,4 +1,4 @@
-"""What a section of the report holds, and how it puts a value and its interval into words."""
+"""What a section of the report is, and what several share: notes on the tables, and the tutorial's videos."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Study:
-    """A section of the report.
+class Section:
+    """A section of the report: what it shows of which table.
 
     Attributes:
         name: Of its table of results, and of its anchor.
@@ -109,3 +109,7 @@ def _video(number: int, title: str, youtube: str, bilibili: str) -> tuple[tuple[
 EXPRESSIVITY = _video(1, "Deep Expressivity", "g8JuGrNk9ag", "BV19f4y157vG")
 CASE_STUDY = _video(2, "Case Study", "3g_OJ6dYE8E", "BV1FL411n7SH")
 INITIALIZATION = _video(5, "Need for Good Initialization", "W0V2kwHSuUI", "BV1Qq4y1H7Px")
+SIGNAL_PAPERS = (
+    ("Paper: Poole et al. 2016, exponential expressivity through transient chaos", "https://arxiv.org/abs/1606.05340"),
+    ("Paper: Schoenholz et al. 2017, deep information propagation", "https://arxiv.org/abs/1611.01232"),
+)

@@ -1,0 +1,69 @@
+"""Where claims come from: a result table, and which of its rows they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlp_core.data.addresses import SYNTHETIC
+from mlp_core.seeds import derive_seed
+from mlp_core.statistics.claims import Claim
+
+PHOTOGRAPHS, _DRAWN_FACES = "photographs", "drawn faces"
+ONE_ORDER = "in one order of batches, which all members share"
+"""The condition of claims on networks that are all trained on the same batches in the same order."""
+
+
+@dataclass(frozen=True)
+class ClaimSource:
+    """A result table and the claims that rest on it.
+
+    Attributes:
+        table: Name of the table.
+        make: From the table and its settings to the claims that its rows allow.
+        data: What the networks were trained on or measured with.
+        condition: What the verdicts hold for only; empty if there is no such thing.
+        column: One that tables of earlier versions lack: without it there is no claim.
+    """
+
+    table: str
+    make: Callable[[pa.Table, Mapping[str, Any]], Iterator[Claim]]
+    data: str
+    condition: str = ""
+    column: str = "seed"
+
+    def claims(self, table: pa.Table, settings: Mapping[str, Any]) -> list[Claim]:
+        """Return the claims with their data and condition; none if the table is empty or of an earlier version."""
+        if not len(table) or self.column not in table.column_names:
+            return []
+        drawn = self.data == PHOTOGRAPHS and settings.get("images") == SYNTHETIC
+        data = _DRAWN_FACES if drawn else self.data
+        return [replace(one, data=data, condition=self.condition) for one in self.make(table, settings)]
+
+
+def claim_stream(settings: Mapping[str, Any], name: str) -> np.random.Generator:
+    """Return the generator of a claim, by its name and its table's root seed.
+
+    Example:
+        >>> one, other = (claim_stream({"seed": 2021}, name).random() for name in ("gains_differ", "best_gain"))
+        >>> one == other
+        False
+    """
+    return np.random.default_rng(derive_seed(settings["seed"], "claims", name))
+
+
+def rows_with(table: pa.Table, **values: str | int) -> pa.Table:
+    """Return the rows with these values; filtered as Arrow, as numpy would round the large seeds beside a null.
+
+    Example:
+        >>> rows_with(pa.table({"depth": [1, 3], "seed": [2**62, None]}), depth=1)["seed"].to_pylist() == [2**62]
+        True
+    """
+    for name, value in values.items():
+        table = table.filter(pc.equal(table[name], value))
+    return table

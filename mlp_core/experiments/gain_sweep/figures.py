@@ -1,0 +1,111 @@
+"""Figure of the gain sweep: accuracy against gain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlp_core.report.drawing import (
+    BLUE,
+    DOTS_PER_INCH,
+    INK,
+    ORANGE,
+    WIDTH_INCHES,
+    annotate_diverged,
+    chance_line,
+    diverged_count,
+    draw_intervals,
+    interval_words,
+    jitter,
+    legend_below,
+    member_accuracies,
+    percent_axis,
+    plain,
+)
+from mlp_core.statistics.intervals import MeanInterval, median_interval
+
+
+def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
+    """Draw train and test accuracy against Xavier's gain, with the best gain and the theoretical one marked.
+
+    Args:
+        table: Rows of the `gain_sweep` table, one per member; accuracies in 0..1, null where diverged.
+        n_classes: Classes of the data set, for the chance level.
+
+    Returns:
+        The figure, one panel per activation and weight distribution; best is the gain of highest mean test
+        accuracy.
+    """
+    panels = list(table.groupby(["activation", "distribution"], sort=False))
+    figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=DOTS_PER_INCH, layout="constrained")
+    for axes, ((activation, distribution), group) in zip(
+        np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
+    ):
+        tests = _draw_gain_panel(axes, group, n_classes)
+        plain(
+            axes.set_title(
+                f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(tests)}",
+                loc="left",
+                fontsize=11,
+                pad=22,
+            )
+        )
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
+        for part, colour, marker in (("test", BLUE, "o"), ("train", ORANGE, "s"))
+    ]
+    legend_below(figure, handles)
+    return figure
+
+
+def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[MeanInterval]:
+    """Draw a panel and return the test accuracies' medians."""
+    gains = np.array(sorted(table["gain"].unique()))
+    step = float(np.diff(gains).min()) if len(gains) > 1 else 0.1
+    cells = [cell for _, cell in table.groupby("gain")]
+    for column, colour, marker, side in (
+        ("train_accuracy", ORANGE, "s", -0.1),
+        ("test_accuracy", BLUE, "o", 0.1),
+    ):
+        members = [member_accuracies(cell, column) for cell in cells]
+        found = [median_interval(accuracies) for accuracies in members]
+        places = [
+            gain + step * (2.4 * side + 0.14 * jitter(len(accuracies)))
+            for gain, accuracies in zip(gains, members, strict=True)
+        ]
+        # all in one: a scatter for each of a thousand gains took most of a run's time
+        axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
+        draw_intervals(axes, gains + step * side, found, colour, marker)
+        axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
+    tests = [member_accuracies(cell, "test_accuracy") for cell in cells]
+    medians = [median_interval(accuracies) for accuracies in tests]
+    for gain, one in zip(gains, medians, strict=True):
+        if one.missing:
+            annotate_diverged(axes, gain, [diverged_count(one)])
+    theoretical = float(table["theoretical_gain"].iloc[0])
+    means = np.array([np.nanmean(test) if np.isfinite(test).any() else np.nan for test in tests])
+    marks = [(theoretical, f"theory {theoretical:.3f}", "--")]
+    if np.isfinite(means).any():
+        best = float(gains[np.nanargmax(means)])
+        marks.append((best, f"best mean {best:.3g}", "-"))
+    # the two are often neighbours: the left one's label ends at its line, the right one's begins there
+    for index, (gain, label, style) in enumerate(sorted(marks)):
+        axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)
+        axes.annotate(
+            label,
+            (gain, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2 if index == 0 and len(marks) > 1 else 2, 3),
+            textcoords="offset points",
+            ha="right" if index == 0 and len(marks) > 1 else "left",
+            fontsize=9,
+        )
+    chance_line(axes, 1 / n_classes)
+    axes.set_xlim(min(gains[0], theoretical) - step, max(gains[-1], theoretical) + step)
+    axes.set_xlabel("gain (factor on Xavier's standard deviation)")
+    shown = pd.concat([table["train_accuracy"], table["test_accuracy"]])
+    percent_axis(axes, "accuracy (%)", shown, 1 / n_classes)
+    return medians

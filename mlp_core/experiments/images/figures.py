@@ -1,0 +1,102 @@
+"""Figures of the photographs: training samples, and what the first layer weighs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from mlp_core.report.drawing import (
+    DOTS_PER_INCH,
+    WIDTH_INCHES,
+    fonts_for,
+    legend_below,
+    legend_columns,
+    new_figure,
+    plain,
+    shortened,
+)
+
+
+def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Sequence[str]) -> Figure:
+    """Draw training samples as the network sees them, after augmentation, each under its class's name.
+
+    Args:
+        images: uint8 `[n, 3, 32, 32]`.
+        labels: The class of each image.
+        class_names: Of all classes, by label.
+
+    Returns:
+        The figure, eight images a row. Where no font has the letters of a name, or two names would look alike, the
+        classes stand as numbers, with a legend.
+    """
+    columns = min(8, len(images))
+    n_rows = math.ceil(len(images) / columns)
+    names = {label: _printable(class_names[label]) for label in sorted(set(labels))}
+    shown = {label: shortened(name, 10) for label, name in names.items()}
+    fonts = fonts_for("".join(names.values()))
+    legend: list[str] = []
+    if fonts is None or len(set(shown.values())) < len(shown):
+        shown = {label: f"class {label}" for label in names}
+        for label, name in names.items():
+            drawable = name if fonts else name.encode("ascii", "backslashreplace").decode()
+            legend.append(shortened(f"class {label}: {drawable}", 75))
+    legend_height = 0.2 * math.ceil(len(legend) / legend_columns(legend)) if legend else 0
+    figure = Figure(
+        figsize=(WIDTH_INCHES, 0.4 + n_rows * (WIDTH_INCHES / columns + 0.13) + legend_height),
+        dpi=DOTS_PER_INCH,
+        layout="constrained",
+    )
+    grid = figure.subplots(n_rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, label in zip(grid.flat, images, labels, strict=False):
+        axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
+        plain(axes.set_title(shown[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
+    figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
+    if legend:
+        legend_below(figure, [Line2D([], [], linestyle="", label=words) for words in legend], fonts)
+    return figure
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
+def first_layer_figure(weights: NDArray[Any]) -> Figure:
+    """Draw each first-layer unit's weights as an RGB image, all on the scale of the largest absolute weight.
+
+    A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness compares across units.
+
+    Args:
+        weights: Finite floats `[units, 3, 32, 32]`.
+
+    Returns:
+        The figure, a near-square grid of units.
+    """
+    units, channels, height, width = weights.shape
+    largest = float(np.abs(weights).max())
+    # all-zero weights are mid-grey, not a division by zero
+    shown = 0.5 + weights / (2 * (largest or 1.0))
+    columns = math.ceil(math.sqrt(units))
+    n_rows = math.ceil(units / columns)
+    gap = 2
+    mosaic = np.ones((n_rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
+    for unit in range(units):
+        top, left = unit // columns * (height + gap), unit % columns * (width + gap)
+        mosaic[top : top + height, left : left + width] = np.moveaxis(shown[unit], 0, -1)
+    figure, axes = new_figure(WIDTH_INCHES * n_rows / columns + 0.42)
+    axes.imshow(mosaic, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(
+        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
+        f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)",
+        loc="left",
+        fontsize=11,
+    )
+    return figure

@@ -1,0 +1,58 @@
+"""Section of the report on the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlp_core.report.accuracy_section import (
+    SHARED_BATCHES,
+    ConfigurationAccuracy,
+    accuracy_section,
+    divergence_sentences,
+)
+from mlp_core.report.section import CASE_STUDY, ReportFigure
+from mlp_core.statistics.wording import words
+
+
+def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    for one in configurations:
+        name = f"{one.values['hidden_widths']} hidden units, {one.values['activation']}"
+        sentences.append(f"{name}: median test accuracy {words(one.test)}; train accuracy {words(one.train)}.")
+        if one.test.n:
+            gap = 100 * float((one.train_accuracies - one.test_accuracies).mean())
+            sentences.append(f"Train minus test, mean of the members: {gap:.1f} percentage points.")
+    sentences += divergence_sentences(configurations)
+    return sentences
+
+
+SECTION = accuracy_section(
+    name="images",
+    command="deep-mlp images",
+    title="Classifying photographs",
+    question="What does a multilayer perceptron learn from small photographs, and are the features of "
+    "its first layer high-level? The tutorial's answer: whole faces show in layer one, so it "
+    "is not hierarchical.",
+    keys={"activation": "activation", "hidden_widths": "hidden widths", "parameters": "parameters"},
+    figures=(
+        ReportFigure(
+            "samples",
+            "Training samples as the network sees them: rotated by up to 10 degrees and flipped at random.",
+            "Grid of small augmented photographs, each under the name of its class.",
+        ),
+        ReportFigure(
+            "first_layer",
+            "The weights of the first layer's units as images, all on one scale, so that brightness compares.",
+            "Grid of colour images, one for each unit of the first hidden layer.",
+        ),
+        ReportFigure(
+            "images_loss",
+            "Median train loss per epoch, with its 95 % interval as a band.",
+            "Curve of median train loss against epoch for the image network.",
+        ),
+    ),
+    links=CASE_STUDY,
+    interval_over=SHARED_BATCHES,
+    summarise=_summarise,
+)

@@ -1,0 +1,211 @@
+"""Sections of the report that rank configurations by the accuracies of their members."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlp_core.report.section import MEDIAN_NOTE, NEVER_LEARNED_NOTE, Findings, ReportFigure, Section
+from mlp_core.statistics.comparisons import best_in_words
+from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval
+from mlp_core.statistics.wording import bracketed, counted, unbroken, words
+
+PUBLISHED = "tutorial, one seed, 2021"
+"""What the tutorial printed, as the report calls it."""
+SHARED_BATCHES = (
+    "Members of one configuration share the stream of batches: the intervals are over initial weights only."
+)
+
+
+@dataclass(frozen=True)
+class ConfigurationAccuracy:
+    """One configuration and what its members reached.
+
+    Attributes:
+        values: Of the columns that tell configurations apart, by name.
+        train: Median of the train accuracies, 0 .. 1, of the members that finished.
+        test: The same of the test accuracies.
+        never_learned: Share of the members that never learned.
+        train_accuracies: By seed, 0 .. 1; NaN where a member diverged.
+        test_accuracies: The same of the test accuracies.
+        published_test_percent: What the tutorial printed for this configuration, if it has it.
+    """
+
+    values: dict[str, Any]
+    train: MeanInterval
+    test: MeanInterval
+    never_learned: MeanInterval
+    train_accuracies: pd.Series
+    test_accuracies: pd.Series
+    published_test_percent: float | None
+
+    def value(self, key: str) -> str:
+        """Return a value in words."""
+        value = self.values[key]
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    @property
+    def mean_test_accuracy(self) -> float:
+        """Return the mean of the members that finished, 0 .. 1; -infinity if there is none."""
+        return float(self.test_accuracies.mean()) if self.test.n else -math.inf
+
+
+Summarise = Callable[[list[ConfigurationAccuracy], Mapping[str, Any]], list[str]]
+"""From all configurations and the table's settings to sentences."""
+Published = Callable[[Mapping[str, Any], pd.DataFrame], float | None]
+"""From the values and the rows of a configuration to the test accuracy in percent that the tutorial printed for it."""
+
+
+def _nothing_published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
+    return None
+
+
+def accuracy_section(
+    *,
+    name: str,
+    command: str,
+    title: str,
+    question: str,
+    keys: Mapping[str, str],
+    figures: tuple[ReportFigure, ...],
+    links: tuple[tuple[str, str], ...],
+    interval_over: str,
+    summarise: Summarise,
+    published: Published = _nothing_published,
+) -> Section:
+    """Return a section whose table has a row for each configuration.
+
+    Args:
+        name: As in `Section`, like all that is not named here.
+        command: As in `Section`.
+        title: As in `Section`.
+        question: As in `Section`.
+        keys: Columns that tell configurations apart, and what the section's table calls them.
+        figures: As in `Section`.
+        links: As in `Section`.
+        interval_over: What members of one configuration differ in, a sentence.
+        summarise: Makes the sentences above the table.
+        published: Looks up what the tutorial printed.
+
+    Example:
+        >>> section = accuracy_section(name="rates", command="", title="Rates", question="Which rate?",
+        ...     keys={"rate": "learning rate"}, figures=(), links=(), interval_over="Members differ in their weights.",
+        ...     summarise=lambda rates, settings: ranking_sentences("rate", rates, rates, ""))
+        >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
+        ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
+        >>> section.find(table, {}).summary[0].split(";")[0]
+        'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
+    """
+    columns = (*keys, "seed", "epochs", "status", "learned", "train_accuracy", "test_accuracy")
+    find = partial(_find, keys, published, summarise, interval_over)
+    return Section(name, command, title, question, columns, figures, links, find)
+
+
+def _find(
+    keys: Mapping[str, str],
+    published: Published,
+    summarise: Summarise,
+    interval_over: str,
+    table: pd.DataFrame,
+    settings: Mapping[str, Any],
+) -> Findings:
+    """Return what the accuracies of all configurations say."""
+    configurations = [
+        _configuration(dict(zip(keys, values, strict=True)), rows, published)
+        for values, rows in table.groupby(list(keys), sort=False)
+    ]
+    with_published = any(one.published_test_percent is not None for one in configurations)
+    header = [
+        *keys.values(),
+        *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
+    ]
+    return Findings(
+        summarise(configurations, settings),
+        [],
+        header + ([PUBLISHED] if with_published else []),
+        len(keys),
+        [_row(one, with_published) for one in configurations],
+        f"{MEDIAN_NOTE} Range and mean are of the test accuracies. {NEVER_LEARNED_NOTE} {interval_over}",
+    )
+
+
+def _configuration(values: dict[str, Any], rows: pd.DataFrame, published: Published) -> ConfigurationAccuracy:
+    finished = (rows["status"] == "ok").to_numpy()
+    train, test = (
+        np.where(finished, rows[column].to_numpy(dtype=np.float64, na_value=np.nan), np.nan)
+        for column in ("train_accuracy", "test_accuracy")
+    )
+    return ConfigurationAccuracy(
+        values,
+        median_interval(train),
+        median_interval(test),
+        share_interval(int((~rows["learned"].to_numpy(dtype=bool)).sum()), len(rows)),
+        pd.Series(train, rows["seed"]),
+        pd.Series(test, rows["seed"]),
+        published(values, rows),
+    )
+
+
+def _row(one: ConfigurationAccuracy, with_published: bool) -> list[str]:
+    reached = one.test_accuracies.dropna()
+    row = [
+        *(one.value(key) for key in one.values),
+        str(one.test.n),
+        f"{one.test.missing} of {one.test.n + one.test.missing}" if one.test.missing else "0",
+        counted(one.never_learned),
+        bracketed(one.train),
+        bracketed(one.test),
+        f"{100 * reached.min():.1f} to {100 * reached.max():.1f} %" if len(reached) else "none finished",
+        f"{100 * one.mean_test_accuracy:.1f} %" if len(reached) else "none",
+    ]
+    if with_published:
+        row.append("" if one.published_test_percent is None else f"{one.published_test_percent:.1f} %")
+    return [unbroken(text) for text in row]
+
+
+def ranking_sentences(
+    key: str, configurations: list[ConfigurationAccuracy], others: list[ConfigurationAccuracy], prefix: str
+) -> list[str]:
+    """Say which configuration is best, what some others reached, and whether pairs of equal seeds tell them apart."""
+    finished = [one for one in configurations if one.test.n]
+    if not finished:
+        return [f"{prefix or 'At every ' + key + ': '}no member finished."]
+    best = max(finished, key=lambda one: one.mean_test_accuracy)
+    rest = [one for one in finished if one in others and one is not best]
+    lead = (
+        f"{prefix}best {key} by mean test accuracy: {best.value(key)} (mean {100 * best.mean_test_accuracy:.1f} %); "
+        f"median {words(best.test)}"
+    )
+    sentences = ["; ".join([lead, *(f"{key} {one.value(key)}: {words(one.test, short=True)}" for one in rest)]) + "."]
+    sentences[0] = sentences[0][0].upper() + sentences[0][1:]
+    if len(finished) > 1 and best.test.n > 1:
+        accuracies = pd.concat([one.test_accuracies for one in finished], axis=1).to_numpy().T
+        sentences.append(best_in_words(key, [one.value(key) for one in finished], accuracies))
+    return sentences
+
+
+def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[str]:
+    """Say how many members diverged, if any did."""
+    diverged = sum(one.test.missing for one in configurations)
+    members = sum(one.test.n + one.test.missing for one in configurations)
+    if not diverged:
+        return []
+    return [f"Of {members} members {diverged} diverged: the table counts them, medians and means leave them out."]
+
+
+def published_sentences(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
+    """Say what the tutorial printed, if it did, and how many members reached less."""
+    parts = []
+    for one in configurations:
+        percent = one.published_test_percent
+        if percent is not None and one.test.n:
+            below = sum(100 * accuracy < percent for accuracy in one.test_accuracies)
+            place = f"{key} {one.value(key)}"
+            parts.append(f"{percent:.1f} % at {place} ({below} of {one.test.n} members reached less)")
+    return [f"For comparison ({PUBLISHED}): {', '.join(parts)}."] if parts else []

@@ -1,0 +1,80 @@
+"""Tables by seed: which values of two configurations belong together.
+
+A table is anything that gives a column by its name, such as a pandas frame, a pyarrow table or a dict of arrays, with
+one row per member and configuration. A seed that lacks a finite value in any configuration compared, as a diverged
+member does, is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float64]
+
+
+class Table(Protocol):
+    """Columns by name."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return one column."""
+
+
+@dataclass(frozen=True)
+class BySeed:
+    """Levels of a column, rising; seeds with a finite value in all of them; values `[levels, seeds]`."""
+
+    levels: NDArray[Any]
+    seeds: NDArray[Any]
+    values: _Floats
+
+
+def by_seed(table: Table, value: str, by: str | None = None, key: str = "seed") -> BySeed:
+    """Return the values of a column by seed and by the levels of another column.
+
+    Args:
+        table: At most one row per level and seed.
+        value: Column of the values.
+        by: Column of the levels; without it there is one level.
+        key: Column of the seeds.
+
+    Raises:
+        ValueError: If a seed comes twice at a level.
+
+    Example:
+        >>> by_seed({"depth": [1, 1, 2, 2], "seed": [7, 8, 7, 8], "loss": [1.0, 2.0, 3.0, np.nan]}, "loss", "depth")
+        BySeed(levels=array([1, 2]), seeds=array([7]), values=array([[1.],
+               [3.]]))
+    """
+    seeds, columns = np.unique(np.asarray(table[key]), return_inverse=True)
+    levels, rows = np.unique(
+        np.zeros(len(columns)) if by is None else np.asarray(table[by]),
+        return_inverse=True,
+    )
+    per_cell = np.bincount(rows * len(seeds) + columns)
+    if per_cell.max(initial=0) > 1:
+        what = key if by is None else f"{by} and {key}"
+        message = f"table must hold one row per {what}, got {per_cell.max()}; select the rows of one configuration."
+        raise ValueError(message)
+    values = np.full((len(levels), len(seeds)), math.nan)
+    values[rows, columns] = np.asarray(table[value], dtype=np.float64)
+    complete = np.isfinite(values).all(0)
+    return BySeed(levels, seeds[complete], values[:, complete])
+
+
+def common_seeds(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
+    """Return whether two groups share seeds, and the values of these, or all values if they share none.
+
+    Example:
+        >>> first, second = ({"seed": seeds, "loss": seeds} for seeds in ([1, 2], [2, 3]))
+        >>> common_seeds(by_seed(first, "loss"), by_seed(second, "loss"))
+        (True, [array([[2.]]), array([[2.]])])
+    """
+    common, *columns = np.intersect1d(first.seeds, second.seeds, return_indices=True)
+    if not len(common):
+        return False, [first.values, second.values]
+    return True, [group.values[:, column] for group, column in zip((first, second), columns, strict=True)]
