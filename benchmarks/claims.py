@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coverage import FOLDER, SIZES, plans, population
+from benchmarks.coverage import FOLDER, SIZES, configs, population
 from mlp_core.experiments.depth_sweep.claims import TYPICAL_MARGIN, published_curve_is_typical
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.claims import decline_goes_with_better_start
@@ -32,12 +32,12 @@ _PUBLISHED_DECLINE = 0.036
 def populations(folder: Path) -> dict[tuple[str, str, float], _Floats]:
     """Return test accuracies `[depths, networks]` by activation, scheme and gain; equal places have equal seeds."""
     by_start: dict[tuple[str, str, float], dict[int, _Floats]] = {}
-    named = plans()
-    for plan in (*named["depth sweep"], *named["explanation"]):
-        table = population(folder, plan)
-        if table is not None and plan.epochs == DepthSweep().epochs:
-            key = plan.activation, plan.scheme, plan.gains[0]
-            by_start.setdefault(key, {})[len(plan.layer_sizes) - 2] = table["test_accuracy"].to_numpy()
+    named = configs()
+    for config in (*named["depth sweep"], *named["explanation"]):
+        table = population(folder, config)
+        if table is not None and config.epochs == DepthSweep().epochs:
+            key = config.activation, config.scheme, config.gains[0]
+            by_start.setdefault(key, {})[len(config.layer_sizes) - 2] = table["test_accuracy"].to_numpy()
     whole = {key: depths for key, depths in by_start.items() if len(depths) == len(DepthSweep().depths)}
     n = min(len(values) for depths in whole.values() for values in depths.values())
     return {key: np.stack([depths[depth][:n] for depth in sorted(depths)]) for key, depths in whole.items()}

@@ -21,19 +21,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from mlp_core.engine.plans import TrainingPlan, explanation_plans
 from numpy.typing import NDArray
 
-from benchmarks.work import ARMS, PIXELS, SEED, Work, depth_plans, draw_photographs, gain_plans, load, polynomial_plans
+from benchmarks.work import (
+    ARMS,
+    PIXELS,
+    SEED,
+    Work,
+    depth_configs,
+    draw_photographs,
+    gain_configs,
+    load,
+    polynomial_configs,
+)
 from mlp_core.artifacts.storage import machine, settings_digest, write_file
 from mlp_core.data.datasets import Split
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import train_members
 from mlp_core.engine.sizes import LEARNED_MARGIN
 from mlp_core.engine.tables import member_table
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.diagnosis import diagnose
-from mlp_core.experiments.explanation.experiment import Explanation
+from mlp_core.experiments.explanation.experiment import Explanation, explanation_trials
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.interface import Data, Setup
 from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.gains import forward_gain
@@ -49,23 +60,21 @@ _PHOTOGRAPHS = 240, 100
 """Drawn faces per class to train and to test on; the gain sweep has 2,000 and 300."""
 
 
-def plans() -> dict[str, list[TrainingPlan]]:
+def configs() -> dict[str, list[TrainConfig]]:
     """Return the configurations of each experiment; those of the explanation without what the depth sweep has."""
     sweep, explanation = DepthSweep(), Explanation()
-    training = sweep.model_dump(exclude={"depths", "parameter_budget"})
     theory = {name: forward_gain(name) for name in explanation.explain_activations}
-    explained = explanation_plans(
+    trials = explanation_trials(
         *(sweep.depths, sweep.parameter_budget, ARMS, theory, explanation.explain_epochs),
-        **training,
-        seed=SEED,
-        device="cpu",
+        Setup(sweep, Data(2, (), 0, 0), seed=SEED).training(),
     )
-    depth = list(depth_plans())
+    explained = [trial.config for trial in trials]
+    depth = list(depth_configs())
     return {
         "depth sweep": depth,
-        "polynomial": list(polynomial_plans()),
-        "gain sweep": list(gain_plans(3, GainSweep(gains=_GAINS))),
-        "explanation": [plan for plan in explained if plan not in depth],
+        "polynomial": list(polynomial_configs()),
+        "gain sweep": list(gain_configs(3, GainSweep(gains=_GAINS))),
+        "explanation": [config for config in explained if config not in depth],
     }
 
 
@@ -77,41 +86,41 @@ def _photographs() -> Split:
         return load(Work("", "", (), photographs=drawn))
 
 
-def _data(plan: TrainingPlan) -> Split:
-    return _photographs() if plan.layer_sizes[0] == PIXELS else load(Work("", "", (plan,)))
+def _data(config: TrainConfig) -> Split:
+    return _photographs() if config.layer_sizes[0] == PIXELS else load(Work("", "", (config,)))
 
 
-def _block_path(folder: Path, plan: TrainingPlan, first: int) -> Path:
-    key = settings_digest(plan.settings(), "" if plan.layer_sizes[0] != PIXELS else str(_PHOTOGRAPHS))
-    return folder / f"{plan.experiment}-{key[:12]}-{first}.parquet"
+def _block_path(folder: Path, config: TrainConfig, first: int) -> Path:
+    key = settings_digest(config.settings(), "" if config.layer_sizes[0] != PIXELS else str(_PHOTOGRAPHS))
+    return folder / f"{config.seed_namespace}-{key[:12]}-{first}.parquet"
 
 
-def population(folder: Path, plan: TrainingPlan) -> pa.Table | None:
-    """Return the members of a plan that have been trained, nothing if none has."""
-    paths = [path for first in range(0, N_NETWORKS, _BLOCK) if (path := _block_path(folder, plan, first)).exists()]
+def population(folder: Path, config: TrainConfig) -> pa.Table | None:
+    """Return the members of a config that have been trained, nothing if none has."""
+    paths = [path for first in range(0, N_NETWORKS, _BLOCK) if (path := _block_path(folder, config, first)).exists()]
     return pa.concat_tables([pq.read_table(path) for path in paths]) if paths else None
 
 
-def train_block(folder: Path, plan: TrainingPlan, first: int) -> None:
-    """Train some members of a plan and store what they reached, and what they were before their first step."""
-    path = _block_path(folder, plan, first)
+def train_block(folder: Path, config: TrainConfig, first: int) -> None:
+    """Train some members of a config and store what they reached, and what they were before their first step."""
+    path = _block_path(folder, config, first)
     if path.exists():
         return
     members = range(first, first + _BLOCK)
-    table = member_table(train_members(plan, _data(plan), members))
-    if plan.batches == "private":
-        found = diagnose(plan, _data(plan), members)
+    table = member_table(train_members(config, _data(config), members))
+    if config.batches == "private":
+        found = diagnose(config, _data(config), members)
         table = table.append_column("dead_share", pa.array(found.dead_share.numpy()))
     write_file(path, lambda file: pq.write_table(table, file))
-    print(f"{plan.experiment} {plan.configuration}, members {first} to {members[-1]}", file=sys.stderr, flush=True)
+    print(f"{config.seed_namespace} {config.name}, members {first} to {members[-1]}", file=sys.stderr, flush=True)
 
 
 def train_populations(folder: Path, n_networks: int, workers: int) -> None:
     """Train what is missing: the first members of all configurations before the second ones."""
-    every = [plan for some in plans().values() for plan in some]
-    blocks = [(plan, first) for first in range(0, n_networks, _BLOCK) for plan in every]
-    for plan in every:
-        _data(plan)  # before the workers ask for it at once
+    every = [config for some in configs().values() for config in some]
+    blocks = [(config, first) for first in range(0, n_networks, _BLOCK) for config in every]
+    for config in every:
+        _data(config)  # before the workers ask for it at once
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for done in [pool.submit(train_block, folder, *block) for block in blocks]:
             done.result()
@@ -175,17 +184,17 @@ def measure(quantity: Quantity, n: int, n_samples: int) -> Coverage:
 
 def quantities(folder: Path) -> Iterator[Quantity]:
     """Return what is shown of the populations that have been trained."""
-    for experiment, some in plans().items():
-        for plan in some:
-            table = population(folder, plan)
+    for experiment, some in configs().items():
+        for config in some:
+            table = population(folder, config)
             if table is None:
                 continue
-            name = f"{experiment}: {_named(plan)}, {len(table):,} networks"
+            name = f"{experiment}: {_named(config)}, {len(table):,} networks"
             columns = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
             test, train = columns["test_accuracy"], columns["train_accuracy"]
-            never = np.where(train >= 1 / plan.layer_sizes[-1] + LEARNED_MARGIN, 0.0, 1.0)
+            never = np.where(train >= 1 / config.layer_sizes[-1] + LEARNED_MARGIN, 0.0, 1.0)
             medians = {"test accuracy": test, "train accuracy": train, "loss": np.stack(columns["train_loss"])[:, -1]}
-            if plan.activation == "relu" and "dead_share" in columns and plan.epochs == DepthSweep().epochs:
+            if config.activation == "relu" and "dead_share" in columns and config.epochs == DepthSweep().epochs:
                 medians["dead units"] = columns["dead_share"]
             for value, members in medians.items():
                 yield _median(name, f"median {value}", members.astype(np.float64))
@@ -200,17 +209,17 @@ def quantities(folder: Path) -> Iterator[Quantity]:
     yield from _declines(folder)
 
 
-def _named(plan: TrainingPlan) -> str:
-    return plan.configuration.replace("=", " ")
+def _named(config: TrainConfig) -> str:
+    return config.name.replace("=", " ")
 
 
 def _declines(folder: Path) -> Iterator[Quantity]:
     """Return what is lost from the best depth to the deepest, seed by seed, with each activation and start."""
-    named = plans()
-    by_start: dict[tuple[object, ...], dict[int, TrainingPlan]] = {}
-    for plan in (*named["depth sweep"], *named["explanation"]):
-        key = plan.activation, plan.scheme, plan.gains, plan.epochs
-        by_start.setdefault(key, {})[len(plan.layer_sizes) - 2] = plan
+    named = configs()
+    by_start: dict[tuple[object, ...], dict[int, TrainConfig]] = {}
+    for config in (*named["depth sweep"], *named["explanation"]):
+        key = config.activation, config.scheme, config.gains, config.epochs
+        by_start.setdefault(key, {})[len(config.layer_sizes) - 2] = config
     for start in by_start.values():
         tables = [population(folder, start[depth]) for depth in (3, 5)]
         if None not in tables:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mlp_core.engine.members
-from benchmarks.work import depth_plans
+from benchmarks.work import depth_configs
 from mlp_core.artifacts.baseline import Origin, Results, compare
 from mlp_core.data.datasets import spirals, split
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.plans import TrainingPlan
 from mlp_core.engine.sizes import LEARNED_MARGIN
 
 Members = NDArray[np.float64]  # train and test accuracy, diverged, never learned: `[..., 4]`
@@ -143,8 +143,8 @@ def rounded(ulps: int) -> Iterator[None]:
     """Start trainings from weights that differ by so many units in the last place."""
     untouched = mlp_core.engine.members.untrained_members
 
-    def touched(plan: TrainingPlan, members: Sequence[int]) -> Ensemble:
-        ensemble = untouched(plan, members)
+    def touched(config: TrainConfig, members: Sequence[int]) -> Ensemble:
+        ensemble = untouched(config, members)
         ensemble.parameters.mul_(1 + ulps * 2.0**-23)
         return ensemble
 
@@ -155,18 +155,18 @@ def rounded(ulps: int) -> Iterator[None]:
         mlp_core.engine.members.untrained_members = untouched
 
 
-def train(name: str, plans: Sequence[TrainingPlan], n_members: int, kinds: Sequence[int]) -> Pool:
-    """Train the members of each plan once for each kind of rounding."""
+def train(name: str, configs: Sequence[TrainConfig], n_members: int, kinds: Sequence[int]) -> Pool:
+    """Train the members of each config once for each kind of rounding."""
     data = split(*spirals())
     values = []
     for kind in kinds:
         with rounded(kind):
-            trained = [mlp_core.engine.members.train_members(plan, data, range(n_members)) for plan in plans]
+            trained = [mlp_core.engine.members.train_members(config, data, range(n_members)) for config in configs]
         rows = []
-        for plan, found in zip(plans, trained, strict=True):
+        for config, found in zip(configs, trained, strict=True):
             train_accuracy, test_accuracy = found.train_accuracy.numpy(), found.test_accuracy.numpy()
             diverged = np.isnan(train_accuracy)
-            never = np.where(diverged, np.nan, train_accuracy < 1 / plan.layer_sizes[-1] + LEARNED_MARGIN)
+            never = np.where(diverged, np.nan, train_accuracy < 1 / config.layer_sizes[-1] + LEARNED_MARGIN)
             rows.append(np.stack([train_accuracy, test_accuracy, diverged.astype(float), never], axis=-1))
         values.append(rows)
     return Pool(name, np.array(values))
@@ -174,14 +174,14 @@ def train(name: str, plans: Sequence[TrainingPlan], n_members: int, kinds: Seque
 
 def pools(n_members: int, kinds: Sequence[int]) -> list[Pool]:
     """Train networks as the depth sweep does, and with steps so large that rounding decides how they end."""
-    plans = depth_plans()
+    configs = depth_configs()
     large = [
-        replace(plan, epochs=10, optimizer="sgd", activation=activation, learning_rate=rate)
-        for plan in plans[1:4:2]
+        replace(config, epochs=10, optimizer="sgd", activation=activation, learning_rate=rate)
+        for config in configs[1:4:2]
         for activation, rate in (("relu", 1.0), ("relu", 3.0), ("leaky_relu(0.1)", 1.0), ("leaky_relu(0.1)", 3.0))
     ]
     return [
-        train("rounding noise, depth sweep", plans, n_members, kinds),
+        train("rounding noise, depth sweep", configs, n_members, kinds),
         train("rounding noise, steps of 1 and 3 (SGD)", large, n_members, kinds),
     ]
 

@@ -34,11 +34,11 @@ def train(work: Work, members: Sequence[int], *, tuned: bool, compiled: bool = T
     if not compiled:
         jax.clear_caches()
     data = load(work)
-    (plan,) = work.plans
+    (config,) = work.configs
     n_members, n_examples = len(members), len(data.train_labels)
     inputs, labels = jnp.asarray(data.train_inputs.numpy()), jnp.asarray(data.train_labels.numpy())
-    random = np.random.default_rng(member_seed(plan, members[0]))
-    n_orders = 1 if plan.batches == "shared" else n_members
+    random = np.random.default_rng(member_seed(config, members[0]))
+    n_orders = 1 if config.batches == "shared" else n_members
     keys = jax.random.split(jax.random.key(random.integers(2**32)), n_orders)
 
     def uniform(n_inputs: int, *shape: int) -> jax.Array:
@@ -49,13 +49,13 @@ def train(work: Work, members: Sequence[int], *, tuned: bool, compiled: bool = T
             uniform(n_in, *((n_out, n_in) if tuned else (n_in, n_out))),
             uniform(n_in, *((n_out, 1) if tuned else (n_out,))),
         )
-        for n_in, n_out in pairwise(plan.layer_sizes)
+        for n_in, n_out in pairwise(config.layer_sizes)
     ]
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     state = parameters, zeros, zeros, jnp.zeros(n_members)
     in_order = np.broadcast_to(np.arange(n_examples, dtype=np.int32), (n_orders, n_examples))
-    settings = {"batch_size": plan.batch_size, "learning_rate": plan.learning_rate, "tuned": tuned}
-    for number in range(plan.epochs):
+    settings = {"batch_size": config.batch_size, "learning_rate": config.learning_rate, "tuned": tuned}
+    for number in range(config.epochs):
         orders = random.permuted(in_order, axis=1) if tuned else keys
         state = _epoch(state, orders, inputs, labels, number, **settings)
     _accuracy(state[0], inputs, labels, tuned=tuned).block_until_ready()

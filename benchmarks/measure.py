@@ -136,7 +136,7 @@ class Bench:
             seconds,
             models=done.n_models,
             members=done.n_members,
-            epochs=done.plans[0].epochs if trains else 1,
+            epochs=done.configs[0].epochs if trains else 1,
             threads=min(method.options.get("workers", method.threads), done.n_models),
             accuracy=sum(outcome.accuracies) / len(outcome.accuracies) if trains else math.nan,
             gflop=done.training_gflop() + done.evaluation_gflop() if trains else 0.0,

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.work import Outcome, Work, load
 from mlp_core.engine.batches import augmented_epochs
-from mlp_core.engine.footprint import in_parts
-from mlp_core.engine.members import train_together
-from mlp_core.engine.plans import TrainingPlan, ensembles
+from mlp_core.engine.configs import TrainConfig, group_for_batching
+from mlp_core.engine.footprint import split_by_memory
+from mlp_core.engine.members import train_batched
 from mlp_core.seeds import generator
 
 
@@ -23,24 +23,24 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
     The members of a single configuration are shared out among the workers.
     """
     data = load(work)
-    together = ensembles(work.plans, len(members), workers)
+    together = group_for_batching(work.configs, len(members), workers)
     n_parts = 1 if len(together) > 1 else min(workers, len(members))
 
-    def train_some(plans: Sequence[TrainingPlan], numbers: Sequence[int]) -> tuple[list[float], float]:
+    def train_some(configs: Sequence[TrainConfig], numbers: Sequence[int]) -> tuple[list[float], float]:
         times: list[float] = []
-        trained = train_together(plans, data, numbers, lambda: times.append(time.perf_counter()))
+        trained = train_batched(configs, data, numbers, lambda: times.append(time.perf_counter()))
         return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
-    def train_part(plans: Sequence[TrainingPlan], part: int) -> tuple[list[float], float]:
-        n_gains = len(plans[0].gains)  # with several gains, a member is one model for each of them
+    def train_part(configs: Sequence[TrainConfig], part: int) -> tuple[list[float], float]:
+        n_gains = len(configs[0].gains)  # with several gains, a member is one model for each of them
         numbers = [n_gains * member + gain for member in members[part::n_parts] for gain in range(n_gains)]
         n_examples = len(data.train_labels) + len(data.test_labels)
-        results = [train_some(*cut) for cut in in_parts(plans, numbers, n_examples)]
+        results = [train_some(*cut) for cut in split_by_memory(configs, numbers, n_examples)]
         return [accuracy for some, _ in results for accuracy in some], sum(seconds for _, seconds in results)
 
     sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(train_part, plans, part) for plans in together for part in range(n_parts)]
+        waiting = [pool.submit(train_part, configs, part) for configs in together for part in range(n_parts)]
         results = [future.result() for future in waiting]
     accuracies = [accuracy for part, _ in results for accuracy in part]
     return Outcome(accuracies, sum(seconds for _, seconds in results) / min(workers, len(results)))
@@ -48,15 +48,15 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
 
 def augment(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
     """Prepare an epoch's batches of photographs for each member, one after the other."""
-    data, plan = load(work), work.plans[0]
+    data, config = load(work), work.configs[0]
     for member in members:
         for batches in augmented_epochs(
             data.train_inputs,
             data.train_labels,
             generator(member),
-            n_classes=plan.layer_sizes[-1],
+            n_classes=config.layer_sizes[-1],
             n_epochs=1,
-            batch_size=plan.batch_size,
+            batch_size=config.batch_size,
         ):
             for _batch in batches:
                 pass

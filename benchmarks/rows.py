@@ -16,8 +16,8 @@ from benchmarks.measure import (
     TUTORIAL,
     TUTORIAL_DECODED,
 )
-from benchmarks.work import Photographs, Work, depth_plans, gain_plans, images_plans, polynomial_plans
-from mlp_core.engine.plans import TrainingPlan
+from benchmarks.work import Photographs, Work, depth_configs, gain_configs, images_configs, polynomial_configs
+from mlp_core.engine.configs import TrainConfig
 
 _QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 3, "images": 1, "gain_sweep": 1}
 
@@ -38,20 +38,20 @@ class Comparison:
 
     def quick(self) -> Comparison:
         """Return the same with fewer epochs, and only the methods that have a floor."""
-        plans = tuple(replace(plan, epochs=_QUICK_EPOCHS[plan.experiment]) for plan in self.work.plans)
-        work = replace(self.work, plans=plans, n_alone=2)
+        configs = tuple(replace(config, epochs=_QUICK_EPOCHS[config.seed_namespace]) for config in self.work.configs)
+        work = replace(self.work, configs=configs, n_alone=2)
         return replace(self, work=work, methods=(OURS, *self.floors))
 
 
 def spirals_comparisons() -> list[Comparison]:
     """Return the rows `small`, `many` and `polynomial`."""
-    nets = [plan for plan in depth_plans() if plan.layer_sizes in ((2, 14, 4), (2, 6, 6, 6, 4))]
-    (wide,) = polynomial_plans()
+    nets = [config for config in depth_configs() if config.layer_sizes in ((2, 14, 4), (2, 6, 6, 6, 4))]
+    (wide,) = polynomial_configs()
     one = (OURS, TUTORIAL, SKLEARN, JAX_COMPILING, JAX, JAX_TUNED, TORCH_FUNC)
     many = (OURS, OURS_ONE_THREAD, TUTORIAL, SKLEARN, JAX, JAX_TUNED, TORCH_FUNC)
     return [
-        *(Comparison(_work("small", plan, 1), one, {TUTORIAL: 12, JAX_COMPILING: 1}) for plan in nets),
-        *(Comparison(_work("many", plan, 128), many, {TUTORIAL: 200, JAX: 10}) for plan in nets),
+        *(Comparison(_work("small", config, 1), one, {TUTORIAL: 12, JAX_COMPILING: 1}) for config in nets),
+        *(Comparison(_work("many", config, 128), many, {TUTORIAL: 200, JAX: 10}) for config in nets),
         Comparison(_work("polynomial", wide, 1), one, {TUTORIAL: 30}),
         Comparison(_work("polynomial", wide, 32), many, {TUTORIAL: 150}),
     ]
@@ -59,8 +59,8 @@ def spirals_comparisons() -> list[Comparison]:
 
 def photographs_comparisons(photographs: Photographs) -> list[Comparison]:
     """Return the rows `images`, `gains` and `augmentation`."""
-    (images,) = images_plans(photographs.n_classes)
-    gains = gain_plans(photographs.n_classes)
+    (images,) = images_configs(photographs.n_classes)
+    gains = gain_configs(photographs.n_classes)
     sizes = "-".join(map(str, gains[0].layer_sizes))
     epoch = Work("augmentation", f"{photographs.n_train:,} photographs", (images,), 1, photographs, "augment")
     return [
@@ -70,7 +70,7 @@ def photographs_comparisons(photographs: Photographs) -> list[Comparison]:
     ]
 
 
-def _work(row: str, plan: TrainingPlan, n_members: int, photographs: Photographs | None = None) -> Work:
+def _work(row: str, config: TrainConfig, n_members: int, photographs: Photographs | None = None) -> Work:
     members = f"{n_members} member{'s' if n_members > 1 else ''}"
-    name = f"{'-'.join(map(str, plan.layer_sizes))}, {members}"
-    return Work(row, name, (plan,), n_members, photographs)
+    name = f"{'-'.join(map(str, config.layer_sizes))}, {members}"
+    return Work(row, name, (config,), n_members, photographs)

@@ -30,19 +30,19 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
     `MLPClassifier` cannot leave out a last short batch: the spirals' 3,200 points fill 25 batches of 128.
     """
     data = load(work)
-    (plan,) = work.plans
+    (config,) = work.configs
     accuracies = []
     for member in members:
         classifier = _Classifier(
-            plan.layer_sizes[1:-1],
-            activation=plan.activation,
-            solver=plan.optimizer,
-            learning_rate_init=plan.learning_rate,
-            batch_size=plan.batch_size,
-            max_iter=plan.epochs,
-            n_iter_no_change=plan.epochs + 1,  # no early end
+            config.layer_sizes[1:-1],
+            activation=config.activation,
+            solver=config.optimizer,
+            learning_rate_init=config.learning_rate,
+            batch_size=config.batch_size,
+            max_iter=config.epochs,
+            n_iter_no_change=config.epochs + 1,  # no early end
             alpha=0,
-            random_state=member_seed(plan, member) % 2**32,
+            random_state=member_seed(config, member) % 2**32,
         )
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is given

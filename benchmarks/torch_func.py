@@ -17,12 +17,12 @@ from mlp_core.engine.members import member_seed
 def train(work: Work, members: Sequence[int]) -> Outcome:
     """Train all members at once and measure them."""
     data = load(work)
-    (plan,) = work.plans
-    shared = plan.batches == "shared"
+    (config,) = work.configs
+    shared = config.batches == "shared"
     networks: list[nn.Module] = []
     for member in members:
-        torch.manual_seed(member_seed(plan, member))
-        networks.append(network(plan))
+        torch.manual_seed(member_seed(config, member))
+        networks.append(network(config))
     model = networks[0]
     parameters, _ = stack_module_state(networks)
 
@@ -30,11 +30,11 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
         return cross_entropy(functional_call(model, member_parameters, inputs), labels)
 
     gradients = vmap(grad(loss), in_dims=(0, None, None) if shared else 0)
-    optimizer = torch.optim.Adam(parameters.values(), lr=plan.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(parameters.values(), lr=config.learning_rate, fused=True)
     n_orders = 1 if shared else len(members)
-    for _ in range(plan.epochs):
+    for _ in range(config.epochs):
         orders = torch.stack([torch.randperm(len(data.train_labels)) for _ in range(n_orders)])
-        for chosen in orders.split(plan.batch_size, 1):
+        for chosen in orders.split(config.batch_size, 1):
             rows = chosen[0] if shared else chosen
             step = gradients(parameters, data.train_inputs[rows], data.train_labels[rows])
             for name, parameter in parameters.items():

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from mlp_core.engine.plans import TrainingPlan
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -18,6 +17,7 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.work import ARMS, SEED, Outcome, Work, load
 from mlp_core.data import datasets
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import member_seed
 from mlp_core.experiments.polynomial.experiment import Polynomial
 
@@ -31,11 +31,11 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
     """Train and measure one network after the other."""
     train_loader, test_loader = _loaders(work)
     accuracies = []
-    for plan in work.plans:
+    for config in work.configs:
         for member in members:
-            torch.manual_seed(member_seed(plan, member))
-            model = network(plan)
-            _fit(model, train_loader, plan)
+            torch.manual_seed(member_seed(config, member))
+            model = network(config)
+            _fit(model, train_loader, config)
             _accuracy(model, train_loader)
             accuracies.append(_accuracy(model, test_loader))
     return Outcome(accuracies)
@@ -43,7 +43,7 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
 
 def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Return loaders of train and test examples, with the tutorial's numbers of worker processes."""
-    plan = work.plans[0]
+    config = work.configs[0]
     if work.photographs:
         folder = work.photographs.folder
         train: Dataset[Any] = ImageFolder(folder / "train", transforms.Compose(_MOVES + _TO_NUMBERS))
@@ -53,39 +53,39 @@ def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
         data = load(work)
         train = TensorDataset(data.train_inputs, data.train_labels)
         test = TensorDataset(data.test_inputs, data.test_labels)
-        n_workers = (1, 1) if plan.experiment == "polynomial" else (0, 0)
+        n_workers = (1, 1) if config.inputs else (0, 0)
     # fork, else each worker imports torch anew; in a process that was spawned it is not the default
     contexts = ["fork" if n else None for n in n_workers]
-    drop_last = plan.experiment == "depth_sweep"
+    drop_last = config.batches == "private"
     return (
         DataLoader(
             train,
-            plan.batch_size,
+            config.batch_size,
             shuffle=True,
             num_workers=n_workers[0],
             drop_last=drop_last,
             multiprocessing_context=contexts[0],
         ),
-        DataLoader(test, plan.batch_size, num_workers=n_workers[1], multiprocessing_context=contexts[1]),
+        DataLoader(test, config.batch_size, num_workers=n_workers[1], multiprocessing_context=contexts[1]),
     )
 
 
-def network(plan: TrainingPlan) -> nn.Sequential:
-    """Return an untrained network of a plan."""
+def network(config: TrainConfig) -> nn.Sequential:
+    """Return an untrained network of a config."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for n_inputs, n_outputs in pairwise(plan.layer_sizes):
+    for n_inputs, n_outputs in pairwise(config.layer_sizes):
         layer = nn.Linear(n_inputs, n_outputs)
-        if plan.scheme == "xavier_normal":
-            nn.init.xavier_normal_(layer.weight, plan.gains[0])
-        layers += [layer, _ACTIVATIONS[plan.activation]()]
+        if config.scheme == "xavier_normal":
+            nn.init.xavier_normal_(layer.weight, config.gains[0])
+        layers += [layer, _ACTIVATIONS[config.activation]()]
     return nn.Sequential(*layers[:-1])
 
 
-def _fit(model: nn.Module, loader: DataLoader[Any], plan: TrainingPlan) -> list[float]:
+def _fit(model: nn.Module, loader: DataLoader[Any], config: TrainConfig) -> list[float]:
     criterion = nn.CrossEntropyLoss()
-    optimizer = _OPTIMIZERS[plan.optimizer](model.parameters(), lr=plan.learning_rate)
+    optimizer = _OPTIMIZERS[config.optimizer](model.parameters(), lr=config.learning_rate)
     losses = []
-    for _ in range(plan.epochs):
+    for _ in range(config.epochs):
         for inputs, labels in loader:
             optimizer.zero_grad()
             loss = criterion(model(inputs), labels)
@@ -110,7 +110,7 @@ def augment(work: Work, members: Sequence[int], *, decoded: bool = False) -> Out
         transform = transforms.Compose(_MOVES + _TO_NUMBERS)
         loader = DataLoader(
             _decoded(work),
-            work.plans[0].batch_size,
+            work.configs[0].batch_size,
             shuffle=True,
             collate_fn=lambda pictures: torch.stack([transform(picture) for picture in pictures]),
         )
@@ -129,7 +129,7 @@ def decide(work: Work, members: Sequence[int]) -> Outcome:
     """Draw the polynomial's decision map: 250,000 points at once, one monomial after the other, test points on top."""
     from matplotlib.image import imsave
 
-    degree, model = Polynomial().degree, network(work.plans[0])
+    degree, model = Polynomial().degree, network(work.configs[0])
     test = datasets.split(*datasets.spirals(SEED), SEED)
     axis = torch.linspace(-2, 2, 500)
     x1, x2 = torch.cartesian_prod(axis, axis).unbind(1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
 from benchmarks.rows import photographs_comparisons, spirals_comparisons
-from benchmarks.work import Photographs, Work, depth_plans, draw_photographs, gain_plans
+from benchmarks.work import Photographs, Work, depth_configs, draw_photographs, gain_configs
 from flows.server import healthy
 from mlp_core.errors import InputError
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
@@ -47,16 +47,16 @@ def _sections(photographs: Photographs) -> list[Work]:
     """Return what the tutorial does; the works of other rows are measured once for both."""
     polynomial = next(c.work for c in spirals_comparisons() if c.work.row == "polynomial" and c.work.n_members == 1)
     images, gains, _ = (comparison.work for comparison in photographs_comparisons(photographs))
-    depth = Work("tutorial", "five depths", depth_plans())
-    decide = Work("tutorial", "decision map", polynomial.plans, task="decide")
+    depth = Work("tutorial", "five depths", depth_configs())
+    decide = Work("tutorial", "decision map", polynomial.configs, task="decide")
     return [depth, polynomial, decide, images, gains]
 
 
 def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
     """Measure members by the hundred in the core, and configurations by the hundred in the whole program."""
-    plan = next(plan for plan in depth_plans() if plan.layer_sizes == (2, 14, 4))
+    config = next(config for config in depth_configs() if config.layer_sizes == (2, 14, 4))
     for n_members in MEMBERS:
-        bench.run(Work("growth", f"{n_members} members", (plan,), n_members), OURS_ONE_THREAD, repetition)
+        bench.run(Work("growth", f"{n_members} members", (config,), n_members), OURS_ONE_THREAD, repetition)
     photographs = draw_photographs(folder / f"few-{repetition}", n_train_per_class=40, n_test_per_class=8)
     for n_configurations in CONFIGURATIONS:
         gains, name = f"0.1:3:{n_configurations}", f"{n_configurations} configurations"
@@ -67,7 +67,7 @@ def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
         run = Run("growth", name, PROGRAM, repetition, seconds, models=n_configurations, epochs=1, peak_mb=peak_mb)
         bench.keep(name, run)
         sweep = validated(GainSweep, {"gains": gains, "hidden_widths": "8"})
-        work = Work("growth", name, gain_plans(photographs.n_classes, sweep), 1, photographs)
+        work = Work("growth", name, gain_configs(photographs.n_classes, sweep), 1, photographs)
         bench.run(work, OURS, repetition)
 
 

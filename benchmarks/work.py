@@ -11,18 +11,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from mlp_core.engine.plans import TrainingPlan, depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
-
 from mlp_core.data import datasets
 from mlp_core.data.faces import write_faces
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.data.polynomial_features import monomials
+from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.tables import split_of
-from mlp_core.experiments.depth_sweep.experiment import DepthSweep
+from mlp_core.experiments.depth_sweep import experiment as depth_sweep
+from mlp_core.experiments.gain_sweep import experiment as gain_sweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
-from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.images import experiment as images
+from mlp_core.experiments.interface import Data, Experiment, Setup
+from mlp_core.experiments.polynomial import experiment as polynomial
 from mlp_core.experiments.polynomial.experiment import Polynomial
-from mlp_core.theory.gains import forward_gain
+from mlp_core.settings import Settings
 
 SEED = 2021
 ARMS = 4
@@ -67,7 +69,7 @@ class Work:
     Attributes:
         row: Row of the table, as on the command line.
         name: What is done, in words.
-        plans: Configurations, trained as the tutorial trains them.
+        configs: Configurations, trained as the tutorial trains them.
         n_members: Members per configuration, and per gain of it.
         photographs: The data; the spirals where there are none.
         task: `train`, `augment` (an epoch's photographs, without training) or `decide` (the decision map).
@@ -76,7 +78,7 @@ class Work:
 
     row: str
     name: str
-    plans: tuple[TrainingPlan, ...]
+    configs: tuple[TrainConfig, ...]
     n_members: int = 1
     photographs: Photographs | None = None
     task: str = "train"
@@ -84,13 +86,13 @@ class Work:
 
     def alone(self) -> Work:
         """Return the part that a method without ensembles does: its time per model is the same for the rest."""
-        single = tuple(replace(plan, gains=(gain,)) for plan in self.plans for gain in plan.gains)
-        return replace(self, n_members=1, plans=single[: self.n_alone])
+        single = tuple(replace(config, gains=(gain,)) for config in self.configs for gain in config.gains)
+        return replace(self, n_members=1, configs=single[: self.n_alone])
 
     @property
     def n_models(self) -> int:
         """Models that are trained."""
-        return self.n_members * sum(len(plan.gains) for plan in self.plans)
+        return self.n_members * sum(len(config.gains) for config in self.configs)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -102,17 +104,19 @@ class Work:
 
     def warm_up(self) -> Work:
         """Return a short piece of it."""
-        return replace(self, plans=tuple(replace(plan, epochs=1) for plan in self.plans[:1]))
+        return replace(self, configs=tuple(replace(config, epochs=1) for config in self.configs[:1]))
 
     def training_gflop(self) -> float:
         """Return the model GFLOP of training all models."""
         n_train, _ = self.sizes
-        each = (plan.epochs * n_train * training_flops(plan.layer_sizes) * len(plan.gains) for plan in self.plans)
+        each = (
+            config.epochs * n_train * training_flops(config.layer_sizes) * len(config.gains) for config in self.configs
+        )
         return self.n_members * sum(each) / 1e9
 
     def evaluation_gflop(self) -> float:
         """Return the model GFLOP of classifying every example once with all models."""
-        each = (sum(self.sizes) * forward_flops(plan.layer_sizes) * len(plan.gains) for plan in self.plans)
+        each = (sum(self.sizes) * forward_flops(config.layer_sizes) * len(config.gains) for config in self.configs)
         return self.n_members * sum(each) / 1e9
 
 
@@ -139,33 +143,29 @@ def training_flops(layer_sizes: Sequence[int]) -> int:
     return 3 * forward_flops(layer_sizes) - forward_flops(layer_sizes[:2])
 
 
-def depth_plans() -> tuple[TrainingPlan, ...]:
-    """Return the plans of the tutorial's section 1."""
-    sweep = DepthSweep()
-    training = sweep.model_dump(exclude={"depths", "parameter_budget"})
-    return tuple(depth_sweep_plans(sweep.depths, sweep.parameter_budget, ARMS, **training, seed=SEED, device="cpu"))
+def depth_configs() -> tuple[TrainConfig, ...]:
+    """Return the configurations of the tutorial's section 1."""
+    return _configs(depth_sweep.EXPERIMENT, depth_sweep.DepthSweep(), 2, ARMS)
 
 
-def polynomial_plans() -> tuple[TrainingPlan]:
-    """Return the plan of the tutorial's section 1.1."""
-    model = Polynomial()
-    training = model.model_dump(exclude={"degree"})
-    return (polynomial_plan(model.degree, ARMS, **training, seed=SEED, device="cpu"),)
+def polynomial_configs() -> tuple[TrainConfig, ...]:
+    """Return the configuration of the tutorial's section 1.1."""
+    return _configs(polynomial.EXPERIMENT, polynomial.Polynomial(), 2, ARMS)
 
 
-def images_plans(n_classes: int) -> tuple[TrainingPlan]:
-    """Return the plan of the tutorial's section 2."""
-    model = Images()
-    training = model.model_dump(exclude={"hidden_widths"})
-    return (images_plan(model.hidden_widths, PIXELS, n_classes, **training, seed=SEED, device="cpu"),)
+def images_configs(n_classes: int) -> tuple[TrainConfig, ...]:
+    """Return the configuration of the tutorial's section 2."""
+    return _configs(images.EXPERIMENT, images.Images(), PIXELS, n_classes)
 
 
-def gain_plans(n_classes: int, sweep: GainSweep = GainSweep()) -> tuple[TrainingPlan, ...]:
-    """Return the plans of the tutorial's bonus, or of another sweep."""
-    training = sweep.model_dump(exclude={"gains", "distribution", "hidden_widths"})
-    theory = forward_gain(sweep.activation)
-    sizes = sweep.hidden_widths, PIXELS, n_classes
-    return tuple(gain_sweep_plans(sweep.gains, sweep.distribution, *sizes, theory, **training, seed=SEED, device="cpu"))
+def gain_configs(n_classes: int, sweep: GainSweep = GainSweep()) -> tuple[TrainConfig, ...]:
+    """Return the configurations of the tutorial's bonus, or of another sweep."""
+    return _configs(gain_sweep.EXPERIMENT, sweep, PIXELS, n_classes)
+
+
+def _configs(experiment: Experiment, settings: Settings, n_inputs: int, n_classes: int) -> tuple[TrainConfig, ...]:
+    data = Data(n_inputs, tuple(map(str, range(n_classes))), 0, 0)
+    return tuple(trial.config for trial in experiment.trials(Setup(settings, data, seed=SEED)))
 
 
 def draw_photographs(folder: Path, n_train_per_class: int, n_test_per_class: int) -> Photographs:
@@ -197,7 +197,7 @@ def load(work: Work) -> datasets.Split:
     """Return the examples of a work, as the project's tasks hand them to `train_members`."""
     if work.photographs:
         return _load_photographs(work.photographs)
-    return _load_spirals(polynomial=work.plans[0].experiment == "polynomial")
+    return _load_spirals(expanded=bool(work.configs[0].inputs))
 
 
 @cache
@@ -206,9 +206,9 @@ def _load_photographs(photographs: Photographs) -> datasets.Split:
 
 
 @cache
-def _load_spirals(*, polynomial: bool) -> datasets.Split:
+def _load_spirals(*, expanded: bool) -> datasets.Split:
     split = datasets.split(*datasets.spirals(SEED, arms=ARMS), SEED)
-    if not polynomial:
+    if not expanded:
         return split
     degree = Polynomial().degree
     return replace(

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import OURS, TUTORIAL, Bench, Run
 from benchmarks.report import Results
-from benchmarks.work import Work, draw_photographs, forward_flops, gain_plans, images_plans, training_flops
+from benchmarks.work import Work, draw_photographs, forward_flops, gain_configs, images_configs, training_flops
 
 
 @pytest.mark.parametrize("sizes", [(2, 14, 4), (3, 5, 7, 2), (1325, 4)])
@@ -27,10 +27,10 @@ def test_flops_are_those_that_pytorch_counts(sizes):
 
 def test_a_method_without_ensembles_trains_single_models():
     """Its part of a sweep in one plan is a plan for each gain."""
-    first, second, *_ = gain_plans(3)
+    first, second, *_ = gain_configs(3)
     work = Work("gains", "two", (replace(first, gains=first.gains + second.gains),), n_members=4)
     assert work.n_models == 8
-    assert work.alone().plans == (first, replace(first, gains=second.gains))
+    assert work.alone().configs == (first, replace(first, gains=second.gains))
     assert replace(work, n_alone=1).alone().n_models == 1
 
 
@@ -69,7 +69,7 @@ def bench():
         yield bench
 
 
-@pytest.mark.parametrize(("plans", "learning_rate"), [(images_plans, 0.003), (gain_plans, 0.03)])
+@pytest.mark.parametrize(("plans", "learning_rate"), [(images_configs, 0.003), (gain_configs, 0.03)])
 def test_the_tutorials_style_learns_what_we_learn(bench, plans, learning_rate, tmp_path):
     """From the same photographs both reach an accuracy well above chance, which is a third."""
     photographs = draw_photographs(tmp_path / "faces", n_train_per_class=200, n_test_per_class=100)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import drift
-from benchmarks.work import depth_plans
+from benchmarks.work import depth_configs
 
 
 def test_nights_with_alarms_are_counted():
@@ -17,7 +17,7 @@ def test_nights_with_alarms_are_counted():
 @pytest.mark.slow
 def test_a_last_bit_changes_some_trained_members():
     """Rounding noise is real: the same members end elsewhere, and without it they do not."""
-    plan = depth_plans()[2]
+    plan = depth_configs()[2]
     first, again, other = drift.train("some", [plan], 8, (0, 0, 1)).values
     np.testing.assert_array_equal(first, again)
     assert (first != other)[..., 0].any()

@@ -4,21 +4,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from configurations import config_of, configs_of
 
 from mlp_core.data.datasets import spirals, split
 from mlp_core.data.polynomial_features import monomials, standardized
+from mlp_core.data.transforms import Standardize
 from mlp_core.engine import tuning
+from mlp_core.engine.configs import Training
 from mlp_core.engine.members import train_members
-from mlp_core.engine.plans import depth_sweep_plans, generalization_plans, polynomial_plan
 from mlp_core.engine.tuning import tuned_learning_rate
-from mlp_core.experiments.generalization.companions import is_standardised, plans_to_tune, shown_as_set, tuned_plans
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
+from mlp_core.experiments.generalization.experiment import generalization_trials, tuned_trial, tunings
+from mlp_core.experiments.polynomial.experiment import polynomial_trial
 
 SHARED = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 64, "seed": 2021, "device": "cpu"}
 
 
 def compared(degrees=(10, 50), depths=(1, 3), budgets=(100, 5304)):
-    plans = generalization_plans(degrees, depths, budgets, 4, activation="relu", epochs=100, **SHARED)
-    return shown_as_set(plans)
+    return generalization_trials(degrees, depths, budgets, 4, Training(epochs=100, **SHARED))
 
 
 @pytest.mark.parametrize(
@@ -33,28 +36,28 @@ def compared(degrees=(10, 50), depths=(1, 3), budgets=(100, 5304)):
 )
 def test_the_widest_and_the_deepest_of_its_size_are_tuned(changes, expected):
     """No accuracy chooses; without a perceptron of about as many parameters the polynomial is tuned alone."""
-    assert [plan.configuration for plan in plans_to_tune(compared(**changes))] == expected
+    assert [tuning.trial.config.name for tuning in tunings(compared(**changes))] == expected
 
 
-def test_companions_are_plans_of_their_own_with_the_same_seeds():
+def test_companions_are_configurations_of_their_own_with_the_same_seeds():
     """They train under another name and with another rate, and are shown in the same table as tuned."""
-    plans = compared()
-    wide, deep = plans_to_tune(plans)
-    found = tuned_plans({wide: 0.03, deep: 0.01}, plans)
-    assert [plan.configuration for plan in found] == [
+    trials = compared()
+    wide, deep = (tuning.trial for tuning in tunings(trials))
+    tuned = [tuned_trial(wide, 0.03), tuned_trial(deep, 0.01)]
+    assert [trial.config.name for trial in tuned] == [
         "degree=50 standardised learning_rate=0.03",
         "depth=3 width=50 standardised learning_rate=0.01",
     ]
-    for plan, shown in found.items():
-        assert plan not in plans
-        assert is_standardised(plan)
-        assert (plan.experiment, shown.experiment) == (plan.experiment, "generalization")
-        columns = dict(shown.columns)
-        assert (columns["training"], columns["learning_rate"]) == ("tuned", plan.learning_rate)
-        as_set = dict(plans[{0.03: wide, 0.01: deep}[plan.learning_rate]].columns)
-        assert columns.keys() == as_set.keys()
-        assert (as_set["training"], as_set["learning_rate"]) == ("as set", 1e-3)
-    assert not any(is_standardised(plan) for plan in plans)
+    for trial, as_set in zip(tuned, (wide, deep), strict=True):
+        assert trial.config not in [one.config for one in trials]
+        assert trial.config.inputs == (*as_set.config.inputs, Standardize())
+        assert trial.config.seed_namespace == as_set.config.seed_namespace
+        assert [column.name for column in trial.labels.columns] == [column.name for column in as_set.labels.columns]
+        assert (trial.labels.column("training"), trial.labels.column("learning_rate")) == (
+            "tuned",
+            trial.config.learning_rate,
+        )
+        assert (as_set.labels.column("training"), as_set.labels.column("learning_rate")) == ("as set", 1e-3)
 
 
 def test_standardised_inputs_have_one_scale():
@@ -85,7 +88,7 @@ def test_the_rate_is_chosen_without_test_examples(few, monkeypatch):
         return train_members(plan, data, members, checkpoint)
 
     monkeypatch.setattr(tuning, "train_members", spy)
-    plan = polynomial_plan(5, 4, epochs=10, **SHARED)
+    plan = config_of(polynomial_trial, 5, 4, epochs=10, **SHARED)
     best = tuned_learning_rate(plan, few, (1e-6, 1e-2, 1e-5))
     assert [rate for rate, _ in seen] == [1e-6, 1e-2, 1e-5]
     known = {tuple(row) for row in few.train_inputs.tolist()}
@@ -98,7 +101,7 @@ def test_the_rate_is_chosen_without_test_examples(few, monkeypatch):
 def test_a_rate_with_which_all_diverges_is_not_chosen():
     """NaN is no maximum, wherever it stands among the rates."""
     data = split(*spirals(2021, points_per_arm=200))
-    (plan,) = depth_sweep_plans([3], 100, 4, activation="relu", epochs=2, **{**SHARED, "optimizer": "sgd"})
+    (plan,) = configs_of(depth_sweep_trials, [3], 100, 4, activation="relu", epochs=2, **{**SHARED, "optimizer": "sgd"})
     assert train_members(replace(plan, learning_rate=1e30), data, [0]).test_accuracy.isnan()
     for rates in ((1e30, 1e-3), (1e-3, 1e30)):
         assert tuned_learning_rate(plan, data, rates) == 1e-3

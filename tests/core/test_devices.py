@@ -4,23 +4,27 @@ from dataclasses import replace
 
 import pytest
 import torch
+from configurations import config_of, configs_of
 from devices import DEVICE, device_without_float64
 
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.data.polynomial_features import monomials
-from mlp_core.engine.members import train_together
-from mlp_core.engine.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.engine.members import train_batched
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 from mlp_core.experiments.explanation.diagnosis import diagnose
+from mlp_core.experiments.gain_sweep.experiment import gain_sweep_trials
+from mlp_core.experiments.images.experiment import images_trial
+from mlp_core.experiments.polynomial.experiment import polynomial_trial
 
 TRAINING = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 32, "seed": 2021, "device": "cpu"}
 ADAM, SGD = {**TRAINING, "optimizer": "adam"}, {**TRAINING, "optimizer": "sgd"}
 SIZES = ("normal", [16, 8], 3072, 3, 1.407)
 PLANS = {
-    "private": depth_sweep_plans([3], 100, 4, **ADAM, activation="relu"),
-    "private, tanh": depth_sweep_plans([2], 100, 4, **SGD, activation="tanh"),
-    "shared": [polynomial_plan(10, 4, **ADAM)],
-    "augmented": [images_plan([16, 8], 3072, 3, **ADAM, activation="relu")],
-    "several gains": gain_sweep_plans([0.5, 1.4], *SIZES, **SGD, activation="leaky_relu(0.1)"),
+    "private": configs_of(depth_sweep_trials, [3], 100, 4, **ADAM, activation="relu"),
+    "private, tanh": configs_of(depth_sweep_trials, [2], 100, 4, **SGD, activation="tanh"),
+    "shared": [config_of(polynomial_trial, 10, 4, **ADAM)],
+    "augmented": [config_of(images_trial, [16, 8], 3072, 3, **ADAM, activation="relu")],
+    "several gains": configs_of(gain_sweep_trials, [0.5, 1.4], *SIZES, **SGD, activation="leaky_relu(0.1)"),
 }
 
 
@@ -42,9 +46,9 @@ def test_a_training_needs_no_float64_on_its_device(name):
     """Losses, accuracies and weights are the CPU's up to rounding, and lie on the CPU."""
     plans = PLANS[name]
     data, members = data_of(plans[0]), range(3)
-    expected = train_together(plans, data, members)
+    expected = train_batched(plans, data, members)
     with device_without_float64():
-        made = train_together([replace(plan, device=DEVICE) for plan in plans], data, members)
+        made = train_batched([replace(plan, device=DEVICE) for plan in plans], data, members)
     for one, other in zip(made, expected, strict=True):
         torch.testing.assert_close(one.train_loss, other.train_loss, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(one.test_accuracy, other.test_accuracy, rtol=0, atol=0.05)

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from configurations import configs_of
 from torch import nn
 
 from mlp_core.data.datasets import Split
 from mlp_core.engine.members import train_members, untrained_members
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.plans import depth_sweep_plans
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 from mlp_core.experiments.explanation.diagnosis import dead_units, diagnose, gradient_mean_squares
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 32, "seed": 2021, "device": "cpu"}
@@ -83,7 +84,9 @@ def test_gradients_are_autograds(name, plain_network):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_members_diagnosed_are_those_trained(data, activation):
     """Untrained, they are the same as after a training whose steps are too small to move them."""
-    (plan,) = depth_sweep_plans([2], 30, 4, **TRAINING | {"learning_rate": 1e-30}, activation=activation, epochs=1)
+    (plan,) = configs_of(
+        depth_sweep_trials, [2], 30, 4, **TRAINING | {"learning_rate": 1e-30}, activation=activation, epochs=1
+    )
     untrained = untrained_members(plan, [5, 2]).state()
     trained = train_members(plan, data, [5, 2]).state
     assert all(torch.equal(untrained[name], trained[name]) for name in untrained)
@@ -92,7 +95,7 @@ def test_the_members_diagnosed_are_those_trained(data, activation):
 
 def test_a_diagnosis_counts_dead_units_and_layers(data):
     """The share is over all hidden units; layers count if nothing in them lives; both are a matter of relu alone."""
-    (plan,) = depth_sweep_plans([5], 112, 4, **TRAINING, activation="relu", epochs=1)
+    (plan,) = configs_of(depth_sweep_trials, [5], 112, 4, **TRAINING, activation="relu", epochs=1)
     members = range(32)
     found = diagnose(plan, data, members)
     dead = dead_units(untrained_members(plan, members), data.train_inputs)
@@ -108,7 +111,7 @@ def test_a_diagnosis_counts_dead_units_and_layers(data):
 
 def test_other_activations_cannot_die(data):
     """For tanh the shares are missing, not 0."""
-    (plan,) = depth_sweep_plans([2], 30, 4, **TRAINING, activation="tanh", epochs=1)
+    (plan,) = configs_of(depth_sweep_trials, [2], 30, 4, **TRAINING, activation="tanh", epochs=1)
     found = diagnose(plan, data, [0, 1])
     assert all(math.isnan(value) for value in [*found.dead_share, *found.dead_layers])
     assert (found.first_gradient_mean_square > 0).all()
@@ -116,7 +119,7 @@ def test_other_activations_cannot_die(data):
 
 def test_a_member_is_diagnosed_alike_in_any_company(data):
     """Which other members are looked at changes nothing."""
-    (plan,) = depth_sweep_plans([3], 100, 4, **TRAINING, activation="relu", epochs=1)
+    (plan,) = configs_of(depth_sweep_trials, [3], 100, 4, **TRAINING, activation="relu", epochs=1)
     alone, company = diagnose(plan, data, [3]), diagnose(plan, data, [0, 3, 9])
     assert alone.dead_share[0] == company.dead_share[1]
     assert alone.first_gradient_mean_square[0].item() == pytest.approx(

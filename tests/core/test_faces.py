@@ -5,13 +5,15 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from configurations import config_of, configs_of
 
 from mlp_core.data import faces
 from mlp_core.data.faces import write_faces
 from mlp_core.data.images import decode_images
 from mlp_core.engine.members import train_members
-from mlp_core.engine.plans import gain_sweep_plans, images_plan
 from mlp_core.engine.tables import split_of
+from mlp_core.experiments.gain_sweep.experiment import gain_sweep_trials
+from mlp_core.experiments.images.experiment import images_trial
 
 SETTINGS = {"seed": 2021, "device": "cpu", "batch_size": 64}
 
@@ -138,7 +140,9 @@ def test_a_small_network_learns_some_of_it_in_seconds(photographs):
     """A few epochs on few photographs take a network beyond mean faces, and leave something to learn."""
     train, test = (part.float().flatten(1) for part in (photographs.train_inputs, photographs.test_inputs))
     of_means = accuracy_of_nearest_mean(train, photographs.train_labels, test, photographs.test_labels)
-    plan = images_plan([64], 3072, 3, activation="relu", optimizer="adam", learning_rate=3e-4, epochs=10, **SETTINGS)
+    plan = config_of(
+        images_trial, [64], 3072, 3, activation="relu", optimizer="adam", learning_rate=3e-4, epochs=10, **SETTINGS
+    )
     of_network = train_members(plan, photographs, [0]).test_accuracy.item()
     assert of_means + 0.1 < of_network < 0.9
 
@@ -147,7 +151,7 @@ def test_a_small_network_learns_some_of_it_in_seconds(photographs):
 def test_the_tutorials_network_lands_between_65_and_95_percent(all_photographs):
     """Thirty epochs of the tutorial's network leave errors, but not many."""
     training = {"activation": "relu", "optimizer": "adam", "learning_rate": 3e-4, "epochs": 30}
-    plan = images_plan([64, 64, 64], 3072, 3, 1.407, **training, **SETTINGS)
+    plan = config_of(images_trial, [64, 64, 64], 3072, 3, 1.407, **training, **SETTINGS)
     accuracies = train_members(plan, all_photographs, range(2)).test_accuracy
     assert accuracies.min() > 0.65
     assert accuracies.max() < 0.95
@@ -157,7 +161,9 @@ def test_the_tutorials_network_lands_between_65_and_95_percent(all_photographs):
 def test_the_gain_sweep_has_a_peak_inside(all_photographs):
     """After one epoch, weights that start near the theoretical gain are clearly ahead of small and of large ones."""
     training = {"activation": "leaky_relu(0.1)", "optimizer": "sgd", "learning_rate": 1e-2, "epochs": 1}
-    plans = gain_sweep_plans([0.1, 1.4, 3.0], "normal", [128, 64, 32], 3072, 3, 1.407, **training, **SETTINGS)
+    plans = configs_of(
+        gain_sweep_trials, [0.1, 1.4, 3.0], "normal", [128, 64, 32], 3072, 3, 1.407, **training, **SETTINGS
+    )
     small, middle, large = (train_members(plan, all_photographs, range(8)).test_accuracy.mean() for plan in plans)
     assert middle > small + 0.1
     assert middle > large + 0.02

@@ -5,21 +5,25 @@ from dataclasses import replace
 
 import pytest
 import torch
+from configurations import config_of, configs_of
 
 from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.data.polynomial_features import monomials
 from mlp_core.engine import batches
-from mlp_core.engine.members import member_seed, train_members, train_together
+from mlp_core.engine.members import member_seed, train_batched, train_members
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.plans import depth_sweep_plans, gain_sweep_plans, images_plan, polynomial_plan
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
+from mlp_core.experiments.gain_sweep.experiment import gain_sweep_trials
+from mlp_core.experiments.images.experiment import images_trial
+from mlp_core.experiments.polynomial.experiment import polynomial_trial
 from mlp_core.seeds import generator
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 3, "batch_size": 128, "seed": 2021, "device": "cpu"}
 
 
 def depth_plan(depth, activation="relu", **changes):
-    return depth_sweep_plans([depth], 100, 4, **{**TRAINING, "activation": activation, **changes})[0]
+    return configs_of(depth_sweep_trials, [depth], 100, 4, **{**TRAINING, "activation": activation, **changes})[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +58,16 @@ PLANS = {
     **{f"depth {depth}": (depth_plan(depth), "points") for depth in (1, 2, 3, 4, 5)},
     "sgd": (depth_plan(2, optimizer="sgd", learning_rate=0.1), "points"),
     **{name: (depth_plan(2, name), "points") for name in ("tanh", "sigmoid", "gelu", "erf", "selu", "leaky_relu(0.1)")},
-    "polynomial": (polynomial_plan(50, 4, **TRAINING), "features"),
+    "polynomial": (config_of(polynomial_trial, 50, 4, **TRAINING), "features"),
     "images": (
-        images_plan([64, 64, 64], 3072, 3, **{**TRAINING, "epochs": 2, "batch_size": 64}, activation="relu"),
+        config_of(
+            images_trial, [64, 64, 64], 3072, 3, **{**TRAINING, "epochs": 2, "batch_size": 64}, activation="relu"
+        ),
         "photographs",
     ),
     "gain": (
-        gain_sweep_plans(
+        configs_of(
+            gain_sweep_trials,
             [1.4],
             "normal",
             [128, 64, 32],
@@ -106,9 +113,9 @@ def test_a_training_that_is_stopped_leaves_its_cores(request, name):
 def test_plans_trained_together_give_what_each_gives_alone(photographs):
     """Bit for bit, whichever members are asked for, also where a plan has several gains."""
     plan, _ = PLANS["gain"]
-    plans = [plan, replace(plan, configuration="two", gains=(0.5, 3.0)), replace(plan, gains=(0.9,))]
+    plans = [plan, replace(plan, name="two", gains=(0.5, 3.0)), replace(plan, gains=(0.9,))]
     for members in ([0], [1, 2]):
-        for one, together in zip(plans, train_together(plans, photographs, members), strict=True):
+        for one, together in zip(plans, train_batched(plans, photographs, members), strict=True):
             alone = train_members(one, photographs, members)
             assert (together.member, together.seed) == (alone.member, alone.seed)
             assert all(torch.equal(together.state[name], value) for name, value in alone.state.items())

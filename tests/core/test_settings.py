@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from configurations import settings_models
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -22,9 +23,10 @@ from mlp_core.experiments.images.experiment import Images
 from mlp_core.experiments.phase.experiment import Phase
 from mlp_core.experiments.polynomial.experiment import Polynomial
 from mlp_core.experiments.signals.experiment import Signals
-from mlp_core.settings import FewSeeds, Settings, text_of, validated
+from mlp_core.settings import text_of, validated
 from mlp_core.theory.gains import forward_gain
 from tasks.run_settings import Run, RunOnPhotographs
+from tasks.stages import flow_parameters
 
 REFUSED = [
     (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),
@@ -379,12 +381,12 @@ def test_a_phase_diagram_resolves_the_transition():
     assert min(grid.gains) <= 0.5 < 1.156 < 3 <= max(grid.gains)
     assert len(grid.depths) >= 8
     assert (min(grid.depths), max(grid.depths)) == (2, 64)
-    assert (FewSeeds().seeds, Run().seeds) == (2, 8)
-    assert FewSeeds().model_dump(exclude={"seeds"}) == RunOnPhotographs().model_dump(exclude={"seeds"})
+    assert flow_parameters("phase")["run"] == RunOnPhotographs(seeds=2)
+    assert Run().seeds == 8
     assert validated(Phase, {name: text_of(value) for name, value in grid}) == grid
 
 
-@pytest.mark.parametrize("model", Settings.__subclasses__() + Run.__subclasses__(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", settings_models(), ids=lambda model: model.__name__)
 def test_every_setting_makes_a_field_of_a_form(model):
     """What Prefect's UI shows: a title, a help of a sentence, a default, choices, and bounds of every number."""
     for name, field in model.model_json_schema()["properties"].items():

@@ -6,28 +6,24 @@ import subprocess
 import sys
 
 import pytest
+from configurations import needs_of, settings_models, stages_with
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from stored import result
 
 from flows.command_line import main
-from mlp_core import settings
 from mlp_core.data.settings import Spirals
 from mlp_core.errors import InputError
-from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.features.experiment import Features
 from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.experiments.images.experiment import Images
 from mlp_core.experiments.polynomial.experiment import Polynomial
-from mlp_core.settings import Settings, validated
-from tasks.resources import available_bytes, check_memory, needs
-from tasks.run_settings import Run
+from mlp_core.settings import validated
+from tasks.resources import available_bytes, check_memory
+from tasks.run_settings import Run, RunOnPhotographs
 
-MODELS = sorted(
-    (model for model in vars(settings).values() if isinstance(model, type) and issubclass(model, Settings)),
-    key=lambda model: model.__name__,
-)
+FLOWS = settings_models()
+MODELS = sorted(FLOWS, key=lambda model: model.__name__)
 FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
 NUMBERS = st.integers(-(10**20), 10**20) | st.floats() | st.sampled_from([0, 1, 2, 100, 10**6, 10**6 + 1])
 VALUES = (
@@ -59,7 +55,7 @@ def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
         assert len(said) < 400
         return
     assert model.model_validate(found.model_dump()) == found
-    for need in needs([found] if isinstance(found, (Run, Spirals)) else [Run(), Spirals(), found]):
+    for need in needs_of(FLOWS[model], found):
         assert 0 < need.n_bytes < 10**30
 
 
@@ -127,11 +123,11 @@ def test_a_flow_without_the_program_refuses_too(run, tmp_path):
 
 def test_many_classes_of_photographs_count():
     """Of a source with a hundred thousand classes the output layer is large, and so are the means of the classes."""
-    wanted = [Run(workers=1), Images()]
-    check_memory(wanted, available=10**9)
+    run = RunOnPhotographs(workers=1)
+    check_memory(*stages_with("images", run), available=10**9)
     with pytest.raises(InputError, match=r"hidden_widths must .* images hidden=64-64-64 needs about \d"):
-        check_memory(wanted, available=10**9, n_classes=100_000)
-    features = [need.what for need in needs([Run(workers=1), Features()], 1000) if need.n_bytes > 10**8]
+        check_memory(*stages_with("images", run, n_classes=100_000), available=10**9)
+    features = [need.what for need in needs_of("features", run, n_classes=1000) if need.n_bytes > 10**8]
     assert "the means of all classes" in features
 
 
@@ -145,11 +141,11 @@ def test_a_run_learns_the_number_of_classes_from_its_photographs(run, tmp_path, 
 
 def test_what_fits_is_let_through():
     """The check goes by what there is: the same run is refused on a smaller machine."""
-    wanted = [Run(workers=2), Spirals(), Polynomial(degree=200)]
-    check_memory(wanted, available=8 * 10**9)
+    wanted = stages_with("polynomial", Run(workers=2), Polynomial(degree=200))
+    check_memory(*wanted, available=8 * 10**9)
     with pytest.raises(InputError, match=r"degree must .* needs about 1\.\d GB and 1\.0 GB are available"):
-        check_memory(wanted, available=10**9)
-    check_memory(wanted, available=None)
+        check_memory(*wanted, available=10**9)
+    check_memory(*wanted, available=None)
 
 
 GIB = 2**30
@@ -243,19 +239,21 @@ PEAK = """
 import json, pathlib, re, sys, tempfile, torch
 from mlp_core.data.datasets import Split
 from mlp_core.engine.members import train_members
-from tasks.resources import member_bytes
-from mlp_core.engine.plans import depth_sweep_plans, images_plan, polynomial_plan
+from mlp_core.engine.configs import Training
+from mlp_core.engine.footprint import member_bytes
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
+from mlp_core.experiments.images.experiment import images_trial
+from mlp_core.experiments.polynomial.experiment import polynomial_trial
 from safetensors.torch import save_file
 
 kind, size, n_members, n_examples, training = json.loads(sys.argv[1])
-training |= {"learning_rate": 1e-3, "epochs": 1, "seed": 1, "device": "cpu"}
-if kind == "polynomial":
-    training.pop("activation")
+training = Training(**training, learning_rate=1e-3, epochs=1, seed=1)
 
 def plan_of(size):
     if kind == "depth_sweep":
-        return depth_sweep_plans([size[0]], size[1], 4, **training)[0]
-    return images_plan(size, 3072, 3, **training) if kind == "images" else polynomial_plan(size[0], 4, **training)
+        return depth_sweep_trials([size[0]], size[1], 4, training)[0].config
+    trial = images_trial(size, 3072, 3, training) if kind == "images" else polynomial_trial(size[0], 4, training)
+    return trial.config
 
 def part(plan, n):
     features = (n, 3, 32, 32) if kind == "images" else (n, plan.layer_sizes[0])
@@ -309,7 +307,7 @@ def test_the_estimate_is_what_a_training_takes(case):
 def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
     """What would take more than the limit is cut, and the table is that of one piece."""
     assert run("depth_sweep", tmp_path / "whole", seeds=5).state.is_completed()
-    monkeypatch.setattr("tasks.resources.in_parts.__defaults__", (80_000,))
+    monkeypatch.setattr("tasks.training.split_by_memory.__defaults__", (80_000,))
     assert run("depth_sweep", tmp_path / "parts", seeds=5).state.is_completed()
     blocks = {
         name: sorted(path.stem[-7:] for path in (tmp_path / name).glob("members/depth_sweep-depth=1-*"))
@@ -324,7 +322,7 @@ def test_small_networks_beside_large_ones_need_what_they_need_alone():
     """More of the small ones train at once, so that it may be they who need most."""
     settings = Run(seeds=100, workers=2), Spirals(points=100_000)
     beside, alone = (
-        max(need.n_bytes for need in needs([*settings, model]) if " depth=" in need.what)
+        max(need.n_bytes for need in needs_of("generalization", *settings, model) if " depth=" in need.what)
         for model in (Generalization(parameter_budgets=(100, 5304)), Generalization(parameter_budgets=(100,)))
     )
     assert beside >= alone > 10**9
@@ -332,4 +330,4 @@ def test_small_networks_beside_large_ones_need_what_they_need_alone():
 
 def test_a_depth_sweep_s_defaults_need_little():
     """What everybody runs is far from any limit."""
-    assert max(need.n_bytes for need in needs([Run(workers=2), Spirals(), DepthSweep()])) < 10**8
+    assert max(need.n_bytes for need in needs_of("depth_sweep", Run(workers=2))) < 10**8

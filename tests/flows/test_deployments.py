@@ -33,6 +33,7 @@ from prefect.utilities.importtools import import_object
 
 from mlp_core.artifacts.baseline import accept
 from tasks.run_settings import Run
+from tasks.stages import flow_names
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -60,10 +61,8 @@ def test_a_schedule_is_told_by_its_slug():
 
 def test_every_command_has_a_deployment():
     """What runs by hand runs on a schedule, too."""
-    from flows.command_line import _COMMANDS
-
     deployed = {deployment["entrypoint"] for deployment in CONFIGURATION["deployments"]}
-    modules = [command.replace("-", "_") for command in _COMMANDS]
+    modules = flow_names()
     assert deployed == {f"flows.{module}.{module}" for module in modules}
     for module in modules:
         import_module(f"flows.{module}")

@@ -5,9 +5,10 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from mlp_core.engine.plans import depth_sweep_plans
+from configurations import configs_of
 
 from mlp_core.data import datasets
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 from mlp_core.experiments.explanation.diagnosis import diagnose
 from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.features.experiment import Features
@@ -139,7 +140,7 @@ def test_the_members_diagnosed_are_those_that_were_trained(explained):
         "seed": 2021,
         "device": "cpu",
     }
-    (plan,) = depth_sweep_plans([2], 100, 4, activation="relu", **training)
+    (plan,) = configs_of(depth_sweep_trials, [2], 100, 4, activation="relu", **training)
     found = diagnose(plan, datasets.split(*datasets.spirals(2021, points_per_arm=40), 2021), [0, 1])
     table = [
         row

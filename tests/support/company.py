@@ -12,13 +12,13 @@ import numpy  # noqa: F401 - or its library is not loaded when it is asked for
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mlp_core.engine.plans import TrainingPlan
 from threadpoolctl import threadpool_info
 
 from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.data.datasets import Split
 from mlp_core.engine.arithmetic import flushes_subnormals
-from mlp_core.engine.members import train_members, train_together
+from mlp_core.engine.configs import TrainConfig
+from mlp_core.engine.members import train_batched, train_members
 
 _digest = hashlib.sha256()
 _flushed = []
@@ -27,9 +27,9 @@ _flushed = []
 def plans():
     """Draw what to train: any sizes, batches and optimizer, also far from the tutorial's."""
     return st.builds(
-        lambda n_inputs, hidden, n_classes, name, **chosen: TrainingPlan(
-            "company", "one", (), (n_inputs, *hidden, n_classes), name, scheme="xavier_normal", epochs=1, seed=2021,
-            device="cpu", learning_rate=0.01, **chosen,
+        lambda n_inputs, hidden, n_classes, name, **chosen: TrainConfig(
+            "one", "company", (n_inputs, *hidden, n_classes), activation=name, scheme="xavier_normal", epochs=1,
+            seed=2021, device="cpu", learning_rate=0.01, inputs=(), **chosen,
         ),
         n_inputs=st.one_of(st.integers(1, 70), st.sampled_from([1326, 3072])),
         hidden=st.lists(st.one_of(st.integers(1, 70), st.just(128)), max_size=3),
@@ -60,7 +60,7 @@ def check(n_plans):
         data = Split(inputs[:140], labels[:140], inputs[140:], labels[140:])
         together = train_members(plan, data, range(5), lambda: _flushed.append(flushes_subnormals()))
         for members in ([3], [4, 0]):
-            (part,) = train_together([plan], data, members)
+            (part,) = train_batched([plan], data, members)
             for name, value in part.state.items():
                 assert equal(value, together.state[name][members]), (plan, members, name)
             assert equal(part.train_loss, together.train_loss[members]), (plan, members)

@@ -3,20 +3,21 @@
 from types import SimpleNamespace
 
 import pytest
-from mlp_core.engine.plans import images_plan
+from configurations import config_of
 
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data.settings import Spirals
+from mlp_core.experiments.images.experiment import images_trial
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
-from tasks.data import ImageTable, decode_images, expand_features, generate_spirals
+from tasks.data import Examples, decode_images, generate_spirals, transform_examples
 from tasks.training import train_configurations
 
 TABLE = Artifact("tables/a.parquet", "0" * 64, 100, rows=3)
 MOVED = Artifact("tables/b.parquet", "0" * 64, 100, rows=3)
 CHANGED = Artifact("tables/a.parquet", "1" * 64, 100, rows=3)
 TRAINING = {"activation": "relu", "optimizer": "adam", "learning_rate": 0.1, "epochs": 1, "batch_size": 8}
-PLAN = images_plan((8,), 3072, 3, **TRAINING, seed=1, device="cpu")
+PLAN = config_of(images_trial, (8,), 3072, 3, **TRAINING, seed=1, device="cpu")
 
 
 def key(task, **inputs):
@@ -26,7 +27,7 @@ def key(task, **inputs):
 
 def test_a_file_counts_by_its_digest():
     """Where it lies does not matter, what is in it does, however deep it is nested."""
-    for wrap in (lambda table: table, lambda table: [table], lambda table: ImageTable(table, ("cat", "dog"))):
+    for wrap in (lambda table: table, lambda table: [table], lambda table: Examples(table, ("cat", "dog"), 2)):
         assert canonical(wrap(TABLE)) == canonical(wrap(MOVED))
         assert canonical(wrap(TABLE)) != canonical(wrap(CHANGED))
 
@@ -34,19 +35,19 @@ def test_a_file_counts_by_its_digest():
 def test_every_setting_counts():
     """A changed setting, plan or number of members is another key, an equal one the same."""
     keys = {
-        key(train_configurations, plans=(plan,), data=data, n_members=n_members)
-        for plan in (PLAN, images_plan((8,), 3072, 3, **{**TRAINING, "epochs": 2}, seed=1, device="cpu"))
+        key(train_configurations, configs=(plan,), data=data, n_members=n_members)
+        for plan in (PLAN, config_of(images_trial, (8,), 3072, 3, **{**TRAINING, "epochs": 2}, seed=1, device="cpu"))
         for data in (TABLE, CHANGED)
         for n_members in (1, 2)
     }
     assert len(keys) == 8
-    again = images_plan((8,), 3072, 3, **TRAINING, seed=1, device="cpu")
-    assert key(train_configurations, plans=(again,), data=MOVED, n_members=2) in keys
+    again = config_of(images_trial, (8,), 3072, 3, **TRAINING, seed=1, device="cpu")
+    assert key(train_configurations, configs=(again,), data=MOVED, n_members=2) in keys
 
 
 def test_two_tasks_never_share_a_key():
     """Equal inputs of two tasks are told apart, also to the eye."""
-    keys = [key(task, spirals=Spirals(), seed=1) for task in (generate_spirals, expand_features, decode_images)]
+    keys = [key(task, spirals=Spirals(), seed=1) for task in (generate_spirals, transform_examples, decode_images)]
     assert len(set(keys)) == 3
     assert keys[0].startswith("generate-spirals-")
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from configurations import config_of
 
 from mlp_core.artifacts.storage import Artifact, file_digest
-from mlp_core.engine.plans import images_plan
+from mlp_core.experiments.images.experiment import images_trial
 from tasks.training import _earlier_blocks, _file_name, _runs
 
 
@@ -73,7 +74,7 @@ def test_a_block_that_is_not_whole_is_left_out(tmp_path, trained, damaged, conte
 def test_a_file_of_a_deep_network_has_a_name_that_file_systems_take():
     """Its configuration names every layer; what does not fit is in the key, which tells it from others."""
     training = {"activation": "relu", "optimizer": "adam", "learning_rate": 1e-3, "epochs": 1, "batch_size": 8}
-    plans = [images_plan([64] * depth, 3072, 3, **training, seed=0, device="cpu") for depth in (200, 201)]
+    plans = [config_of(images_trial, [64] * depth, 3072, 3, **training, seed=0, device="cpu") for depth in (200, 201)]
     names = {_file_name(plan, Artifact("tables/images.parquet", "0" * 64, 1)) for plan in plans}
     assert len(names) == 2
     assert max(map(len, names)) < 150
