@@ -21,7 +21,7 @@ from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
 from mlp_core import settings
-from mlp_core.errors import Drifted, InputError
+from mlp_core.errors import DeepMlpError, Drifted, InputError, Stopped
 from mlp_core.settings import Run, Spirals, text_of, validated
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _run() -> None:
 
 
 def main() -> None:
-    """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
+    """Run the program and end with its status: 0, that of a `DeepMlpError`, 2 for bad options, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
@@ -225,23 +225,17 @@ def _status(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         click.echo(f"deep-mlp: {error.format_message()}", err=True)
         return 2
-    except InputError as error:
-        click.echo(f"deep-mlp: {error}", err=True)
-        return 2
-    except RunLost as error:
-        click.echo(f"deep-mlp: {error}", err=True)
-        sys.stdout.flush()
-        os._exit(1)  # Python itself would wait for workers that go on asking a lost server
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, Stopped):
         say_stopped()
         sys.stdout.flush()
         os._exit(STOPPED)  # Python itself would wait for threads that wait for what nobody tells them
-    except Drifted:
-        return 1
-    except RuntimeError as error:
-        if type(error).__name__ != "SweepFailed":
-            raise
-        return 1
+    except DeepMlpError as error:
+        if not error.said:
+            click.echo(f"deep-mlp: {error}", err=True)
+        if isinstance(error, RunLost):  # Python itself would wait for workers that go on asking a lost server
+            sys.stdout.flush()
+            os._exit(error.exit_status)
+        return error.exit_status
     return 0
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import click
 
 from mlp_core.artifacts.locks import PREFECT_HOME, lock
-from mlp_core.errors import InputError
+from mlp_core.errors import DeepMlpError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,7 +39,7 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
     path = home / _FOLDER / f"{flow_run_id}.json"
     made = path.with_suffix(".partial")
     with ExitStack() as until_end:
-        with suppress(OSError, InputError):  # no room or no locks: then nobody else will end it
+        with suppress(OSError, DeepMlpError):  # no room or no locks: then nobody else will end it
             path.parent.mkdir(parents=True, exist_ok=True)
             until_end.callback(made.unlink, missing_ok=True)
             file = until_end.enter_context(made.open("w"))

@@ -16,7 +16,7 @@ from prefect.states import Completed
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.engine.plans import TrainingPlan, ensembles
-from mlp_core.errors import Drifted, InputError
+from mlp_core.errors import DeepMlpError, Drifted, InputError
 from mlp_core.machine import devices
 from mlp_core.settings import Run, RunOnPhotographs, Settings
 from tasks.analysis import Failure, collect_history, write_report
@@ -89,8 +89,10 @@ def photograph_settings(run: RunOnPhotographs, pictures: ImageTable) -> dict[str
     return settings | ({"images_remarks": "; ".join(pictures.remarks)} if pictures.remarks else {})
 
 
-class SweepFailed(RuntimeError):
+class SweepFailed(DeepMlpError):
     """Some tasks failed; what the others made is kept, and in the report."""
+
+    said = True
 
 
 def photographs(run: RunOnPhotographs) -> ImageTable:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from flows.prefect_settings import PrefectSettings
 from mlp_core.artifacts.locks import PREFECT_HOME, lock
-from mlp_core.errors import InputError
+from mlp_core.errors import DeepMlpError, InputError, ResourceError
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
@@ -58,7 +58,7 @@ def _writable(home: Path) -> Iterator[None]:
             f"PREFECT_HOME must be where there is room and permission to write, got {home}: "
             f"{error.strerror or error}; make room, or set it to another folder."
         )
-        raise InputError(message) from error
+        raise ResourceError(message) from error
 
 
 class LocalServer:
@@ -82,7 +82,8 @@ class LocalServer:
             port: The same; without it the usual one, or any that is free.
 
         Raises:
-            InputError: If none can be started there, or one of the same home is up that listens elsewhere.
+            InputError: If none can listen there.
+            ResourceError: If there is no room in Prefect's folder, or no port is free.
         """
         self._settings = settings
         home = settings.home
@@ -161,7 +162,7 @@ class LocalServer:
         """Wait until the server answers.
 
         Raises:
-            InputError: If it does not.
+            ResourceError: If it does not.
         """
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
@@ -172,7 +173,7 @@ class LocalServer:
                     f"the local Prefect server must start within {_START_SECONDS} s, "
                     f"got {reasons[-1]}; see {self.log}, or set PREFECT_API_URL to one of yours."
                 )
-                raise InputError(message)
+                raise ResourceError(message)
             time.sleep(0.05)
 
     def release(self, seconds: float = _STOP_SECONDS) -> bool:
@@ -218,7 +219,7 @@ def _stop(pid: int, seconds: float) -> None:
         pass
 
 
-class RunLost(RuntimeError):
+class RunLost(DeepMlpError):
     """The server of a run, or one of its worker processes, was there and is no longer."""
 
 
@@ -305,7 +306,7 @@ def _free_port(host: str, port: int, *, anywhere: bool) -> int:
         other = _bound(host, 0)
     except OSError as error:
         message = f"a Prefect server needs a port on {host}, got none that is free; end a program that holds one."
-        raise InputError(message) from error
+        raise ResourceError(message) from error
     if anywhere:
         return other
     message = (

@@ -28,14 +28,14 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from mlp_core.artifacts.locks import lock
 from mlp_core.artifacts.places import artifact_folder, refusals_in_words
 from mlp_core.artifacts.storage import PARTIAL, locked
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError, Stopped
 from mlp_core.machine import cores
 from mlp_core.settings import Run
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.inventory import KINDS
 from tasks.limits import check_tag_limits, waits_told
-from tasks.offloading import TERMINAL_SIGNALS, Stopped, stop_helper
+from tasks.offloading import TERMINAL_SIGNALS, stop_helper
 from tasks.preflight import check_run
 from tasks.resources import check_room
 
@@ -262,6 +262,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
 
     Raises:
         InputError: If the settings ask for what this machine does not have.
+        ResourceError: If the disk of the artifact folder is full or refuses.
     """
     context = FlowRunContext.get()
     if context is None or context.result_store is None:
@@ -308,7 +309,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
                     f"artifacts must be where there is room and permission to write, got {root}: "
                     f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
                 )
-                raise InputError(message) from error
+                raise ResourceError(message) from error
             raise
         finally:
             sys.setswitchinterval(usual_switch_seconds)

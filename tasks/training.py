@@ -28,6 +28,7 @@ from mlp_core.artifacts.storage import (
 )
 from mlp_core.engine.footprint import in_parts
 from mlp_core.engine.plans import TrainingPlan
+from mlp_core.errors import DeepMlpError
 from mlp_core.settings import Run
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import ImageTable, load_split
@@ -45,7 +46,7 @@ _SECONDS_BETWEEN_LINES = 10
 _READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
 
-class TimeLimitExceeded(RuntimeError):
+class TimeLimitExceeded(DeepMlpError):
     """A training took longer than its run allows."""
 
 

@@ -116,7 +116,8 @@ class Origin:
         """Refuse what a damaged file may hold."""
         mappings, texts = (self.settings, self.versions), (self.code, self.machine, self.common)
         if not all(isinstance(one, dict) for one in mappings) or not all(isinstance(one, str) for one in texts):
-            raise TypeError
+            message = f"settings and versions must be mappings, the rest texts, got {self!r}"
+            raise TypeError(message)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def refusals_in_words(root: Path | UPath) -> Iterator[None]:
     """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
 
     Raises:
-        InputError: If it cannot.
+        ResourceError: If it cannot.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def refusals_in_words(root: Path | UPath) -> Iterator[None]:
                 f"artifacts must be in a bucket that this machine can use, got {root}, but {error}; see that the "
                 "bucket is there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
-        raise InputError(message) from error
+        raise ResourceError(message) from error
 
 
 def _refusals(root: Path | UPath) -> tuple[type[Exception], ...]:

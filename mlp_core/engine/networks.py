@@ -277,7 +277,7 @@ def with_constant(inputs: Tensor) -> Tensor:
 def _draw_weight(shape: torch.Size, scheme: str, gain: float, stream: torch.Generator) -> Tensor:
     if scheme not in _SCHEMES:
         message = f"scheme must be one of {', '.join(_SCHEMES)}, got {scheme!r}."
-        raise ValueError(message)
+        raise InputError(message)
     n_outputs, n_inputs = shape
     deviation = gain * math.sqrt(2 / (n_inputs + n_outputs))
     if scheme == "xavier_normal":

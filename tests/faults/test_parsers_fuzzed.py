@@ -36,7 +36,7 @@ from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import (
     DepthSweep,
     Explanation,
@@ -56,7 +56,7 @@ def answered(read, *arguments):
     """Return what a function gives, or the sentence with which it refuses."""
     try:
         return read(*arguments), ""
-    except InputError as error:
+    except (InputError, ResourceError) as error:
         return None, str(error)
 
 
