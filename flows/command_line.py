@@ -163,7 +163,10 @@ def show(root: Path | UPath) -> None:
 @on_artifacts
 def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
-    from mlp_core.artifacts.baseline import accepted_baseline, compare, comparison_in_words, read_results
+    from mlp_core.artifacts.baseline import accepted_baseline
+    from mlp_core.artifacts.changes import comparison_in_words
+    from mlp_core.artifacts.comparison import compare
+    from mlp_core.artifacts.results import read_results
 
     found = compare(accepted_baseline(root), read_results(root))
     click.echo(comparison_in_words(found))

@@ -26,12 +26,12 @@ from mlp_core.artifacts.baseline import (
     accept,
     baseline_in_words,
     changes_of,
-    compare,
     keep_comparison,
     read_baseline,
     read_comparisons,
-    read_results,
 )
+from mlp_core.artifacts.comparison import compare
+from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
