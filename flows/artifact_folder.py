@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlp_core.artifacts.places import artifact_folder, refusals_in_words
+from mlp_core.artifacts.backends import backend_of
+from mlp_core.artifacts.places import artifact_folder
 from mlp_core.errors import InputError
 from mlp_core.settings import Run, validated
 
@@ -35,7 +36,7 @@ def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_folder(artifacts: str, **given: Any) -> None:
         root = artifact_folder(validated(Run, {"artifacts": artifacts}).artifacts)
-        with refusals_in_words(root):
+        with backend_of(root).refusals_in_words():
             command(root, **given)
 
     return with_folder
@@ -119,10 +120,11 @@ def prune(root: Path | UPath, yes: bool) -> None:
     click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
 
 
-def _here(root: Path | UPath) -> Path:
-    if not isinstance(root, Path):
+def _here(artifacts: Path | UPath) -> Path:
+    root = backend_of(artifacts).local_path
+    if root is None:
         message = (
-            f"artifacts must be a folder of this machine here, got {str(root)!r}; list a bucket with tools for it."
+            f"artifacts must be a folder of this machine here, got {str(artifacts)!r}; list a bucket with tools for it."
         )
         raise InputError(message)
     if not root.is_dir():

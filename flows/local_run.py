@@ -13,7 +13,6 @@ from collections import defaultdict
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -120,7 +119,7 @@ def run_flow(name: str, parameters: dict[str, BaseModel]) -> None:
                         break
                     import_module(slow)
             root = artifact_folder(run.artifacts)
-            if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
+            if run.runner == "threads" and not root.exists():  # all is to be made
                 prepare_helper(
                     "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.figures"
                 )

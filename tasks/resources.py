@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.places import artifact_folder
 from mlp_core.data.sizes import PIXELS
 from mlp_core.engine.footprint import FLOAT_BYTES, in_parts, member_bytes
@@ -247,11 +247,11 @@ def check_room(settings: Iterable[object]) -> None:
     check_memory(settings, available_bytes())
     run = next((model for model in settings if isinstance(model, Run)), Run())
     root = artifact_folder(run.artifacts)
-    if isinstance(root, Path):
-        nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+    free = backend_of(root).free_bytes()
+    if free is not None:
         # What an earlier run has trained takes no more
         trained = sum(path.stat().st_size for path in (root / "models").glob("*.safetensors"))
-        check_disk(settings, shutil.disk_usage(nearest).free + trained)
+        check_disk(settings, free + trained)
 
 
 def check_disk(settings: Iterable[object], available: int) -> None:

@@ -229,7 +229,7 @@ def test_a_change_that_keeps_the_time_is_noticed(copied):
     """Length, time and inode of a file may be those of before; another process takes its digest anew."""
     folder = copied("depth_sweep")
     table = folder / "results/depth_sweep.parquet"
-    imports = "import sys; from pathlib import Path; from mlp_core.artifacts.storage import file_digest"
+    imports = "import sys; from pathlib import Path; from mlp_core.artifacts.backends import file_digest"
     took = [sys.executable, "-c", f"{imports}; print(file_digest(Path(sys.argv[1])))", str(table)]
     before, status = subprocess.check_output(took), table.stat()
     with table.open("r+b") as file:

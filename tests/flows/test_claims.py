@@ -8,7 +8,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from mlp_core.artifacts.storage import file_digest
+from mlp_core.artifacts.backends import file_digest
 from mlp_core.experiments.claims import CLAIMED_TABLES
 from mlp_core.settings import DepthSweep, Explanation, Features, GainSweep, Generalization
 from mlp_core.theory.meanfield import forward_gain, xavier_scale

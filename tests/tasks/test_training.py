@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mlp_core.artifacts.storage import Artifact, file_digest
+from mlp_core.artifacts.backends import file_digest
+from mlp_core.artifacts.storage import Artifact
 from mlp_core.engine.plans import images_plan
 from tasks.training import _earlier_blocks, _file_name, _runs
 
