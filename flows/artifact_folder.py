@@ -140,6 +140,7 @@ def _settings(metadata: dict[str, Any]) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+# `humanize` writes "300 Bytes" and "an hour": too wide for a column
 def _size(n_bytes: float) -> str:
     for unit in ("B", "kB", "MB"):
         if n_bytes < 1000:

@@ -22,7 +22,7 @@ from typing import Any
 
 from flows.prefect_settings import PrefectSettings
 from mlp_core.artifacts.locks import PREFECT_HOME, acquire, try_acquire
-from mlp_core.errors import DeepMlpError, InputError, ResourceError
+from mlp_core.errors import DeepMlpError, InputError, ResourceError, disk_error
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
@@ -58,7 +58,7 @@ def _writable(home: Path) -> Iterator[None]:
             f"PREFECT_HOME must be where there is room and permission to write, got {home}: "
             f"{error.strerror or error}; make room, or set it to another folder."
         )
-        raise ResourceError(message) from error
+        raise disk_error(error, message) from error
 
 
 class LocalServer:
@@ -82,7 +82,7 @@ class LocalServer:
             port: The same; without it the usual one, or any that is free.
 
         Raises:
-            InputError: If none can listen there.
+            InputError: If none can listen there, or Prefect's folder is a file.
             ResourceError: If there is no room in Prefect's folder, or no port is free.
         """
         self._settings = settings

@@ -55,3 +55,20 @@ class Stopped(DeepMlpError):
     """The run is being stopped; nothing of the task that it is raised in is kept."""
 
     exit_status = 130
+
+
+def disk_error(error: OSError, message: str) -> DeepMlpError:
+    """Return the error of a folder that cannot be used: bad input if it is a file, or below one; else its disk's.
+
+    Args:
+        error: What the system says.
+        message: The sentence for the user.
+
+    Example:
+        >>> import errno
+        >>> disk_error(OSError(errno.ENOSPC, "No space left on device"), "make room.").exit_status
+        1
+        >>> disk_error(OSError(errno.ENOTDIR, "Not a directory"), "name a folder.").exit_status
+        2
+    """
+    return InputError(message) if isinstance(error, (FileExistsError, NotADirectoryError)) else ResourceError(message)

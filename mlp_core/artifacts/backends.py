@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from mlp_core.artifacts.locks import acquire, locked_folder, try_acquire
-from mlp_core.errors import InputError, ResourceError
+from mlp_core.errors import InputError, ResourceError, disk_error
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -86,7 +86,8 @@ class Backend(Protocol):
         """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
 
         Raises:
-            ResourceError: If it cannot.
+            InputError: If it is a file, or below one.
+            ResourceError: If it cannot for another reason.
         """
 
 
@@ -172,7 +173,7 @@ class LocalBackend:
                 f"artifacts must be where there is room and permission to read and write, got {self.path}: "
                 f"{error.strerror or error}; make room, or choose another --artifacts."
             )
-            raise ResourceError(message) from error
+            raise disk_error(error, message) from error
 
     def _nearest(self) -> Path:
         """Return the folder, or the first above it that exists."""
