@@ -64,5 +64,11 @@ def require_extra(extra: str, wanted_by: str) -> None:
 
 
 def local_view(root: Path | UPath, *folders: str) -> AbstractContextManager[Path]:
-    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at."""
+    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at.
+
+    Example:
+        >>> with local_view(Path("artifacts"), "results") as folder:
+        ...     folder
+        PosixPath('artifacts')
+    """
     return backend_of(root).local_view(folders)

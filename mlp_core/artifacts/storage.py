@@ -183,6 +183,14 @@ def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
 
     Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind. What goes
     to S3 stays on this machine as a copy.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     root = Path(folder)
+        ...     write_file(root / "notes" / "a.txt", lambda file: file.write_text("whole"))
+        ...     Artifact.of(root, root / "notes" / "a.txt").size_bytes
+        5
     """
     backend_of(path).write(write)
 
@@ -197,6 +205,12 @@ def locked(folders: Iterable[Path | UPath], waiting: Callable[[], None]) -> Iter
         folders: Held in the order of their names, so that two who want the same ones cannot wait for each other. Those
             that are empty at the end are removed.
         waiting: Called again and again while others hold them; may raise.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root, locked([Path(root) / "a", Path(root) / "b"], lambda: None):
+        ...     sorted(path.name for path in Path(root).iterdir())
+        ['a', 'b']
     """
     with ExitStack() as held:
         for folder in sorted(set(folders), key=str):
@@ -215,6 +229,14 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
 
     Raises:
         ValueError: If a column has no unit.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> table, provenance = pa.table({"depth": [1, 2]}), Provenance({}, "", {}, {"depth": "hidden layers"})
+        >>> with TemporaryDirectory() as folder:
+        ...     artifact = write_table(Path(folder), "results/depths.parquet", table, provenance)
+        ...     artifact.path, artifact.rows, read_table(Path(folder), artifact)["depth"].to_pylist()
+        ('results/depths.parquet', 2, [1, 2])
     """
     if missing := set(table.column_names) - set(provenance.units):
         message = f"every column needs a unit, missing {sorted(missing)}"
