@@ -3,7 +3,7 @@
 Rounding noise is real: networks of the depth sweep are trained as the flows train them, and again from weights that
 differ in their last bit, as another version of a library may round. The same is done with steps so large that members
 of one configuration diverge in one training and not in the other. Nights are drawn from these pairs; other noise is
-constructed. Every night goes through `mlp_core.artifacts.baseline.compare`, as the results of a run do.
+constructed. Every night goes through `mlp_core.artifacts.comparison.compare`, as the results of a run do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 import mlp_core.engine.members
 from benchmarks.work import depth_configs
-from mlp_core.artifacts.baseline import Origin, Results, compare
+from mlp_core.artifacts.comparison import compare
+from mlp_core.artifacts.results import Origin, Results
 from mlp_core.data.datasets import spirals, split
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.networks import Ensemble

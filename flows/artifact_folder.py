@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlp_core.artifacts.places import artifact_folder, refusals_in_words
+from mlp_core.artifacts.backends import backend_of
+from mlp_core.artifacts.places import artifact_folder
 from mlp_core.errors import InputError
 from mlp_core.settings import validated
 from tasks.run_settings import Run
@@ -36,7 +37,7 @@ def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_folder(artifacts: str, **given: Any) -> None:
         root = artifact_folder(validated(Run, {"artifacts": artifacts}).artifacts)
-        with refusals_in_words(root):
+        with backend_of(root).refusals_in_words():
             command(root, **given)
 
     return with_folder
@@ -120,10 +121,11 @@ def prune(root: Path | UPath, yes: bool) -> None:
     click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
 
 
-def _here(root: Path | UPath) -> Path:
-    if not isinstance(root, Path):
+def _here(artifacts: Path | UPath) -> Path:
+    root = backend_of(artifacts).local_path
+    if root is None:
         message = (
-            f"artifacts must be a folder of this machine here, got {str(root)!r}; list a bucket with tools for it."
+            f"artifacts must be a folder of this machine here, got {str(artifacts)!r}; list a bucket with tools for it."
         )
         raise InputError(message)
     if not root.is_dir():
@@ -139,6 +141,7 @@ def _settings(metadata: dict[str, Any]) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+# `humanize` writes "300 Bytes" and "an hour": too wide for a column
 def _size(n_bytes: float) -> str:
     for unit in ("B", "kB", "MB"):
         if n_bytes < 1000:

@@ -19,7 +19,7 @@ from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
-from mlp_core.errors import Drifted, InputError
+from mlp_core.errors import DeepMlpError, Drifted, InputError, Stopped
 from mlp_core.settings import Settings, text_of, validated
 from tasks.stages import TUTORIAL, flow_help, flow_names, flow_parameters
 
@@ -156,7 +156,10 @@ def show(root: Path | UPath) -> None:
 @on_artifacts
 def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
-    from mlp_core.artifacts.baseline import accepted_baseline, compare, comparison_in_words, read_results
+    from mlp_core.artifacts.baseline import accepted_baseline
+    from mlp_core.artifacts.changes import comparison_in_words
+    from mlp_core.artifacts.comparison import compare
+    from mlp_core.artifacts.results import read_results
 
     found = compare(accepted_baseline(root), read_results(root))
     click.echo(comparison_in_words(found))
@@ -198,7 +201,7 @@ def _run() -> None:
 
 
 def main() -> None:
-    """Run the program and end with its status: 0, 1 for failed trainings or drift, 2 for bad input, 130 for Ctrl-C."""
+    """Run the program and end with its status: 0, that of a `DeepMlpError`, 2 for bad options, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
@@ -218,23 +221,17 @@ def _status(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         click.echo(f"deep-mlp: {error.format_message()}", err=True)
         return 2
-    except InputError as error:
-        click.echo(f"deep-mlp: {error}", err=True)
-        return 2
-    except RunLost as error:
-        click.echo(f"deep-mlp: {error}", err=True)
-        sys.stdout.flush()
-        os._exit(1)  # Python itself would wait for workers that go on asking a lost server
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, Stopped):
         say_stopped()
         sys.stdout.flush()
         os._exit(STOPPED)  # Python itself would wait for threads that wait for what nobody tells them
-    except Drifted:
-        return 1
-    except RuntimeError as error:
-        if type(error).__name__ != "SweepFailed":
-            raise
-        return 1
+    except DeepMlpError as error:
+        if not error.said:
+            click.echo(f"deep-mlp: {error}", err=True)
+        if isinstance(error, RunLost):  # Python itself would wait for workers that go on asking a lost server
+            sys.stdout.flush()
+            os._exit(error.exit_status)
+        return error.exit_status
     return 0
 
 

@@ -22,8 +22,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Running
 
-from flows.orchestration import SweepFailed, run_experiments
-from mlp_core.errors import Drifted, InputError
+from flows.orchestration import run_experiments
+from mlp_core.errors import DeepMlpError, InputError
 from mlp_core.experiments.catalog import of_flow
 from mlp_core.settings import Settings, title_of, validated
 from tasks.stages import flow_help, flow_names, flow_parameters
@@ -197,6 +197,6 @@ def in_words_of_the_form(sentence: str) -> str:
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Show an end that is no defect of the program as its sentence alone."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, (InputError, Drifted, SweepFailed)):
+    if isinstance(error, DeepMlpError):
         record.msg, record.args, record.exc_info = str(error), (), None
     return True

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,7 +33,7 @@ from flows.server import (
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
 from mlp_core.artifacts.places import artifact_folder
 from mlp_core.data.addresses import image_path
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.offloading import prepare_helper, stop_helper
@@ -83,6 +82,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
 
     Raises:
         InputError: If the input is bad.
+        ResourceError: If something that the run needs fails or is missing.
         SweepFailed: If a task failed.
         RunLost: If the server was gone for half a minute.
         KeyboardInterrupt: If the user stopped it.
@@ -91,7 +91,8 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
     parameters = flow_parameters(flow_name) | dict(given)
     run = parameters["run"]
     if not isinstance(run, Run):
-        raise TypeError
+        message = f"the parameter run must be settings of a run, got {run!r}"
+        raise TypeError(message)
     check_run(run)
     check_limits(run)
     images = image_path(run.images) if isinstance(run, RunOnPhotographs) else None
@@ -121,7 +122,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
                         break
                     import_module(slow)
             root = artifact_folder(run.artifacts)
-            if run.runner == "threads" and isinstance(root, Path) and not root.exists():  # all is to be made
+            if run.runner == "threads" and not root.exists():  # all is to be made
                 prepare_helper(
                     "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.loss_curves"
                 )
@@ -190,9 +191,9 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        if lost.is_set() or (not isinstance(error, (InputError, KeyboardInterrupt)) and gone(url)):
+        if lost.is_set() or (not isinstance(error, (InputError, ResourceError, KeyboardInterrupt)) and gone(url)):
             raise RunLost(message) from error
-        if is_asked() and not isinstance(error, InputError):
+        if is_asked() and not isinstance(error, (InputError, ResourceError)):
             raise KeyboardInterrupt from error
         if isinstance(error, BrokenProcessPool):
             message_of_worker = (

@@ -16,8 +16,8 @@ from uuid import UUID
 
 import click
 
-from mlp_core.artifacts.locks import PREFECT_HOME, lock
-from mlp_core.errors import InputError
+from mlp_core.artifacts.locks import PREFECT_HOME, acquire, try_acquire
+from mlp_core.errors import DeepMlpError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,11 +39,11 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
     path = home / _FOLDER / f"{flow_run_id}.json"
     made = path.with_suffix(".partial")
     with ExitStack() as until_end:
-        with suppress(OSError, InputError):  # no room or no locks: then nobody else will end it
+        with suppress(OSError, DeepMlpError):  # no room or no locks: then nobody else will end it
             path.parent.mkdir(parents=True, exist_ok=True)
             until_end.callback(made.unlink, missing_ok=True)
             file = until_end.enter_context(made.open("w"))
-            lock(file, made, PREFECT_HOME)
+            acquire(file, made, PREFECT_HOME)
             json.dump({"machine": _machine(), "server": server}, file)
             file.flush()
             made.rename(path)  # nobody finds it without its lock
@@ -62,7 +62,7 @@ def end_lost_runs(home: Path, server: str) -> None:
     """
     for path in (home / _FOLDER).glob("*.json"):
         with suppress(OSError), path.open("r+") as file:
-            if lock(file, path, PREFECT_HOME, wait=False) and _is_ours(file, server):
+            if try_acquire(file, path, PREFECT_HOME) and _is_ours(file, server):
                 _end(UUID(path.stem))
                 path.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from flows.sources import data_of_images, submit_photographs
 from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
 from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
-from mlp_core.errors import Drifted, InputError
+from mlp_core.errors import DeepMlpError, Drifted, InputError
 from mlp_core.experiments.interface import Figure, Table
 from mlp_core.machine import devices
 from mlp_core.settings import Settings
@@ -64,8 +64,10 @@ class Submitted:
 _NAMES_IN_A_LINE = 8
 
 
-class SweepFailed(RuntimeError):
+class SweepFailed(DeepMlpError):
     """Some tasks failed; what the others made is kept, and in the report."""
+
+    said = True
 
 
 def device_of(run: Run) -> str:

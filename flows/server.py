@@ -18,11 +18,11 @@ from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, gaierror, socket
-from typing import IO, Any
+from typing import Any
 
 from flows.prefect_settings import PrefectSettings
-from mlp_core.artifacts.locks import PREFECT_HOME, lock
-from mlp_core.errors import InputError
+from mlp_core.artifacts.locks import PREFECT_HOME, acquire, try_acquire
+from mlp_core.errors import DeepMlpError, InputError, ResourceError, disk_error
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
@@ -58,7 +58,7 @@ def _writable(home: Path) -> Iterator[None]:
             f"PREFECT_HOME must be where there is room and permission to write, got {home}: "
             f"{error.strerror or error}; make room, or set it to another folder."
         )
-        raise InputError(message) from error
+        raise disk_error(error, message) from error
 
 
 class LocalServer:
@@ -82,7 +82,8 @@ class LocalServer:
             port: The same; without it the usual one, or any that is free.
 
         Raises:
-            InputError: If none can be started there, or one of the same home is up that listens elsewhere.
+            InputError: If none can listen there, or Prefect's folder is a file.
+            ResourceError: If there is no room in Prefect's folder, or no port is free.
         """
         self._settings = settings
         home = settings.home
@@ -90,11 +91,12 @@ class LocalServer:
             self.record = home / "deep-mlp-server.json"
             self.log = home / "deep-mlp-server.log"
             self._starting = home / _START_LOCK
-            self._using = (home / "deep-mlp-server.use.lock").open("a+")
+            self._using_path = home / "deep-mlp-server.use.lock"
+            self._using = self._using_path.open("a+")
             self._releasing = threading.Lock()
             try:
                 with self._locked():
-                    _lock(self._using, shared=True)
+                    acquire(self._using, self._using_path, PREFECT_HOME, shared=True)
                     url = self._running()
                     self.started = url is None
                     self.url = url or self._start(host, port)
@@ -105,7 +107,7 @@ class LocalServer:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with self._starting.open("a") as file:
-            _lock(file)
+            acquire(file, self._starting, PREFECT_HOME)
             yield
 
     def _running(self) -> str | None:
@@ -121,7 +123,7 @@ class LocalServer:
         Its number alone would not do: after a crash of the machine it may be another program's.
         """
         with self.log.open("a") as log:
-            return self.record.exists() and not _lock(log, wait=False)
+            return self.record.exists() and not try_acquire(log, self.log, PREFECT_HOME)
 
     def _start(self, host: str, port: int | None) -> str:
         anywhere = port is None
@@ -138,7 +140,7 @@ class LocalServer:
         if anywhere:  # a run's server has no use for them, and begins sooner
             environment["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
         with self.log.open("w") as log:
-            _lock(log, wait=False)
+            try_acquire(log, self.log, PREFECT_HOME)
             process = subprocess.Popen(
                 [sys.executable, "-P", str(_PROGRAM)],
                 stdin=subprocess.DEVNULL,
@@ -161,7 +163,7 @@ class LocalServer:
         """Wait until the server answers.
 
         Raises:
-            InputError: If it does not.
+            ResourceError: If it does not.
         """
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
@@ -172,7 +174,7 @@ class LocalServer:
                     f"the local Prefect server must start within {_START_SECONDS} s, "
                     f"got {reasons[-1]}; see {self.log}, or set PREFECT_API_URL to one of yours."
                 )
-                raise InputError(message)
+                raise ResourceError(message)
             time.sleep(0.05)
 
     def release(self, seconds: float = _STOP_SECONDS) -> bool:
@@ -188,17 +190,13 @@ class LocalServer:
             if self._using.closed:
                 return False
             with self._using:
-                if not _lock(self._using, wait=False):
+                if not try_acquire(self._using, self._using_path, PREFECT_HOME):
                     return True
                 if self.lives():
                     pid = json.loads(self.record.read_text())["pid"]
                     self.record.unlink()
                     _stop(pid, seconds)
             return False
-
-
-def _lock(file: IO[str], *, shared: bool = False, wait: bool = True) -> bool:
-    return lock(file, Path(file.name), PREFECT_HOME, shared=shared, wait=wait)
 
 
 def _stop(pid: int, seconds: float) -> None:
@@ -218,7 +216,7 @@ def _stop(pid: int, seconds: float) -> None:
         pass
 
 
-class RunLost(RuntimeError):
+class RunLost(DeepMlpError):
     """The server of a run, or one of its worker processes, was there and is no longer."""
 
 
@@ -305,7 +303,7 @@ def _free_port(host: str, port: int, *, anywhere: bool) -> int:
         other = _bound(host, 0)
     except OSError as error:
         message = f"a Prefect server needs a port on {host}, got none that is free; end a program that holds one."
-        raise InputError(message) from error
+        raise ResourceError(message) from error
     if anywhere:
         return other
     message = (

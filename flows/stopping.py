@@ -10,7 +10,9 @@ from types import FrameType
 
 import click
 
-STOPPED = 130
+from mlp_core.errors import Stopped
+
+STOPPED = Stopped.exit_status
 """Exit status of a program that was asked to stop."""
 _asked: list[int] = []
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
-from mlp_core.errors import InputError
+from mlp_core.errors import DeepMlpError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,6 @@ _NO_NEWS = (
     "Crash detected! Execution was interrupted by an unexpected exception: CancelledError",  # of who still waited then
     "Still processing items",  # the last event leaves a moment later
 )
-_LOST = ("ConnectError", "ConnectTimeout", "ReadError", "RemoteProtocolError")  # of a server that is gone
 
 
 class Lines(logging.Handler):
@@ -49,6 +49,7 @@ def quieten_prefect() -> None:
     from prefect.logging.configuration import ensure_logging_setup
 
     ensure_logging_setup()
+    _said_by_the_program()  # imported now, not in the midst of an error
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
     logging.getLogger("deep_mlp").propagate = False
@@ -59,17 +60,17 @@ def _is_news(record: logging.LogRecord) -> bool:
     if record.levelno < logging.WARNING or record.getMessage().startswith(_NO_NEWS):
         return False
     error = record.exc_info[1] if record.exc_info else None
-    names = {type(error).__name__} if error else set()
-    return not (
-        isinstance(error, (InputError, KeyboardInterrupt))
-        or "KeyboardInterrupt" in str(error)  # raised in pydantic's midst it comes out as another error
-        or names
-        & {
-            "SweepFailed",
-            "Stopped",
-            "TimeLimitExceeded",
-            "BrokenProcessPool",
-            "ConcurrencySlotAcquisitionError",
-            *_LOST,
-        }
-    )
+    # An interrupt raised in pydantic's midst comes out as another error
+    return not isinstance(error, _said_by_the_program()) and "KeyboardInterrupt" not in str(error)
+
+
+@cache
+def _said_by_the_program() -> tuple[type[BaseException], ...]:
+    """Return the errors that end in a sentence of the program's own, those of a server that is gone among them."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from httpx import ConnectError, ConnectTimeout, ReadError, RemoteProtocolError
+    from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+
+    lost = ConnectError, ConnectTimeout, ReadError, RemoteProtocolError
+    return DeepMlpError, KeyboardInterrupt, BrokenProcessPool, ConcurrencySlotAcquisitionError, *lost

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.artifacts.storage import (
-    Artifact,
-    Provenance,
-    code_digest,
-    file_digest,
-    settings_digest,
-    write_file,
-    write_table,
-)
+from mlp_core.artifacts.backends import file_digest
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, settings_digest, write_file, write_table
 from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, artifact_root, cached

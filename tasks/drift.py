@@ -20,7 +20,9 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
     Returns:
         What moved, in words; nothing if no figure did, or if there is no baseline to compare with.
     """
-    from mlp_core.artifacts.baseline import compare, keep_comparison, read_baseline, read_comparisons, read_results
+    from mlp_core.artifacts.baseline import keep_comparison, read_baseline, read_comparisons
+    from mlp_core.artifacts.comparison import compare
+    from mlp_core.artifacts.results import read_results
 
     root = artifact_root()
     made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlp_core.artifacts.storage import file_digest
+from mlp_core.artifacts.backends import file_digest
 from mlp_core.errors import InputError
 
 KINDS = ("results", "baseline", "figures", "members", "models", "tables", "images", ".records")

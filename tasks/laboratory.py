@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
-from itertools import chain
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +24,17 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from mlp_core.artifacts.locks import lock
-from mlp_core.artifacts.places import artifact_folder, refusals_in_words
-from mlp_core.artifacts.storage import PARTIAL, locked
-from mlp_core.errors import InputError
+from mlp_core.artifacts.backends import backend_of
+from mlp_core.artifacts.locks import opened_folder, try_acquire
+from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.storage import locked
+from mlp_core.errors import InputError, ResourceError, Stopped
 from mlp_core.machine import cores
 from tasks.caching import RECORDS, Records
 from tasks.console import Lines, quieten_prefect, stderr_console
 from tasks.inventory import KINDS
 from tasks.limits import check_tag_limits, waits_told
-from tasks.offloading import TERMINAL_SIGNALS, Stopped, stop_helper
+from tasks.offloading import TERMINAL_SIGNALS, stop_helper
 from tasks.preflight import check_run
 from tasks.run_settings import Run
 
@@ -47,7 +47,6 @@ logger = logging.getLogger("deep_mlp")
 # Two trainings hand the interpreter to each other all the time; at Python's 5 ms they took a tenth longer
 _SWITCH_SECONDS = 0.0002
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
-_SECONDS_BETWEEN_TRIES = 0.1
 _stopping = threading.Event()
 _stopped_runs: set[str] = set()
 """Flow runs that were stopped, in a dask worker: it may work for others too."""
@@ -127,40 +126,16 @@ def _start_worker(stop: Any, on_console: bool) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _share(folder: int, root: Path) -> None:
-    wait = waiting_for(f"`deep-mlp artifacts prune` in {root}")
-    while not lock(folder, root, shared=True, wait=False):
-        wait()
-        time.sleep(_SECONDS_BETWEEN_TRIES)
-
-
 @contextmanager
 def _held(root: Path | UPath) -> Iterator[None]:
-    """Hold the artifact folder, and clear what killed runs left half-written unless another run is at work in it.
-
-    A run that made nothing leaves no folder. The lock is the kernel's: a killed process cannot leave it behind. On S3
-    there is none, and nothing half-written.
-    """
-    folder = None
-    try:
-        if isinstance(root, Path):
-            with refusals_in_words(root):
-                root.mkdir(parents=True, exist_ok=True)
-                folder = os.open(root, os.O_RDONLY)
-            if lock(folder, root, wait=False):
-                ours = [root.glob(PARTIAL), *((root / kind).rglob(PARTIAL) for kind in KINDS)]
-                for leftover in list(chain.from_iterable(ours)):
-                    leftover.unlink(missing_ok=True)
-            _share(folder, root)
-        yield
-    finally:
-        for error in (root / RECORDS).glob("[0-9a-f]" * 32):  # what Prefect keeps of a failed task
-            error.unlink(missing_ok=True)
-        if folder is not None:
-            os.close(folder)
-            for empty in (root / RECORDS, root / "images", root):
-                with suppress(OSError):
-                    empty.rmdir()
+    """Hold the artifact folder as one of its runs, and clear at the end what Prefect keeps of failed tasks."""
+    waiting = waiting_for(f"`deep-mlp artifacts prune` in {root}")
+    with backend_of(root).in_use(waiting, written=KINDS, removed=(RECORDS, "images")):
+        try:
+            yield
+        finally:
+            for error in (root / RECORDS).glob("[0-9a-f]" * 32):
+                error.unlink(missing_ok=True)
 
 
 class _Processes(ProcessPoolTaskRunner):
@@ -240,14 +215,11 @@ def alone(root: Path) -> Iterator[None]:
     Raises:
         InputError: If a run is.
     """
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        if not lock(folder, root, wait=False):
+    with opened_folder(root) as folder:
+        if not try_acquire(folder, root):
             message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
             raise InputError(message)
         yield
-    finally:
-        os.close(folder)
 
 
 @contextmanager
@@ -261,6 +233,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
 
     Raises:
         InputError: If the settings ask for what this machine does not have.
+        ResourceError: If the disk of the artifact folder is full or refuses.
     """
     context = FlowRunContext.get()
     if context is None or context.result_store is None:
@@ -270,7 +243,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
     root = artifact_folder(run.artifacts)
     records = str(root / RECORDS)
     storage: Any = Records(basepath=records)
-    if not isinstance(root, Path):  # keys come from each machine's environment: settings travel with every task
+    if backend_of(root).local_path is None:  # keys come from each machine's environment: settings travel with tasks
         storage = RemoteFileSystem(basepath=records, settings={"use_listings_cache": False})
     stops: list[Callable[[], object]] = [_stopping.set, stop_helper]
     runner = _runner(run, stops)
@@ -306,7 +279,7 @@ def laboratory(run: Run) -> Iterator[Path | UPath]:
                     f"artifacts must be where there is room and permission to write, got {root}: "
                     f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
                 )
-                raise InputError(message) from error
+                raise ResourceError(message) from error
             raise
         finally:
             sys.setswitchinterval(usual_switch_seconds)

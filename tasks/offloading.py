@@ -24,15 +24,13 @@ from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from mlp_core.errors import Stopped
+
 Result = TypeVar("Result")
 _PROGRAM = "import sys; from tasks.offloading import _work; _work(int(sys.argv[1]))"
 
 TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 """What a terminal sends to all processes in its foreground: at Ctrl-C, and when it is closed."""
-
-
-class Stopped(Exception):
-    """The run is being stopped; nothing of this task is kept."""
 
 
 class _Helper:

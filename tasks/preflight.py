@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -10,7 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 
-from mlp_core.artifacts.places import artifact_folder, refusals_in_words, require_extra
+from mlp_core.artifacts.backends import backend_of
+from mlp_core.artifacts.places import artifact_folder, require_extra
 from mlp_core.errors import InputError
 from mlp_core.machine import cores
 from tasks.run_settings import Run
@@ -27,6 +27,7 @@ def check_run(run: Run) -> None:
     Raises:
         InputError: If more workers are asked for than there are cores, if an extra is not installed, if worker
             processes cannot be started here, or if the artifact folder cannot be used.
+        ResourceError: If the bucket of the artifact folder is out of reach.
     """
     if run.runner == "dask":
         require_extra("dask", "--runner dask")
@@ -38,23 +39,7 @@ def check_run(run: Run) -> None:
             "leave --workers out."
         )
         raise InputError(message)
-    root = artifact_folder(run.artifacts)
-    if isinstance(root, Path):
-        nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
-        longest = max(len(os.fsencode(name)) for name in root.parts)
-        if not nearest.is_dir():
-            what = f"{nearest} is a file"
-        elif not os.access(nearest, os.W_OK | os.X_OK):
-            what = f"{nearest} is read-only"
-        elif longest > os.pathconf(nearest, "PC_NAME_MAX"):
-            what = f"a name of {longest} bytes is too long there"
-        else:
-            return
-        message = f"artifacts must be a folder to write to, got {root}, but {what}; choose another --artifacts."
-        raise InputError(message)
-    with refusals_in_words(root):
-        bucket, prefix, _ = root.fs.split_path(root.path)
-        root.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    backend_of(artifact_folder(run.artifacts)).check_usable()
 
 
 def check_limits(run: Run) -> None:

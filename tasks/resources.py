@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.places import artifact_folder
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.engine.footprint import FLOAT_BYTES, member_bytes, split_by_memory
@@ -163,11 +163,11 @@ def check_room(stages: Sequence[Stage], run: Run) -> None:
     """
     check_memory(stages, run, available_bytes())
     root = artifact_folder(run.artifacts)
-    if isinstance(root, Path):
-        nearest = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+    free = backend_of(root).free_bytes()
+    if free is not None:
         # What an earlier run has trained takes no more
         trained = sum(path.stat().st_size for path in (root / "models").glob("*.safetensors"))
-        check_disk(stages, run, shutil.disk_usage(nearest).free + trained)
+        check_disk(stages, run, free + trained)
 
 
 def check_disk(stages: Iterable[Stage], run: Run, available: int) -> None:

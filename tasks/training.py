@@ -28,6 +28,7 @@ from mlp_core.artifacts.storage import (
 )
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.engine.footprint import split_by_memory
+from mlp_core.errors import DeepMlpError
 from tasks.caching import RECORDS, artifact_root, cached, refreshing
 from tasks.data import Examples, load_split
 from tasks.laboratory import checkpoint, logger, waiting_for
@@ -45,7 +46,7 @@ _SECONDS_BETWEEN_LINES = 10
 _READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
 
-class TimeLimitExceeded(RuntimeError):
+class TimeLimitExceeded(DeepMlpError):
     """A training took longer than its run allows."""
 
 

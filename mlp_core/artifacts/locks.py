@@ -2,11 +2,18 @@
 
 They keep the processes of one machine apart. On a file system that machines share, such as NFS, a lock on a folder is
 not seen by the others, and one on a file is, if the server has locks.
+
+The library `filelock` has no locks on folders and none that are shared but in a database, and where a file system has
+no locks it goes on with marker files, which a killed process leaves behind.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,19 +21,52 @@ from mlp_core.errors import InputError
 
 ARTIFACTS = "artifacts", "choose another --artifacts"
 PREFECT_HOME = "PREFECT_HOME", "set it to another folder"
+_SECONDS_BETWEEN_TRIES = 0.1
 
 
-def lock(
-    file: int | IO[str], path: Path, setting: tuple[str, str] = ARTIFACTS, *, shared: bool = False, wait: bool = True
-) -> bool:
-    """Lock an open file or folder, until it is closed; a lock that it holds already is changed.
+def acquire(
+    file: int | IO[str],
+    path: Path,
+    setting: tuple[str, str] = ARTIFACTS,
+    *,
+    shared: bool = False,
+    waiting: Callable[[], None] | None = None,
+) -> None:
+    """Lock an open file or folder until it is closed, and wait for those who hold it.
+
+    Args:
+        file: See `try_acquire`.
+        path: The same.
+        setting: The same.
+        shared: The same.
+        waiting: Called again and again while others hold it; may raise. Without it the kernel waits.
+
+    Raises:
+        InputError: If the file system has no locks.
+
+    Example:
+        >>> from tempfile import TemporaryFile
+        >>> with TemporaryFile("w") as file:
+        ...     acquire(file, Path("a temporary file"))
+        ...     try_acquire(file, Path("a temporary file"), shared=True)  # a lock that it holds already is changed
+        True
+    """
+    if waiting is None:
+        _flock(file, path, setting, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        return
+    while not try_acquire(file, path, setting, shared=shared):
+        waiting()
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def try_acquire(file: int | IO[str], path: Path, setting: tuple[str, str] = ARTIFACTS, *, shared: bool = False) -> bool:
+    """Lock an open file or folder until it is closed, unless others hold it; a lock that it holds already is changed.
 
     Args:
         file: On NFS it must be open for reading if the lock is shared, and for writing if it is not.
         path: Where it lies.
         setting: That says so, and the way out if there are no locks: `ARTIFACTS` or `PREFECT_HOME`.
         shared: Whether others may hold it too, if they share it.
-        wait: Whether to wait for those who hold it.
 
     Returns:
         Whether it is locked now.
@@ -34,11 +74,88 @@ def lock(
     Raises:
         InputError: If the file system has no locks.
     """
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
+        _flock(file, path, setting, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+@contextmanager
+def opened_folder(folder: Path) -> Iterator[int]:
+    """Open a folder, to lock it.
+
+    Raises:
+        OSError: If it is none, or cannot be read.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked_folder(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a folder against all who do the same, in this process and in others.
+
+    It is made if it is missing, and removed at the end if it is empty then.
+
+    Args:
+        folder: Its path.
+        waiting: Called again and again while others hold it; may raise.
+
+    Raises:
+        InputError: If the file system has no locks.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as temporary, locked_folder(Path(temporary) / "held", lambda: None):
+        ...     (Path(temporary) / "held").is_dir()
+        True
+    """
+    handle = _handle_of_locked(folder, waiting)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+        os.close(handle)
+
+
+def _handle_of_locked(folder: Path, waiting: Callable[[], None]) -> int:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        except FileExistsError:  # it was there, and its last holder removed it while mkdir looked what it is
+            if folder.is_file():
+                raise
+            continue
+        try:
+            acquire(handle, folder, waiting=waiting)
+            if _is_still(handle, folder):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # whoever held it before found nothing to keep, and removed it
+
+
+def _is_still(handle: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _flock(file: int | IO[str], path: Path, setting: tuple[str, str], operation: int) -> None:
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        raise
     except OSError as error:
         name, way_out = setting
         message = (
@@ -46,7 +163,6 @@ def lock(
             f"{error.strerror}; {way_out}."
         )
         raise InputError(message) from error
-    return True
 
 
 def _file_system(path: Path) -> str:

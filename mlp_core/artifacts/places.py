@@ -1,20 +1,18 @@
-"""Where a run's files lie and its tasks work: this machine and its cores, or S3 and dask as optional extras."""
+"""The artifact folder that a setting names, and the packages that S3 and dask need as optional extras."""
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from mlp_core.artifacts.backends import backend_of
 from mlp_core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from upath import UPath
 
 _NO_NAME = errno.ELOOP, errno.ENAMETOOLONG  # since 3.13 pathlib passes over both
@@ -55,39 +53,6 @@ def artifact_folder(location: str) -> Path | UPath:
     return UPath(location.rstrip("/"), use_listings_cache=False)
 
 
-@contextmanager
-def refusals_in_words(root: Path | UPath) -> Iterator[None]:
-    """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
-
-    Raises:
-        InputError: If it cannot.
-    """
-    try:
-        yield
-    except BrokenPipeError:  # of whoever read the output, such as `head`
-        raise
-    except _refusals(root) as error:
-        if isinstance(root, Path):
-            message = (
-                f"artifacts must be where there is room and permission to read and write, got {root}: "
-                f"{getattr(error, 'strerror', None) or error}; make room, or choose another --artifacts."
-            )
-        else:
-            message = (
-                f"artifacts must be in a bucket that this machine can use, got {root}, but {error}; see that the "
-                "bucket is there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            )
-        raise InputError(message) from error
-
-
-def _refusals(root: Path | UPath) -> tuple[type[Exception], ...]:
-    if isinstance(root, Path):
-        return (OSError,)
-    from botocore.exceptions import BotoCoreError
-
-    return OSError, BotoCoreError
-
-
 def require_extra(extra: str, wanted_by: str) -> None:
     missing = [name for name in _EXTRAS[extra] if find_spec(name) is None]
     if missing:
@@ -98,16 +63,12 @@ def require_extra(extra: str, wanted_by: str) -> None:
         raise InputError(message)
 
 
-@contextmanager
-def local_view(root: Path | UPath, *folders: str) -> Iterator[Path]:
-    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at."""
-    if isinstance(root, Path):
-        yield root
-        return
-    with TemporaryDirectory() as temporary:
-        view = Path(temporary)
-        for name in folders:
-            (view / name).mkdir(parents=True)
-            for path in (root / name).glob("*.*"):
-                (view / name / path.name).write_bytes(path.read_bytes())
-        yield view
+def local_view(root: Path | UPath, *folders: str) -> AbstractContextManager[Path]:
+    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at.
+
+    Example:
+        >>> with local_view(Path("artifacts"), "results") as folder:
+        ...     folder
+        PosixPath('artifacts')
+    """
+    return backend_of(root).local_view(folders)

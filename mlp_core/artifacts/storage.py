@@ -1,7 +1,6 @@
 """Files in one artifact folder: written whole or not at all, named by a reference with a digest.
 
-Between tasks travel references, never the bytes. The folder is a path, or an address on S3; what lies there is read
-through copies on this machine that are named by their digest, so that none can be out of date.
+Between tasks travel references, never the bytes. The folder is a path, or an address on S3: see `backends`.
 """
 
 from __future__ import annotations
@@ -9,15 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import platform
 import re
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlp_core.artifacts.locks import lock
+from mlp_core.artifacts.backends import backend_of
 from mlp_core.machine import cores
 
 if TYPE_CHECKING:
@@ -34,10 +30,7 @@ if TYPE_CHECKING:
 RESULT_LIBRARIES = ("torch", "numpy", "pillow")
 """Libraries whose version may change what is trained."""
 _RECORDED_LIBRARIES = ("torchvision", "scipy", "pandas", "pyarrow", "matplotlib")
-PARTIAL = f".{'[0-9a-f]' * 16}.partial"
-"""Pattern of the names of files that are being written."""
 _VALUES_IN_A_PIECE = 1 << 22
-_SECONDS_BETWEEN_TRIES = 0.1
 _CORE_IMPORT = re.compile(r"^\s*from ((?:mlp_core|tasks)(?:\.\w+)+) import", re.MULTILINE)
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)  # imports that change no number
 
@@ -65,7 +58,7 @@ class Artifact:
         Raises:
             FileNotFoundError: If it does not.
         """
-        sha256, size_bytes = _described(path)
+        sha256, size_bytes = backend_of(path).describe()
         name = str(path.relative_to(root))  # type: ignore[arg-type] # both are here, or both on S3
         return cls(name, sha256, size_bytes, rows)
 
@@ -76,7 +69,7 @@ class Artifact:
             FileNotFoundError: If the file is gone.
             ValueError: If its bytes are not those that were written.
         """
-        if _described(root / self.path) != (self.sha256, self.size_bytes):
+        if backend_of(root / self.path).describe() != (self.sha256, self.size_bytes):
             raise ValueError(self._changed())
 
     def locate(self, root: Path | UPath) -> Path:
@@ -86,16 +79,9 @@ class Artifact:
             FileNotFoundError: If the file is gone.
             ValueError: If its bytes are not those that were written.
         """
-        path = root / self.path
-        if isinstance(path, Path):
-            self.check(root)
-            return path
-        copy = _copy_path(self.sha256, path.suffix)
-        if not copy.exists() or file_digest(copy) != self.sha256:
-            write_file(copy, lambda file: path.fs.get_file(path.path, str(file)))
-            if file_digest(copy) != self.sha256:
-                copy.unlink()
-                raise ValueError(self._changed())
+        copy = backend_of(root / self.path).local_copy(self.sha256)
+        if copy is None:
+            raise ValueError(self._changed())
         return copy
 
     def _changed(self) -> str:
@@ -139,8 +125,8 @@ def versions() -> dict[str, str]:
 @cache
 def _all_versions() -> dict[str, str]:
     """Return those and the versions of what a number should not depend on: where one moved, they are named too."""
-    beside = {name: version(name) for name in _RECORDED_LIBRARIES}
-    return {"python": platform.python_version(), "deep-mlp": version("deep-mlp"), **versions(), **beside}
+    recorded = {name: version(name) for name in _RECORDED_LIBRARIES}
+    return {"python": platform.python_version(), "deep-mlp": version("deep-mlp"), **versions(), **recorded}
 
 
 @cache
@@ -152,37 +138,6 @@ def machine() -> str:
         names = [line.split(":", 1)[1] for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
         name = " ".join(names[0].split()) if names else name
     return f"{name}, {cores()} cores"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file; remembered until its size or time of change differs."""
-    status = path.stat()
-    return _file_digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=100_000)
-def _file_digest(path: Path, _size_bytes: int, _changed_ns: int, _inode: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _described(path: Path | UPath) -> tuple[str, int]:
-    """Return a file's SHA-256 and length; on S3 those that `write_file` left with it, as a put is all or nothing."""
-    if isinstance(path, Path):
-        return file_digest(path), path.stat().st_size
-    described = path.fs.metadata(path.path)
-    if "sha256" not in described:  # it came by another way, such as the copy of a folder
-        content = path.read_bytes()
-        return hashlib.sha256(content).hexdigest(), len(content)
-    return described["sha256"], int(described["size-bytes"])
-
-
-def _copies() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deep-mlp"
-
-
-def _copy_path(sha256: str, suffix: str) -> Path:
-    return _copies() / sha256[:2] / f"{sha256}{suffix}"
 
 
 @cache
@@ -227,30 +182,16 @@ def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
 
     Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind. What goes
     to S3 stays on this machine as a copy.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     root = Path(folder)
+        ...     write_file(root / "notes" / "a.txt", lambda file: file.write_text("whole"))
+        ...     Artifact.of(root, root / "notes" / "a.txt").size_bytes
+        5
     """
-    folder = path.parent if isinstance(path, Path) else _copies()
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{secrets.token_hex(8)}.partial"  # as PARTIAL says
-    temporary.touch(exist_ok=False)
-    mode = temporary.stat().st_mode  # as the umask has it
-    try:
-        write(temporary)
-        temporary.chmod(mode)  # safetensors makes files that only their owner may read
-        if not isinstance(path, Path):
-            path = _uploaded(temporary, path)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _uploaded(file: Path, path: UPath) -> Path:
-    """Put a file on S3, its digest and length beside it, and return where its copy on this machine belongs."""
-    sha256 = file_digest(file)
-    described = {"sha256": sha256, "size-bytes": str(file.stat().st_size)}
-    path.fs.put_file(str(file), path.path, Metadata=described)
-    copy = _copy_path(sha256, path.suffix)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    return copy
+    backend_of(path).write(write)
 
 
 @contextmanager
@@ -263,52 +204,17 @@ def locked(folders: Iterable[Path | UPath], waiting: Callable[[], None]) -> Iter
         folders: Held in the order of their names, so that two who want the same ones cannot wait for each other. Those
             that are empty at the end are removed.
         waiting: Called again and again while others hold them; may raise.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as root, locked([Path(root) / "a", Path(root) / "b"], lambda: None):
+        ...     sorted(path.name for path in Path(root).iterdir())
+        ['a', 'b']
     """
     with ExitStack() as held:
-        for folder in sorted({folder for folder in folders if isinstance(folder, Path)}):
-            held.enter_context(_locked(folder, waiting))
+        for folder in sorted(set(folders), key=str):
+            held.enter_context(backend_of(folder).locked(waiting))
         yield
-
-
-@contextmanager
-def _locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    handle = _lock(folder, waiting)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()
-        os.close(handle)
-
-
-def _lock(folder: Path, waiting: Callable[[], None]) -> int:
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        except FileExistsError:  # it was there, and its last holder removed it while mkdir looked what it is
-            if folder.is_file():
-                raise
-            continue
-        try:
-            while not lock(handle, folder, wait=False):
-                waiting()
-                time.sleep(_SECONDS_BETWEEN_TRIES)
-            if _is_still(handle, folder):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)  # whoever held it before found nothing to keep, and removed it
-
-
-def _is_still(handle: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), folder.stat())
-    except FileNotFoundError:
-        return False
 
 
 def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Provenance) -> Artifact:
@@ -322,6 +228,14 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
 
     Raises:
         ValueError: If a column has no unit.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> table, provenance = pa.table({"depth": [1, 2]}), Provenance({}, "", {}, {"depth": "hidden layers"})
+        >>> with TemporaryDirectory() as folder:
+        ...     artifact = write_table(Path(folder), "results/depths.parquet", table, provenance)
+        ...     artifact.path, artifact.rows, read_table(Path(folder), artifact)["depth"].to_pylist()
+        ('results/depths.parquet', 2, [1, 2])
     """
     if missing := set(table.column_names) - set(provenance.units):
         message = f"every column needs a unit, missing {sorted(missing)}"

@@ -24,7 +24,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from mlp_core.data.addresses import SYNTHETIC, shown_address, split_pin
-from mlp_core.errors import InputError
+from mlp_core.errors import ResourceError
 
 _CHUNK_BYTES = 1 << 16
 _REDIRECTIONS = 10
@@ -99,7 +99,7 @@ def download(
         Requests that were needed.
 
     Raises:
-        InputError: If it fails, or what arrives is no zip or another than was asked for.
+        ResourceError: If it fails, or what arrives is no zip or another than was asked for.
     """
     url, sha256 = split_pin(address)
     stop = threading.Event()
@@ -135,7 +135,7 @@ def download(
             f"without a network, use --images {SYNTHETIC}, or --images with a local zip or folder."
         )
         # without the cause: its text may hold the address with its secrets
-        raise InputError(message) from None
+        raise ResourceError(message) from None
     return outcome
 
 
@@ -162,7 +162,8 @@ def _transfer(url: str, file: Path, limits: Limits, stop: threading.Event, tell:
                     raise
             else:
                 return attempt
-    raise AssertionError
+    message = f"at least one attempt must be allowed, got {limits.attempts}"
+    raise ValueError(message)
 
 
 def _answer(

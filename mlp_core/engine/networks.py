@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE, activation_family
 from mlp_core.engine.products import aligned, member_matrices, multiply
+from mlp_core.errors import InputError
 
 _aten = torch.ops.aten
 _SCHEMES = ("pytorch", "xavier_normal", "xavier_uniform")
@@ -261,7 +262,7 @@ def with_constant(inputs: Tensor) -> Tensor:
 def _draw_weight(shape: torch.Size, scheme: str, gain: float, stream: torch.Generator) -> Tensor:
     if scheme not in _SCHEMES:
         message = f"scheme must be one of {', '.join(_SCHEMES)}, got {scheme!r}."
-        raise ValueError(message)
+        raise InputError(message)
     n_outputs, n_inputs = shape
     deviation = gain * math.sqrt(2 / (n_inputs + n_outputs))
     if scheme == "xavier_normal":

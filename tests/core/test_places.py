@@ -10,7 +10,7 @@ import torch
 
 from mlp_core import machine
 from mlp_core.artifacts import places
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from tasks import preflight
 from tasks.run_settings import Run
 
@@ -116,7 +116,7 @@ def test_a_bucket_out_of_reach_is_refused(monkeypatch):
     """Nobody answers there: the sentence names the folder, the reason, and the settings of the environment."""
     for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    with pytest.raises(InputError, match=r"got s3://bucket/a, but .*127.0.0.1:9.*; see .* set AWS_ENDPOINT_URL"):
+    with pytest.raises(ResourceError, match=r"got s3://bucket/a, but .*127.0.0.1:9.*; see .* set AWS_ENDPOINT_URL"):
         preflight.check_run(Run(artifacts="s3://bucket/a"))
 
 

@@ -12,7 +12,9 @@ import torch
 from stored import ALWAYS_WRITTEN, computed, contents, identities, written
 
 from flows.command_line import program as command_line
-from mlp_core.artifacts.baseline import BASELINE, RUNS, accept, compare, keep_comparison, read_baseline, read_results
+from mlp_core.artifacts.baseline import BASELINE, RUNS, accept, keep_comparison, read_baseline
+from mlp_core.artifacts.comparison import compare
+from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Artifact, read_table
 from mlp_core.errors import InputError
 from tasks.caching import RECORDS

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mlp_core.data.downloads import Limits, download
-from mlp_core.errors import InputError
+from mlp_core.errors import ResourceError
 
 QUICK = Limits(attempts=3, connect_seconds=2, silence_seconds=0.3, total_seconds=20, backoff_seconds=0.01)
 WAY_OUT = "; without a network, use --images synthetic, or --images with a local zip or folder."
@@ -113,7 +113,7 @@ def refused(tmp_path):
     """Give a function that downloads what must fail, and returns the reason that the sentence gives."""
 
     def refused(url, limits=QUICK):
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(ResourceError) as caught:
             download(url, tmp_path / "faces.zip", limits)
         words = str(caught.value)
         beginning = f"images could not be downloaded from {url.partition('#')[0]}: "
@@ -532,7 +532,7 @@ def test_a_failed_download_leaves_nothing_behind(serve, run, tmp_path):
     """One sentence from the whole run, and no folder."""
     web = serve(lambda *_: answer(404))
     ran = run("images", tmp_path / "artifacts", images=web.url)
-    with pytest.raises(InputError, match=rf"from {web.url}: the server answered 404 Not Found; without a network"):
+    with pytest.raises(ResourceError, match=rf"from {web.url}: the server answered 404 Not Found; without a network"):
         ran.state.result()
     assert len(web.requests) == 1
     assert list(tmp_path.iterdir()) == []
@@ -540,14 +540,14 @@ def test_a_failed_download_leaves_nothing_behind(serve, run, tmp_path):
 
 @pytest.mark.slow
 def test_the_program_says_each_attempt_and_one_sentence(program, tmp_path):
-    """Four attempts in less than half a minute, a line for each that will be made again, exit status 2."""
+    """Four attempts in less than half a minute, a line for each that will be made again, exit status 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/faces.zip"
         started = time.monotonic()
         ran = program(f"{program.images} --images {url}")
     assert time.monotonic() < started + 30
-    assert (ran.status, ran.out) == (2, "")
+    assert (ran.status, ran.out) == (1, "")
     *progress, said = ran.err.splitlines()
     again = [f"{url}: the connection was refused; again in {seconds} s" for seconds in (1, 2, 4)]
     assert [line.split("  ")[1] for line in progress] == [f"downloading {url}", *again]

@@ -27,17 +27,17 @@ from mlp_core.artifacts.baseline import (
     accept,
     baseline_in_words,
     changes_of,
-    compare,
     keep_comparison,
     read_baseline,
     read_comparisons,
-    read_results,
 )
+from mlp_core.artifacts.comparison import compare
+from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
@@ -54,7 +54,7 @@ def answered(read, *arguments):
     """Return what a function gives, or the sentence with which it refuses."""
     try:
         return read(*arguments), ""
-    except InputError as error:
+    except (InputError, ResourceError) as error:
         return None, str(error)
 
 

@@ -8,7 +8,9 @@ import pytest
 from stored import ALWAYS_WRITTEN, computed, identities, written
 
 from flows.command_line import program
-from mlp_core.artifacts.baseline import accept, compare, keep_comparison, read_baseline, read_results
+from mlp_core.artifacts.baseline import accept, keep_comparison, read_baseline
+from mlp_core.artifacts.comparison import compare
+from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep

@@ -8,7 +8,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from mlp_core.artifacts.storage import file_digest
+from mlp_core.artifacts.backends import file_digest
 from mlp_core.experiments.claims import claimed_tables
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.explanation.experiment import Explanation

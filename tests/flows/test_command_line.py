@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line import main
+from flows.command_line import _status, main
+from flows.orchestration import SweepFailed
 from flows.server import healthy
+from mlp_core.errors import Drifted, InputError, ResourceError
+from tasks.training import TimeLimitExceeded
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -161,3 +164,30 @@ def test_the_server_shows_earlier_runs_until_it_is_stopped(program, servers, tmp
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)
     assert not healthy(url)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (InputError("gain must be positive."), 2, "deep-mlp: gain must be positive.\n"),
+        (ResourceError("make room."), 1, "deep-mlp: make room.\n"),
+        (TimeLimitExceeded("depth=2 took longer."), 1, "deep-mlp: depth=2 took longer.\n"),
+        (SweepFailed("1 task failed."), 1, ""),  # the log has both
+        (Drifted("1 of 8 figures moved."), 1, ""),
+    ],
+)
+def test_an_error_decides_the_exit_status(capsys, error, status, said):
+    """Each says what it ends with, and whether its sentence still has to be shown."""
+
+    def command():
+        raise error
+
+    assert _status(command) == status
+    assert capsys.readouterr().err == said
+
+
+def test_a_defect_keeps_its_traceback():
+    """What is not one of the project's errors is not turned into a status, even if its class has the same base."""
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        _status(lambda: int("a defect"))

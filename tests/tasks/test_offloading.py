@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlp_core.data.images import BadImageError, decode_images
-from tasks.offloading import Stopped, offloaded, prepare_helper, stop_helper
+from mlp_core.errors import Stopped
+from tasks.offloading import offloaded, prepare_helper, stop_helper
 
 
 @pytest.fixture(autouse=True)

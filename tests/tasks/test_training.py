@@ -5,7 +5,8 @@ import json
 import pytest
 from configurations import config_of
 
-from mlp_core.artifacts.storage import Artifact, file_digest
+from mlp_core.artifacts.backends import file_digest
+from mlp_core.artifacts.storage import Artifact
 from mlp_core.experiments.images.experiment import images_trial
 from tasks.training import _earlier_blocks, _file_name, _runs
 

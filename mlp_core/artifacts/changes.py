@@ -1,0 +1,184 @@
+"""How results changed since the baseline, as numbers and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlp_core.artifacts.results import EVENTS
+from mlp_core.errors import InputError
+
+ALL = "all configurations"
+"""Stands where a configuration is named, in the row that counts the events of a whole experiment."""
+LISTED = 5
+"""Most names in a sentence."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one figure changed; the units of its attributes are those of the columns of the same names."""
+
+    experiment: str
+    configuration: str
+    measure: str
+    n: int
+    before: float
+    after: float
+    after_low: float
+    after_high: float
+    change: float
+    low: float
+    high: float
+    least: float
+    lost: int
+    gained: int
+    which: str
+    status: str
+
+    @property
+    def moved(self) -> bool:
+        """Return whether it moved."""
+        return self.status == "moved"
+
+    def in_words(self) -> str:
+        """Return which figure it is, and from what to what it went.
+
+        Example:
+            >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
+            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, *end).in_words())
+            images test accuracy 90.0 % → 70.0 % (change -20.0 [-30.0, -10.0] points, n = 8)
+            >>> end = (1.0, math.nan, math.nan, 0.75, 2, 0, "members 0, 1", "moved")
+            >>> print(Change("phase", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).in_words())
+            phase gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
+        """
+        name = " ".join(part for part in (self.experiment, self.configuration) if part)
+        if self.measure in EVENTS:
+            happened = "newly diverged" if self.measure == "diverged" else "no longer learn"
+            which = f" ({self.which})" if self.which else ""
+            return f"{name}: {self.lost} of {self.n} members {happened}, {self.gained} the other way round{which}"
+        went = f"{name} {self.measure.replace('_', ' ')} {100 * self.before:.1f} % → {100 * self.after:.1f} %"
+        interval = "" if math.isnan(self.low) else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return f"{went} (change {100 * self.change:+.1f}{interval} points, n = {self.n})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results beside the baseline.
+
+    Attributes:
+        changes: Every figure that both have.
+        made_otherwise: In words, what differs in how they were made: versions, code, machine.
+        left_out: Of an experiment, by its name, why it was not compared, or which of its configurations were not.
+        versions: Libraries of the results.
+    """
+
+    changes: list[Change]
+    made_otherwise: list[str]
+    left_out: dict[str, str]
+    versions: str
+
+    @property
+    def moved(self) -> list[Change]:
+        """Return the figures that moved: events of whole experiments, of configurations, means; the largest first."""
+        return sorted(
+            (one for one in self.changes if one.moved),
+            key=lambda one: (one.measure not in EVENTS, one.configuration != ALL, -abs(one.change)),
+        )
+
+    @property
+    def judged(self) -> int:
+        """Return how many figures could show a change."""
+        return sum(one.status != "not judged" for one in self.changes)
+
+    def in_words(self) -> str:
+        """Return what moved, from what to what, and what is different in how it was made."""
+        moved, counted = self.moved, f"{self.counted()} from the baseline"
+        rest = [*self._single_events(), *self._unjudged()]
+        if not moved:
+            return "; ".join([counted, *rest])
+        shown = "; ".join(one.in_words() for one in moved[:LISTED])
+        more = f"; and {len(moved) - LISTED} more" if len(moved) > LISTED else ""
+        return " ".join([f"{counted}: {shown}{more}.", *(f"Also {one}." for one in rest), self.since()])
+
+    def counted(self) -> str:
+        """Return how many figures moved, of how many that were judged.
+
+        Example:
+            >>> Comparison([], [], {}, "").counted()
+            'none of 0 figures moved'
+        """
+        return f"{len(self.moved) or 'none'} of {self.judged} figures moved"
+
+    def details(self) -> list[str]:
+        """Return events that moved no figure, how many figures were not judged, and what the others could show."""
+        least = [one.least for one in self.changes if one.measure not in EVENTS and one.status != "not judged"]
+        shown = (
+            [f"least change of a mean that could be shown: {_points(min(least), max(least))} points"] if least else []
+        )
+        return [*self._single_events(), *self._unjudged(), *shown]
+
+    def _unjudged(self) -> list[str]:
+        n = len(self.changes) - self.judged
+        return [f"not judged: {n} figures, for too few members or examples"] if n else []
+
+    def _single_events(self) -> list[str]:
+        """Return in words the events of configurations that did not move and are in no experiment that did."""
+        told = {(one.experiment, one.measure) for one in self.moved if one.configuration == ALL}
+        single = [
+            one.in_words()
+            for one in self.changes
+            if one.lost + one.gained
+            and one.configuration != ALL
+            and not one.moved
+            and (one.experiment, one.measure) not in told
+        ]
+        more = [f"and {len(single) - LISTED} more configurations with such members"] if len(single) > LISTED else []
+        return [*single[:LISTED], *more]
+
+    def since(self) -> str:
+        """Return what is different in how the results were made."""
+        return since(self.made_otherwise)
+
+
+def since(made_otherwise: Sequence[str]) -> str:
+    """Return a sentence on what is different in how results were made.
+
+    Example:
+        >>> since(["torch 2.13 → 2.14"]), since([])
+        ('Changed since: torch 2.13 → 2.14.', 'Versions, code and machine are the same.')
+    """
+    if not made_otherwise:
+        return "Versions, code and machine are the same."
+    return f"Changed since: {', '.join(made_otherwise)}."
+
+
+def comparison_in_words(comparison: Comparison) -> str:
+    """Return what moved, a line each, what was not compared, and what is different in how the results were made.
+
+    Raises:
+        InputError: If nothing was compared.
+    """
+    if not comparison.changes:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
+        message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
+        raise InputError(message)
+    moved = [f"  {one.in_words()}" for one in comparison.moved]
+    left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
+    return "\n".join([comparison.counted(), *moved, *comparison.details(), *left_out, comparison.since()])
+
+
+def _points(low: float, high: float) -> str:
+    ends = list(dict.fromkeys(f"{100 * end:.1f}" for end in (low, high)))
+    return " to ".join(ends)
+
+
+def first_listed(parts: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are.
+
+    Example:
+        >>> first_listed(["0", "1"]), first_listed([str(one) for one in range(8)])
+        ('0, 1', '0, 1, 2, 3, 4 and 3 more')
+    """
+    more = f" and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
+    return f"{', '.join(parts[:LISTED])}{more}"
