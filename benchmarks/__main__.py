@@ -14,7 +14,7 @@ from benchmarks.report import Results
 from benchmarks.rows import photographs_comparisons, spirals_comparisons
 from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
 from benchmarks.work import Photographs, draw_photographs, unpack_photographs
-from mlp_core.data.addresses import SYNTHETIC
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 
 _SPIRALS = ("small", "many", "polynomial")

@@ -31,8 +31,8 @@ from flows.server import (
     reach_directly,
 )
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
+from mlp_core.addresses import image_path
 from mlp_core.artifacts.places import artifact_folder
-from mlp_core.data.addresses import image_path
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import Lines, quieten_prefect, stderr_console

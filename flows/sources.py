@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.artifacts.storage import Artifact
-from mlp_core.data.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.data.sizes import PIXELS
 from mlp_core.experiments.interface import Data
 from tasks.data import Examples, ImageSource, decode_images, download_images, draw_faces, locate_images

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.fields import ComputedFieldInfo, FieldInfo
 
 from mlp_core.activations import ACTIVATION_NAMES, canonical_activation
-from mlp_core.data.addresses import shown_address
+from mlp_core.addresses import shown_address
 from mlp_core.errors import InputError
 
 _Model = TypeVar("_Model", bound=BaseModel)

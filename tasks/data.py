@@ -145,7 +145,7 @@ def draw_faces(seed: int) -> Artifact:
 @task(name="download images", **cached("mlp_core.data.downloads"))
 def download_images(url: str) -> Artifact:
     """Download a zip of photographs; again only if the file is gone or changed."""
-    from mlp_core.data.addresses import shown_address
+    from mlp_core.addresses import shown_address
     from mlp_core.data.downloads import download
 
     root = artifact_root()

@@ -32,16 +32,7 @@ from PIL import Image, ImageDraw
 
 from mlp_core.artifacts.baseline import BASELINE
 from mlp_core.data.settings import Spirals
-from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.experiment import Explanation
-from mlp_core.experiments.features.experiment import Features
-from mlp_core.experiments.gain_sweep.experiment import GainSweep
-from mlp_core.experiments.generalization.experiment import Generalization
-from mlp_core.experiments.images.experiment import Images
-from mlp_core.experiments.phase.experiment import Phase
-from mlp_core.experiments.polynomial.experiment import Polynomial
-from mlp_core.experiments.signals.experiment import Signals
-from tasks.run_settings import RunOnPhotographs
+from mlp_core.experiments.catalog import experiments
 
 
 def pytest_configure(config):
@@ -233,38 +224,17 @@ def photographs(made_once):
 
 
 SPIRALS = Spirals(points=40)
-DEPTHS = DepthSweep(depths=(1, 2), epochs=2, batch_size=32)
-POLYNOMIAL = Polynomial(degree=3, epochs=2, batch_size=32)
-IMAGES = Images(hidden_widths=(8,), epochs=2, batch_size=32)
-GAINS = GainSweep(gains=(0.5, 1.4), hidden_widths=(8, 4), batch_size=32)
-EXPLANATION = Explanation(explain=True, explain_activations=("relu",), explain_epochs=3)
-GENERALIZATION = Generalization(degrees=(3,), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32)
-FEATURES = Features(depths=(1, 2), width=8, epochs=2, batch_size=32)
-SIGNALS = Signals(width=20, layers=4, relative_gains=(0.5, 1.0))
-PHASE = Phase(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16)
-PARAMETERS = {
-    "depth_sweep": {"spirals": SPIRALS, "sweep": DEPTHS},
-    "generalization": {"spirals": SPIRALS, "models": GENERALIZATION},
-    "features": {"model": FEATURES},
-    "polynomial": {"spirals": SPIRALS, "model": POLYNOMIAL},
-    "images": {"model": IMAGES},
-    "gain_sweep": {"sweep": GAINS},
-    "signals": {"networks": SIGNALS},
-    "phase": {"grid": PHASE},
-    "tutorial": {
-        "spirals": SPIRALS,
-        "depth_sweep": DEPTHS,
-        "polynomial": POLYNOMIAL,
-        "images": IMAGES,
-        "gain_sweep": GAINS,
-        "explanation": EXPLANATION,
-        "generalization": GENERALIZATION,
-        "features": FEATURES,
-        "signals": SIGNALS,
-        "phase": PHASE,
-    },
-}
-"""The smallest experiments: each takes about a second."""
+
+
+def smallest_parameters(flow):
+    """Return the parameters with which the tests run a flow: each experiment's own smallest, a second at most."""
+    from tasks.stages import TUTORIAL, flow_parameters
+
+    members = [one for one in experiments() if flow == TUTORIAL or one.name == flow]
+    smallest = {one.settings: one.smallest for one in members}
+    parameters = {name: smallest.get(type(group), group) for name, group in flow_parameters(flow).items()}
+    del parameters["run"]
+    return parameters | ({"spirals": SPIRALS} if "spirals" in parameters else {})
 
 
 @pytest.fixture(scope="session")
@@ -272,11 +242,9 @@ def ended_tasks():
     """Collect (name, state name) of every task run that ends in this process."""
     from prefect import Task
 
-    import tasks.analysis
-    import tasks.claims
     import tasks.data
-    import tasks.explanations
-    import tasks.theory
+    import tasks.report
+    import tasks.results
     import tasks.training
 
     ended = []
@@ -284,7 +252,7 @@ def ended_tasks():
     def note(task, task_run, state):
         ended.append((task_run.name, state.name))
 
-    for module in (tasks.analysis, tasks.claims, tasks.data, tasks.explanations, tasks.theory, tasks.training):
+    for module in (tasks.data, tasks.report, tasks.results, tasks.training):
         for task in vars(module).values():
             if isinstance(task, Task):
                 task.on_completion(note)
@@ -299,13 +267,15 @@ def run(api_url, ended_tasks, photographs):
     It returns the flow's state and the names of its tasks by the names of their states.
     """
     from importlib import import_module
-    from typing import get_type_hints
 
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
         temporary_settings,
     )
+
+    from tasks.run_settings import RunOnPhotographs
+    from tasks.stages import flow_parameters
 
     quick = {
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
@@ -314,14 +284,14 @@ def run(api_url, ended_tasks, photographs):
 
     def run(experiment, artifacts, *, seeds=2, images=photographs, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
-        settings = get_type_hints(flow.fn)["run"]
+        settings = type(flow_parameters(experiment)["run"])
         how = {name: changed.pop(name) for name in settings.model_fields if name in changed}
         if issubclass(settings, RunOnPhotographs):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
         with temporary_settings(quick):
-            state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
+            state = flow(run=how, **{**smallest_parameters(experiment), **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:
             tasks.setdefault(ending, []).append(name)

@@ -23,7 +23,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from mlp_core.data.addresses import SYNTHETIC, shown_address, split_pin
+from mlp_core.addresses import SYNTHETIC, shown_address, split_pin
 from mlp_core.errors import ResourceError
 
 _CHUNK_BYTES = 1 << 16

@@ -21,8 +21,8 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.artifacts.backends import file_digest
-from mlp_core.data.addresses import SYNTHETIC
 from mlp_core.data.image_layout import FORMATS, FORMATS_IN_WORDS, ImageEntry, Listing, check_classes, listing
 from mlp_core.data.zip_names import zip_names
 from mlp_core.errors import InputError

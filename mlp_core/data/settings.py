@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_serializer
 
-from mlp_core.data.addresses import shown_address
+from mlp_core.addresses import shown_address
 from mlp_core.settings import Settings
 
 

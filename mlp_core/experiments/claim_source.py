@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlp_core.data.addresses import SYNTHETIC
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.seeds import derive_seed
 from mlp_core.statistics.claims import Claim
 

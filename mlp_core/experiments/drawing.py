@@ -7,6 +7,6 @@ from mlp_core.experiments.interface import resolve
 
 def drawn_png(draw: str, *data: object) -> bytes:
     """Return as PNG the figure that `"module:function"` draws of some data."""
-    from mlp_core.report import png
+    from mlp_core.report.png import drawn_png as png_of
 
-    return png.drawn_png(resolve(draw), *data)
+    return png_of(resolve(draw), *data)

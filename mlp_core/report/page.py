@@ -19,9 +19,9 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from mlp_core.addresses import SYNTHETIC
 from mlp_core.artifacts.baseline import RUNS, changes_of, read_comparisons
 from mlp_core.artifacts.changes import Comparison
-from mlp_core.data.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 from mlp_core.report.accuracy_section import PUBLISHED
 from mlp_core.report.claims import claims_in_words

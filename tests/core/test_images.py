@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from mlp_core.data.addresses import image_path
+from mlp_core.addresses import image_path
 from mlp_core.data.images import decode_images, list_images, source_digest
 from mlp_core.errors import InputError
 

@@ -212,7 +212,7 @@ def test_settings_digests_ignore_the_order_of_keys_alone():
     assert len({expected, *others}) == 6
 
 
-MODULES = ("engine.members", "engine.plans", "data.datasets", "seeds", "statistics.intervals")
+MODULES = ("engine.members", "engine.configs", "data.datasets", "seeds", "statistics.intervals")
 
 
 @pytest.fixture
@@ -242,10 +242,14 @@ def test_a_code_digest_follows_imports_to_their_ends(core_copy):
     folder, digests = core_copy
     before = digests()
     assert before == {name: code_digest(f"mlp_core.{name}") for name in MODULES}
-    with (folder / "engine" / "sizes.py").open("a") as file:  # members does not import it, but plans does
+    with (folder / "data" / "sizes.py").open("a") as file:  # members does not import it, but transforms does
         file.write("# changed\n")
     changed = digests()
-    assert {name for name in MODULES if changed[name] != before[name]} == {"engine.members", "engine.plans"}
+    assert {name for name in MODULES if changed[name] != before[name]} == {
+        "data.datasets",
+        "engine.members",
+        "engine.configs",
+    }
 
 
 def test_a_code_digest_reads_new_imports(core_copy):
@@ -263,6 +267,7 @@ def test_a_code_digest_reads_new_imports(core_copy):
         "seeds",
         "statistics.intervals",
         "engine.members",
+        "engine.configs",
     }
 
 

@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mlp_core.activations import canonical_activation
+from mlp_core.addresses import image_path, is_web_address, shown_address
 from mlp_core.artifacts.baseline import (
     BASELINE,
     RUNS,
@@ -34,7 +35,6 @@ from mlp_core.artifacts.baseline import (
 from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
-from mlp_core.data.addresses import image_path, is_web_address, shown_address
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.errors import InputError, ResourceError

@@ -150,7 +150,7 @@ def test_figures_and_report_are_there(finished, command, experiments):
 def plain_network(path, member):
     """Load a member as the README shows, and return it with its plan."""
     with safe_open(path, "pt") as file:
-        plan = json.loads(file.metadata()["plan"])
+        plan = json.loads(file.metadata()["config"])
         state = {name: file.get_slice(name)[member] for name in file.keys()}  # noqa: SIM118 - no dictionary
     activation = {"relu": torch.nn.ReLU(), "leaky_relu(0.1)": torch.nn.LeakyReLU(0.1)}[plan["activation"]]
     layers = []
