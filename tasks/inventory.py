@@ -128,7 +128,7 @@ def _weights_metadata(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            settings = json.loads((file.metadata() or {}).get("plan", "{}"))
+            settings = json.loads((file.metadata() or {}).get("config", "{}"))
     except (OSError, RecursionError, ValueError, SafetensorError):
         return {}
     return {"settings": settings} if isinstance(settings, dict) else {}

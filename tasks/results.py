@@ -60,7 +60,9 @@ def make_table(table: Table, inputs: Sequence[Any]) -> Artifact:
     provenance = Provenance(settings, code_digest(*table.modules), digests, units_of(made))
     path = table.name
     if not path.startswith("results/"):
-        asked = {"function": table.function, "inputs": canonical(inputs)}
+        # In whatever order the configurations come, the table is the same
+        values = [sorted(map(str, value)) if isinstance(value, list) else value for value in canonical(inputs)]
+        asked = {"function": table.function, "inputs": values}
         path += f"-{settings_digest(asked, provenance.code)[:12]}"
     if options:
         logger.info("%s: %d rows", table.title, len(made))

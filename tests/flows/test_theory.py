@@ -54,13 +54,14 @@ SIGNAL_COLUMNS = {
 @pytest.fixture(scope="module")
 def run_theory(api_url, photographs):
     """Give a function that runs one of the flows in this process; it returns its state and the tasks not skipped."""
-    import tasks.theory
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
+    import tasks.data
+    import tasks.results
     import tasks.training
 
     done = []
-    for task in (tasks.theory.measure_signals, tasks.theory.choose_examples, tasks.training.train_configurations):
+    for task in (tasks.results.make_table, tasks.data.transform_examples, tasks.training.train_configurations):
         task.on_completion(lambda _task, task_run, state: done.append((task_run.name, state.name)))
 
     def run(name, artifacts, seeds=2, **parameters):
