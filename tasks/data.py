@@ -105,7 +105,7 @@ def _split_column(n_train: int, n_test: int) -> pa.Array:
     return pa.array(["train"] * n_train + ["test"] * n_test).dictionary_encode()
 
 
-@task(name="transform examples", task_run_name="transform examples: {transform.name}", **cached(*_TRANSFORMS))
+@task(name="transform examples", task_run_name="{transform.title}", **cached(*_TRANSFORMS))
 def transform_examples(transform: Transform, examples: Examples) -> Examples:
     """Make of examples what a configuration is trained on; one row per example."""
     import pyarrow as pa

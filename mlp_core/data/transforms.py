@@ -25,6 +25,11 @@ class _Transform:
     name: ClassVar[str]
     unit: ClassVar[str]
 
+    @property
+    def title(self) -> str:
+        """Return what is done, in words."""
+        raise NotImplementedError
+
     def n_inputs(self, n_inputs: int) -> int:
         """Return how many inputs an example has afterwards."""
         return n_inputs
@@ -60,6 +65,11 @@ class Monomials(_Transform):
     name = "polynomial_features"
     unit = "1, x1^i x2^j, i outer, j inner"
 
+    @property
+    def title(self) -> str:
+        """Return what is done, in words."""
+        return f"expand polynomial features degree={self.degree}"
+
     def n_inputs(self, n_inputs: int) -> int:
         """Return how many monomials there are."""
         return monomial_count(self.degree)
@@ -79,6 +89,11 @@ class Standardize(_Transform):
 
     name = "standardized"
     unit = "standard deviations from the mean"
+
+    @property
+    def title(self) -> str:
+        """Return what is done, in words."""
+        return "standardize inputs"
 
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
         """Return inputs shifted and scaled by the training set's mean and deviation."""
@@ -104,6 +119,11 @@ class Subset(_Transform):
 
     name = "examples"
     unit = "pixels in -1..1, or x1 and x2"
+
+    @property
+    def title(self) -> str:
+        """Return what is done, in words."""
+        return f"choose {self.size} examples"
 
     def n_examples(self, n_train: int, n_test: int) -> int:
         """Return how many examples are left."""

@@ -21,17 +21,17 @@ from tasks.caching import RECORDS
 
 KINDS = [
     ("depth_sweep", "tables/spirals-*.parquet", "generate spirals"),
-    ("depth_sweep", "tables/decision_map-*.parquet", "map decisions depth_sweep"),
+    ("depth_sweep", "tables/decision_map-*.parquet", "map decisions MLP"),
     ("depth_sweep", "members/*.parquet", "train depth=1 width=14"),
     ("depth_sweep", "models/*.safetensors", "train depth=1 width=14"),
     ("depth_sweep", "results/depth_sweep.parquet", "summarize depth_sweep"),
-    ("depth_sweep", "figures/depth_sweep.png", "plot depth_sweep"),
-    ("depth_sweep", "figures/depth_sweep_loss.png", "plot losses depth_sweep"),
-    ("depth_sweep", "figures/decision_maps.png", "plot decision maps"),
+    ("depth_sweep", "figures/depth_sweep.png", "draw depth_sweep"),
+    ("depth_sweep", "figures/depth_sweep_loss.png", "draw depth_sweep_loss"),
+    ("depth_sweep", "figures/decision_maps.png", "draw decision_maps"),
     ("polynomial", "tables/polynomial_features-*.parquet", "expand polynomial features degree=3"),
     ("images", "tables/images-*.parquet", "unzip and decode images"),
-    ("images", "figures/samples.png", "plot samples"),
-    ("images", "figures/first_layer.png", "plot first layer"),
+    ("images", "figures/samples.png", "draw samples"),
+    ("images", "figures/first_layer.png", "draw first_layer"),
     ("images", "results/history.parquet", None),
     ("images", "report.html", None),
 ]
@@ -266,7 +266,7 @@ def test_a_record_of_a_program_with_other_classes_is_a_miss(run, copied):
         if record.is_file():
             text = json.loads(record.read_text())
             _, _, value = text["result"].partition(" ")
-            value = value.replace("tasks.training.TrainedConfiguration", "tasks.training.Trained")
+            value = value.replace("tasks.training.TrainedConfig", "tasks.training.Trained")
             text["result"] = f"{hashlib.sha256(value.encode()).hexdigest()} {value}"
             record.write_text(json.dumps(text))
     ran = run("depth_sweep", folder)

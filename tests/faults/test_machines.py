@@ -116,7 +116,7 @@ def test_a_limit_of_the_shell_is_one_sentence(limit, words):
 def test_worker_processes_of_a_script_without_a_guard_are_refused(tmp_path):
     """Each would run the script again; the default runner does not, and needs none."""
     script = tmp_path / "script.py"
-    check = "from tasks.preflight import check_run\nfrom mlp_core.settings import Run\n"
+    check = "from tasks.preflight import check_run\nfrom tasks.run_settings import Run\n"
     check += "check_run(Run(runner='threads'))\ncheck_run(Run(runner='processes'))\n"
     script.write_text(check)
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
