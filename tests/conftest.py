@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -294,6 +294,20 @@ def ended_tasks():
     return ended
 
 
+@contextmanager
+def kept_helper():
+    """Keep the helper process of a run that fails, if it is idle: the next one's begins with imports of two seconds."""
+    from tasks import laboratory, offloading
+
+    def stop_at_work():
+        if offloading._helper and offloading._helper.turn.locked():
+            offloading.stop_helper()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laboratory, "stop_helper", stop_at_work)
+        yield
+
+
 @pytest.fixture(scope="session")
 def run(api_url, ended_tasks, photographs):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
@@ -303,6 +317,7 @@ def run(api_url, ended_tasks, photographs):
     from importlib import import_module
     from typing import get_type_hints
 
+    from prefect.context import SettingsContext
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
@@ -313,6 +328,8 @@ def run(api_url, ended_tasks, photographs):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
+    with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
+        context = SettingsContext.get()
 
     def run(experiment, artifacts, *, seeds=2, images=photographs, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
@@ -322,7 +339,7 @@ def run(api_url, ended_tasks, photographs):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
-        with temporary_settings(quick):
+        with context.model_copy(), kept_helper():
             state = flow(run=how, **{**PARAMETERS[experiment], **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:
