@@ -424,6 +424,24 @@ class Program:
 
 
 @pytest.fixture
+def program_here(monkeypatch, capsys):
+    """Give a function that runs a command of the program in this process: for those that start no run.
+
+    It returns what `program` returns, without three seconds of imports.
+    """
+    from flows.command_line import main
+
+    def program_here(command):
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return SimpleNamespace(status=ended.value.code, out=output.out, err=output.err)
+
+    return program_here
+
+
+@pytest.fixture
 def program(tmp_path, api_url):
     """Give the real program; what a failed test leaves running is killed."""
     found = Program(tmp_path)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line import main
 from flows.server import healthy
 
 ROOT = Path(__file__).parents[2]
@@ -34,16 +33,13 @@ COMMANDS = [
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
+def said(program_here):
     """Give a function that runs the program here and returns its exit status and what it says."""
 
     def said(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deep-mlp", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        output = capsys.readouterr()
-        assert output.err == ""
-        return ended.value.code, output.out
+        ran = program_here(" ".join(arguments))
+        assert ran.err == ""
+        return ran.status, ran.out
 
     return said
 
