@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
+from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
 from mlp_core.settings import (
@@ -421,6 +422,30 @@ class Program:
         process = self.start(command, **environment)
         out, err = process.communicate(timeout=120)
         return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+
+@pytest.fixture(scope="session")
+def good_run(servers, made_once):
+    """Give a run of the real program with a server of its own, where HTTP_PROXY alone is set and nobody listens there.
+
+    It holds the exit status, what the program wrote, the processes that it left, and its folder.
+    """
+
+    def make(folder):
+        program, mark = Program(folder), str(folder)
+        environment = servers.new_home(folder / "home")
+        environment = {name: value for name, value in environment.items() if name.lower() != "no_proxy"}
+        proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        with program.start(f"{program.depth_sweep} --artifacts deep/er", environment, **proxy, **{MARK: mark}) as run:
+            try:
+                out, err = run.communicate(timeout=120)
+            finally:
+                run.kill()
+        written = {"status": run.returncode, "out": out, "err": err, "left": processes(mark)}
+        (folder / "run.json").write_text(json.dumps(written))
+
+    folder = made_once("good-run", make)
+    return SimpleNamespace(folder=folder, **json.loads((folder / "run.json").read_text()))
 
 
 @pytest.fixture
