@@ -55,6 +55,8 @@ def pytest_configure(config):
         os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
         os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+        # or each client asks for a token, which no server here gives
+        os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
         os.environ["PREFECT_API_SSL_CERT_FILE"] = str(_one_certificate(Path(os.environ["PREFECT_HOME"])))
         os.environ["NO_PROXY"] = "127.0.0.1"
         # programs that tests start would compile every module again, a second each

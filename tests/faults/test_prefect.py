@@ -200,17 +200,19 @@ def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, mo
 
 
 @pytest.fixture
-def refused_at_home(program, tmp_path):
-    """Give a function that runs the program with an environment of Prefect's and returns its sentence."""
-    base = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+def refused_at_home(program_here, monkeypatch, tmp_path):
+    """Give a function that runs the program, here, with an environment of Prefect's and returns its sentence."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL")
 
     def refused_at_home(command, **changed):
-        process = program.start(command, {**base, "PREFECT_HOME": str(tmp_path / "home"), **changed})
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (2, ""), err
-        assert err.startswith("deep-mlp: ")
-        assert err.count("\n") == 1
-        return err
+        for name, value in {"PREFECT_HOME": str(tmp_path / "home"), **changed}.items():
+            monkeypatch.setenv(name, value)
+        ran = program_here(command)
+        assert (ran.status, ran.out) == (2, ""), ran.err
+        assert ran.err.startswith("deep-mlp: ")
+        assert ran.err.count("\n") == 1
+        return ran.err
 
     return refused_at_home
 
