@@ -58,6 +58,7 @@ _SLOW_MODULES = (
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _STOPPED_SECONDS = 5
+_FAILED_SECONDS = 30
 _REPORT_SECONDS = 1.5
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LOST_SECONDS = 30
@@ -156,11 +157,12 @@ def _no_heartbeats() -> AbstractContextManager[object]:
 
 @contextmanager
 def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> Iterator[None]:
-    """End a run that does not end by itself: one that is asked to stop, and one whose server is gone.
+    """End a run that does not end by itself: one that is asked to stop, one that failed, and one whose server is gone.
 
     Threads of a stopped run may wait for what nobody tells them, such as a place under one of Prefect's limits. And
     Prefect's client would go on asking for a server that is gone, ten minutes and more: the trainings are then stopped
-    as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind.
+    as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind. A run that
+    failed has more time than one that somebody waits to see stopped, for dask's workers need some.
     """
     from tasks.laboratory import is_stopping
 
@@ -174,7 +176,7 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
                 at_work = time.monotonic()
             if not gone(url):
                 answered = time.monotonic()
-                if answered > at_work + _STOPPED_SECONDS:
+                if answered > at_work + (_STOPPED_SECONDS if is_asked() else _FAILED_SECONDS):
                     _end_at_once(server, flow_run_ids)
             elif is_stopping() or time.monotonic() > answered + _LOST_SECONDS:
                 break
@@ -235,13 +237,16 @@ def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:
     def report() -> None:
         with get_client(sync_client=True) as client:
             for flow_run_id in flow_run_ids:
-                crash(client, flow_run_id, "it was asked to")
+                crash(client, flow_run_id, "it was asked to" if is_asked() else "it failed and did not end")
 
     reporting = threading.Thread(target=report, daemon=True)
     reporting.start()
     reporting.join(_REPORT_SECONDS)
     if server:
         server.release(_REPORT_SECONDS)
+    if not is_asked():
+        click.echo("deep-mlp: the run failed and did not end; what was finished is kept.", err=True)
+        os._exit(1)
     click.echo(err=True)  # as after Ctrl-C
     say_stopped()
     os._exit(STOPPED)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
+from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
 from mlp_core.data.settings import Spirals
@@ -43,6 +44,8 @@ def pytest_configure(config):
         os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="deep-mlp-tests-")
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
         os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+        # or each client asks for a token, which no server here gives
+        os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
         os.environ["PREFECT_API_SSL_CERT_FILE"] = str(_one_certificate(Path(os.environ["PREFECT_HOME"])))
         os.environ["NO_PROXY"] = "127.0.0.1"
         # programs that tests start would compile every module again, a second each
@@ -260,6 +263,20 @@ def ended_tasks():
     return ended
 
 
+@contextmanager
+def kept_helper():
+    """Keep the helper process of a run that fails, if it is idle: the next one's begins with imports of two seconds."""
+    from tasks import laboratory, offloading
+
+    def stop_at_work():
+        if offloading._helper and offloading._helper.turn.locked():
+            offloading.stop_helper()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laboratory, "stop_helper", stop_at_work)
+        yield
+
+
 @pytest.fixture(scope="session")
 def run(api_url, ended_tasks, photographs):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
@@ -268,6 +285,7 @@ def run(api_url, ended_tasks, photographs):
     """
     from importlib import import_module
 
+    from prefect.context import SettingsContext
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
@@ -281,6 +299,8 @@ def run(api_url, ended_tasks, photographs):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
+    with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
+        context = SettingsContext.get()
 
     def run(experiment, artifacts, *, seeds=2, images=photographs, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
@@ -290,7 +310,7 @@ def run(api_url, ended_tasks, photographs):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
-        with temporary_settings(quick):
+        with context.model_copy(), kept_helper():
             state = flow(run=how, **{**smallest_parameters(experiment), **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:
@@ -372,6 +392,48 @@ class Program:
         process = self.start(command, **environment)
         out, err = process.communicate(timeout=120)
         return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+
+@pytest.fixture(scope="session")
+def good_run(servers, made_once):
+    """Give a run of the real program with a server of its own, where HTTP_PROXY alone is set and nobody listens there.
+
+    It holds the exit status, what the program wrote, the processes that it left, and its folder.
+    """
+
+    def make(folder):
+        program, mark = Program(folder), str(folder)
+        environment = servers.new_home(folder / "home")
+        environment = {name: value for name, value in environment.items() if name.lower() != "no_proxy"}
+        proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        with program.start(f"{program.depth_sweep} --artifacts deep/er", environment, **proxy, **{MARK: mark}) as run:
+            try:
+                out, err = run.communicate(timeout=120)
+            finally:
+                run.kill()
+        written = {"status": run.returncode, "out": out, "err": err, "left": processes(mark)}
+        (folder / "run.json").write_text(json.dumps(written))
+
+    folder = made_once("good-run", make)
+    return SimpleNamespace(folder=folder, **json.loads((folder / "run.json").read_text()))
+
+
+@pytest.fixture
+def program_here(monkeypatch, capsys):
+    """Give a function that runs a command of the program in this process: for those that start no run.
+
+    It returns what `program` returns, without three seconds of imports.
+    """
+    from flows.command_line import main
+
+    def program_here(command):
+        monkeypatch.setattr(sys, "argv", ["deep-mlp", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return SimpleNamespace(status=ended.value.code, out=output.out, err=output.err)
+
+    return program_here
 
 
 @pytest.fixture

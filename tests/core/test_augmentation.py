@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomRotation, ToTensor
-from torchvision.transforms import functional as reference
 
 from mlp_core.data.augmentation import augmented_batch, draw_augmentations, normalize, rotate_and_flip
 
@@ -32,6 +30,9 @@ def stacked(pictures):
 
 
 def rotated_and_flipped(picture, angle, flip):
+    # torchvision is imported where it is used: it takes two seconds, and not every worker needs it
+    from torchvision.transforms import functional as reference
+
     rotated = reference.rotate(picture, angle)
     return reference.hflip(rotated) if flip else rotated
 
@@ -54,6 +55,8 @@ def test_images_equal_torchvisions(pictures, max_angle_degrees):
 
 def test_draws_equal_torchvisions(pictures):
     """With the same seed, torchvision's transforms turn and mirror the same images by the same angles."""
+    from torchvision.transforms import Compose, RandomHorizontalFlip, RandomRotation
+
     transform = Compose([RandomRotation(10), RandomHorizontalFlip()])
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -109,8 +112,10 @@ def test_draws_are_uniform_and_repeatable():
 
 def test_normalised_bytes_equal_torchvisions():
     """Each of the 256 byte values becomes the very float that ToTensor and Normalize make."""
+    from torchvision import transforms
+
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    transform = Compose([ToTensor(), Normalize((0.5,), (0.5,))])
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
     assert torch.equal(normalize(torch.from_numpy(values)), transform(Image.fromarray(values))[0])
 
 

@@ -8,7 +8,6 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import ImageFolder
 
 from mlp_core.addresses import image_path
 from mlp_core.data.images import decode_images, list_images, source_digest
@@ -116,6 +115,8 @@ def test_what_is_not_used_has_a_reason_each(write):
 
 def test_pictures_below_a_class_are_of_that_class(write, tmp_path):
     """Whatever folders a class has, its pictures are those that torchvision's ImageFolder finds."""
+    from torchvision.datasets import ImageFolder
+
     inner = {
         "train/cat/persian/1.jpg": picture(5),
         "train/cat/train/x/1.jpg": picture(6),
@@ -269,6 +270,8 @@ def test_what_is_no_zip_is_refused(tmp_path):
 
 def test_pixels_are_those_of_image_folder(write, tmp_path):
     """Pixels, labels and order within a part are what torchvision's ImageFolder gives."""
+    from torchvision.datasets import ImageFolder
+
     members = four_pictures()
     table = decode_images(write(members))
     reference_folder = write_folder(tmp_path / "reference", members)

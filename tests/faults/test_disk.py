@@ -99,11 +99,11 @@ REFUSED = {"full": "No space left on device", "read-only": "Read-only file syste
         ("artifacts prune --yes", "read-only"),
     ],
 )
-def test_a_command_on_such_a_disk_is_one_sentence(program, on_small_disk, command, state):
+def test_a_command_on_such_a_disk_is_one_sentence(program_here, on_small_disk, command, state):
     """What writes outside a run says so too, and leaves every file as it was."""
     folder = on_small_disk(state)
     before = contents(folder)
-    ran = program(f"{command} --artifacts {folder}")
+    ran = program_here(f"{command} --artifacts {folder}")
     assert ran.status == 1, ran.err
     assert re.fullmatch(
         f"deep-mlp: artifacts must be where there is room and permission to read and write, got {folder}: "

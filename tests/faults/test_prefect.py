@@ -138,14 +138,9 @@ def test_a_server_that_speaks_no_http_is_told_from_prefect_s(refused):
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_proxy_is_not_asked_for_a_server_on_this_machine(program, copied, api_url):
-    """With HTTP_PROXY alone, at which nobody listens, a run completes; a slash at the end of the address is as none."""
-    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
-    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-    command = f"{program.depth_sweep} --artifacts {copied('depth_sweep')}"  # all but a report is in the cache
-    process = program.start(command, environment, **proxy, PREFECT_API_URL=f"{api_url}/")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+def test_a_proxy_is_not_asked_for_a_server_on_this_machine(good_run):
+    """With HTTP_PROXY alone, at which nobody listens, a run completes."""
+    assert good_run.status == 0, good_run.err
 
 
 def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
@@ -166,7 +161,10 @@ def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
     ],
 )
 def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, more, status, last):
-    """Its answer 500, after the run, costs the table of times; a run that failed still says why."""
+    """Its answer 500, after the run, costs the table of times; a run that failed still says why.
+
+    The server is reached though its address ends with a slash and HTTP_PROXY is set.
+    """
 
     def relay(connection):
         with connection, socket.create_connection(("127.0.0.1", urlsplit(api_url).port)) as server:
@@ -188,28 +186,33 @@ def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, mo
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serve(listener, relay)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        ran = program(program.depth_sweep + more, PREFECT_API_URL=url)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/"
+        environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+        environment |= {"PREFECT_API_URL": url, "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        ran = program.start(program.depth_sweep + more, environment)
+        out, err = ran.communicate(timeout=120)
         listener.shutdown(socket.SHUT_RDWR)
-    assert ran.status == status, ran.err
-    assert "the server does not tell the times of all tasks: " in ran.err
-    assert "Traceback" not in ran.err
-    assert last in ran.err.splitlines()[-1]
-    assert ("report   " in ran.out) == (status == 0)
+    assert ran.returncode == status, err
+    assert "the server does not tell the times of all tasks: " in err
+    assert "Traceback" not in err
+    assert last in err.splitlines()[-1]
+    assert ("report   " in out) == (status == 0)
 
 
 @pytest.fixture
-def refused_at_home(program, tmp_path):
-    """Give a function that runs the program with an environment of Prefect's and returns its sentence."""
-    base = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+def refused_at_home(program_here, monkeypatch, tmp_path):
+    """Give a function that runs the program, here, with an environment of Prefect's and returns its sentence."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL")
 
     def refused_at_home(command, **changed):
-        process = program.start(command, {**base, "PREFECT_HOME": str(tmp_path / "home"), **changed})
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (2, ""), err
-        assert err.startswith("deep-mlp: ")
-        assert err.count("\n") == 1
-        return err
+        for name, value in {"PREFECT_HOME": str(tmp_path / "home"), **changed}.items():
+            monkeypatch.setenv(name, value)
+        ran = program_here(command)
+        assert (ran.status, ran.out) == (2, ""), ran.err
+        assert ran.err.startswith("deep-mlp: ")
+        assert ran.err.count("\n") == 1
+        return ran.err
 
     return refused_at_home
 

@@ -343,22 +343,18 @@ def test_a_member_that_diverges_is_a_result(run, tmp_path):
     assert "diverged" in (tmp_path / "report.html").read_text()
 
 
-def test_a_good_run_ends_clean(program, servers, tmp_path):
+def test_a_good_run_ends_clean(good_run):
     """With no server up: plain lines, status 0, no process left, and all is Completed when one looks later."""
-    home = tmp_path / "home"
-    command = f"{program.depth_sweep} --artifacts deep/er"
-    process = program.start(command, servers.new_home(home), **{MARK: str(tmp_path)})
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert processes(str(tmp_path)) == []
-    lines = [re.sub(r"[\d.]+ s$|^\d\d:\d\d:\d\d", "", line).strip() for line in err.splitlines()]
-    folder = tmp_path / "deep/er"
+    assert good_run.status == 0, good_run.err
+    assert good_run.left == []
+    lines = [re.sub(r"[\d.]+ s$|^\d\d:\d\d:\d\d", "", line).strip() for line in good_run.err.splitlines()]
+    folder = good_run.folder / "deep/er"
     assert sorted(lines) == [
         f"report: {folder / 'report.html'}",
         "trained depth_sweep depth=1 width=14: 2 members in",
         "trained depth_sweep depth=2 width=7: 2 members in",
     ]
-    heading, row, *rest = out.strip().splitlines()
+    heading, row, *rest = good_run.out.strip().splitlines()
     assert heading.split() == ["experiment", "trainings", "cached", "work"]
     assert row.split()[:3] == ["depth_sweep", "2", "0"]
     assert [line.split()[:2] for line in rest if line] == [
@@ -366,9 +362,9 @@ def test_a_good_run_ends_clean(program, servers, tmp_path):
         ["report", f"{folder / 'report.html'}"],
         ["finished", "in"],
     ]
-    assert runs(home, "flow_run") == ["Completed"]
+    assert runs(good_run.folder / "home", "flow_run") == ["Completed"]
     n_tasks = 11
-    assert runs(home, "task_run") == ["Completed"] * n_tasks
+    assert runs(good_run.folder / "home", "task_run") == ["Completed"] * n_tasks
 
 
 def test_a_run_refused_while_its_server_starts_leaves_none(program, servers, tmp_path):

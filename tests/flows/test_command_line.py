@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line import _status, main
+from flows.command_line import _status
 from flows.orchestration import SweepFailed
 from flows.server import healthy
 from mlp_core.errors import Drifted, InputError, ResourceError
@@ -37,16 +37,13 @@ COMMANDS = [
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
+def said(program_here):
     """Give a function that runs the program here and returns its exit status and what it says."""
 
     def said(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deep-mlp", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        output = capsys.readouterr()
-        assert output.err == ""
-        return ended.value.code, output.out
+        ran = program_here(" ".join(arguments))
+        assert ran.err == ""
+        return ran.status, ran.out
 
     return said
 

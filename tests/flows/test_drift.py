@@ -70,20 +70,20 @@ def test_a_run_of_other_settings_is_not_compared(run, accepted, caplog):
     assert not (accepted / RUNS).exists()
 
 
-def test_the_program_accepts_shows_and_compares(program, copied, raise_baseline):
+def test_the_program_accepts_shows_and_compares(program_here, copied, raise_baseline):
     """Exit status 0 as long as nothing moved, 1 when something has, 2 without a baseline."""
     root = copied("depth_sweep")
     where = f"--artifacts {root}"
-    ended = program(f"baseline compare {where}")
+    ended = program_here(f"baseline compare {where}")
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.endswith("run `deep-mlp baseline accept`.\n")
-    assert program(f"baseline accept {where}").out == f"accepted {root / BASELINE}\n"
-    assert "depth=1 width=14 parameters=102: median test accuracy " in program(f"baseline show {where}").out
-    ended = program(f"baseline compare {where}")
+    assert program_here(f"baseline accept {where}").out == f"accepted {root / BASELINE}\n"
+    assert "depth=1 width=14 parameters=102: median test accuracy " in program_here(f"baseline show {where}").out
+    ended = program_here(f"baseline compare {where}")
     assert (ended.status, ended.out.splitlines()[0], ended.err) == (0, "none of 8 figures moved", "")
     assert "not judged: 2 figures, for too few members or examples" in ended.out
     raise_baseline(root)
-    ended = program(f"baseline compare {where}")
+    ended = program_here(f"baseline compare {where}")
     assert (ended.status, ended.err) == (1, "")
     assert ended.out.splitlines()[0] == "1 of 8 figures moved"
     assert ended.out.splitlines()[-1].startswith("Changed since: torch 2.9.0 → ")

@@ -172,6 +172,31 @@ def test_a_training_lost_for_good_is_crashed_in_prefect(program):
         assert trainings() == ["Crashed"] * 2
 
 
+SLOW_TO_END = """
+import sys, time
+from flows import local_run
+from tasks import laboratory
+local_run._STOPPED_SECONDS, local_run._FAILED_SECONDS = 0.1, float(sys.argv[2])
+laboratory._stopping.set()  # as when a run fails
+with local_run._watched(sys.argv[1], None, []):
+    time.sleep(3)
+    raise RuntimeError("a training was lost")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(60, "RuntimeError: a training was lost"), (0.1, "deep-mlp: the run failed and did not end; ")],
+)
+def test_a_failed_run_that_takes_long_to_end_was_not_stopped(api_url, seconds, said):
+    """Dask's workers may need more time than who pressed Ctrl-C has: the status is 1 all the same."""
+    program = [sys.executable, "-c", SLOW_TO_END, api_url, str(seconds)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(said)
+
+
 @pytest.mark.slow
 def test_a_stopped_run_leaves_the_workers_free(program, bucket, cluster):
     """Ctrl-C ends the program within 10 s, and the workers give up their trainings."""

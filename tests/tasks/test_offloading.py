@@ -23,9 +23,11 @@ def _no_helper_left():
 
 
 def alive(process_id):
-    """Return whether a process runs; one that has ended and was not waited for yet does not."""
+    """Return whether a process, or a thread of it, runs; one that has ended and was not waited for yet does not."""
+    process = Path(f"/proc/{process_id}")
     try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return not ended or len(list((process / "task").iterdir())) > 1  # it cannot be waited for before they end
     except FileNotFoundError:
         return False
 
