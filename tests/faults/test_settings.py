@@ -133,7 +133,7 @@ def test_many_classes_of_photographs_count():
 
 def test_a_run_learns_the_number_of_classes_from_its_photographs(run, tmp_path, monkeypatch):
     """And is refused before anything is trained."""
-    monkeypatch.setattr("flows.orchestration.available_bytes", lambda: 10**8)
+    monkeypatch.setattr("flows.orchestration.available_bytes", lambda: 10**6)
     with pytest.raises(InputError, match="hidden_widths must leave what fits into memory"):
         run("images", tmp_path / "artifacts").state.result()
     assert not list(tmp_path.glob("artifacts/models/*"))
