@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("flows", "tasks", "mlp_core")
+PACKAGES = ("flows", "tasks", "deep_mlp", "mlp_core")
 MODULES = [path.relative_to(ROOT).as_posix() for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 CORE = [module for module in MODULES if module.startswith("mlp_core/")]
 FORBIDDEN = {
     "flows": set(),
     "tasks": {"flows"},
-    "mlp_core": {"flows", "tasks", "prefect"},
+    "deep_mlp": {"flows", "tasks", "prefect"},
+    "mlp_core": {"flows", "tasks", "deep_mlp", "prefect"},
 }
 DRAWS = (
     *("torch.bernoulli", "torch.multinomial", "torch.normal", "torch.rand", "torch.randint", "torch.randn"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mlp_core.data.sizes import TEST_SHARE
+from mlp_core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,64 @@ class Split:
         train_labels: int64 `[n_train]`.
         test_inputs: As the train inputs, `[n_test, ...]`.
         test_labels: int64 `[n_test]`.
+        classes: What the labels stand for, in their order; None for the labels themselves.
     """
 
     train_inputs: Tensor
     train_labels: Tensor
     test_inputs: Tensor
     test_labels: Tensor
+    classes: tuple[Any, ...] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls, inputs: ArrayLike, labels: ArrayLike, *, test_share: float = TEST_SHARE, seed: int = 0
+    ) -> Split:
+        """Return one's own examples, shuffled and cut.
+
+        Args:
+            inputs: `[n, features]`, numbers.
+            labels: `[n]`, of any type that can be sorted.
+            test_share: Share of the test set, above 0 and below 1.
+            seed: Of the shuffle.
+
+        Raises:
+            InputError: If the arrays do not fit together, hold what is no finite number, or leave a part empty.
+
+        Example:
+            >>> data = Split.from_arrays([[0.0], [1.0], [2.0], [3.0], [4.0]], ["a", "b", "a", "b", "a"])
+            >>> data.classes, len(data.train_labels), len(data.test_labels)
+            (('a', 'b'), 4, 1)
+        """
+        examples, names = np.asarray(inputs, dtype=np.float32), np.asarray(labels)
+        if examples.ndim != 2 or names.shape != examples.shape[:1]:
+            message = f"inputs must be [n, features] and labels [n], got shapes {examples.shape} and {names.shape}."
+            raise InputError(message)
+        if not np.isfinite(examples).all():
+            message = f"inputs must be finite numbers, got {int((~np.isfinite(examples)).sum())} that are not."
+            raise InputError(message)
+        n_test = int(test_share * len(examples))
+        if not 0 < n_test < len(examples):
+            message = f"test_share must leave examples in both parts, got {test_share} of {len(examples)} examples."
+            raise InputError(message)
+        classes, numbers = np.unique(names, return_inverse=True)
+        parts = split(torch.from_numpy(examples), torch.from_numpy(numbers).long(), seed, test_share=test_share)
+        return replace(parts, classes=tuple(classes.tolist()))
+
+    @classmethod
+    def from_parts(
+        cls,
+        train_inputs: ArrayLike,
+        train_labels: ArrayLike,
+        test_inputs: ArrayLike,
+        test_labels: ArrayLike,
+        classes: Sequence[Any] | None = None,
+    ) -> Split:
+        """Return examples that are cut already; labels are 0 .. classes - 1."""
+        inputs = (torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (train_inputs, test_inputs))
+        labels = (torch.as_tensor(np.asarray(part)).long() for part in (train_labels, test_labels))
+        (train, test), (train_numbers, test_numbers) = inputs, labels
+        return cls(train, train_numbers, test, test_numbers, None if classes is None else tuple(classes))
 
 
 def spirals(

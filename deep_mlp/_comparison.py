@@ -1,0 +1,67 @@
+"""Compare two ensembles in pairs of equal seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from deep_mlp._ensemble import TrainedEnsemble
+from mlp_core.errors import InputError
+from mlp_core.statistics.claims import MIN_SEEDS
+from mlp_core.statistics.intervals import median_interval
+
+Verdict = Literal["better", "worse", "undecided"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two ensembles' test accuracies, paired by seed.
+
+    Attributes:
+        n: Pairs in which neither network diverged.
+        difference: Median of the differences, first minus second; -1 .. 1.
+        low: Lower end of its 95 % interval by order statistics; NaN with fewer than 6 pairs.
+        high: Upper end of the same.
+        verdict: `better` or `worse` (the first one than the second) if the interval lies on one side of 0 and there
+            are 8 pairs at least, else `undecided`.
+    """
+
+    n: int
+    difference: float
+    low: float
+    high: float
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        """Return the comparison in a sentence."""
+        interval = (
+            "no interval" if np.isnan(self.low) else f"95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}"
+        )
+        said = f"{100 * self.difference:+.1f} points ({interval}, n = {self.n}): {self.verdict}"
+        return said + (" with so few seeds; train more" if self.verdict == "undecided" else "")
+
+
+def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:
+    """Compare two ensembles of the same root seed; networks of equal index are a pair.
+
+    Raises:
+        InputError: If their root seeds differ, so that there are no pairs.
+
+    Example:
+        >>> from deep_mlp._ensemble import spirals, train
+        >>> data = spirals(points_per_arm=200)
+        >>> wide, narrow = (train(data, hidden=(width,), seeds=8, epochs=20, learning_rate=0.01) for width in (30, 1))
+        >>> compare(wide, narrow).verdict
+        'better'
+    """
+    if first.config.seed != second.config.seed:
+        message = f"the root seeds of two ensembles must be equal, got {first.config.seed} and {second.config.seed}."
+        raise InputError(message)
+    n = min(len(first), len(second))
+    interval = median_interval(first.test_accuracy[:n] - second.test_accuracy[:n])
+    verdict: Verdict = "undecided"
+    if interval.n >= MIN_SEEDS and interval.has_interval and (interval.low > 0 or interval.high < 0):
+        verdict = "better" if interval.low > 0 else "worse"
+    return Comparison(interval.n, interval.mean, interval.low, interval.high, verdict)
