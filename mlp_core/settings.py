@@ -48,7 +48,7 @@ def list_of_integers(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _range_of_numbers(value: Any) -> Any:
+def list_of_numbers(value: Any) -> Any:
     """Turn `0.1,1,2` and `0.1:3.0:10` (start, stop, how many) into a list; leave everything else to pydantic."""
     if not isinstance(value, str):
         return value
@@ -107,7 +107,7 @@ Depths = Annotated[
 Gains = Annotated[
     tuple[Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)], ...],
     Field(min_length=1),
-    BeforeValidator(_range_of_numbers),
+    BeforeValidator(list_of_numbers),
     AfterValidator(distinct),
 ]
 OptimizerName = Literal["adam", "sgd"]
@@ -190,7 +190,7 @@ def text_of(value: object) -> str:
     if isinstance(value, tuple):
         if len(value) > 3 and isinstance(value[0], float):
             range_text = f"{value[0]:g}:{value[-1]:g}:{len(value)}"
-            if tuple(float(number) for number in _range_of_numbers(range_text)) == value:
+            if tuple(float(number) for number in list_of_numbers(range_text)) == value:
                 return range_text
         return ",".join(text_of(item) for item in value)
     return repr(value) if isinstance(value, float) else str(value)
