@@ -152,7 +152,7 @@ def chosen(name, **values):
 def test_all_tables_give_all_claims_in_the_tutorials_order():
     """Twelve claims, section by section, whatever the order in which the tables come."""
     claims = tutorial_claims(dict(reversed(TABLES.items())), SETTINGS)
-    assert list(NAMES) == claimed_tables()
+    assert [name for name in claimed_tables() if name in NAMES] == list(NAMES)
     assert [claim.name for claim in claims] == [name for names in NAMES.values() for name in names]
     assert sum(claim.source == "tutorial" for claim in claims) == 7
     sections = [claim.section for claim in claims]

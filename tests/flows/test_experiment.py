@@ -24,8 +24,10 @@ from flows.orchestration import SweepFailed
 from flows.phase import phase
 from flows.tutorial import tutorial
 from mlp_core.errors import InputError
+from mlp_core.experiments.catalog import experiments
 from mlp_core.experiments.phase.experiment import Phase
 from tasks.run_settings import RunOnPhotographs
+from tasks.stages import TUTORIAL
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
@@ -159,8 +161,9 @@ def test_a_form_begins_with_the_experiment_and_ends_with_how_to_run_it(name):
     run = schema["definitions"][schema["properties"]["run"]["$ref"].rpartition("/")[2]]["properties"]
     assert groups[-1] == "run"
     assert "spirals" not in groups[:1]
-    on_spirals = DEPLOYMENTS[name]["entrypoint"].split(".")[1] in ("depth_sweep", "polynomial", "generalization")
-    assert ("images" in run) != on_spirals
+    flow = DEPLOYMENTS[name]["entrypoint"].rpartition(".")[2]
+    on_photographs = any("images" in one.data for one in experiments() if flow in (TUTORIAL, one.tag))
+    assert ("images" in run) == on_photographs
     assert list(run)[-3:] == ["runner", "workers", "scheduler"]
     assert (run["seeds"]["title"], run["seed"]["title"]) == ("Seeds per configuration", "Root seed")
 
