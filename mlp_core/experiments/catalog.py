@@ -10,6 +10,7 @@ from mlp_core.experiments.interface import Experiment
 FOLDERS = (
     "depth_sweep",
     "explanation",
+    "learning_rate",
     "polynomial",
     "generalization",
     "images",

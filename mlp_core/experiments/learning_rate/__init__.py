@@ -1,0 +1,1 @@
+"""The depth sweep's network over learning rates, from two starts."""

@@ -1,0 +1,109 @@
+"""Section of the report on the learning rates: how wide the range is that trains the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from mlp_core.experiments.claim_source import claim_stream
+from mlp_core.experiments.learning_rate.experiment import STARTS
+from mlp_core.experiments.learning_rate.widths import (
+    TrainableRange,
+    measured_range,
+    needed_accuracy,
+    trained_by_rate,
+)
+from mlp_core.report.accuracy_section import ConfigurationAccuracy, accuracy_section, divergence_sentences
+from mlp_core.report.section import INITIALIZATION, Findings, FurtherTable, ReportFigure
+from mlp_core.statistics.comparisons import listed
+from mlp_core.statistics.wording import unbroken
+
+
+def _best_rates(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    best = []
+    for start in dict.fromkeys(one.values["initialization"] for one in configurations):
+        finished = [one for one in configurations if one.values["initialization"] == start and one.test.n]
+        if finished:
+            one = max(finished, key=lambda one: one.mean_test_accuracy)
+            rate, mean = one.value("learning_rate"), 100 * one.mean_test_accuracy
+            best.append(f"{rate} ({mean:.1f} %) from {STARTS[start]}")
+    sentences = [f"Highest mean test accuracy: {listed(best)}."] if best else ["No member finished."]
+    return [*sentences, *divergence_sentences(configurations)]
+
+
+_ACCURACIES = accuracy_section(
+    name="learning_rate",
+    command="deep-mlp learning-rate",
+    title="Which learning rates train",
+    question="Some learning rates are too small to get anywhere in the epochs given, others too large to get anywhere "
+    "at all. How wide is the range between them that trains, and does it move with the start?",
+    keys={"initialization": "start", "learning_rate": "learning rate"},
+    figures=(
+        ReportFigure(
+            "learning_rate",
+            "Test accuracy of every member against learning rate, from both starts. Members of equal number share "
+            "their seed at all rates; the starts differ in the size of the initial weights alone.",
+            "Dots of every member's test accuracy by learning rate and start, with median and 95 % interval. The table "
+            "has the numbers.",
+        ),
+    ),
+    links=(
+        *INITIALIZATION,
+        (
+            "Paper: Bengio 2012, practical recommendations for gradient-based training",
+            "https://arxiv.org/abs/1206.5533",
+        ),
+        ("Paper: Smith 2017, cyclical learning rates, with a test of their range", "https://arxiv.org/abs/1506.01186"),
+    ),
+    interval_over="Members differ in their initial weights and in the order of their batches.",
+    summarise=_best_rates,
+)
+
+
+def _find(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
+    findings = _ACCURACIES.find(table, settings)
+    n_classes, ranges = int(settings["arms"]), {}
+    for start in STARTS:
+        rows = table[table["initialization"] == start]
+        if len(rows):
+            stream = claim_stream(settings, f"trainable_range {start}")
+            ranges[STARTS[start]] = measured_range(trained_by_rate(rows, n_classes), stream)
+    sentence = "; ".join(f"from {start} {_in_words(one)}" for start, one in ranges.items())
+    widths = FurtherTable(
+        "Rates that train",
+        ["start", "n", "smallest", "largest", "decades", "ends"],
+        [_row(start, one) for start, one in ranges.items()],
+        "A rate trains if at least half of the members reach a train accuracy half-way from chance to 100 %, here "
+        f"{100 * needed_accuracy(n_classes):.1f} %; a member that diverged does not. Decades from the smallest such "
+        "rate to the largest [95 % interval, bootstrap over seeds]: known to a step of the rates tried.",
+    )
+    return replace(findings, summary=[f"{sentence[0].upper()}{sentence[1:]}.", *findings.summary], further=(widths,))
+
+
+def _in_words(one: TrainableRange) -> str:
+    if math.isnan(one.width):
+        return "no rate trains"
+    interval = f" (95 % interval {one.low:.2f} to {one.high:.2f})" if one.has_interval else ""
+    return f"rates from {one.smallest:.4g} to {one.largest:.4g} train, {one.width:.2f} decades{interval}"
+
+
+def _row(start: str, one: TrainableRange) -> list[str]:
+    if math.isnan(one.width):
+        return [start, str(one.n), "none", "none", "none", "no rate trains"]
+    interval = f" [{one.low:.2f} to {one.high:.2f}]" if one.has_interval else ""
+    outermost = [
+        name for name, is_outermost in (("smallest", one.cut_below), ("largest", one.cut_above)) if is_outermost
+    ]
+    ends = f"{listed(outermost)} rate tried: may be wider" if outermost else "inside the rates tried"
+    return [
+        *(start, str(one.n), f"{one.smallest:.4g}", f"{one.largest:.4g}"),
+        unbroken(f"{one.width:.2f}{interval}"),
+        ends,
+    ]
+
+
+SECTION = replace(_ACCURACIES, find=_find)
