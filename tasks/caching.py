@@ -107,7 +107,10 @@ def canonical(value: Any) -> Any:
     if hasattr(value, "sha256"):
         return {"sha256": value.sha256}
     if is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: {item.name: canonical(getattr(value, item.name)) for item in fields(value)}}
+        decisive = [
+            item.name for item in fields(value) if item.compare
+        ]  # what does not count for equality decides nothing
+        return {type(value).__name__: {name: canonical(getattr(value, name)) for name in decisive}}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, (list, tuple)):

@@ -1,5 +1,6 @@
 """Cache keys: what decides a result is in them, and nothing else."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -43,6 +44,12 @@ def test_every_setting_counts():
     assert len(keys) == 8
     again = config_of(images_trial, (8,), 3072, 3, **TRAINING, seed=1, device="cpu")
     assert key(train_configurations, configs=(again,), data=MOVED, n_members=2) in keys
+
+
+def test_a_name_for_the_eye_is_no_other_key():
+    """A configuration that two experiments call differently is one training."""
+    named = replace(PLAN, name="another")
+    assert canonical(named) == canonical(PLAN)
 
 
 def test_two_tasks_never_share_a_key():
