@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from numpy.typing import NDArray
 
+from mlp_core.report.decision_map import DecisionMap
 from mlp_core.report.drawing import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, plain, range_words
-
-
-@dataclass(frozen=True)
-class DecisionMap:
-    """What one model answers everywhere in a square around the origin.
-
-    Attributes:
-        title: Name of the model.
-        classes: Integer classes `[M, M]`; the row is x2, ascending from the bottom, the column is x1.
-        extent: The square reaches from -extent to extent on both axes.
-        test_points: `[n, 2]`, columns x1 and x2.
-        test_labels: Integer classes `[n]`.
-        training_radius: Radius around the origin inside which all training points lie.
-    """
-
-    title: str
-    classes: NDArray[Any]
-    extent: float
-    test_points: NDArray[Any]
-    test_labels: NDArray[Any]
-    training_radius: float
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:

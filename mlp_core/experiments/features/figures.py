@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from mlp_core.experiments.features.unit_row import UnitRow
 from mlp_core.report.drawing import DOTS_PER_INCH, GREY, ORANGE, WIDTH_INCHES, bare_axes, legend_below
 
 _Line = tuple[str, pd.DataFrame, Any, str]
@@ -75,21 +74,6 @@ def _feature_groups(table: pd.DataFrame) -> list[_Line]:
         ("edge filters", table[table["kind"] == "gabor"], ORANGE, "-."),
         ("single photographs", table[table["kind"] == "photograph"], GREY, ":"),
     ]
-
-
-@dataclass(frozen=True)
-class UnitRow:
-    """Units to draw side by side.
-
-    Attributes:
-        name: Of the row.
-        weights: Finite floats `[units, 3, height, width]`, the most local first.
-        extents: Of each unit, in image sides.
-    """
-
-    name: str
-    weights: NDArray[Any]
-    extents: NDArray[Any]
 
 
 def units_figure(rows: Sequence[UnitRow]) -> Figure:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from drawn import png_width, texts
 
-from mlp_core.experiments.features.figures import UnitRow, features_figure, units_figure
+from mlp_core.experiments.features.figures import features_figure, units_figure
+from mlp_core.experiments.features.unit_row import UnitRow
 from mlp_core.report.png import figure_png
 
 
