@@ -14,8 +14,8 @@ class UnitRow:
 
     Attributes:
         name: Of the row.
-        weights: Finite floats `[units, 3, height, width]`, the most local first.
-        extents: Of each unit, in image sides.
+        weights: Floats `[units, 3, height, width]`, the most local first; not finite where the member diverged.
+        extents: Of each unit, in image sides; NaN where there is none.
     """
 
     name: str
