@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -28,7 +29,6 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     """
     n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
     strong = [PALETTE[label % len(PALETTE)] for label in range(n_classes)]
-    pale = ListedColormap([_pale(colour) for colour in strong])
     columns = min(2, len(maps))
     n_rows = math.ceil(len(maps) / columns)
     height = n_rows * (WIDTH_INCHES / columns + 0.15) + 0.6
@@ -37,37 +37,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
     for axes, shown in zip(grid.flat, maps, strict=False):
-        extent = shown.extent
-        axes.imshow(
-            shown.classes,
-            origin="lower",
-            extent=(-extent, extent, -extent, extent),
-            cmap=pale,
-            vmin=-0.5,
-            vmax=n_classes - 0.5,
-            interpolation="nearest",
-        )
-        axes.scatter(
-            shown.test_points[:, 0],
-            shown.test_points[:, 1],
-            s=7,
-            c=[strong[label] for label in shown.test_labels],
-            edgecolors="black",
-            linewidths=0.25,
-        )
-        axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
-        axes.text(
-            0,
-            -shown.training_radius - 0.03 * extent,
-            f"training region, radius {shown.training_radius:.2f}",
-            ha="center",
-            va="top",
-            fontsize=9,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-        )
-        axes.set_xlim(-extent, extent)
-        axes.set_ylim(-extent, extent)
-        plain(axes.set_title(shown.title, fontsize=10))
+        _draw_map(axes, shown, strong)
     for axes in grid[-1]:
         axes.set_xlabel("x1")
     for axes in grid[:, 0]:
@@ -87,6 +57,40 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         )
     )
     return figure
+
+
+def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
+    extent = shown.extent
+    axes.imshow(
+        shown.classes,
+        origin="lower",
+        extent=(-extent, extent, -extent, extent),
+        cmap=ListedColormap([_pale(colour) for colour in strong]),
+        vmin=-0.5,
+        vmax=len(strong) - 0.5,
+        interpolation="nearest",
+    )
+    axes.scatter(
+        shown.test_points[:, 0],
+        shown.test_points[:, 1],
+        s=7,
+        c=[strong[label] for label in shown.test_labels],
+        edgecolors="black",
+        linewidths=0.25,
+    )
+    axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
+    axes.text(
+        0,
+        -shown.training_radius - 0.03 * extent,
+        f"training region, radius {shown.training_radius:.2f}",
+        ha="center",
+        va="top",
+        fontsize=9,
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )
+    axes.set_xlim(-extent, extent)
+    axes.set_ylim(-extent, extent)
+    plain(axes.set_title(shown.title, fontsize=10))
 
 
 def _pale(colour: str) -> tuple[float, ...]:
