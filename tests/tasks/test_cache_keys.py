@@ -204,7 +204,7 @@ print(*(root for root, before in roots.items() if code_digest(root) != before))
     [
         ("tasks.data", {"tasks.results", "tasks.training", "tasks.data"}),
         ("tasks.results", {"tasks.results"}),
-        ("tasks.inventory", set()),
+        ("tasks.drift", set()),
         ("mlp_core.report.png", {"tasks.results"}),
     ],
 )
