@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 _SLOW_MODULES = (
     "mlp_core.report.page",
     "pandas",
-    "matplotlib.figure",
     "pyarrow.parquet",
     "torch",
     "mlp_core.engine.members",

@@ -76,7 +76,7 @@ def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
     ]
 
 
-@task(name="measure claims", task_run_name="measure claims", **cached(*_CLAIMS, libraries=("scipy",)))
+@task(name="measure claims", task_run_name="measure claims", **cached(*_CLAIMS, libraries=("scipy", "pyarrow")))
 def measure_claims(results: Sequence[Artifact]) -> Artifact:
     """Measure the tutorial's claims on result tables, one row per claim."""
     import pyarrow as pa

@@ -32,8 +32,6 @@ from PIL import Image, ImageDraw
 from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
-from mlp_core.data.settings import Spirals
-from mlp_core.experiments.catalog import experiments
 
 
 def pytest_configure(config):
@@ -226,20 +224,6 @@ def photographs(made_once):
     return made_once("photographs", make) / "faces.zip"
 
 
-SPIRALS = Spirals(points=40)
-
-
-def smallest_parameters(flow):
-    """Return the parameters with which the tests run a flow: each experiment's own smallest, a second at most."""
-    from tasks.stages import TUTORIAL, flow_parameters
-
-    members = [one for one in experiments() if flow == TUTORIAL or one.name == flow]
-    smallest = {one.settings: one.smallest for one in members}
-    parameters = {name: smallest.get(type(group), group) for name, group in flow_parameters(flow).items()}
-    del parameters["run"]
-    return parameters | ({"spirals": SPIRALS} if "spirals" in parameters else {})
-
-
 @pytest.fixture(scope="session")
 def ended_tasks():
     """Collect (name, state name) of every task run that ends in this process."""
@@ -291,6 +275,7 @@ def run(api_url, ended_tasks, photographs):
         PREFECT_LOGGING_TO_API_ENABLED,
         temporary_settings,
     )
+    from smallest import smallest_parameters
 
     from tasks.run_settings import RunOnPhotographs
     from tasks.stages import flow_parameters

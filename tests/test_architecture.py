@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,7 +26,9 @@ DRAWS = (
 )
 
 
+@cache
 def parsed(module):
+    """Return the syntax tree of a module, which the tests only read."""
     return ast.parse((ROOT / module).read_text(encoding="utf-8"))
 
 
@@ -203,3 +206,27 @@ def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(tmp_path)
     )
     _, loaded = loaded_by(program)
     assert "prefect" not in loaded
+
+
+LONG_FILES = {"mlp_core/data/faces.py": "the pictures that it draws, in numbers"}
+LONG_FUNCTIONS = {
+    ("benchmarks/soak.py", "_soak"): "one scenario after the other",
+    ("flows/local_run.py", "run_flow"): "what begins and ends around a run, in its order",
+    ("mlp_core/engine/batches.py", "private_epochs"): "one line more",
+    ("tasks/laboratory.py", "laboratory"): "what begins and ends around a run, in its order",
+}
+"""Longer than a file or a function should be, and why."""
+
+
+def test_files_and_functions_are_short():
+    """A file has at most 400 lines, a function 60, or a word why."""
+    modules = [*MODULES, *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "benchmarks").glob("*.py")))]
+    files = {name for name in modules if len((ROOT / name).read_text(encoding="utf-8").splitlines()) > 400}
+    functions = {
+        (name, node.name)
+        for name in modules
+        for node in ast.walk(parsed(name))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60
+    }
+    assert files <= LONG_FILES.keys()
+    assert functions <= LONG_FUNCTIONS.keys()

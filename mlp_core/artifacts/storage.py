@@ -140,19 +140,20 @@ def machine() -> str:
     return f"{name}, {cores()} cores"
 
 
-@cache
-def code_digest(*modules: str) -> str:
-    """Return a digest of modules and of every module of core and tasks that they import, directly or not.
+def code_modules(*modules: str) -> dict[str, bytes]:
+    """Return the sources of modules and of every module of core and tasks that they import, directly or not.
 
-    A cached number is stale when any line of the code behind it has changed. The imports are read from the source,
-    so that nobody has to keep a list and nothing heavy is imported.
+    The imports are read from the source, so that nobody has to keep a list and nothing heavy is imported.
 
     Args:
         modules: Dotted names, such as `mlp_core.engine.training`.
 
+    Raises:
+        ModuleNotFoundError: If there is no source of one.
+
     Example:
-        >>> code_digest("mlp_core.engine.training") == code_digest("mlp_core.data.polynomial_features")
-        False
+        >>> "mlp_core.engine.networks" in code_modules("mlp_core.engine.training")
+        True
     """
     sources: dict[str, bytes] = {}
     waiting = list(modules)
@@ -166,9 +167,25 @@ def code_digest(*modules: str) -> str:
             raise ModuleNotFoundError(message)
         sources[name] = Path(specification.origin).read_bytes()
         waiting += _CORE_IMPORT.findall(_FOR_TYPES.sub("", sources[name].decode()))
+    return sources
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Return a digest of modules and of every module of core and tasks that they import, directly or not.
+
+    A cached number is stale when any line of the code behind it has changed.
+
+    Args:
+        modules: See `code_modules`.
+
+    Example:
+        >>> code_digest("mlp_core.engine.training") == code_digest("mlp_core.data.polynomial_features")
+        False
+    """
     digest = hashlib.sha256()
-    for name in sorted(sources):
-        digest.update(f"{name}\0{len(sources[name])}\0".encode() + sources[name])
+    for name, source in sorted(code_modules(*modules).items()):
+        digest.update(f"{name}\0{len(source)}\0".encode() + source)
     return digest.hexdigest()
 
 

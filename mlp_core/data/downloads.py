@@ -114,20 +114,8 @@ def download(
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses, signatures too
     deadline = time.monotonic() + limits.total_seconds
     threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()  # the log knows its run by context
-    outcome: int | BaseException | None = None
     try:
-        while outcome is None:
-            checkpoint()
-            try:
-                outcome = ended.get(timeout=0.1)
-            except queue.Empty:
-                if time.monotonic() > deadline:
-                    outcome = _LastingError(f"it took longer than {limits.total_seconds:g} s")
-    finally:
-        stop.set()
-    try:
-        if isinstance(outcome, BaseException):
-            raise outcome
+        n_requests = _outcome(ended, deadline, limits, checkpoint, stop)
         _check_content(file, sha256)
     except (_PassingError, _LastingError) as error:
         message = (
@@ -136,6 +124,31 @@ def download(
         )
         # without the cause: its text may hold the address with its secrets
         raise ResourceError(message) from None
+    return n_requests
+
+
+def _outcome(
+    ended: queue.SimpleQueue[int | BaseException],
+    deadline: float,
+    limits: Limits,
+    checkpoint: Callable[[], None],
+    stop: threading.Event,
+) -> int:
+    """Wait for the transfer to end; then, or when it took too long, it is told to stop."""
+    try:
+        while True:
+            checkpoint()
+            try:
+                outcome = ended.get(timeout=0.1)
+                break
+            except queue.Empty:
+                if time.monotonic() > deadline:
+                    outcome = _LastingError(f"it took longer than {limits.total_seconds:g} s")
+                    break
+    finally:
+        stop.set()
+    if isinstance(outcome, BaseException):
+        raise outcome
     return outcome
 
 

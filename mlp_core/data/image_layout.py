@@ -114,15 +114,7 @@ def listing(
         InputError: If the files are not laid out as `mlp_core.data.images.list_images` says.
     """
     unused = dict(unused)
-    pictures: list[tuple[str, ...]] = []
-    for name in names:
-        parts = tuple(name.split("/"))
-        if parts[-1].startswith("._") or not _LITTER.isdisjoint(parts):
-            continue
-        if reason := _why_no_picture(name, parts, beginning):
-            unused[name] = reason
-        else:
-            pictures.append(parts)
+    pictures = _pictures(names, unused, beginning)
     if not pictures:
         but = "".join(f" ({sentence})" for sentence in _not_used(unused))
         message = f"images must be {FORMATS_IN_WORDS} files, got none in {source}{but}; {_LAYOUT}."
@@ -157,6 +149,20 @@ def listing(
     ]
     remarks += _not_used(unused)
     return Listing(sorted(entries, key=lambda entry: (entry.split != "train", *entry)), folders, tuple(remarks))
+
+
+def _pictures(names: Iterable[str], unused: dict[str, str], beginning: Callable[[str], bytes]) -> list[tuple[str, ...]]:
+    """Return the paths of the photographs in parts, and note why other files are not used."""
+    pictures: list[tuple[str, ...]] = []
+    for name in names:
+        parts = tuple(name.split("/"))
+        if parts[-1].startswith("._") or not _LITTER.isdisjoint(parts):
+            continue
+        if reason := _why_no_picture(name, parts, beginning):
+            unused[name] = reason
+        else:
+            pictures.append(parts)
+    return pictures
 
 
 def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[ImageEntry]) -> None:

@@ -1,90 +1,32 @@
-"""Photographs from a zip or a folder: listed, checked and decoded in memory; nothing is unpacked."""
+"""Photographs from a zip or a folder: listed and decoded in memory."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import re
-import stat
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from mlp_core.addresses import SYNTHETIC
 from mlp_core.artifacts.backends import file_digest
-from mlp_core.data.image_layout import FORMATS, FORMATS_IN_WORDS, ImageEntry, Listing, check_classes, listing
-from mlp_core.data.zip_names import zip_names
+from mlp_core.data.image_files import MOST_BYTES, BadImageError, Files, damaged, opened, read_file
+from mlp_core.data.image_layout import FORMATS, ImageEntry, Listing, check_classes, listing
 from mlp_core.errors import InputError
 
 _SIDE = 32
 
-# A picture of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
-_MOST_BYTES = 1 << 20
-# Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
-_MOST_DIRECTORY_BYTES = 24 << 20
-_MOST_TOTAL_BYTES = 4 << 30
 # The tile of a small TIFF may be as large as it says, and a few kilobytes unpack to it
 _MOST_TILE_PIXELS = 1 << 20
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's numbers for them
 _TIFF_BEGINNINGS = (b"II", b"MM")
-
-
-class BadImageError(InputError):
-    """One image file that cannot be used; the others can.
-
-    Attributes:
-        name: The file's, inside its source.
-        reason: What is the matter with it, in a few words.
-    """
-
-    def __init__(self, message: str, name: str, reason: str) -> None:
-        super().__init__(message)
-        self.name, self.reason = name, reason
-
-    def __reduce__(self) -> tuple[type[BadImageError], tuple[str, str, str]]:
-        """Travel between processes whole."""
-        return BadImageError, (str(self), self.name, self.reason)
-
-
-class _LimitedReader(io.BufferedReader):
-    """A file that a zip's directory cannot make `zipfile` read into memory without bound."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read as a file does, but for a size that only a directory of too many files has."""
-        if size is not None and size > _MOST_DIRECTORY_BYTES:
-            message = (
-                f"images must be fewer files, got a zip with {size:,} bytes of file names ({self.name}), "
-                f"more than {_MOST_DIRECTORY_BYTES:,}; split it."
-            )
-            raise InputError(message)
-        return super().read(size)
-
-
-class _Files(NamedTuple):
-    """The files of a source.
-
-    Attributes:
-        names: Their paths in it, with forward slashes.
-        unused: Of other paths in it, why what is there is not used.
-        remarks: Sentences on how names were read.
-        read: Returns the content of a file.
-    """
-
-    names: Iterable[str]
-    unused: dict[str, str]
-    remarks: tuple[str, ...]
-    read: Callable[[str], bytes]
 
 
 def list_images(source: Path, seed: int = 0) -> Listing:
@@ -118,11 +60,11 @@ def list_images(source: Path, seed: int = 0) -> Listing:
         >>> found.remarks
         ('files not used: 1 with no ending (faces/README)',)
     """
-    with _opened(source) as files:
+    with opened(source) as files:
         return _listed(source, files, seed)
 
 
-def _listed(source: Path, files: _Files, seed: int) -> Listing:
+def _listed(source: Path, files: Files, seed: int) -> Listing:
     def beginning(name: str) -> bytes:
         try:
             return files.read(name)[:12]
@@ -147,7 +89,7 @@ def source_digest(source: Path) -> str:
     digest = sha256()
     for entry in list_images(source).images:
         try:
-            content = _read_file(source, entry.name)
+            content = read_file(source, entry.name)
         except BadImageError as error:
             content = error.reason.encode()
         digest.update(f"{entry.name}\0{len(content)}\0".encode() + content)
@@ -181,7 +123,7 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
     kept: list[ImageEntry] = []
     pictures: list[bytes] = []
     skipped: dict[str, str] = {}
-    with _opened(source) as files, warnings.catch_warnings():
+    with opened(source) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
         found = _listed(source, files, seed)
         for entry in found.images:
@@ -219,120 +161,6 @@ def _too_many(error: BadImageError, skip_bad: int) -> InputError:
     return BadImageError(message, error.name, error.reason)
 
 
-def _mode(path: Path) -> int | None:
-    """Return the kind of a file, None if there is none or the name cannot be one."""
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError):
-        return None
-
-
-def _folder_names(source: Path, unused: dict[str, str]) -> Iterator[str]:
-    """Yield the files of a folder, and note which links lead in a circle."""
-
-    def refuse(error: OSError) -> NoReturn:
-        message = f"images must be in folders that can be read, got {error.filename!r} ({error.strerror})."
-        raise InputError(message)
-
-    def identity_of(folder: str) -> tuple[int, int]:
-        try:
-            found = os.stat(folder)  # noqa: PTH116 - of each of many folders
-        except OSError as error:
-            refuse(error)
-        return found.st_dev, found.st_ino
-
-    above: dict[str, tuple[tuple[int, int], ...]] = {}  # of a folder, which folders hold it, and itself
-    # left to itself, walk passes over what it may not read
-    for folder, inner, names in os.walk(source, onerror=refuse, followlinks=True):
-        inside = Path(folder).relative_to(source).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
-        around = above.pop(folder, None) or (identity_of(folder),)
-        for name in list(inner):
-            path = os.path.join(folder, name)  # noqa: PTH118 - as walk names it
-            identity = identity_of(path)
-            if identity in around:
-                inner.remove(name)
-                unused[prefix + name] = "behind a link to a folder above it"
-            else:
-                above[path] = (*around, identity)
-        yield from (prefix + name for name in names)
-
-
-def _check_members(source: Path, members: dict[str, zipfile.ZipInfo]) -> None:
-    for name, member in members.items():
-        outside = name.startswith("/") or re.match("[A-Za-z]:", name) or "\0" in name or ".." in name.split("/")
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            what = "points outside the folder" if outside else "is a link" if stat.S_ISLNK(kind) else "is a device"
-            message = (
-                f"images must be plain files inside the zip, got {name!r} in {source}, which {what}; "
-                "nothing was read, make the zip anew from a folder you trust."
-            )
-            raise InputError(message)
-    n_bytes = sum(min(member.file_size, _MOST_BYTES) for member in members.values())
-    if n_bytes > _MOST_TOTAL_BYTES:
-        message = (
-            f"images must unpack to at most {_MOST_TOTAL_BYTES:,} bytes, got {n_bytes:,} in {source}; split the zip."
-        )
-        raise InputError(message)
-
-
-@contextmanager
-def _zip_file(source: Path) -> Iterator[zipfile.ZipFile]:
-    with _LimitedReader(io.FileIO(source)) as file, zipfile.ZipFile(file) as archive:
-        yield archive
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[_Files]:
-    """Give the files of a source."""
-    mode = _mode(source)
-    if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        message = f"images must name a zip or a folder that exists, got {str(source)!r}; try --images {SYNTHETIC}."
-        raise InputError(message)
-    if stat.S_ISDIR(mode):
-        unused: dict[str, str] = {}
-        yield _Files(list(_folder_names(source, unused)), unused, (), lambda name: _read_file(source, name))
-        return
-    with ExitStack() as opened:
-        try:  # what goes wrong later is told by who reads
-            archive = opened.enter_context(_zip_file(source))
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError) as error:
-            message = f"images must be a zip or a folder, got {str(source)!r}, which is no readable zip."
-            raise InputError(message) from error
-        members, encoding = zip_names(archive.infolist())
-        _check_members(source, members)
-        remark = f"the zip does not say how its names are encoded: they were read as {encoding}"
-        files = [name for name in members if not name.endswith("/")]
-        yield _Files(
-            files, {}, (remark,) * bool(encoding), lambda name: _read_member(source, name, archive, members[name])
-        )
-
-
-def _read_file(source: Path, name: str) -> bytes:
-    path = source / name
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never end
-            raise _damaged(source, name, "is no plain file")
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise _damaged(source, name, f"cannot be read ({error.strerror})") from error
-
-
-def _read_member(source: Path, name: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    # zipfile unpacks the other methods in pieces without bound: a kilobyte of bzip2 may become a gigabyte
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _damaged(source, name, "is packed in a way other than stored or deflated")
-    try:
-        with archive.open(entry) as member:
-            return member.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(source, name, f"is damaged ({error})") from error
-    except (NotImplementedError, RuntimeError) as error:  # encryption, among others
-        raise _damaged(source, name, f"cannot be unpacked ({error})") from error
-
-
 def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     """Return a picture as RGB, in row, column, channel order."""
     content = read(name)
@@ -358,7 +186,7 @@ def _silent() -> Iterator[None]:
 
 
 def _pixels(source: Path, name: str, content: bytes) -> bytes:
-    too_large = f"has more than {_MOST_BYTES:,} bytes" if len(content) > _MOST_BYTES else ""
+    too_large = f"has more than {MOST_BYTES:,} bytes" if len(content) > MOST_BYTES else ""
     size = "far too many"
     try:
         with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as picture:
@@ -370,12 +198,12 @@ def _pixels(source: Path, name: str, content: bytes) -> bytes:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except UnidentifiedImageError as error:
-        raise _damaged(source, name, "is no such picture") from error
+        raise damaged(source, name, "is no such picture") from error
     except Exception as error:
         # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
-        raise _damaged(source, name, too_large or f"is damaged ({error})") from error
+        raise damaged(source, name, too_large or f"is damaged ({error})") from error
     if size == f"{_SIDE} x {_SIDE}":
-        raise _damaged(source, name, too_large)
+        raise damaged(source, name, too_large)
     message = (
         f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
         "scale the pictures first, they are not resized here."
@@ -399,11 +227,3 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
         message = "its pixels are numbers of 32 bits"
         raise ValueError(message)
     return picture.convert("RGB")
-
-
-def _damaged(source: Path, name: str, what: str) -> BadImageError:
-    message = (
-        f"images must be whole {FORMATS_IN_WORDS} pictures, got {name!r} in {source}, which {what}; "
-        "replace it, or leave out up to N such files with --skip-bad-images N."
-    )
-    return BadImageError(message, name, what)

@@ -16,11 +16,10 @@ from mlp_core.data.transforms import applied
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.tables import TrainedModel, history_rows, result_rows, result_units
 from mlp_core.engine.training import predict
+from mlp_core.report.decision_map import DecisionMap
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlp_core.report.decision_maps import DecisionMap
 
 MAP_SIZE, MAP_EXTENT = 500, 2.0
 _MAP_UNITS = {"x1": "1", "x2": "1", "class": "class index"}
@@ -85,8 +84,6 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
 
 def map_panels(*inputs: pa.Table | Split) -> tuple[list[DecisionMap]]:
     """Return the panels of a figure of decision maps, from the maps and the points that they were trained on."""
-    from mlp_core.report.decision_maps import DecisionMap
-
     (data,) = (one for one in inputs if isinstance(one, Split))
     radius = float(data.train_inputs.norm(dim=1).max())
     panels = [

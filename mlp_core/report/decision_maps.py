@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from numpy.typing import NDArray
 
+from mlp_core.report.decision_map import DecisionMap
 from mlp_core.report.drawing import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, plain, range_words
-
-
-@dataclass(frozen=True)
-class DecisionMap:
-    """What one model answers everywhere in a square around the origin.
-
-    Attributes:
-        title: Name of the model.
-        classes: Integer classes `[M, M]`; the row is x2, ascending from the bottom, the column is x1.
-        extent: The square reaches from -extent to extent on both axes.
-        test_points: `[n, 2]`, columns x1 and x2.
-        test_labels: Integer classes `[n]`.
-        training_radius: Radius around the origin inside which all training points lie.
-    """
-
-    title: str
-    classes: NDArray[Any]
-    extent: float
-    test_points: NDArray[Any]
-    test_labels: NDArray[Any]
-    training_radius: float
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
@@ -51,7 +29,6 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     """
     n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
     strong = [PALETTE[label % len(PALETTE)] for label in range(n_classes)]
-    pale = ListedColormap([_pale(colour) for colour in strong])
     columns = min(2, len(maps))
     n_rows = math.ceil(len(maps) / columns)
     height = n_rows * (WIDTH_INCHES / columns + 0.15) + 0.6
@@ -60,37 +37,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
     for axes, shown in zip(grid.flat, maps, strict=False):
-        extent = shown.extent
-        axes.imshow(
-            shown.classes,
-            origin="lower",
-            extent=(-extent, extent, -extent, extent),
-            cmap=pale,
-            vmin=-0.5,
-            vmax=n_classes - 0.5,
-            interpolation="nearest",
-        )
-        axes.scatter(
-            shown.test_points[:, 0],
-            shown.test_points[:, 1],
-            s=7,
-            c=[strong[label] for label in shown.test_labels],
-            edgecolors="black",
-            linewidths=0.25,
-        )
-        axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
-        axes.text(
-            0,
-            -shown.training_radius - 0.03 * extent,
-            f"training region, radius {shown.training_radius:.2f}",
-            ha="center",
-            va="top",
-            fontsize=9,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-        )
-        axes.set_xlim(-extent, extent)
-        axes.set_ylim(-extent, extent)
-        plain(axes.set_title(shown.title, fontsize=10))
+        _draw_map(axes, shown, strong)
     for axes in grid[-1]:
         axes.set_xlabel("x1")
     for axes in grid[:, 0]:
@@ -110,6 +57,40 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         )
     )
     return figure
+
+
+def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
+    extent = shown.extent
+    axes.imshow(
+        shown.classes,
+        origin="lower",
+        extent=(-extent, extent, -extent, extent),
+        cmap=ListedColormap([_pale(colour) for colour in strong]),
+        vmin=-0.5,
+        vmax=len(strong) - 0.5,
+        interpolation="nearest",
+    )
+    axes.scatter(
+        shown.test_points[:, 0],
+        shown.test_points[:, 1],
+        s=7,
+        c=[strong[label] for label in shown.test_labels],
+        edgecolors="black",
+        linewidths=0.25,
+    )
+    axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
+    axes.text(
+        0,
+        -shown.training_radius - 0.03 * extent,
+        f"training region, radius {shown.training_radius:.2f}",
+        ha="center",
+        va="top",
+        fontsize=9,
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )
+    axes.set_xlim(-extent, extent)
+    axes.set_ylim(-extent, extent)
+    plain(axes.set_title(shown.title, fontsize=10))
 
 
 def _pale(colour: str) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlp_core.report.decision_maps import DecisionMap, decision_maps_figure
+from mlp_core.report.decision_map import DecisionMap
+from mlp_core.report.decision_maps import decision_maps_figure
 
 
 def test_decision_map_has_x1_horizontal_and_x2_upwards() -> None:

@@ -12,7 +12,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from mlp_core.data.images import BadImageError, decode_images, list_images, source_digest
+from mlp_core.data.image_files import BadImageError
+from mlp_core.data.images import decode_images, list_images, source_digest
 from mlp_core.errors import InputError
 
 MOST_BYTES = 50 << 20

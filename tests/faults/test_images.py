@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlp_core.data.images import BadImageError, decode_images
+from mlp_core.data.image_files import BadImageError
+from mlp_core.data.images import decode_images
 from mlp_core.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 4), dtype=np.uint8)

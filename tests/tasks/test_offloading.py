@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlp_core.data.images import BadImageError, decode_images
+from mlp_core.data.image_files import BadImageError
+from mlp_core.data.images import decode_images
 from mlp_core.errors import Stopped
 from tasks.offloading import offloaded, prepare_helper, stop_helper
 

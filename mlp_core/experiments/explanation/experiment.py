@@ -129,7 +129,7 @@ EXPERIMENT = Experiment(
     data=("spirals",),
     trials=_trials,
     outputs=_outputs,
-    smallest=Explanation(explain=True, explain_activations=("relu",), explain_epochs=3),
+    smallest=Explanation(explain=True, explain_activations=("relu", "tanh"), explain_epochs=3),
     section="mlp_core.experiments.explanation.section",
     claims="mlp_core.experiments.explanation.claims",
     others=(DepthSweep,),

@@ -110,6 +110,8 @@ def _explain_in_words(interventions: list[_Intervention], best: int, deepest: in
     )
     if best == deepest:
         return [f"With {base.name} the deepest network, {deepest} layers, is the best: no decline to explain."], []
+    if decline.n == 0:
+        return [f"With {base.name} no seed finished at depths {best} and {deepest}: no decline to explain."], []
     if not decline.low > 0:
         return [f"{lead}: these members alone do not show that it falls, so there is nothing to explain yet."], []
     alike = [one for one in others if one.epochs == base.epochs]

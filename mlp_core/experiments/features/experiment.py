@@ -84,7 +84,7 @@ EXPERIMENT = Experiment(
     needs=_needs,
     outputs=_outputs,
     reads_all_weights=True,
-    smallest=Features(depths=(1, 2), width=8, epochs=2, batch_size=32),
+    smallest=Features(depths=(1, 3), width=8, epochs=2, batch_size=32),
     section="mlp_core.experiments.features.section",
     claims="mlp_core.experiments.features.claims",
     tutorial=Features(depths=(3,)),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from mlp_core.experiments.features.unit_row import UnitRow
 from mlp_core.report.drawing import DOTS_PER_INCH, GREY, ORANGE, WIDTH_INCHES, bare_axes, legend_below
 
 _Line = tuple[str, pd.DataFrame, Any, str]
@@ -77,21 +76,6 @@ def _feature_groups(table: pd.DataFrame) -> list[_Line]:
     ]
 
 
-@dataclass(frozen=True)
-class UnitRow:
-    """Units to draw side by side.
-
-    Attributes:
-        name: Of the row.
-        weights: Finite floats `[units, 3, height, width]`, the most local first.
-        extents: Of each unit, in image sides.
-    """
-
-    name: str
-    weights: NDArray[Any]
-    extents: NDArray[Any]
-
-
 def units_figure(rows: Sequence[UnitRow]) -> Figure:
     """Draw units as pictures, sorted by how local they are, each under its extent.
 
@@ -112,9 +96,10 @@ def units_figure(rows: Sequence[UnitRow]) -> Figure:
         )
         name.set_in_layout(False)  # else its length would set the first column apart
         for axes, weights, reach in zip(line, row.weights, row.extents, strict=False):
-            largest = float(np.abs(weights).max()) or 1.0
-            axes.imshow(np.moveaxis(0.5 + weights / (2 * largest), 0, -1), interpolation="nearest")
-            axes.set_title(f"{reach:.3f}", fontsize=9, pad=2)
+            shown = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
+            largest = float(np.abs(shown).max()) or 1.0
+            axes.imshow(np.moveaxis(0.5 + shown / (2 * largest), 0, -1), interpolation="nearest")
+            axes.set_title(f"{reach:.3f}" if np.isfinite(reach) else "none", fontsize=9, pad=2)
     figure.suptitle(
         "The most local first-layer units of each kind, most local first, and their\n"
         "extents in image sides; each unit on its own scale, grey is 0\n",  # and room for the first row's name

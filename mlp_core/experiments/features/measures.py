@@ -11,8 +11,8 @@ from mlp_core.artifacts.units import with_units
 from mlp_core.data.datasets import Split
 from mlp_core.engine.members import member_seed, untrained_members
 from mlp_core.engine.tables import TrainedModel
-from mlp_core.experiments.features.figures import UnitRow
 from mlp_core.experiments.features.first_layer import class_means, extent, gabor_filters, measure_units, whole_faces
+from mlp_core.experiments.features.unit_row import UnitRow
 from mlp_core.experiments.measures import first_layer
 
 _N_UNITS_SHOWN = 8
@@ -71,8 +71,6 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
 
 def most_local_units(models: Sequence[TrainedModel], data: Split) -> tuple[list[UnitRow]]:
     """Return the most local first-layer units of member 0 at each depth, of random weights and of edge filters."""
-    from mlp_core.experiments.features.figures import UnitRow
-
     shape = data.train_inputs.shape[1:]
     kinds = {}
     for model in models:

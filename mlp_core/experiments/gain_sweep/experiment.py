@@ -117,7 +117,7 @@ EXPERIMENT = Experiment(
     data=("images",),
     trials=_trials,
     outputs=_outputs,
-    smallest=GainSweep(gains=(0.5, 1.4), hidden_widths=(8, 4), batch_size=32),
+    smallest=GainSweep(gains=(0.5, 1.4), batch_size=32),
     section="mlp_core.experiments.gain_sweep.section",
     claims="mlp_core.experiments.gain_sweep.claims",
     tutorial=GainSweep(),

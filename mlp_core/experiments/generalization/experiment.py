@@ -143,7 +143,12 @@ def tuned_trial(trial: Trial, rate: float) -> Trial:
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
     measures = "mlp_core.experiments.generalization.measures"
     answers = [
-        Table("tables/extrapolation", f"{measures}:answers_elsewhere", (model, data), title=f"extrapolate {model.name}")
+        Table(
+            "tables/extrapolation",
+            f"{measures}:answers_elsewhere",
+            (model, data),
+            title=f"extrapolate {model.trial.config.name}",
+        )
         for model in models
     ]
     settings = setup.table_settings(setup.settings)
@@ -174,7 +179,7 @@ EXPERIMENT = Experiment(
     tuned=lambda _, trial, rate: tuned_trial(trial, rate),
     outputs=_outputs,
     reads_all_weights=True,
-    smallest=Generalization(degrees=(3,), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32),
+    smallest=Generalization(degrees=(3, 6), depths=(1, 2), parameter_budgets=(100, 150), epochs=2, batch_size=32),
     section="mlp_core.experiments.generalization.section",
     claims="mlp_core.experiments.generalization.claims",
     tutorial=Generalization(degrees=(1, 10, 50), depths=(1, 3)),

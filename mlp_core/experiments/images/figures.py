@@ -74,12 +74,14 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness compares across units.
 
     Args:
-        weights: Finite floats `[units, 3, 32, 32]`.
+        weights: Floats `[units, 3, 32, 32]`; those of a member that diverged may be no numbers, and are grey.
 
     Returns:
         The figure, a near-square grid of units.
     """
     units, channels, height, width = weights.shape
+    is_finite = bool(np.isfinite(weights).all())
+    weights = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(np.abs(weights).max())
     # all-zero weights are mid-grey, not a division by zero
     shown = 0.5 + weights / (2 * (largest or 1.0))
@@ -93,9 +95,10 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     figure, axes = new_figure(WIDTH_INCHES * n_rows / columns + 0.42)
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
+    scale = f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)"
     axes.set_title(
         f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
-        f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)",
+        f"{scale if is_finite else 'the member diverged: grey are weights that are no numbers'}",
         loc="left",
         fontsize=11,
     )

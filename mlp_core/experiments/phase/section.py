@@ -50,12 +50,16 @@ def _phase(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
             ]
             for place, (*accuracies, diverged) in enumerate(shown)
         ],
-        f"Trainable is a depth whose mean train accuracy is at least half-way from chance to the best of the grid, "
-        f"here {100 * diagram.threshold:.1f} %. Trained were {_numbers(train.depths)} hidden layers on "
+        f"Trainable is a depth whose mean train accuracy is at least half-way from chance to the best of the "
+        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden layers on "
         f"{settings.get('examples', 'some')} training examples; all members see the same batches. The scales are of "
         "the layers between hidden ones before training, with PyTorch's biases (sigma_b = 1 / sqrt(3 width) = "
         f"{diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
     )
+
+
+def _here(threshold: float) -> str:
+    return f", here {100 * threshold:.1f} %" if math.isfinite(threshold) else ""
 
 
 def _whole_grid(n_gains: int, n_depths: int) -> str:

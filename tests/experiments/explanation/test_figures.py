@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import png_width, texts
+from drawn import texts
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
 
 from mlp_core.experiments.explanation.figures import explain_causes_figure, explain_figure
 from mlp_core.report.png import figure_png
@@ -84,23 +81,6 @@ def test_causes_figure_without_any_gradient_is_drawn(explain_table: pd.DataFrame
     """Where all layers are dead a logarithmic axis has nothing to show, and the figure comes all the same."""
     figure = explain_causes_figure(explain_table.assign(first_gradient_mean_square=0.0))
     assert figure_png(figure)[:4] == b"\x89PNG"
-
-
-def test_explain_figures_survive_divergence(explain_table: pd.DataFrame) -> None:
-    """A table in which nobody finished is a figure, not an error."""
-    failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None, "learned": False}
-    for draw in (explain_figure, explain_causes_figure):
-        assert figure_png(draw(explain_table.assign(**failed)))[:4] == b"\x89PNG"
-
-
-@pytest.mark.parametrize("draw", [explain_figure, explain_causes_figure])
-def test_pictures_are_900_pixels_wide_and_repeat(
-    draw: Callable[[pd.DataFrame], Figure], explain_table: pd.DataFrame
-) -> None:
-    """The same table gives the same bytes, as wide as the report's column."""
-    first, second = (figure_png(draw(explain_table)) for _ in range(2))
-    assert first == second
-    assert png_width(first) == 900
 
 
 def test_one_depth_has_its_tick_and_no_other(explain_table: pd.DataFrame) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import png_width, texts
+from drawn import texts
 
-from mlp_core.experiments.features.figures import UnitRow, features_figure, units_figure
-from mlp_core.report.png import figure_png
+from mlp_core.experiments.features.figures import features_figure, units_figure
+from mlp_core.experiments.features.unit_row import UnitRow
 
 
 def unit_rows(kind: str, ratio: float, **columns: Any) -> pd.DataFrame:
@@ -69,10 +69,3 @@ def test_one_unit_is_a_step_from_none_to_all() -> None:
     measured = ["extent", "class_cosine", "spatial_frequency"]
     table.loc[table["kind"] == "trained", measured] = np.nan
     assert "depth 1, n = 0 of 4 (others without a weight)" in texts(features_figure(table))
-
-
-def test_the_picture_is_900_pixels_wide_and_repeats(features_table: pd.DataFrame) -> None:
-    """The same table gives the same bytes, as wide as the report's column."""
-    first, second = (figure_png(features_figure(features_table)) for _ in range(2))
-    assert first == second
-    assert png_width(first) == 900

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import png_width, texts
+from drawn import texts
 
 from mlp_core.experiments.generalization.figures import generalization_figure
 from mlp_core.report.png import figure_png
@@ -67,10 +67,3 @@ def test_a_line_of_which_nobody_finished_says_so(generalization_table: pd.DataFr
     """In the legend."""
     failed = generalization_table.assign(status=np.where(generalization_table["model"] == "mlp", "diverged", "ok"))
     assert "depth 1, 101 par.: diverged" in texts(generalization_figure(failed))
-
-
-def test_the_picture_is_900_pixels_wide_and_repeats(generalization_table: pd.DataFrame) -> None:
-    """The same table gives the same bytes, as wide as the report's column."""
-    first, second = (figure_png(generalization_figure(generalization_table)) for _ in range(2))
-    assert first == second
-    assert png_width(first) == 900
