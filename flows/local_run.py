@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -36,8 +35,10 @@ from mlp_core.artifacts.places import artifact_folder
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.context import is_stopping
 from tasks.offloading import prepare_helper, stop_helper
 from tasks.preflight import check_limits, check_run
+from tasks.process import uncollected, undisturbed
 from tasks.resources import check_room
 from tasks.run_settings import Run, RunOnPhotographs
 from tasks.stages import TUTORIAL, flow_parameters, stages_of
@@ -100,8 +101,6 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
     check_room(stages_of(flow_name, parameters), run)
     started = time.monotonic()
     stop_by_signals()
-    # What a killed program's workers leave is cleared by their tracker, which need not talk about it
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     reach_directly()
     settings = read_prefect_settings()
     configured = settings.api_url
@@ -115,7 +114,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
             from mlp_core.data.images import list_images
 
             list_images(images)  # while the server starts: a zip's directory takes a moment
-        with _undisturbed(), _uncollected():  # imported while the server starts
+        with undisturbed(), uncollected():  # imported while the server starts
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
                 for slow in _SLOW_MODULES:
@@ -164,8 +163,6 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
     as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind. A run that
     failed has more time than one that somebody waits to see stopped, for dask's workers need some.
     """
-    from tasks.laboratory import is_stopping
-
     ended, lost = threading.Event(), threading.Event()
     message = f"the Prefect server at {url} is gone; what was finished is kept: run the same command again."
 
@@ -206,28 +203,6 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
         raise
     finally:
         ended.set()
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C for a moment: in the middle of Prefect's import it comes out as another error."""
-    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Spare what is imported Python's search for garbage, then and later: it stays, and the search took a second."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:

@@ -22,7 +22,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from tasks.laboratory import is_stopping
+from tasks.context import RunContext
 
 if TYPE_CHECKING:
     from mlp_core.report.page import ShownSection
@@ -149,7 +149,8 @@ class Progress:
     SQLite at once one may be sent away for two seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
         self._lock, self._showing = threading.Lock(), threading.Lock()
         self._known: set[UUID] = set()
         self._n_done = 0
@@ -187,7 +188,7 @@ class Progress:
     def _show_by_the_way(self) -> None:
         with self._lock:
             self._waiting = None
-        if is_stopping():
+        if self._context.is_stopped:
             return
         with suppress(HTTPError, OSError):  # a server that is gone ends the run elsewhere
             self._show()
