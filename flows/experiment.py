@@ -155,14 +155,21 @@ def _newer_run(client: SyncPrefectClient, this: FlowRun) -> FlowRun | None:
     """
     if not this.auto_scheduled or this.run_count > 1:
         return None
-    due = FlowRunFilter(
-        deployment_id={"any_": [this.deployment_id]},
-        tags={"all_": ["auto-scheduled"]},
-        expected_start_time={"after_": this.expected_start_time, "before_": datetime.now(UTC)},
-        state={"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+    due = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [this.deployment_id]},
+            "tags": {"all_": ["auto-scheduled"]},
+            "expected_start_time": {"after_": this.expected_start_time, "before_": datetime.now(UTC)},
+            "state": {"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+        }
     )
     newest = client.read_flow_runs(flow_run_filter=due, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-    return newest[0] if newest and newest[0].expected_start_time > this.expected_start_time else None
+    return next((one for one in newest if _due(one) > _due(this)), None)
+
+
+def _due(run: FlowRun) -> datetime:
+    assert run.expected_start_time is not None  # of every scheduled run
+    return run.expected_start_time
 
 
 def _skipped_in_words(this: FlowRun, newer: FlowRun) -> str:

@@ -129,7 +129,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
-        url = configured or server.url
+        url = server.url if server else settings.api_url or ""
         flow_run_ids: list[UUID] = []
         with _watched(url, server, flow_run_ids), _no_heartbeats() if server else nullcontext(), ExitStack() as known:
             end_lost_runs(settings.home, configured or "")
@@ -262,15 +262,23 @@ def _announce(name: str, run: Run, seconds: list[float]) -> None:
 def _seconds_of_such_runs(flow_run: Any) -> list[float]:
     """Return how long completed runs of the same flow with the same parameters took, the last one first."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter, FlowRunFilterState
-    from prefect.client.schemas.filters import FlowRunFilterStateType as StateType
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     try:
         with get_client(sync_client=True) as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(id=FlowFilterId(any_=[flow_run.flow_id])),
-                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=StateType(any_=["COMPLETED"]))),
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED]))
+                ),
                 sort=FlowRunSort.END_TIME_DESC,
                 limit=100,
             )

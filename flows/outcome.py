@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -64,7 +63,7 @@ def _reason(future: PrefectFuture[Any]) -> str:
             future.result()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
+    return (future.state.message or future.state.name or "").removeprefix("Task run encountered an exception ")
 
 
 class Outcome:
@@ -86,14 +85,15 @@ class Outcome:
         Args:
             futures: The tasks.
             experiment: Whose they are, if they are one's.
-            names: Of the trainings.
+            names: Of the trainings, one for each future.
         """
         futures = list(futures)
+        names = [*names] or [""] * len(futures)
         wait(futures)
         if futures and experiment:
             self.experiments.add(experiment)
         results = []
-        for future, name in zip_longest(futures, names, fillvalue=""):
+        for future, name in zip(futures, names, strict=True):
             if future.state.is_completed():
                 results.append(future.result())
             else:

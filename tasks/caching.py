@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
@@ -38,13 +38,14 @@ class Records(LocalFileSystem):
         """Return a record."""
         return _of_key(await super().aread_path(path), path)
 
-    def read_path(self, path: str, _sync: bool | None = None) -> bytes:
+    def read_path(self, path: str, _sync: bool | None = None) -> bytes:  # type: ignore[override] # declared async
         """Return a record.
 
         Raises:
             ValueError: If it is another's.
         """
-        return _of_key(super().read_path(path, _sync=True), path)
+        record = super().read_path(path, _sync=True)  # type: ignore[call-arg] # of `async_dispatch`
+        return _of_key(cast(bytes, record), path)
 
 
 def _of_key(record: bytes, path: str) -> bytes:

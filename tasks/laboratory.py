@@ -20,7 +20,7 @@ from uuid import uuid4
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.locks import opened_folder, try_acquire
@@ -86,7 +86,7 @@ class _Processes(ProcessPoolTaskRunner):
             return super().submit(*args, **kwargs)
 
 
-def _runner(run: Run, token: str, stops: list[Callable[[], object]]) -> TaskRunner[Any]:
+def _runner(run: Run, token: str, stops: list[Callable[[], object]]) -> Any:
     """Return what runs the tasks; `stops` gets one more if its processes have to be told."""
     n_workers = run.workers or cores()
     if run.runner == "threads":
@@ -97,7 +97,7 @@ def _runner(run: Run, token: str, stops: list[Callable[[], object]]) -> TaskRunn
         stops.append(lambda: setattr(stop, "value", 1))
         on_console = any(isinstance(handler, Lines) for handler in logger.handlers)
         return _Processes(n_workers, initializer=_start_worker, initargs=(stop, token, on_console))
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     if run.scheduler:
         return DaskTaskRunner(address=run.scheduler)
@@ -113,7 +113,7 @@ def _count_workers(scheduler: str, runner: Any) -> int:
         InputError: If the scheduler cannot be reached or has no workers: tasks would wait for ever.
     """
     try:
-        n_workers = sum(runner.client.nthreads().values())
+        n_workers = int(sum(runner.client.nthreads().values()))
         reason = "it has no workers"
     except OSError as error:
         n_workers, reason = 0, str(error)
@@ -135,7 +135,8 @@ def _listen_to_dask(run: Run, client: Any) -> None:
     for lines in (handler for handler in logger.handlers if isinstance(handler, Lines)):
         topic = f"lines of {flow_run.id}"
         client.subscribe_topic(topic, lambda event, lines=lines: lines.handle(logging.makeLogRecord(event[1])))
-        client.register_plugin(ForwardLoggingPlugin(logger.name, logging.INFO, topic), name=topic)
+        forward: Any = ForwardLoggingPlugin
+        client.register_plugin(forward(logger.name, logging.INFO, topic), name=topic)
         if not run.scheduler:
             client.run(quieten_prefect)
 

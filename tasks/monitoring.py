@@ -25,6 +25,8 @@ from prefect.states import Crashed
 from tasks.context import RunContext
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from mlp_core.report.page import ShownSection
 
 _COLOURS = 64
@@ -32,7 +34,7 @@ _MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newe
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
-def show_results(sections: Sequence[ShownSection], report: Path) -> None:
+def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None:
     """Create a table of results, a text with figures, and what the report finds.
 
     One of each, whatever the run made: an artifact takes the server some 30 ms. Each flow has keys of its own, so that
@@ -56,7 +58,7 @@ def _key(kind: str) -> str:
     return f"{flow_run.flow_name}-{kind}"
 
 
-def _in_short(sections: Sequence[ShownSection], report: Path) -> str:
+def _in_short(sections: Sequence[ShownSection], report: Path | UPath) -> str:
     """Return what the report finds, and where it lies."""
     lines = []
     for section in sections:

@@ -81,6 +81,7 @@ def offloaded(
     try:
         with helper.turn:
             helper.send(function, arguments, answers=True)
+            result: Result
             result, error, where = helper.answer()
     except (EOFError, OSError):
         checkpoint()
@@ -138,6 +139,7 @@ def _work(descriptor: int) -> None:
     threading.Thread(target=receive, daemon=True).start()
     while True:
         function, arguments, answers = jobs.get()
+        answer: tuple[object, Exception | None, str]
         try:
             answer = function(*arguments), None, ""
         except Exception as error:

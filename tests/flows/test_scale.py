@@ -174,7 +174,7 @@ def test_a_training_lost_for_good_is_crashed_in_prefect(program):
 
 SLOW_TO_END = """
 import sys, time
-from flows import local_run
+from flows import local_run, orchestration  # Prefect is imported, as in a run
 from tasks.context import stop_run
 local_run._STOPPED_SECONDS, local_run._FAILED_SECONDS = 0.1, float(sys.argv[2])
 stop_run("a token")  # as when a run fails
