@@ -83,13 +83,14 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
             with get_client(sync_client=True) as client:
                 client.update_flow_run(this.id, tags={*this.tags, TAG})
             return run_experiments(flow, given)
-        logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
         with get_client(sync_client=True) as client:
             if newer := _newer_run(client, this):
                 return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
             client.update_flow_run(
                 this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
             )
+        # For good: Prefect logs the run's error when this has returned, and the process ends with the run
+        logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
         with _in_words_of_the_form(), goes_on(this.id):
             return run_experiments(flow, given)
 

@@ -1,5 +1,6 @@
 """Cache keys: what decides a result is in them, and nothing else."""
 
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from mlp_core.data.settings import Spirals
 from mlp_core.experiments.images.experiment import images_trial
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
+from tasks.context import RunContext
 from tasks.data import Examples, decode_images, generate_spirals, transform_examples
 from tasks.training import train_configurations
 
@@ -43,6 +45,15 @@ def test_every_setting_counts():
     assert len(keys) == 8
     again = config_of(images_trial, (8,), 3072, 3, **TRAINING, seed=1, device="cpu")
     assert key(train_configurations, configs=(again,), data=MOVED, n_members=2) in keys
+
+
+def test_where_and_how_a_run_works_does_not_count():
+    """The context that each task gets is in no key, and travels to other processes as it is."""
+    keys = {key(generate_spirals, spirals=Spirals(), seed=1)}
+    for context in (RunContext("/here", 1), RunContext("/there", 8, time_limit_seconds=3.0, refresh=True)):
+        keys.add(key(generate_spirals, context=context, spirals=Spirals(), seed=1))
+        assert pickle.loads(pickle.dumps(context)) == context
+    assert len(keys) == 1
 
 
 def test_two_tasks_never_share_a_key():
