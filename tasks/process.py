@@ -10,7 +10,7 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
 | `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
-| `training_at_work`: an idle core gathers batches | one training of 1,326 features takes an eighth less | yield a False |
+| `training_at_work`: an idle core gathers batches | one training of 1,326 features takes an eighth less | yield False |
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
 | `freeze_at_exit`: an end without it | a second | leave it out |
 | `undisturbed`, `terminal_signals_blocked` | none: Ctrl-C is the program's alone, and one event | - |
@@ -30,7 +30,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import parent_process
 from pathlib import Path
 from threading import Lock
 
@@ -99,6 +98,8 @@ def flow_at_work() -> Iterator[None]:
 @contextmanager
 def training_at_work() -> Iterator[Callable[[], bool]]:
     """Count a training of this process; give what says whether there is a second core for each of them."""
+    from multiprocessing import parent_process  # `deep-mlp --help` does without
+
     global _n_trainings
     n_cores = cores() if parent_process() is None else 1  # other workers have the rest
     with _lock:
