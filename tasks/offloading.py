@@ -110,15 +110,15 @@ def stop_helper() -> None:
         if _helper:
             _helper.process.kill()
             _helper.process.wait()
+            atexit.unregister(stop_helper)
         _helper = None
-
-
-atexit.register(stop_helper)
 
 
 def _running_helper() -> _Helper:
     global _helper
     with _changing:
+        if _helper is None:
+            atexit.register(stop_helper)
         if _helper is None or _helper.process.poll() is not None:
             _helper = _Helper()
         return _helper
