@@ -1,5 +1,6 @@
 """What changes a whole process, and what sets it back."""
 
+import ast
 import gc
 import json
 import logging
@@ -52,6 +53,21 @@ def test_importing_changes_nothing():
     )
     before, after = json.loads(done.stdout.splitlines()[-1])
     assert after == before
+
+
+SWITCHES = {
+    "sys.setswitchinterval", "sys.path.insert", "gc.disable", "gc.enable", "gc.freeze",
+    "signal.pthread_sigmask", "os.environ.setdefault", "torch.set_num_threads",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "tasks.process"])
+def test_no_other_module_changes_the_process(module):
+    """So that the table in `tasks.process` has them all."""
+    tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert called.isdisjoint(SWITCHES)
+    assert "signal.signal" not in called or module in ("flows.stopping", "tasks.laboratory")  # the latter in workers
 
 
 def test_a_process_is_configured_with_what_the_user_has_not_set(monkeypatch):
