@@ -26,8 +26,8 @@ from typing import NoReturn
 
 from matplotlib.figure import Figure
 
-import tasks  # noqa: F401 - the project's own defaults for Prefect, which server and worker inherit
 from flows.server import healthy
+from tasks.process import configure
 
 ROOT = Path(__file__).parents[1]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -161,6 +161,7 @@ def _quarters(values: list[float] | list[int]) -> str:
 
 def main() -> None:
     """Run both, write `load.json` and `load.png`, and print the numbers."""
+    configure()  # server and worker inherit it
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description="Memory and open files under load.")
     parser.add_argument("--configurations", type=int, default=1000, metavar="N", help="gains  [default: 1000]")
     parser.add_argument("--members", type=int, default=100_000, metavar="N", help="in all  [default: 100000]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from mlp_core.engine.configs import TrainConfig, group_for_batching
 from mlp_core.engine.footprint import split_by_memory
 from mlp_core.engine.members import train_batched
 from mlp_core.seeds import generator
+from tasks.process import flow_at_work, training_at_work
 
 
 def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
@@ -28,7 +28,8 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
 
     def train_some(configs: Sequence[TrainConfig], numbers: Sequence[int]) -> tuple[list[float], float]:
         times: list[float] = []
-        trained = train_batched(configs, data, numbers, lambda: times.append(time.perf_counter()))
+        with training_at_work() as has_spare_core:
+            trained = train_batched(configs, data, numbers, lambda: times.append(time.perf_counter()), has_spare_core)
         return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
     def train_part(configs: Sequence[TrainConfig], part: int) -> tuple[list[float], float]:
@@ -38,8 +39,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
         results = [train_some(*cut) for cut in split_by_memory(configs, numbers, n_examples)]
         return [accuracy for some, _ in results for accuracy in some], sum(seconds for _, seconds in results)
 
-    sys.setswitchinterval(0.0002)  # as tasks.laboratory sets it
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with flow_at_work(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting = [pool.submit(train_part, configs, part) for configs in together for part in range(n_parts)]
         results = [future.result() for future in waiting]
     accuracies = [accuracy for part, _ in results for accuracy in part]

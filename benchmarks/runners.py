@@ -18,6 +18,7 @@ from benchmarks.work import draw_photographs
 from flows.server import healthy
 from mlp_core.artifacts.storage import machine
 from mlp_core.machine import cores
+from tasks.process import ENVIRONMENT
 
 WORKERS = 2
 RUNNERS = {
@@ -86,9 +87,7 @@ def _served(folder: Path) -> Iterator[dict[str, str]]:
     """Serve Prefect on loopback from a database of its own, and give the environment of its users."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_API_PORT": str(_API_PORT)}
-    import tasks  # noqa: F401 - its defaults for the server
-
-    environment |= {name: value for name, value in os.environ.items() if name.startswith("PREFECT_SERVER_SERVICES")}
+    environment |= {name: value for name, value in ENVIRONMENT.items() if name.startswith("PREFECT_SERVER_SERVICES")}
     with _started(["prefect", "server", "start"], folder / "server.log", environment):
         while not healthy(f"http://127.0.0.1:{_API_PORT}/api"):
             time.sleep(0.2)

@@ -21,9 +21,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tasks  # noqa: F401 - the project's own defaults for Prefect, which server and worker inherit
 from benchmarks.load import PREFECT, ROOT, Load, give_up, running, stopped
 from flows.server import healthy
+from tasks.process import configure
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -61,6 +61,7 @@ class Service:
 
 def main() -> None:
     """Run it and print what was found; exit status 1 if anything was lost or left over."""
+    configure()  # server and worker inherit it
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Scheduled runs under faults.")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="that end by themselves  [default: 200]")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="N", help="of the disturbances")

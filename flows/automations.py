@@ -14,6 +14,7 @@ from prefect.blocks.abstract import NotificationError
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import AutomationCore
+from pydantic import SecretStr
 
 from mlp_core.errors import InputError
 
@@ -88,14 +89,14 @@ def _notifier(url: str) -> str:
     The block for Slack sends to any of Apprise's addresses. Where notices are refused nobody would miss them: so this
     one says it now.
     """
-    block = SlackWebhook(url=address_of(url))
+    block = SlackWebhook(url=SecretStr(address_of(url)))
     try:
         with block.raise_on_failure():
             block.notify(body="Runs that drifted, failed or crashed are told here.", subject="deep-mlp")
     except NotificationError as error:
         reason = " ".join(error.log.split()) or "not an address of a service that Apprise knows"
         click.echo(f"deep-mlp: a first notice to {WEBHOOK_URL} failed, and so will others: {reason}")
-    return str(block.save(_BLOCK, overwrite=True, _sync=True))
+    return str(block.save(_BLOCK, overwrite=True, _sync=True))  # type: ignore[call-arg] # of `async_dispatch`
 
 
 def _create_or_update(client: SyncPrefectClient, described: dict[str, Any]) -> None:

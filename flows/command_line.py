@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import tasks  # noqa: F401 - its defaults for Prefect must stand before anything imports Prefect
 from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
 from mlp_core.errors import DeepMlpError, Drifted, InputError, Stopped
 from mlp_core.settings import Settings, text_of, validated
+from tasks.process import configure, freeze_at_exit
 from tasks.stages import TUTORIAL, flow_help, flow_names, flow_parameters
 
 if TYPE_CHECKING:
@@ -202,10 +200,11 @@ def _run() -> None:
 
 def main() -> None:
     """Run the program and end with its status: 0, that of a `DeepMlpError`, 2 for bad options, 130 for Ctrl-C."""
+    configure()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
-    atexit.register(gc.freeze)  # or Python looks for garbage before it ends, a second long
+    freeze_at_exit()
     sys.exit(_status(_run))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
@@ -68,7 +68,7 @@ def _make_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
 
 
 def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    return client.read_deployments(deployment_filter=DeploymentFilter(tags={"all_": [TAG]}))
+    return client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
 
 
 def _keep_schedules(

@@ -83,13 +83,14 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
             with get_client(sync_client=True) as client:
                 client.update_flow_run(this.id, tags={*this.tags, TAG})
             return run_experiments(flow, given)
-        logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
         with get_client(sync_client=True) as client:
             if newer := _newer_run(client, this):
                 return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
             client.update_flow_run(
                 this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
             )
+        # For good: Prefect logs the run's error when this has returned, and the process ends with the run
+        logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
         with _in_words_of_the_form(), goes_on(this.id):
             return run_experiments(flow, given)
 
@@ -155,14 +156,21 @@ def _newer_run(client: SyncPrefectClient, this: FlowRun) -> FlowRun | None:
     """
     if not this.auto_scheduled or this.run_count > 1:
         return None
-    due = FlowRunFilter(
-        deployment_id={"any_": [this.deployment_id]},
-        tags={"all_": ["auto-scheduled"]},
-        expected_start_time={"after_": this.expected_start_time, "before_": datetime.now(UTC)},
-        state={"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+    due = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [this.deployment_id]},
+            "tags": {"all_": ["auto-scheduled"]},
+            "expected_start_time": {"after_": this.expected_start_time, "before_": datetime.now(UTC)},
+            "state": {"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+        }
     )
     newest = client.read_flow_runs(flow_run_filter=due, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-    return newest[0] if newest and newest[0].expected_start_time > this.expected_start_time else None
+    return next((one for one in newest if _due(one) > _due(this)), None)
+
+
+def _due(run: FlowRun) -> datetime:
+    assert run.expected_start_time is not None  # of every scheduled run
+    return run.expected_start_time
 
 
 def _skipped_in_words(this: FlowRun, newer: FlowRun) -> str:

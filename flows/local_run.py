@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -36,8 +35,10 @@ from mlp_core.artifacts.places import artifact_folder
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.context import is_stopping
 from tasks.offloading import prepare_helper, stop_helper
 from tasks.preflight import check_limits, check_run
+from tasks.process import uncollected, undisturbed
 from tasks.resources import check_room
 from tasks.run_settings import Run, RunOnPhotographs
 from tasks.stages import TUTORIAL, flow_parameters, stages_of
@@ -99,8 +100,6 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
     check_room(stages_of(flow_name, parameters), run)
     started = time.monotonic()
     stop_by_signals()
-    # What a killed program's workers leave is cleared by their tracker, which need not talk about it
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     reach_directly()
     settings = read_prefect_settings()
     configured = settings.api_url
@@ -114,7 +113,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
             from mlp_core.data.images import list_images
 
             list_images(images)  # while the server starts: a zip's directory takes a moment
-        with _undisturbed(), _uncollected():  # imported while the server starts
+        with undisturbed(), uncollected():  # imported while the server starts
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
                 for slow in _SLOW_MODULES:
@@ -129,7 +128,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
-        url = configured or server.url
+        url = server.url if server else settings.api_url or ""
         flow_run_ids: list[UUID] = []
         with _watched(url, server, flow_run_ids), _no_heartbeats() if server else nullcontext(), ExitStack() as known:
             end_lost_runs(settings.home, configured or "")
@@ -163,8 +162,6 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
     as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind. A run that
     failed has more time than one that somebody waits to see stopped, for dask's workers need some.
     """
-    from tasks.laboratory import is_stopping
-
     ended, lost = threading.Event(), threading.Event()
     message = f"the Prefect server at {url} is gone; what was finished is kept: run the same command again."
 
@@ -205,28 +202,6 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
         raise
     finally:
         ended.set()
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C for a moment: in the middle of Prefect's import it comes out as another error."""
-    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Spare what is imported Python's search for garbage, then and later: it stays, and the search took a second."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:
@@ -286,15 +261,23 @@ def _announce(name: str, run: Run, seconds: list[float]) -> None:
 def _seconds_of_such_runs(flow_run: Any) -> list[float]:
     """Return how long completed runs of the same flow with the same parameters took, the last one first."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter, FlowRunFilterState
-    from prefect.client.schemas.filters import FlowRunFilterStateType as StateType
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     try:
         with get_client(sync_client=True) as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(id=FlowFilterId(any_=[flow_run.flow_id])),
-                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=StateType(any_=["COMPLETED"]))),
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED]))
+                ),
                 sort=FlowRunSort.END_TIME_DESC,
                 limit=100,
             )

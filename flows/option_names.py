@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -43,7 +43,7 @@ def in_own_names(command: str, defaults: Mapping[str, object], options: Mapping[
     if not given:
         return {}
     if _ONE_NETWORK in defaults:
-        widths = tuple(defaults[_ONE_NETWORK])  # type: ignore[arg-type]
+        widths = cast(tuple[int, ...], defaults[_ONE_NETWORK])
         width, depth = given.get("width", str(widths[0])), given.get("depths", str(len(widths)))
         if not depth.isdecimal() or not 1 <= int(depth) <= 1000:
             message = f"depths must be one number from 1 to 1000 in {command}, got {depth!r}; use --hidden-widths."

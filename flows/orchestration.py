@@ -2,72 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
-from typing import Any, TypeVar
-from uuid import UUID
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from prefect import tags, unmapped
 from prefect.futures import PrefectFuture, wait
-from prefect.states import Completed
 
+from flows.outcome import Outcome, Submitted
 from flows.sources import data_of_images, submit_photographs
 from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
 from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
-from mlp_core.errors import DeepMlpError, Drifted, InputError
+from mlp_core.errors import InputError
 from mlp_core.experiments.interface import Figure, Table
 from mlp_core.machine import devices
 from mlp_core.settings import Settings
+from tasks.context import RunContext
 from tasks.data import Examples, generate_spirals, transform_examples
-from tasks.drift import compare_with_baseline
-from tasks.laboratory import hold_results, laboratory, logger, side_by_side
+from tasks.laboratory import laboratory
 from tasks.limits import ask_for_limits, check_tag_limits
-from tasks.monitoring import Progress, report_lost
-from tasks.report import Failure, claimed_tables, measure_claims, write_report
 from tasks.resources import available_bytes, check_memory, check_room
-from tasks.results import collect_history, draw_figure, make_table
+from tasks.results import draw_figure, make_table
 from tasks.run_settings import Run, RunOnPhotographs
 from tasks.stages import Stage, check_batches, stages_of, with_images
-from tasks.training import TrainedConfig, TrainedTrial, names_in_short, train_configurations, tune_learning_rate
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A training that was submitted: one configuration, or several together.
-
-    Attributes:
-        configs: What it trains.
-        data: What it trains on, or the task that makes that.
-        n_members: Members of each configuration.
-        future: Its task.
-    """
-
-    configs: tuple[TrainConfig, ...]
-    data: Any
-    n_members: int
-    future: PrefectFuture[list[TrainedConfig]]
-
-    def one_by_one(self) -> list[Submitted]:
-        """Submit the training of each configuration alone."""
-        return [
-            Submitted(
-                (config,), self.data, self.n_members, train_configurations.submit((config,), self.data, self.n_members)
-            )
-            for config in self.configs
-        ]
-
-
-_NAMES_IN_A_LINE = 8
-
-
-class SweepFailed(DeepMlpError):
-    """Some tasks failed; what the others made is kept, and in the report."""
-
-    said = True
+from tasks.training import train_configurations, tune_learning_rate
 
 
 def device_of(run: Run) -> str:
@@ -87,138 +46,15 @@ def device_of(run: Run) -> str:
     return run.device
 
 
-def _reason(future: PrefectFuture[Any]) -> str:
-    """Return why a task failed; one that was lost with its dask workers has no state of its end yet."""
-    if not future.state.is_final():
-        try:
-            future.result()
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-    return (future.state.message or future.state.name).removeprefix("Task run encountered an exception ")
-
-
-class Outcome:
-    """Collects what the tasks of a run made, and what failed."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.trained: list[TrainedTrial] = []
-        self.failed: dict[UUID, Failure] = {}
-        self.experiments: set[str] = set()
-        self._one_by_one: dict[UUID, list[Submitted]] = {}
-        self.progress = Progress()
-
-    def gather(
-        self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
-    ) -> list[Result]:
-        """Wait for all and return the results of those that succeeded.
-
-        Args:
-            futures: The tasks.
-            experiment: Whose they are, if they are one's.
-            names: Of the trainings.
-        """
-        futures = list(futures)
-        wait(futures)
-        hold_results()
-        if futures and experiment:
-            self.experiments.add(experiment)
-        results = []
-        for future, name in zip_longest(futures, names, fillvalue=""):
-            if future.state.is_completed():
-                results.append(future.result())
-            else:
-                reason = _reason(future)
-                if not future.state.is_final():
-                    report_lost(future.task_run_id, reason)
-                # by task run, as two experiments may wait for the same training
-                self.failed[future.task_run_id] = Failure(experiment, f"{name}: {reason}" if name else reason)
-        return results
-
-    def trainings(
-        self, trials: Sequence[Trial], submitted: Mapping[TrainConfig, Submitted], experiment: str
-    ) -> list[TrainedTrial]:
-        """Wait for an experiment's trainings and return those that succeeded.
-
-        Args:
-            trials: The experiment's.
-            submitted: The trainings of the run.
-            experiment: Its name.
-        """
-        own = {trial.config: submitted[trial.config] for trial in trials}
-        self.progress.expect(training.future for training in own.values())
-        tasks = {training.future.task_run_id: training for training in own.values()}
-        wait([training.future for training in tasks.values()])
-        asked = [one for training in tasks.values() for one in self._mended(training)]
-        made = self.gather([one.future for one in asked], experiment, [names_in_short(one.configs) for one in asked])
-        by_config = {one.config: one for together in made for one in together}
-        trained = [
-            TrainedTrial(trial, by_config[trial.config].n_members, by_config[trial.config].blocks)
-            for trial in trials
-            if trial.config in by_config
-        ]
-        if kept := [config.name for config, training in own.items() if training.future.state.name == "Cached"]:
-            more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
-            shown = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
-            logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, shown)
-        self.trained += trained
-        return trained
-
-    def _mended(self, training: Submitted) -> list[Submitted]:
-        """Return a training; where several configurations failed together, one of each, as one may be to blame."""
-        if len(training.configs) == 1 or training.future.state.is_completed():
-            return [training]
-        key = training.future.task_run_id
-        if key not in self._one_by_one:
-            logger.warning("training %d configurations together failed; each is trained alone", len(training.configs))
-            self._one_by_one[key] = training.one_by_one()
-        return self._one_by_one[key]
-
-    def publish(self, results: Sequence[PrefectFuture[Any]]) -> Any:
-        """Wait for tables and figures, compare with the baseline, write history and report.
-
-        Returns:
-            The report's path; in a state named Drifted if a figure moved and the run is to end so.
-
-        Raises:
-            SweepFailed: If any task failed; after everything that could be written was written.
-            Drifted: If a figure moved and the run is to fail then.
-        """
-        made = self.gather(results)
-        self.progress.end()
-        report = ""
-        if self.trained:
-            made += self.gather([collect_history.submit(self.trained)])
-        if tables := claimed_tables(made):
-            made += self.gather([measure_claims.submit(tables)])
-        drift = ""
-        if made and self.run.on_drift != "ignore":
-            drift = "".join(self.gather([compare_with_baseline.submit(made)]))
-        if made or self.failed:
-            whole = ", ".join(sorted(self.experiments))
-            failures = [replace(one, experiment=one.experiment or whole) for one in self.failed.values()]
-            report = write_report.submit(made, sorted(self.experiments), failures).result()
-        if self.failed:
-            shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
-            kept = "the report holds what the others made" if report else "there are no results for a report"
-            count = "1 task" if len(self.failed) == 1 else f"{len(self.failed)} tasks"
-            message = f"{count} failed, {kept}: {shown}"
-            logger.error(message)
-            raise SweepFailed(message)
-        if drift and self.run.on_drift == "failed":
-            raise Drifted(drift)
-        return Completed(name="Drifted", message=drift, data=report) if drift else report
-
-
 class ExperimentRuns:
     """The experiments of a run at work on the same examples, and what they share.
 
     What two of them train, transform or draw into is made once.
     """
 
-    def __init__(self, run: Run, stages: Sequence[Stage]) -> None:
-        self.outcome = Outcome(run)
-        self.stages = list(stages)
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.outcome = Outcome(context)
         self.examples: dict[str, Examples] = {}
         self._submitted: dict[TrainConfig, Submitted] = {}
         self._trials: dict[str, list[Trial]] = {}
@@ -237,7 +73,10 @@ class ExperimentRuns:
                 (
                     tuning.trial,
                     tune_learning_rate.submit(
-                        tuning.trial.config, self._inputs(stage, tuned_inputs(stage, tuning.trial)), tuning.rates
+                        self.context,
+                        tuning.trial.config,
+                        self._inputs(stage, tuned_inputs(stage, tuning.trial)),
+                        tuning.rates,
                     ),
                 )
                 for tuning in (experiment.to_tune(setup, trials) if trials else ())
@@ -253,6 +92,10 @@ class ExperimentRuns:
                     tuned = experiment.tuned(stage.setup, trial, rate)
                     self._submit_trainings(stage, [tuned])
                     self._trials[experiment.name].append(tuned)
+
+    def wait_for_trainings(self, stage: Stage) -> None:
+        """Wait until an experiment's trainings have ended, however they did."""
+        wait([self._submitted[trial.config].future for trial in self._trials[stage.experiment.name]])
 
     def publish(self, stage: Stage) -> list[PrefectFuture[Any]]:
         """Wait for an experiment's trainings and submit its tables and figures; nothing if all failed."""
@@ -290,8 +133,8 @@ class ExperimentRuns:
                 by_inputs.setdefault((config.inputs, len(config.gains)), []).append(config)
         for (inputs, n_gains), configs in by_inputs.items():
             n_members, data = stage.setup.n_seeds * n_gains, self._inputs(stage, inputs)
-            together = group_for_batching(configs, n_members, side_by_side())
-            futures = train_configurations.map(together, unmapped(data), unmapped(n_members))
+            together = group_for_batching(configs, n_members, self.context.n_parallel)
+            futures = train_configurations.map(unmapped(self.context), together, unmapped(data), unmapped(n_members))
             for group, future in zip(together, futures, strict=True):
                 self._submitted |= dict.fromkeys(group, Submitted(group, data, n_members, future))
 
@@ -302,7 +145,7 @@ class ExperimentRuns:
         key = stage.kind_of_data, transforms
         if key not in self._transformed:
             before = self._inputs(stage, transforms[:-1])
-            self._transformed[key] = transform_examples.submit(transforms[-1], before)
+            self._transformed[key] = transform_examples.submit(self.context, transforms[-1], before)
         return self._transformed[key]
 
     def _submit_output(self, output: Table | Figure) -> PrefectFuture[Any] | None:
@@ -315,11 +158,11 @@ class ExperimentRuns:
         return self._draw(output)
 
     def _draw(self, figure: Figure) -> PrefectFuture[Any]:
-        return draw_figure.submit(replace(figure, inputs=()), self._resolved(figure.inputs))
+        return draw_figure.submit(self.context, replace(figure, inputs=()), self._resolved(figure.inputs))
 
     def _table(self, table: Table) -> PrefectFuture[Any]:
         if id(table) not in self._tables:
-            future = make_table.submit(replace(table, inputs=()), self._resolved(table.inputs))
+            future = make_table.submit(self.context, replace(table, inputs=()), self._resolved(table.inputs))
             self._tables[id(table)] = table, future
         return self._tables[id(table)][1]
 
@@ -352,9 +195,9 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
     stages = stages_of(flow, parameters, device_of(run))
     check_batches(stage for stage in stages if stage.kind_of_data == "spirals")
     check_room(stages, run)
-    with laboratory(run):
+    with laboratory(run) as context:
         check_tag_limits(*dict.fromkeys(stage.experiment.tag for stage in stages))
-        runs = ExperimentRuns(run, stages)
+        runs = ExperimentRuns(context)
         kinds = {stage.kind_of_data for stage in stages}
         first = [stage for stage in stages if not stage.experiment.beyond or flow == stage.experiment.tag]
         later = [stage for stage in stages if stage not in first]
@@ -363,12 +206,12 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
         if "images" in kinds:  # first: while one worker waits for the helper, the other trains with a core to itself
             assert isinstance(run, RunOnPhotographs)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "images")):
-                decoded = submit_photographs(run)
+                decoded = submit_photographs(context, run)
         if "spirals" in kinds:
             spirals = parameters["spirals"]
             assert isinstance(spirals, Spirals)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "spirals")):
-                runs.examples["spirals"] = generate_spirals(spirals, run.seed)
+                runs.examples["spirals"] = generate_spirals(context, spirals, run.seed)
         for stage in first:
             if stage.kind_of_data == "spirals":
                 runs.begin(stage)
@@ -383,8 +226,11 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
                 runs.begin(stage)
         for stage in later:
             runs.begin(stage)
-        for stage in (*first, *later):
+        begun = [*first, *later]
+        for stage in begun:
             runs.train_tuned(stage)
         runs.expect()
-        results = [future for stage in (*first, *later) for future in runs.publish(stage)]
-        return runs.outcome.publish([*results, *runs.draw_panels()])
+        runs.wait_for_trainings(begun[0])  # so long another run may publish
+        with context.publishing():
+            results = [future for stage in begun for future in runs.publish(stage)]
+            return runs.outcome.publish([*results, *runs.draw_panels()], run.on_drift)

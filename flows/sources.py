@@ -8,11 +8,12 @@ from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data.sizes import PIXELS
 from mlp_core.experiments.interface import Data
+from tasks.context import RunContext
 from tasks.data import Examples, ImageSource, decode_images, download_images, draw_faces, locate_images
 from tasks.run_settings import RunOnPhotographs
 
 
-def submit_photographs(run: RunOnPhotographs) -> Callable[[], Examples]:
+def submit_photographs(context: RunContext, run: RunOnPhotographs) -> Callable[[], Examples]:
     """Submit the decoding of the photographs of the run's source; return what waits for them.
 
     Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a
@@ -21,14 +22,14 @@ def submit_photographs(run: RunOnPhotographs) -> Callable[[], Examples]:
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource
     if run.images == SYNTHETIC:
-        source = draw_faces(run.seed)
+        source = draw_faces(context, run.seed)
     elif is_web_address(url):
-        source = download_images(url)
+        source = download_images(context, url)
     else:
         source = locate_images(run.images)
     if run.runner == "threads":
-        return decode_images.submit(source, run.skip_bad_images, run.seed).result
-    images = decode_images(source, run.skip_bad_images, run.seed)
+        return decode_images.submit(context, source, run.skip_bad_images, run.seed).result
+    images = decode_images(context, source, run.skip_bad_images, run.seed)
     return lambda: images
 
 

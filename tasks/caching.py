@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder
-from prefect.settings import get_current_settings
 
+from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.places import artifact_folder
 from mlp_core.artifacts.storage import Artifact, code_digest, settings_digest, versions
+from tasks.context import RECORDS, RunContext, logger
 
 if TYPE_CHECKING:
     from upath import UPath
 
-_logger = logging.getLogger("deep_mlp")
-
-RECORDS = ".records"
-"""Folder of the records of results, in the artifact folder."""
-
 
 class Records(LocalFileSystem):
-    """Prefect's records of results on this machine; one that was written for another key counts as none."""
+    """Prefect's records of results on this machine; one that was written for another key counts as none.
+
+    Attributes:
+        artifacts: The artifact folder that they are of.
+    """
 
     _block_type_name = "Records of deep-mlp"
+    artifacts: str
 
     async def aread_path(self, path: str) -> bytes:
         """Return a record."""
         return _of_key(await super().aread_path(path), path)
 
-    def read_path(self, path: str, _sync: bool | None = None) -> bytes:
+    def read_path(self, path: str, _sync: bool | None = None) -> bytes:  # type: ignore[override] # declared async
         """Return a record.
 
         Raises:
             ValueError: If it is another's.
         """
-        return _of_key(super().read_path(path, _sync=True), path)
+        record = super().read_path(path, _sync=True)  # type: ignore[call-arg] # of `async_dispatch`
+        return _of_key(cast(bytes, record), path)
 
 
 def _of_key(record: bytes, path: str) -> bytes:
@@ -55,20 +56,28 @@ def _of_key(record: bytes, path: str) -> bytes:
     return record
 
 
-def artifact_root() -> Path | UPath:
-    """Return the artifact folder of the run: the one that holds Prefect's records of results."""
-    records: str = get_result_store().result_storage.basepath  # type: ignore[union-attr]
-    return artifact_folder(records.removesuffix(f"/{RECORDS}"))
+class RemoteRecords(RemoteFileSystem):
+    """The same on S3, where the key of a record is not looked at.
+
+    Attributes:
+        artifacts: The artifact folder that they are of.
+    """
+
+    _block_type_name = "Remote records of deep-mlp"
+    artifacts: str
 
 
-def refreshing() -> bool:
-    """Return whether this run makes everything again."""
-    return bool(get_current_settings().tasks.refresh_cache)
+def records_in(root: Path | UPath) -> Records | RemoteRecords:
+    """Return where Prefect keeps the records of results of an artifact folder."""
+    folder = str(root / RECORDS)
+    if backend_of(root).local_path is None:  # keys come from each machine's environment: settings travel with tasks
+        return RemoteRecords(basepath=folder, artifacts=str(root), settings={"use_listings_cache": False})
+    return Records(basepath=folder, artifacts=str(root))
 
 
 @dataclass
 class SameInputsAndCode(CachePolicy):
-    """Key of task name, inputs, code and library versions.
+    """Key of task name, inputs, code and library versions; the context of the run does not count.
 
     Prefect's own policies see the task's source but not the code that it calls.
 
@@ -86,9 +95,10 @@ class SameInputsAndCode(CachePolicy):
     ) -> str:
         """Return a key that begins with the task's name, so that the records can be read by a human."""
         task = task_ctx.task
-        named = [module for value in inputs.values() for module in getattr(value, "modules", ())]
+        counted = {name: value for name, value in inputs.items() if not isinstance(value, RunContext)}
+        named = [module for value in counted.values() for module in getattr(value, "modules", ())]
         digest = settings_digest(
-            {name: canonical(value) for name, value in inputs.items()}, self.code_digest(task.fn.__module__, *named)
+            {name: canonical(value) for name, value in counted.items()}, self.code_digest(task.fn.__module__, *named)
         )
         return f"{task.name.replace(' ', '-')}-{digest[:40]}"
 
@@ -138,7 +148,11 @@ def decode(data: dict[str, Any]) -> Any:
     if "__class__" in data and isinstance(value, dict):
         message = f"unknown class {data['__class__']}"
         raise ValueError(message)
-    _verify(value, artifact_root())
+    records = get_result_store().result_storage
+    if not isinstance(records, (Records, RemoteRecords)):
+        message = f"records of results in a {type(records).__name__}, which belongs to no artifact folder"
+        raise ValueError(message)
+    _verify(value, artifact_folder(records.artifacts))
     return value
 
 
@@ -147,7 +161,7 @@ def _verify(value: Any, root: Path | UPath) -> None:
         try:
             value.check(root)
         except (OSError, ValueError):
-            _logger.warning("%s is gone or was changed after it was written: it is made again", value.path)
+            logger.warning("%s is gone or was changed after it was written: it is made again", value.path)
             raise
     elif is_dataclass(value):
         for item in fields(value):

@@ -15,8 +15,8 @@ from mlp_core.artifacts.backends import file_digest
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, settings_digest, write_file, write_table
 from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
-from tasks.caching import UNCACHED, artifact_root, cached
-from tasks.laboratory import checkpoint, logger
+from tasks.caching import UNCACHED, cached
+from tasks.context import RunContext, logger
 from tasks.offloading import offloaded
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Examples:
 
 
 @task(name="generate spirals", task_run_name="generate spirals", **cached(*_SPIRALS))
-def generate_spirals(spirals: Spirals, seed: int) -> Examples:
+def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Examples:
     """Draw the spirals and split them; one row per point."""
     import pyarrow as pa
 
@@ -89,7 +89,7 @@ def generate_spirals(spirals: Spirals, seed: int) -> Examples:
     units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code_digest(*_SPIRALS), units=units)
     name = settings_digest(settings, provenance.code)[:12]
-    made = write_table(artifact_root(), f"tables/spirals-{name}.parquet", table, provenance)
+    made = write_table(context.root, f"tables/spirals-{name}.parquet", table, provenance)
     return Examples(made, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
 
 
@@ -106,12 +106,12 @@ def _split_column(n_train: int, n_test: int) -> pa.Array:
 
 
 @task(name="transform examples", task_run_name="{transform.title}", **cached(*_TRANSFORMS))
-def transform_examples(transform: Transform, examples: Examples) -> Examples:
+def transform_examples(context: RunContext, transform: Transform, examples: Examples) -> Examples:
     """Make of examples what a configuration is trained on; one row per example."""
     import pyarrow as pa
     import torch
 
-    root = artifact_root()
+    root = context.root
     split = transform.split(load_split(root, examples.table))
     inputs = torch.cat([split.train_inputs, split.test_inputs])
     flat = pa.array(inputs.contiguous().flatten().numpy())
@@ -131,11 +131,11 @@ def transform_examples(transform: Transform, examples: Examples) -> Examples:
 
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
-def draw_faces(seed: int) -> Artifact:
+def draw_faces(context: RunContext, seed: int) -> Artifact:
     """Draw the embedded photographs and pack them as the real ones are packed."""
     from mlp_core.data.faces import write_faces
 
-    root = artifact_root()
+    root = context.root
     name = settings_digest({"seed": seed}, code_digest(*_FACES))[:12]
     path = root / "images" / f"faces-{name}.zip"
     write_file(path, lambda file: write_faces(file, seed=seed))
@@ -143,15 +143,15 @@ def draw_faces(seed: int) -> Artifact:
 
 
 @task(name="download images", **cached("mlp_core.data.downloads"))
-def download_images(url: str) -> Artifact:
+def download_images(context: RunContext, url: str) -> Artifact:
     """Download a zip of photographs; again only if the file is gone or changed."""
     from mlp_core.addresses import shown_address
     from mlp_core.data.downloads import download
 
-    root = artifact_root()
+    root = context.root
     path = root / "images" / f"{sha256(url.encode()).hexdigest()[:16]}.zip"
     logger.info("downloading %s", shown_address(url))
-    write_file(path, lambda file: download(url, file, checkpoint=checkpoint, tell=logger.info))
+    write_file(path, lambda file: download(url, file, checkpoint=context.checkpoint, tell=logger.info))
     archive = Artifact.of(root, path)
     logger.info("downloaded %d bytes, sha256=%s", archive.size_bytes, archive.sha256)
     return archive
@@ -169,7 +169,7 @@ def locate_images(location: str) -> ImageSource:
 
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
-def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
+def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
     """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less.
 
     The seed is that of the split, where the source has none.
@@ -178,10 +178,9 @@ def decode_images(source: ImageSource | Artifact, skip_bad: int = 0, seed: int =
 
     from mlp_core.data import images
 
-    checkpoint()  # or a stopped run would start a helper
-    root = artifact_root()
+    root = context.root
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = offloaded(images.decode_images, path, skip_bad, seed)
+    table = offloaded(images.decode_images, path, skip_bad, seed, checkpoint=context.checkpoint)
     told = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
     settings = {"skipped": told["skipped"]}
     if told["split_seed"] is not None:

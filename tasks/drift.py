@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from prefect import task
 
 from mlp_core.artifacts.storage import Artifact
-from tasks.caching import UNCACHED, artifact_root
-from tasks.laboratory import logger
+from tasks.caching import UNCACHED
+from tasks.context import RunContext, logger
 from tasks.results import save_figure
 
 
 @task(name="compare with baseline", task_run_name="compare with baseline", **UNCACHED)
-def compare_with_baseline(results: Sequence[Artifact]) -> str:
+def compare_with_baseline(context: RunContext, results: Sequence[Artifact]) -> str:
     """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
 
     Returns:
@@ -24,7 +24,7 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
     from mlp_core.artifacts.comparison import compare
     from mlp_core.artifacts.results import read_results
 
-    root = artifact_root()
+    root = context.root
     made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]
     baseline, found = read_baseline(root), read_results(root, made)
     if baseline is None:
@@ -40,7 +40,7 @@ def compare_with_baseline(results: Sequence[Artifact]) -> str:
         return ""
     keep_comparison(root, comparison, datetime.now(UTC))
     if (comparisons := read_comparisons(root)) is not None:
-        save_figure("trend", "mlp_core.report.trend:trend_figure", comparisons.to_pandas())
+        save_figure(context, "trend", "mlp_core.report.trend:trend_figure", comparisons.to_pandas())
     if comparison.moved:
         logger.warning("%s", comparison.in_words())
         return comparison.in_words()

@@ -5,7 +5,6 @@ Prefect itself says nothing: a task waits before it begins, as long as it takes.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +28,10 @@ from prefect.context import TagsContext
 from prefect.logging import disable_run_logger
 
 from mlp_core.errors import InputError
-
-logger = logging.getLogger("deep_mlp")
+from tasks.context import logger
 
 _SECONDS_BETWEEN_LOOKS = 3.0
+_END_SECONDS = 1.0  # a server that is gone does not answer sooner
 _PAGE = 200
 _TAG = "tag:"
 
@@ -97,11 +96,13 @@ def waits_told(flow_run_id: UUID) -> Iterator[None]:
                         )
 
     # In a copy of this context, so that the line reaches the run's log too
-    threading.Thread(target=copy_context().run, args=(watch,), daemon=True).start()
+    watching = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    watching.start()
     try:
         yield
     finally:
         ended.set()
+        watching.join(_END_SECONDS)
 
 
 def _limits(client: SyncPrefectClient) -> dict[str, Limit]:

@@ -22,9 +22,11 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from tasks.laboratory import is_stopping
+from tasks.context import RunContext
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from mlp_core.report.page import ShownSection
 
 _COLOURS = 64
@@ -32,7 +34,7 @@ _MARKDOWN_CHARACTERS = 240_000  # and one figure more; the server keeps the newe
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
-def show_results(sections: Sequence[ShownSection], report: Path) -> None:
+def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None:
     """Create a table of results, a text with figures, and what the report finds.
 
     One of each, whatever the run made: an artifact takes the server some 30 ms. Each flow has keys of its own, so that
@@ -56,7 +58,7 @@ def _key(kind: str) -> str:
     return f"{flow_run.flow_name}-{kind}"
 
 
-def _in_short(sections: Sequence[ShownSection], report: Path) -> str:
+def _in_short(sections: Sequence[ShownSection], report: Path | UPath) -> str:
     """Return what the report finds, and where it lies."""
     lines = []
     for section in sections:
@@ -149,7 +151,8 @@ class Progress:
     SQLite at once one may be sent away for two seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
         self._lock, self._showing = threading.Lock(), threading.Lock()
         self._known: set[UUID] = set()
         self._n_done = 0
@@ -187,7 +190,7 @@ class Progress:
     def _show_by_the_way(self) -> None:
         with self._lock:
             self._waiting = None
-        if is_stopping():
+        if self._context.is_stopped:
             return
         with suppress(HTTPError, OSError):  # a server that is gone ends the run elsewhere
             self._show()

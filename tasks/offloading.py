@@ -13,7 +13,6 @@ import atexit
 import contextlib
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -24,13 +23,10 @@ from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from mlp_core.errors import Stopped
+from tasks.process import ENVIRONMENT, terminal_signals_blocked
 
 Result = TypeVar("Result")
 _PROGRAM = "import sys; from tasks.offloading import _work; _work(int(sys.argv[1]))"
-
-TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
-"""What a terminal sends to all processes in its foreground: at Ctrl-C, and when it is closed."""
 
 
 class _Helper:
@@ -38,26 +34,20 @@ class _Helper:
 
     Attributes:
         process: The process.
-        stopped: Whether it was told to end at once.
         imported: The modules that it was asked to import.
         turn: Held by the task whose job it does.
     """
 
     def __init__(self) -> None:
-        self.stopped, self.imported, self.turn, self._sending = False, set[str](), threading.Lock(), threading.Lock()
+        self.imported, self.turn, self._sending = set[str](), threading.Lock(), threading.Lock()
         self._connection, its_end = Pipe()
-        # It inherits what this thread has blocked: the terminal's signals are for the program
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
-        try:
+        with its_end, terminal_signals_blocked():
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, str(its_end.fileno())],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
                 pass_fds=[its_end.fileno()],
             )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            its_end.close()
 
     def send(self, function: Callable[..., object], arguments: tuple[object, ...], answers: bool) -> None:
         with self._sending:
@@ -71,28 +61,30 @@ _helper: _Helper | None = None
 _changing = threading.Lock()
 
 
-def offloaded(function: Callable[..., Result], *arguments: object) -> Result:
+def offloaded(
+    function: Callable[..., Result], *arguments: object, checkpoint: Callable[[], None] = lambda: None
+) -> Result:
     """Return `function(*arguments)`, worked out in the helper process, which is started when it is first needed.
 
-    In a worker process nothing is trained beside it: there, and should the helper be killed, it is done in place.
+    In a worker process nothing is trained at the same time: there, and should the helper be killed, it is done in
+    place.
 
     Args:
         function: A function of a module; it changes nothing, and may be called again.
         arguments: What can be pickled.
-
-    Raises:
-        Stopped: If the helper was stopped meanwhile.
+        checkpoint: Called before the helper is started or replaced; raises if the run is being stopped.
     """
+    checkpoint()
     if parent_process() is not None:
         return function(*arguments)
     helper = _running_helper()
     try:
         with helper.turn:
             helper.send(function, arguments, answers=True)
+            result: Result
             result, error, where = helper.answer()
-    except (EOFError, OSError) as lost:
-        if helper.stopped:
-            raise Stopped from lost
+    except (EOFError, OSError):
+        checkpoint()
         return function(*arguments)
     if error is not None:
         error.add_note(where)
@@ -116,18 +108,17 @@ def stop_helper() -> None:
     global _helper
     with _changing:
         if _helper:
-            _helper.stopped = True
             _helper.process.kill()
             _helper.process.wait()
+            atexit.unregister(stop_helper)
         _helper = None
-
-
-atexit.register(stop_helper)
 
 
 def _running_helper() -> _Helper:
     global _helper
     with _changing:
+        if _helper is None:
+            atexit.register(stop_helper)
         if _helper is None or _helper.process.poll() is not None:
             _helper = _Helper()
         return _helper
@@ -148,6 +139,7 @@ def _work(descriptor: int) -> None:
     threading.Thread(target=receive, daemon=True).start()
     while True:
         function, arguments, answers = jobs.get()
+        answer: tuple[object, Exception | None, str]
         try:
             answer = function(*arguments), None, ""
         except Exception as error:

@@ -15,8 +15,8 @@ from mlp_core.artifacts.places import local_view
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, locked, read_table, write_file, write_table
 from mlp_core.experiments import claims
 from mlp_core.experiments.claims import claim_modules
-from tasks.caching import UNCACHED, artifact_root, cached
-from tasks.laboratory import checkpoint, logger
+from tasks.caching import UNCACHED, cached
+from tasks.context import RunContext, logger
 from tasks.monitoring import show_results
 from tasks.run_settings import Run
 
@@ -58,13 +58,12 @@ _UNITS = {
 }
 
 
-def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
+def claimed_tables(root: Path | UPath, made: Sequence[Artifact]) -> list[Artifact]:
     """Return the result tables to make claims on: those of this run, and beside them what earlier runs left.
 
     Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial takes no verdict
     away. A run that made none of these tables has nothing to claim.
     """
-    root = artifact_root()
     by_path = {artifact.path: artifact for artifact in made}
     paths = [f"results/{name}.parquet" for name in claims.claimed_tables()]
     if by_path.keys().isdisjoint(paths):
@@ -77,7 +76,7 @@ def claimed_tables(made: Sequence[Artifact]) -> list[Artifact]:
 
 
 @task(name="measure claims", task_run_name="measure claims", **cached(*_CLAIMS, libraries=("scipy", "pyarrow")))
-def measure_claims(results: Sequence[Artifact]) -> Artifact:
+def measure_claims(context: RunContext, results: Sequence[Artifact]) -> Artifact:
     """Measure the tutorial's claims on result tables, one row per claim."""
     import pyarrow as pa
 
@@ -85,7 +84,7 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
     from mlp_core.statistics.bootstrap import N_RESAMPLES
     from mlp_core.statistics.claims import Claim
 
-    root = artifact_root()
+    root = context.root
     tables, settings = {}, {}
     for artifact in results:
         name = artifact.path.removeprefix("results/").removesuffix(".parquet")
@@ -107,7 +106,9 @@ def measure_claims(results: Sequence[Artifact]) -> Artifact:
 
 
 @task(name="write report", task_run_name="write report", **UNCACHED)
-def write_report(results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]) -> str:
+def write_report(
+    context: RunContext, results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]
+) -> str:
     """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
 
     Returns:
@@ -116,8 +117,8 @@ def write_report(results: Sequence[Artifact], experiments: Sequence[str], failur
     from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections
 
-    root, sections = artifact_root(), all_sections()
-    with locked([root / "results"], checkpoint):
+    root, sections = context.root, all_sections()
+    with locked([root / "results"], context.checkpoint):
         _note_failures(root, experiments, failures)
     if not has_sections(root, sections):
         return ""

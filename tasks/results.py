@@ -22,9 +22,9 @@ from mlp_core.artifacts.storage import (
     write_table,
 )
 from mlp_core.experiments.interface import Figure, Table, resolve
-from tasks.caching import UNCACHED, artifact_root, cached, canonical
+from tasks.caching import UNCACHED, cached, canonical
+from tasks.context import RunContext, logger
 from tasks.data import Examples, load_split
-from tasks.laboratory import checkpoint, logger
 from tasks.offloading import offloaded
 from tasks.training import TrainedTrial
 
@@ -47,13 +47,13 @@ def _table_run_name() -> str:
 
 
 @task(name="make table", task_run_name=_table_run_name, **cached(libraries=_RESULT_LIBRARIES))
-def make_table(table: Table, inputs: Sequence[Any]) -> Artifact:
+def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Artifact:
     """Make a table of loaded inputs: see `mlp_core.experiments.interface.Table`."""
     from mlp_core.artifacts.units import settings_of, units_of
 
-    root = artifact_root()
+    root = context.root
     function = resolve(table.function)
-    options = {"checkpoint": checkpoint} if "checkpoint" in signature(function).parameters else {}
+    options = {"checkpoint": context.checkpoint} if "checkpoint" in signature(function).parameters else {}
     made = function(*(_loaded(root, value) for value in inputs), **options)
     settings = {**table.settings, **settings_of(made)}
     digests = dict(_digests(inputs))
@@ -70,27 +70,24 @@ def make_table(table: Table, inputs: Sequence[Any]) -> Artifact:
 
 
 @task(name="draw figure", task_run_name="draw {figure.name}", **cached(libraries=_FIGURE_LIBRARIES))
-def draw_figure(figure: Figure, inputs: Sequence[Any]) -> Artifact:
+def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> Artifact:
     """Draw a figure of loaded inputs: see `mlp_core.experiments.interface.Figure`."""
-    root = artifact_root()
-    data = tuple(_loaded(root, value) for value in inputs)
+    data = tuple(_loaded(context.root, value) for value in inputs)
     if figure.prepare:
         data = resolve(figure.prepare)(*data)
     else:
         data = tuple(value.to_pandas() if hasattr(value, "to_pandas") else value for value in data)
-    return save_figure(figure.name, figure.draw, *data)
+    return save_figure(context, figure.name, figure.draw, *data)
 
 
-def save_figure(name: str, draw: str, *data: object) -> Artifact:
+def save_figure(context: RunContext, name: str, draw: str, *data: object) -> Artifact:
     """Write the figure that `"module:function"` draws of some data as PNG."""
     from mlp_core.experiments.drawing import drawn_png
 
-    checkpoint()  # or a stopped run would start a helper
-    root = artifact_root()
-    path = root / "figures" / f"{name}.png"
-    png = offloaded(drawn_png, draw, *data)
+    path = context.root / "figures" / f"{name}.png"
+    png = offloaded(drawn_png, draw, *data, checkpoint=context.checkpoint)
     write_file(path, lambda file: file.write_bytes(png))
-    return Artifact.of(root, path)
+    return Artifact.of(context.root, path)
 
 
 def _loaded(root: Path | UPath, value: Any) -> Any:
@@ -137,21 +134,23 @@ def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:
 
 
 @task(name="collect history", task_run_name="collect history", **UNCACHED)
-def collect_history(trained: Sequence[TrainedTrial]) -> Artifact:
+def collect_history(context: RunContext, trained: Sequence[TrainedTrial]) -> Artifact:
     """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from mlp_core.engine.tables import HISTORY_UNITS, history_rows
 
-    root = artifact_root()
+    root = context.root
     by_experiment: dict[str, list[pa.Table]] = {}
     for one in sorted(trained, key=lambda one: one.name):
         rows = history_rows(one.trial, loaded_model(root, one).members)
         by_experiment.setdefault(one.trial.labels.experiment, []).append(rows)
     schema = rows.schema
     path = root / "results" / "history.parquet"
-    with locked([root / "results"], checkpoint):  # two runs that add to it at once must not lose each other's rows
+    with locked(
+        [root / "results"], context.checkpoint
+    ):  # two runs that add to it at once must not lose each other's rows
         with suppress(OSError, ValueError, KeyError, pa.ArrowException):  # none, damaged, or another table of this name
             earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata().cast(schema)
             for experiment in set(pc.unique(earlier["experiment"]).to_pylist()) - set(by_experiment):

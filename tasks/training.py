@@ -9,12 +9,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
-from prefect.context import FlowRunContext
 
 from mlp_core.artifacts.storage import (
     Artifact,
@@ -29,11 +27,11 @@ from mlp_core.artifacts.storage import (
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.engine.footprint import split_by_memory
 from mlp_core.errors import DeepMlpError
-from tasks.caching import RECORDS, artifact_root, cached, refreshing
+from tasks.caching import cached
+from tasks.context import RECORDS, RunContext, logger
 from tasks.data import Examples, load_split
-from tasks.laboratory import checkpoint, logger, waiting_for
 from tasks.offloading import prepare_helper
-from tasks.run_settings import Run
+from tasks.process import training_at_work
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -102,36 +100,40 @@ def names_in_short(configs: Sequence[TrainConfig]) -> str:
 
 
 @task(name="train", task_run_name=_task_run_name, **cached(*_CODE))
-def train_configurations(configs: tuple[TrainConfig, ...], data: Examples, n_members: int) -> list[TrainedConfig]:
+def train_configurations(
+    context: RunContext, configs: tuple[TrainConfig, ...], data: Examples, n_members: int
+) -> list[TrainedConfig]:
     """Train the members that no earlier run has trained already, of configurations that differ in their gains alone.
 
     Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
     """
-    root = artifact_root()
-    examples = data.table
-    waiting = waiting_for(f"another run that trains {configs[0].seed_namespace} {names_in_short(configs)}")
-    with locked((root / RECORDS / _file_name(config, examples) for config in configs), waiting):
-        return _train_missing(root, configs, examples, n_members)
+    records, examples = context.root / RECORDS, data.table
+    waiting = context.waiting_for(f"another run that trains {configs[0].seed_namespace} {names_in_short(configs)}")
+    with locked((records / _file_name(config, examples) for config in configs), waiting):
+        return _train_missing(context, configs, examples, n_members)
 
 
 @task(name="tune learning rate", task_run_name="tune learning rate {config.name}", **cached(*_TUNING))
-def tune_learning_rate(config: TrainConfig, data: Examples, rates: tuple[float, ...]) -> float:
+def tune_learning_rate(context: RunContext, config: TrainConfig, data: Examples, rates: tuple[float, ...]) -> float:
     """Choose the learning rate of a configuration on validation examples."""
     from mlp_core.engine.tuning import tuned_learning_rate
 
-    rate = tuned_learning_rate(config, load_split(artifact_root(), data.table), rates, checkpoint)
+    with training_at_work() as has_spare_core:
+        rate = tuned_learning_rate(
+            config, load_split(context.root, data.table), rates, context.checkpoint, has_spare_core
+        )
     logger.info("tuned %s %s: learning rate %g", config.seed_namespace, config.name, rate)
     return rate
 
 
 def _train_missing(
-    root: Path | UPath, configs: Sequence[TrainConfig], examples: Artifact, n_members: int
+    context: RunContext, configs: Sequence[TrainConfig], examples: Artifact, n_members: int
 ) -> list[TrainedConfig]:
-    started = time.monotonic()
+    started, root = time.monotonic(), context.root
     blocks: dict[TrainConfig, list[MemberBlock]] = {}
     alike: dict[tuple[int, ...], list[TrainConfig]] = {}  # by the members to train
     for config in configs:
-        blocks[config] = [] if refreshing() else _earlier_blocks(root, _file_name(config, examples), n_members)
+        blocks[config] = [] if context.refresh else _earlier_blocks(root, _file_name(config, examples), n_members)
         missing = set(range(n_members)) - {member for block in blocks[config] for member in _members(block)}
         alike.setdefault(tuple(sorted(missing)), []).append(config)
     for members, together in alike.items():
@@ -139,7 +141,7 @@ def _train_missing(
             logger.info("found %s %s: all %d members", configs[0].seed_namespace, names_in_short(together), n_members)
         for run in _runs(members):
             for part, numbers in split_by_memory(together, run, examples.rows):
-                for config, block in zip(part, _train_blocks(root, part, examples, numbers, started), strict=True):
+                for config, block in zip(part, _train_blocks(context, part, examples, numbers, started), strict=True):
                     blocks[config].append(block)
     return [
         TrainedConfig(config, n_members, tuple(sorted(blocks[config], key=lambda block: block.first)))
@@ -192,29 +194,28 @@ def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[Membe
 
 
 def _train_blocks(
-    root: Path | UPath, configs: Sequence[TrainConfig], examples: Artifact, members: Sequence[int], task_started: float
+    context: RunContext,
+    configs: Sequence[TrainConfig],
+    examples: Artifact,
+    members: Sequence[int],
+    task_started: float,
 ) -> list[MemberBlock]:
-
-    from mlp_core.engine.batches import use_cores
     from mlp_core.engine.members import train_batched
 
-    if parent_process() is not None:  # other workers have the rest
-        use_cores(1)
-    checkpoint()  # or a stopped run would start a helper
+    context.checkpoint()  # or a stopped run would start a helper
     prepare_helper("mlp_core.report.loss_curves")  # they follow
     config, name = configs[0], names_in_short(configs)
-    data = load_split(root, examples)
+    data = load_split(context.root, examples)
     started = said = time.monotonic()
-    limit_seconds = _time_limit_seconds()
-    deadline = task_started + (limit_seconds or math.inf)
+    deadline = task_started + (context.time_limit_seconds or math.inf)
     n_batches = -(-len(data.train_labels) // config.batch_size)
     n_steps = 0
 
     def watch() -> None:
         nonlocal n_steps, said
-        checkpoint()
+        context.checkpoint()
         if time.monotonic() > deadline:
-            message = f"{name} took longer than the {limit_seconds:g} s of --time-limit-seconds"
+            message = f"{name} took longer than the {context.time_limit_seconds:g} s of --time-limit-seconds"
             raise TimeLimitExceeded(message)
         n_steps += 1
         if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
@@ -223,19 +224,12 @@ def _train_blocks(
             whom = f"{name}, members {members[0]} to {members[-1]}"
             logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
 
-    trained = train_batched(configs, data, members, watch)
-    blocks = [_keep(root, config, examples, part) for config, part in zip(configs, trained, strict=True)]
+    with training_at_work() as has_spare_core:
+        trained = train_batched(configs, data, members, watch, has_spare_core)
+    blocks = [_keep(context.root, config, examples, part) for config, part in zip(configs, trained, strict=True)]
     seconds, n_members = time.monotonic() - started, len(configs) * len(members)
     logger.info("trained %s %s: %d members in %.1f s", config.seed_namespace, name, n_members, seconds)
     return blocks
-
-
-def _time_limit_seconds() -> float:
-    """Return the run's setting, in a worker process too; none outside a run."""
-    context = FlowRunContext.get()
-    run = (context.parameters or {}).get("run") if context else None
-    # Another process gets them as a dictionary, without the defaults
-    return float(dict(run or {}).get("time_limit_seconds", Run.model_fields["time_limit_seconds"].default))
 
 
 def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: TrainedMembers) -> MemberBlock:

@@ -32,6 +32,7 @@ from PIL import Image, ImageDraw
 from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
+from tasks.process import configure
 
 
 def pytest_configure(config):
@@ -48,7 +49,7 @@ def pytest_configure(config):
         os.environ["NO_PROXY"] = "127.0.0.1"
         # programs that tests start would compile every module again, a second each
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    import tasks  # noqa: F401 - the project's own defaults for Prefect
+    configure()
 
 
 def _one_certificate(folder):
@@ -348,6 +349,12 @@ def raise_baseline():
     return raise_baseline
 
 
+def _hear_terminal_signals():
+    """Undo in a child what it inherits from tests that run under nohup or in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Program:
     """The real program, in a folder of its own and, unless told otherwise, with the session's server."""
 
@@ -368,6 +375,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_terminal_signals,
         )
         self.processes.append(process)
         return process

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,9 @@ from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, write_
 from mlp_core.errors import InputError
 from mlp_core.statistics.intervals import median_interval
 from mlp_core.statistics.wording import words
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 BASELINE = "baseline/accepted.parquet"
 RUNS = "baseline/runs"
@@ -58,7 +61,7 @@ _UNITS = {
 }
 
 
-def accept(root: Path, now: datetime) -> Artifact:
+def accept(root: Path | UPath, now: datetime) -> Artifact:
     """Keep the results of an artifact folder as its baseline.
 
     Raises:
@@ -95,7 +98,7 @@ def _baseline_schema() -> pa.Schema:
     return pa.schema({**texts, "member": pa.int64(), **numbers})
 
 
-def _failed(path: Path) -> set[str]:
+def _failed(path: Path | UPath) -> set[str]:
     """Return the experiments of which some training failed."""
     if not path.exists():
         return set()
@@ -115,7 +118,7 @@ def _provenance(settings: Mapping[str, Any], table: pa.Table) -> Provenance:
     )
 
 
-def read_baseline(root: Path) -> Results | None:
+def read_baseline(root: Path | UPath) -> Results | None:
     """Return the accepted results of an artifact folder, if there are any.
 
     Raises:
@@ -139,7 +142,7 @@ def read_baseline(root: Path) -> Results | None:
         raise damaged(path, "other metadata") from error
 
 
-def accepted_baseline(root: Path) -> Results:
+def accepted_baseline(root: Path | UPath) -> Results:
     """Return the accepted results of an artifact folder.
 
     Raises:
@@ -165,7 +168,7 @@ def baseline_in_words(baseline: Results) -> str:
     return "\n".join(lines)
 
 
-def keep_comparison(root: Path, comparison: Comparison, now: datetime) -> Artifact:
+def keep_comparison(root: Path | UPath, comparison: Comparison, now: datetime) -> Artifact:
     """Write a comparison as a file of its own, so that two runs at a time lose nothing: the points of the trend."""
     run = now.astimezone(UTC)
     stamps = {"run": run, "versions": comparison.versions, "made_otherwise": ", ".join(comparison.made_otherwise)}
@@ -199,14 +202,15 @@ def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
     return found
 
 
-def read_comparisons(root: Path, last: int = 100) -> pa.Table | None:
+def read_comparisons(root: Path | UPath, last: int = 100) -> pa.Table | None:
     """Return the rows of the last comparisons of an artifact folder, in the order of time, if there are any.
 
     Raises:
         InputError: If one of them is damaged.
     """
     tables: list[pa.Table] = []
-    for path in sorted((root / RUNS).glob("*.parquet"))[-last:]:
+    paths: list[Path | UPath] = [*(root / RUNS).glob("*.parquet")]
+    for path in sorted(paths, key=lambda path: path.name)[-last:]:
         table = read_whole(path)
         if not len(table) or not table.schema.equals(_comparison_schema()):
             raise damaged(path, "another table")

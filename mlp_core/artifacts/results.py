@@ -7,12 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlp_core.errors import InputError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 EVENTS = ("diverged", "never_learned")
 """What happens to a member as a whole; one that diverged neither learned nor never learned."""
@@ -66,7 +69,7 @@ class Results:
     accepted: str = ""
 
 
-def read_results(root: Path, experiments: Sequence[str] | None = None) -> Results:
+def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -> Results:
     """Read the members of the experiments whose results are in an artifact folder.
 
     Args:
@@ -78,7 +81,8 @@ def read_results(root: Path, experiments: Sequence[str] | None = None) -> Result
     """
     origins: dict[str, Origin] = {}
     members: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
-    for path in sorted((root / "results").glob("*.parquet")):
+    paths: list[Path | UPath] = [*(root / "results").glob("*.parquet")]
+    for path in sorted(paths, key=lambda path: path.name):
         if experiments is not None and path.stem not in experiments:
             continue
         table = read_whole(path)
@@ -93,7 +97,7 @@ def read_results(root: Path, experiments: Sequence[str] | None = None) -> Result
     return Results(origins, members)
 
 
-def read_whole(path: Path) -> pa.Table:
+def read_whole(path: Path | UPath) -> pa.Table:
     """Read a table whose bytes are whole.
 
     Raises:
@@ -106,7 +110,7 @@ def read_whole(path: Path) -> pa.Table:
         raise damaged(path, "damaged bytes") from error
 
 
-def origin_of(path: Path, table: pa.Table) -> Origin:
+def origin_of(path: Path | UPath, table: pa.Table) -> Origin:
     """Return what a table was made with, by its metadata.
 
     Raises:
@@ -121,7 +125,7 @@ def origin_of(path: Path, table: pa.Table) -> Origin:
         raise damaged(path, "other metadata") from error
 
 
-def damaged(path: Path, instead: str) -> InputError:
+def damaged(path: Path | UPath, instead: str) -> InputError:
     """Return the error of a file that is not as it was written.
 
     Example:

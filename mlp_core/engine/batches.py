@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import chain, cycle, pairwise
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from mlp_core.data.augmentation import augmented_batch, draw_augmentations
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.networks import aligned_rows
 from mlp_core.engine.products import aligned
-from mlp_core.machine import cores
 
 
 class Batch(NamedTuple):
@@ -37,9 +36,6 @@ Epochs = Iterable[Iterable[Batch]]
 
 _CHUNK_EXAMPLES = 1024  # photographs prepared at a time: 13 MB, in each of two buffers
 _AHEAD_BATCHES = 5  # 1,326 features make them 3.4 MB: more left the caches, fewer cost more hand-overs than they gained
-_n_cores = cores()
-_n_trainings = 0  # in this process
-_counting = Lock()
 
 
 def private_epochs(
@@ -93,16 +89,15 @@ def private_epochs(
     n_left = len(labels) % batch_size
     if n_left and drop_last:
         batches.pop()
-    with _at_work():
-        for _ in range(n_epochs):
-            for order, stream in zip(orders, generators, strict=True):
-                torch.randperm(len(labels), generator=stream, out=order)
-            by_step = orders.take(places).to(inputs.device)
-            for column, destination in zip(columns, destinations, strict=True):
-                torch.index_select(column, 0, by_step, out=destination)
-            if n_left and not drop_last:
-                batches[-1].targets.mul_(batch_size / n_left)
-            yield iter(batches)
+    for _ in range(n_epochs):
+        for order, stream in zip(orders, generators, strict=True):
+            torch.randperm(len(labels), generator=stream, out=order)
+        by_step = orders.take(places).to(inputs.device)
+        for column, destination in zip(columns, destinations, strict=True):
+            torch.index_select(column, 0, by_step, out=destination)
+        if n_left and not drop_last:
+            batches[-1].targets.mul_(batch_size / n_left)
+        yield iter(batches)
 
 
 def shared_epochs(
@@ -113,6 +108,7 @@ def shared_epochs(
     n_classes: int,
     n_epochs: int,
     batch_size: int,
+    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> Generator[Iterator[Batch]]:
     """Yield epochs in which all members see the same batches: the first layer is then one matrix product for all.
 
@@ -123,6 +119,7 @@ def shared_epochs(
         n_classes: Number of classes.
         n_epochs: Number of epochs.
         batch_size: Examples per step; the last batch of an epoch may be short.
+        has_spare_core: Asked before each epoch whether a second thread may gather its batches ahead; they are the same.
 
     Yields:
         Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
@@ -140,13 +137,13 @@ def shared_epochs(
         for _ in range(n_epochs):
             order = torch.randperm(len(labels), generator=generator).to(inputs.device)
             # A batch that this thread gathers is still in its core's cache when it trains on it
-            ahead = can_go_ahead and _has_idle_core()
+            ahead = can_go_ahead and has_spare_core()
             for indices in torch.split(order, batch_size * (_AHEAD_BATCHES if ahead else 1)):
                 if ahead:
                     buffer = next(buffers)  # one is being trained on
                 yield ahead, buffer, indices
 
-    with _at_work(), closing(_prepared(_Gathered.gather, pieces())) as gathered:
+    with closing(_prepared(_Gathered.gather, pieces())) as gathered:
         for _ in range(n_epochs):
             yield _epoch(gathered, len(labels))
 
@@ -178,30 +175,6 @@ def _batches(rows: Tensor, targets: Tensor, batch_size: int) -> list[Batch]:
     if n_last < batch_size:
         parts[-1] = parts[-1][0], parts[-1][1] * (batch_size / n_last)
     return [Batch(*part) for part in parts]
-
-
-@contextmanager
-def _at_work() -> Iterator[None]:
-    """Count a training of this process."""
-    global _n_trainings
-    with _counting:
-        _n_trainings += 1
-    try:
-        yield
-    finally:
-        with _counting:
-            _n_trainings -= 1
-
-
-def use_cores(n_cores: int) -> None:
-    """Let the trainings of this process use so many cores; without it, all that it may use."""
-    global _n_cores
-    _n_cores = n_cores
-
-
-def _has_idle_core() -> bool:
-    """Return whether there is a second core for each training of this process."""
-    return 2 * _n_trainings <= _n_cores
 
 
 def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Generator[list[Batch]]:
@@ -301,6 +274,6 @@ def augmented_epochs(
         augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
         return _batches(buffer, targets.index_select(1, order.to(images.device)), batch_size)
 
-    with _at_work(), closing(_prepared(prepare, pieces())) as prepared:
+    with closing(_prepared(prepare, pieces())) as prepared:
         for _ in range(n_epochs):
             yield _epoch(prepared, len(images))

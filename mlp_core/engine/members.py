@@ -64,7 +64,11 @@ def _untrained(config: TrainConfig, replicates: Sequence[Replicate]) -> Ensemble
 
 
 def train_members(
-    config: TrainConfig, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+    config: TrainConfig,
+    data: Split,
+    members: Sequence[int],
+    checkpoint: Callable[[], None] = lambda: None,
+    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> TrainedMembers:
     """Train some members of a configuration and measure them.
 
@@ -73,8 +77,9 @@ def train_members(
         data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, 3, height, width]`.
         members: Numbers of the members, each at least 0.
         checkpoint: Called before every step; it may raise to stop the training.
+        has_spare_core: See `shared_epochs`.
     """
-    return train_batched([config], data, members, checkpoint)[0]
+    return train_batched([config], data, members, checkpoint, has_spare_core)[0]
 
 
 @uniform_arithmetic()
@@ -84,12 +89,15 @@ def _train(
     numbers: list[int],
     replicates: Sequence[Replicate],
     checkpoint: Callable[[], None],
+    has_spare_core: Callable[[], bool],
 ) -> TrainedMembers:
     seeds = [member_seed(config, replicate.seed_index) for replicate in replicates]
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
-    with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
+    with closing(
+        _epochs(config, inputs, labels, seeds, has_spare_core)
+    ) as epochs:  # or a kept error keeps their thread
         losses = train(
             ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
         )
@@ -114,7 +122,11 @@ def _train(
 
 
 def train_batched(
-    configs: Sequence[TrainConfig], data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+    configs: Sequence[TrainConfig],
+    data: Split,
+    members: Sequence[int],
+    checkpoint: Callable[[], None] = lambda: None,
+    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> list[TrainedMembers]:
     """Train the same members of configurations that differ in their gains alone; each gives what it gives alone.
 
@@ -125,12 +137,13 @@ def train_batched(
         data: See `train_members`.
         members: Numbers of the members of each configuration.
         checkpoint: See `train_members`.
+        has_spare_core: See `shared_epochs`.
 
     Returns:
         The members of each configuration, in the order of the configurations.
     """
     replicates = [config.replicate(member) for config in configs for member in members]
-    together = _train(configs[0], data, [*members] * len(configs), replicates, checkpoint)
+    together = _train(configs[0], data, [*members] * len(configs), replicates, checkpoint, has_spare_core)
     parts = [slice(start, start + len(members)) for start in range(0, len(replicates), len(members))]
     return [
         TrainedMembers(
@@ -145,22 +158,17 @@ def train_batched(
     ]
 
 
-def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
-    n_classes = config.layer_sizes[-1]
+def _epochs(
+    config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int], has_spare_core: Callable[[], bool]
+) -> Generator[Iterable[Batch]]:
+    sizes = {"n_classes": config.layer_sizes[-1], "n_epochs": config.epochs, "batch_size": config.batch_size}
     if config.batches == "private":
         streams = [generator(seed, "order") for seed in seeds]
-        return private_epochs(
-            inputs,
-            labels,
-            streams,
-            n_classes=n_classes,
-            n_epochs=config.epochs,
-            batch_size=config.batch_size,
-            drop_last=True,
-        )
+        return private_epochs(inputs, labels, streams, drop_last=True, **sizes)
     stream = generator(config.seed, config.seed_namespace, "order")
-    make = shared_epochs if config.batches == "shared" else augmented_epochs
-    return make(inputs, labels, stream, n_classes=n_classes, n_epochs=config.epochs, batch_size=config.batch_size)
+    if config.batches == "shared":
+        return shared_epochs(inputs, labels, stream, has_spare_core=has_spare_core, **sizes)
+    return augmented_epochs(inputs, labels, stream, **sizes)
 
 
 def _augmented_accuracy(config: TrainConfig, ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:

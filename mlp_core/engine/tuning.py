@@ -17,7 +17,11 @@ VALIDATION_SHARE = 0.2
 
 
 def tuned_learning_rate(
-    config: TrainConfig, data: Split, rates: Sequence[float], checkpoint: Callable[[], None] = lambda: None
+    config: TrainConfig,
+    data: Split,
+    rates: Sequence[float],
+    checkpoint: Callable[[], None] = lambda: None,
+    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> float:
     """Return the learning rate with which member 0 is right on most validation examples.
 
@@ -26,6 +30,7 @@ def tuned_learning_rate(
         data: Its training examples are cut into those to fit and those to validate; its test examples are not used.
         rates: To choose from; of equally good ones the first is taken.
         checkpoint: See `train_members`.
+        has_spare_core: See `shared_epochs`.
 
     Example:
         >>> from mlp_core.data.datasets import spirals, split
@@ -41,9 +46,9 @@ def tuned_learning_rate(
     validation, fit = order[:n_validation], order[n_validation:]
     inputs, labels = data.train_inputs, data.train_labels
     held_out = Split(inputs[fit], labels[fit], inputs[validation], labels[validation])
+    reached = {}
+    for rate in rates:
+        trained = train_members(replace(config, learning_rate=rate), held_out, [0], checkpoint, has_spare_core)
+        reached[rate] = trained.test_accuracy.item()
     # a member that diverged has NaN, which is no maximum
-    reached = {
-        rate: train_members(replace(config, learning_rate=rate), held_out, [0], checkpoint).test_accuracy.item()
-        for rate in rates
-    }
     return max(reached, key=lambda rate: (reached[rate] == reached[rate], reached[rate]))

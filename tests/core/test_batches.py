@@ -2,14 +2,12 @@
 
 import math
 import threading
-from contextlib import ExitStack
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.engine.batches import _at_work as training_at_work
 from mlp_core.engine.batches import augmented_epochs, one_hot_targets, private_epochs, shared_epochs
 
 
@@ -66,26 +64,22 @@ def wide(n):
 
 @pytest.mark.parametrize("n", [23, 60, 149])
 @pytest.mark.parametrize("busy_epochs", [(), (0,), (1,), (0, 1, 2, 3)], ids=str)
-def test_shared_batches_are_the_same_while_another_training_has_the_second_core(monkeypatch, n, busy_epochs):
+def test_shared_batches_are_the_same_while_another_training_has_the_second_core(n, busy_epochs):
     """A core that is idle gathers them ahead, whole batches and short ones, from one epoch into the next."""
-    monkeypatch.setattr("mlp_core.engine.batches._n_cores", 2)
     (stream,), n_threads = generators(5), []
-    epochs = shared_epochs(*wide(n), stream, n_classes=3, n_epochs=4, batch_size=10)
+    spare = iter(epoch not in busy_epochs for epoch in range(4))
+    options = {"n_classes": 3, "n_epochs": 4, "batch_size": 10}
+    epochs = shared_epochs(*wide(n), stream, has_spare_core=lambda: next(spare), **options)
     inputs, targets = wide(n)[0].T, one_hot_targets(wide(n)[1], 3, 10)
     (orders,) = generators(5)
-    with ExitStack() as others:
-        for epoch in range(4):
-            if epoch in busy_epochs:
-                others.enter_context(training_at_work())
-            else:
-                others.close()
-            steps = taken([next(epochs)])[0]
-            n_threads.append(threading.active_count())
-            order = torch.randperm(n, generator=orders)
-            assert torch.equal(torch.cat([inputs_ for inputs_, _ in steps], 1)[:-1], inputs[:, order])
-            sizes = torch.tensor([targets_.shape[1] for _, targets_ in steps]).repeat_interleave(10)[:n]
-            found = torch.cat([targets_ for _, targets_ in steps], 1)
-            torch.testing.assert_close(found * sizes, targets[:, order] * 10)
+    for _ in range(4):
+        steps = taken([next(epochs)])[0]
+        n_threads.append(threading.active_count())
+        order = torch.randperm(n, generator=orders)
+        assert torch.equal(torch.cat([inputs_ for inputs_, _ in steps], 1)[:-1], inputs[:, order])
+        sizes = torch.tensor([targets_.shape[1] for _, targets_ in steps]).repeat_interleave(10)[:n]
+        found = torch.cat([targets_ for _, targets_ in steps], 1)
+        torch.testing.assert_close(found * sizes, targets[:, order] * 10)
     epochs.close()
     assert (max(n_threads) > threading.active_count()) == (len(busy_epochs) < 4)
 

@@ -83,9 +83,9 @@ def test_the_rate_is_chosen_without_test_examples(few, monkeypatch):
     """A fifth of the training set validates, the rest is fitted, and the test examples are never seen."""
     seen = []
 
-    def spy(plan, data, members, checkpoint):
+    def spy(plan, data, *how):
         seen.append((plan.learning_rate, data))
-        return train_members(plan, data, members, checkpoint)
+        return train_members(plan, data, *how)
 
     monkeypatch.setattr(tuning, "train_members", spy)
     plan = config_of(polynomial_trial, 5, 4, epochs=10, **SHARED)

@@ -1,6 +1,7 @@
 """Members of a plan: the same whoever trains beside them, and lost ones are a result."""
 
 import math
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,6 @@ from configurations import config_of, configs_of
 from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.data.polynomial_features import monomials
-from mlp_core.engine import batches
 from mlp_core.engine.members import member_seed, train_batched, train_members
 from mlp_core.engine.networks import Ensemble
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
@@ -100,14 +100,14 @@ def test_a_member_is_the_same_in_any_company(request, name):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_training_that_is_stopped_leaves_its_cores(request, name):
+def test_a_training_that_is_stopped_leaves_no_thread(request, name):
     """Also in the midst of an epoch, and while the error is still looked at: a failed task keeps it."""
     plan, data_name = PLANS[name]
-    steps = [0, 1]
+    steps, n_threads = [0, 1], threading.active_count()
     with pytest.raises(IndexError) as error:
-        train_members(plan, request.getfixturevalue(data_name), [0], lambda: steps.pop())
+        train_members(plan, request.getfixturevalue(data_name), [0], steps.pop, lambda: True)
     assert error.value.__traceback__
-    assert batches._n_trainings == 0
+    assert threading.active_count() == n_threads
 
 
 def test_plans_trained_together_give_what_each_gives_alone(photographs):

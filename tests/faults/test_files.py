@@ -17,7 +17,7 @@ from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Artifact, read_table
 from mlp_core.errors import InputError
-from tasks.caching import RECORDS
+from tasks.context import RECORDS
 
 KINDS = [
     ("depth_sweep", "tables/spirals-*.parquet", "generate spirals"),

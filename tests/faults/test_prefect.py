@@ -454,7 +454,8 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
     from prefect.client.orchestration import get_client
     from prefect.states import Completed, Pending, Running
 
-    from tasks.limits import logger, waits_told
+    from tasks.context import logger
+    from tasks.limits import waits_told
 
     def nothing():
         pass

@@ -34,7 +34,7 @@ from watching import (
 from flows.command_line import _status
 from flows.command_line import program as command
 from flows.lost_runs import end_lost_runs, known_to_live
-from flows.orchestration import SweepFailed
+from flows.outcome import SweepFailed
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep

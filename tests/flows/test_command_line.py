@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.command_line import _status
-from flows.orchestration import SweepFailed
+from flows.outcome import SweepFailed
 from flows.server import healthy
 from mlp_core.errors import Drifted, InputError, ResourceError
 from tasks.training import TimeLimitExceeded

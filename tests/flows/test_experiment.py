@@ -20,7 +20,7 @@ from prefect.utilities.importtools import import_object
 from flows.automations import address_of, create_automations
 from flows.deploying import prepare
 from flows.experiment import goes_on, in_words_of_the_form
-from flows.orchestration import SweepFailed
+from flows.outcome import SweepFailed
 from flows.phase import phase
 from flows.tutorial import tutorial
 from mlp_core.errors import InputError

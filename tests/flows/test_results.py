@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from flows.orchestration import SweepFailed
+from flows.outcome import SweepFailed
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data import datasets
 from mlp_core.data.images import decode_images

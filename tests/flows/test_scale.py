@@ -174,10 +174,10 @@ def test_a_training_lost_for_good_is_crashed_in_prefect(program):
 
 SLOW_TO_END = """
 import sys, time
-from flows import local_run
-from tasks import laboratory
+from flows import local_run, orchestration  # Prefect is imported, as in a run
+from tasks.context import stop_run
 local_run._STOPPED_SECONDS, local_run._FAILED_SECONDS = 0.1, float(sys.argv[2])
-laboratory._stopping.set()  # as when a run fails
+stop_run("a token")  # as when a run fails
 with local_run._watched(sys.argv[1], None, []):
     time.sleep(3)
     raise RuntimeError("a training was lost")

@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 
-from tasks.caching import RECORDS
+from tasks.context import RECORDS
 
 ALWAYS_WRITTEN = {"results/history.parquet", "report.html"}
 """Made from what lies in the folder, by whatever run."""

@@ -1,5 +1,6 @@
 """Cache keys: what decides a result is in them, and nothing else."""
 
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from mlp_core.data.settings import Spirals
 from mlp_core.experiments.images.experiment import images_trial
 from tasks import checked_json
 from tasks.caching import SameInputsAndCode, canonical
+from tasks.context import RunContext
 from tasks.data import Examples, decode_images, generate_spirals, transform_examples
 from tasks.training import train_configurations
 
@@ -50,6 +52,15 @@ def test_a_name_for_the_eye_is_no_other_key():
     """A configuration that two experiments call differently is one training."""
     named = replace(PLAN, name="another")
     assert canonical(named) == canonical(PLAN)
+
+
+def test_where_and_how_a_run_works_does_not_count():
+    """The context that each task gets is in no key, and travels to other processes as it is."""
+    keys = {key(generate_spirals, spirals=Spirals(), seed=1)}
+    for context in (RunContext("/here", 1), RunContext("/there", 8, time_limit_seconds=3.0, refresh=True)):
+        keys.add(key(generate_spirals, context=context, spirals=Spirals(), seed=1))
+        assert pickle.loads(pickle.dumps(context)) == context
+    assert len(keys) == 1
 
 
 def test_two_tasks_never_share_a_key():

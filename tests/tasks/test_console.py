@@ -6,7 +6,7 @@ import sys
 import pytest
 from httpx import ConnectError
 
-from flows.orchestration import SweepFailed
+from flows.outcome import SweepFailed
 from flows.server import RunLost
 from mlp_core.errors import Drifted, InputError, ResourceError, Stopped
 from tasks.console import _is_news

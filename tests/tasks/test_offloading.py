@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -73,11 +74,18 @@ def test_work_whose_helper_was_killed_is_done_in_place():
     assert offloaded(os.getpid) != helper
 
 
-def test_work_whose_helper_was_stopped_is_not_done():
+def test_work_of_a_stopped_run_is_not_done():
     helper, began = offloaded(os.getpid), time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(offloaded, time.sleep, 30)
+        stopped = threading.Event()
+
+        def checkpoint():
+            if stopped.is_set():
+                raise Stopped
+
+        waiting = pool.submit(offloaded, time.sleep, 30, checkpoint=checkpoint)
         time.sleep(0.2)
+        stopped.set()
         stop_helper()
         with pytest.raises(Stopped):
             waiting.result()

@@ -1,0 +1,150 @@
+"""What changes a whole process, in one place: environment, interpreter, garbage collection, signals, cores.
+
+To import `tasks` or `flows` changes nothing. The program, its worker processes and the tests call `configure`; a run
+of a deployment has the same from `prefect.yaml`. All else is a context manager that sets back what it set: a flow that
+is called in a notebook, or two at once, leave the process as they found it.
+
+| what | gain, on two cores | how to switch it off |
+|---|---|---|
+| `configure`: `OMP_NUM_THREADS=1` | one thread a task, for tasks run side by side; same bits everywhere | set it |
+| `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
+| `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
+| `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
+| `training_at_work`: an idle core gathers batches | one training of 1,326 features takes an eighth less | yield False |
+| `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
+| `freeze_at_exit`: an end without it | a second | leave it out |
+| `undisturbed`, `terminal_signals_blocked` | none: Ctrl-C is the program's alone, and one event | - |
+| `tasks.offloading`: figures in another process | epochs took several times as long | call the function |
+
+Set elsewhere, for they are the core's or end the program: one thread of torch and NumPy and no subnormal numbers
+(`mlp_core.engine.arithmetic`, restored by the last that leaves), the signals that stop the program (`flows.stopping`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock
+
+from mlp_core.machine import cores
+
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # one transaction for many task states: with one each, SQLite is locked half of the time
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "deep_mlp",
+    # "Finished in state Completed()", without a name, for every task: the project's own lines say what was made
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    # what the core logs outside a flow, in a notebook, is no mistake
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # nor what lies in the folder where the user stands, which Python would search first
+    "PYTHONSAFEPATH": "1",
+    # as many tasks as cores run side by side: a thread each
+    "OMP_NUM_THREADS": "1",
+    # what a killed program's workers leave is cleared by their tracker, which need not talk about it
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+}
+"""Read by Prefect, torch and Python as they start; a value of the user's own stands."""
+
+TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
+"""What a terminal sends to all processes in its foreground: at Ctrl-C, and when it is closed."""
+
+_SWITCH_SECONDS = 0.0002
+_lock = Lock()
+_n_flows = _n_trainings = 0  # of this process
+_restored_last = ExitStack()  # by the flow that ends last
+
+
+def configure() -> None:
+    """Set the environment of this process, and of those that it starts, before it imports Prefect or torch."""
+    root = str(Path(__file__).resolve().parents[1])
+    if sys.path[0] != root:  # not a tasks.py or flows.py on the user's PYTHONPATH
+        sys.path.insert(0, root)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def flow_at_work() -> Iterator[None]:
+    """Let threads of a flow hand over quickly, and the project's own lines be heard."""
+    global _n_flows
+    logger = logging.getLogger("deep_mlp")
+    with _lock:
+        if _n_flows == 0:
+            _restored_last.callback(sys.setswitchinterval, sys.getswitchinterval())
+            _restored_last.callback(logger.setLevel, logger.level)
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            logger.setLevel(logging.INFO)
+        _n_flows += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_flows -= 1
+            if _n_flows == 0:
+                _restored_last.close()
+
+
+@contextmanager
+def training_at_work() -> Iterator[Callable[[], bool]]:
+    """Count a training of this process; give what says whether there is a second core for each of them."""
+    from multiprocessing import parent_process  # `deep-mlp --help` does without
+
+    global _n_trainings
+    n_cores = cores() if parent_process() is None else 1  # other workers have the rest
+    with _lock:
+        _n_trainings += 1
+    try:
+        yield lambda: 2 * _n_trainings <= n_cores
+    finally:
+        with _lock:
+            _n_trainings -= 1
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Spare what is imported Python's search for garbage, then and later: it stays, and the search took a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def freeze_at_exit() -> None:
+    """Let the program end without a last search for garbage, a second long."""
+    atexit.register(gc.freeze)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off what stops the program for a moment: in the middle of Prefect's import it comes out as another error."""
+    with _blocked({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}):
+        yield
+
+
+@contextmanager
+def terminal_signals_blocked() -> Iterator[None]:
+    """Keep the terminal's signals from processes started meanwhile: they inherit what this thread has blocked."""
+    with _blocked(TERMINAL_SIGNALS):
+        yield
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
