@@ -48,9 +48,9 @@ EVERY = pytest.mark.parametrize("experiment", experiments(), ids=folder_of)
 
 @EVERY
 def test_its_command_says_what_it_does_and_where_the_tutorial_has_it(experiment):
-    """In one sentence, which ends with the tutorial's section where the tutorial has it."""
-    assert re.search(r"^[A-Z].*[.?]$", experiment.help)
-    assert (experiment.tutorial is None) or re.search(r" \((section \d(\.\d)?|bonus)\)\.$", experiment.help)
+    """In one sentence, which ends with the section."""
+    section = r" \((section \d(\.\d)?|bonus)\)\." if experiment.tutorial else r"[.?]"
+    assert re.search(rf"^[A-Z].*{section}$", experiment.help)
     if not experiment.flow:
         assert program.commands[experiment.name.replace("_", "-")].help.startswith(experiment.help)
 

@@ -1,0 +1,41 @@
+"""PNG files of figures."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mlp_core.report.drawing import DOTS_PER_INCH, legend_below, new_figure
+from mlp_core.report.png import figure_png
+
+
+def plain():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 3, 2])
+    return figure
+
+
+def laid_out():
+    figure, axes = new_figure(3.0)
+    (line,) = axes.plot([1, 3, 2], label="a long name in the legend below")
+    axes.set_title("two\nlines", loc="left")
+    legend_below(figure, [line])
+    return figure
+
+
+def a_picture_beside_axes():
+    figure = Figure(figsize=(4, 3), dpi=DOTS_PER_INCH, layout="constrained")
+    first, second = figure.subplots(1, 2)
+    figure.colorbar(first.imshow(np.eye(5)), ax=first)
+    second.scatter([1, 2], [1e-3, 1e3])
+    second.set_yscale("log")
+    return figure
+
+
+@pytest.mark.parametrize("draw", [plain, laid_out, a_picture_beside_axes])
+def test_bytes_are_those_of_savefig(draw):
+    """Drawn once; also of a figure with another resolution of its own."""
+    expected = io.BytesIO()
+    draw().savefig(expected, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    assert figure_png(draw()) == expected.getvalue()
