@@ -26,5 +26,5 @@ def figure_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.set_dpi(DOTS_PER_INCH)
     # savefig gives the same bytes, and draws once more before: a fifth of the time
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
