@@ -20,8 +20,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
+from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled, Running
 
+from flows.lost_runs import end_tasks_of_ended_runs
 from flows.orchestration import run_experiments
 from mlp_core.errors import DeepMlpError, InputError
 from mlp_core.experiments.catalog import of_flow
@@ -87,6 +89,7 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
         with get_client(sync_client=True) as client:
             if newer := _newer_run(client, this):
                 return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
+            end_tasks_of_ended_runs(client, TAG)
             client.update_flow_run(
                 this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
             )
@@ -148,17 +151,19 @@ def _deployed_parameters() -> dict[str, Any]:
 
 
 def _newer_run(client: SyncPrefectClient, this: FlowRun) -> FlowRun | None:
-    """Return the newest scheduled run of the same deployment that is due, too; none if that is this one.
+    """Return the newest scheduled run of the same deployment that was due when a worker took this one; if any.
 
-    After days without a worker every missed run comes: one is enough. A run that began before, and is run again, was
-    asked for by somebody.
+    After days without a worker every missed run comes: one is enough. What becomes due while this one begins is no
+    reason, or of runs that come faster than they begin none would be done. A run that began before, and is run again,
+    was asked for by somebody.
     """
     if not this.auto_scheduled or this.run_count > 1:
         return None
+    taken = [state.timestamp for state in client.read_flow_run_states(this.id) if state.is_pending()]
     due = FlowRunFilter(
         deployment_id={"any_": [this.deployment_id]},
         tags={"all_": ["auto-scheduled"]},
-        expected_start_time={"after_": this.expected_start_time, "before_": datetime.now(UTC)},
+        expected_start_time={"after_": this.expected_start_time, "before_": min(taken, default=datetime.now(UTC))},
         state={"name": {"not_any_": ["Cancelling", "Cancelled"]}},
     )
     newest = client.read_flow_runs(flow_run_filter=due, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
@@ -195,8 +200,8 @@ def in_words_of_the_form(sentence: str) -> str:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Show an end that is no defect of the program as its sentence alone."""
+    """Show an end that is no defect of the program as its sentence alone; that of a skipped run is its state's."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, DeepMlpError):
         record.msg, record.args, record.exc_info = str(error), (), None
-    return True
+    return not isinstance(error, CancelledRun)
