@@ -67,7 +67,7 @@ class Disturbance:
     Attributes:
         after: How many runs have ended before.
         what: One of the kinds.
-        delay: From when the run is at work (s).
+        delay: From when the run has begun its tasks (s).
         pause: From when a server is killed until it is started again (s).
     """
 
@@ -192,7 +192,7 @@ class Soak:
             wait_until(lambda: client.read_flow_run(last).state.is_final(), "the last run goes on", self._place.log)
             faults = [*self._of_runs(runs), *self._of_the_last(client, last), *self._of_tasks(client)]
             self._tell(client, runs)
-        return [*faults, *self._of_processes([*runs, client.read_flow_run(last)]), *self._of_files()]
+            return [*faults, *self._of_processes([*runs, client.read_flow_run(last)]), *self._of_files()]
 
     def _until_ended(self, client: SyncPrefectClient, deployment: UUID, n_runs: int) -> None:
         from httpx import HTTPError
@@ -213,7 +213,7 @@ class Soak:
                     if run.state.is_final():
                         self._ended.add(run.id)
                     awaited = self._to_come and self._to_come[0].after <= len(self._ended)
-                    if awaited and run.state_name == "Running" and run.id not in self._disturbed:
+                    if awaited and run.id not in self._disturbed and _trains(client, run):
                         self._disturb(client, run, self._to_come.pop(0))
 
     def _disturb(self, client: SyncPrefectClient, run: FlowRun, disturbance: Disturbance) -> None:
@@ -253,6 +253,8 @@ class Soak:
             if run.id in self._disturbed:
                 said = run.state.message or "; ".join(_warnings(client, run.id)[:3]) or "nothing, as it went on"
                 print(f"  {self._disturbed[run.id].what}: {run.state_name}: {said}")
+        for disturbance in self._to_come:
+            print(f"  {disturbance.what} after {disturbance.after} runs: not done, as no run was at work")
 
     def _of_runs(self, runs: list[FlowRun]) -> list[str]:
         """Return which runs did not come, or ended as nobody asked."""
@@ -324,6 +326,14 @@ def _due(client: SyncPrefectClient, deployment: UUID, since: datetime | None = N
     ):
         runs += page
     return runs
+
+
+def _trains(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Return whether a run is at work and has begun its tasks: one that has not may yet be skipped."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    of_run = FlowRunFilter(id={"any_": [run.id]})
+    return run.state_name == "Running" and bool(client.read_task_runs(flow_run_filter=of_run, limit=1))
 
 
 def _warnings(client: SyncPrefectClient, flow_run_id: UUID) -> list[str]:
