@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak`: scheduled runs at speed, each tenth disturbed at random; is anything lost or left over?
 
-A run every 15 s that trains anew, by a server, a worker and the automations, in a home of their own. In each ten runs
+A run every 12 s that trains anew, by a server, a worker and the automations, in a home of their own. In each ten runs
 one is disturbed: its process or its worker or both are killed, the server is killed and started again, or the disk with
 the results is full. A last run takes everything from the cache. The seed is printed; with it the same disturbances come
 again. Linux only; who is not root cannot mount the disk that fills up, and does without.
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-_SECONDS_BETWEEN_RUNS = 15
+_SECONDS_BETWEEN_RUNS = 12
 _RUNS_PER_DISTURBANCE = 10
 _DISK_MB = 64
 _GRACE_SECONDS = 30

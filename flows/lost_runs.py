@@ -113,21 +113,23 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
     return str(flow_run.name)
 
 
-def end_tasks_of_ended_runs(client: SyncPrefectClient, tag: str) -> None:
-    """Mark Crashed what the server still calls running of runs that crashed or were cancelled.
+def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> None:
+    """Mark Crashed what the server still calls running of runs that are over.
 
-    A worker, or the server itself, ends such a run, but none of its tasks. Those of a run that goes on after all tell
-    their own end later.
+    A worker, or the server itself, ends a run whose process is gone, but none of its tasks. Those of a run that goes
+    on after all tell their own end later.
 
     Args:
         client: Of the server.
         tag: Of the runs; others are not this program's.
+        flow_run_id: A run that begins; what it left when it was begun before is over, too.
     """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed
 
-    ended = FlowRunFilter(tags={"all_": [tag]}, state={"type": {"any_": ["CRASHED", "CANCELLED"]}})
-    _end_tasks(client, ended, Crashed(message="Its run ended before it."))
+    state = Crashed(message="Its run ended before it.")
+    _end_tasks(client, FlowRunFilter(tags={"all_": [tag]}, state={"type": {"any_": ["CRASHED", "CANCELLED"]}}), state)
+    _end_tasks(client, FlowRunFilter(id={"any_": [flow_run_id]}), state)
 
 
 def _end_tasks(client: SyncPrefectClient, of: FlowRunFilter, state: Any) -> None:
