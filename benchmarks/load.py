@@ -10,30 +10,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from typing import NoReturn
 
 from matplotlib.figure import Figure
 
+from benchmarks.services import (
+    PATIENCE_SECONDS,
+    SERVER,
+    WORKER,
+    Place,
+    descendants,
+    give_up,
+    place_of_its_own,
+    running,
+    scheduled,
+    wait_until,
+)
 from flows.server import healthy
 from tasks.process import configure
 
-ROOT = Path(__file__).parents[1]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 _SECONDS_BETWEEN_RUNS = 20
-_PATIENCE_SECONDS = 300
 _SCHEDULED = {"spirals": {"points": 400}, "sweep": {"depths": [1, 2], "epochs": 5, "batch_size": 32}}
 # Okabe and Ito's colours, which the colour-blind tell apart
 _COLOURS = {"server": "#0072B2", "program": "#D55E00", "worker": "#D55E00", "runs": "#009E73"}
@@ -131,13 +135,13 @@ class Load:
         }
 
     def summary(self) -> str:
-        """Return in words what grew: medians of the first and of the last quarter of the time."""
+        """Return in words what grew: medians of the first, the middle and the last quarter of the time."""
         lines = [f"{len(self.run_seconds)} runs of {median(self.run_seconds):.1f} s in {self.disk_seconds[-1]:.0f} s"]
         for name, samples in self.processes.items():
             text = f"  {name}: at most {max(samples.resident_mb):.0f} MB and {max(samples.open_files)} open files"
             if name != "runs":  # which come and go
                 memory, files = _quarters(samples.resident_mb), _quarters(samples.open_files)
-                text += f"; first to last quarter {memory} MB and {files} open files"
+                text += f"; first, middle, last quarter {memory} MB and {files} open files"
             lines.append(text)
         for name, sizes in self.disk_mb.items():
             text = f"  {name}: {sizes[1] - sizes[0]:.3f} MB by the first run"
@@ -156,7 +160,9 @@ def _size(path: Path) -> int:
 
 def _quarters(values: list[float] | list[int]) -> str:
     quarter = max(1, len(values) // 4)
-    return f"{median(values[:quarter]):.0f} → {median(values[-quarter:]):.0f}"
+    first = (len(values) - quarter) // 2
+    parts = values[:quarter], values[first : first + quarter], values[-quarter:]
+    return " → ".join(f"{median(part):.0f}" for part in parts)
 
 
 def main() -> None:
@@ -170,31 +176,19 @@ def main() -> None:
         "--out", type=Path, default=Path("artifacts/load"), metavar="DIR", help="for figure and numbers"
     )
     options = parser.parse_args()
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, stopped)
-    with tempfile.TemporaryDirectory() as folder:
-        home, artifacts, log = Path(folder, "prefect"), Path(folder, "artifacts"), Path(folder, "log")
-        home.mkdir()
-        port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
-        url = f"http://127.0.0.1:{port}/api"
-        if healthy(url):
-            sys.exit(f"port {port} is in use; set PREFECT_SERVER_API_PORT to a free one.")
-        # Also read by Prefect's client in this process, as it is imported
-        os.environ |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": url}
-        with running([*PREFECT, "server", "start"], log) as server:
-            while not healthy(url):
-                if server.poll() is not None:
-                    give_up("the server ended", log)
-                time.sleep(0.5)
-            seeds = options.members // options.configurations
-            gains = f"0.5:3:{options.configurations}"
-            sweep = f"gain-sweep --gains {gains} --seeds {seeds} --hidden-widths 2 --learning-rate 0.1"
-            found = {
-                "sweep": _command(sweep.split(), server.pid, log, home, artifacts / "sweep"),
-                "schedule": _schedule(options.scheduled_runs, server.pid, log, home, artifacts / "schedule"),
-            }
+    with place_of_its_own() as place, running(SERVER, place) as server:
+        wait_until(lambda: server.poll() is not None or healthy(place.url), "the server is not up", place.log)
+        if server.poll() is not None:
+            give_up("the server ended", place.log)
+        seeds = options.members // options.configurations
+        gains = f"0.5:3:{options.configurations}"
+        sweep = f"gain-sweep --gains {gains} --seeds {seeds} --hidden-widths 2 --learning-rate 0.1"
+        loads = {
+            "sweep": _command(sweep.split(), server.pid, place),
+            "schedule": _schedule(options.scheduled_runs, server.pid, place),
+        }
     options.out.mkdir(parents=True, exist_ok=True)
-    numbers = {name: load.as_json() for name, load in found.items()}
+    numbers = {name: load.as_json() for name, load in loads.items()}
     (options.out / "load.json").write_text(
         json.dumps({"configurations": options.configurations, "seeds": seeds, **numbers})
     )
@@ -202,128 +196,65 @@ def main() -> None:
         "sweep": f"{options.configurations:,} configurations, {seeds:,} members each",
         "schedule": f"{options.scheduled_runs} runs by the schedule",
     }
-    _figure(found, titles).savefig(options.out / "load.png", dpi=100)
-    for name, load in found.items():
+    _figure(loads, titles).savefig(options.out / "load.png", dpi=100)
+    for name, load in loads.items():
         print(f"{name}: {load.summary()}")
     print(options.out / "load.png")
 
 
-def stopped(*_: object) -> NoReturn:
-    """End everything once; who presses Ctrl-C again must not leave a server behind."""
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def give_up(reason: str, log: Path) -> NoReturn:
-    sys.exit(f"{reason}:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
-    """Keep a process up, and end it with all that it started: a worker's runs have sessions of their own."""
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        family = descendants(process.pid)
-        process.terminate()
-        family |= descendants(process.pid)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def descendants(pid: int) -> set[int]:
-    """Return the processes that a process started, and those that they did."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-    found, latest = set(), {pid}
-    while latest := {child for child, parent in parents.items() if parent in latest}:
-        found |= latest
-    return found
-
-
-def _command(arguments: list[str], server: int, log: Path, home: Path, artifacts: Path) -> Load:
+def _command(arguments: list[str], server: int, place: Place) -> Load:
     """Run a command to its end."""
-    load = Load(home, artifacts)
-    command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(artifacts)]
+    load = Load(place.home, place.artifacts / "sweep")
+    command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(load.artifacts)]
     began = time.monotonic()
     with (
-        running(command, log) as program,
+        running(command, place) as program,
         load.watched(server=lambda: {server}, program=lambda: {program.pid}),
     ):
         if program.wait():
-            give_up(f"{' '.join(arguments)} ended with {program.returncode}", log)
+            give_up(f"{' '.join(arguments)} ended with {program.returncode}", place.log)
     load.run_ended(time.monotonic() - began)
     return load
 
 
-def _schedule(n_runs: int, server: int, log: Path, home: Path, artifacts: Path) -> Load:
+def _schedule(n_runs: int, server: int, place: Place) -> Load:
     """Deploy by the README's commands, and wait for so many runs of a schedule."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.client.schemas.schedules import IntervalSchedule
 
-    from flows.automations import create_automations
-
-    parameters = {"run": {"seeds": 2, "artifacts": str(artifacts)}, **_SCHEDULED}
     came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"type": {"any_": _ENDED}})
-    load = Load(home, artifacts)
+    load = Load(place.home, place.artifacts / "schedule")
+    parameters = {"run": {"seeds": 2, "artifacts": str(load.artifacts)}, **_SCHEDULED}
     with (
-        running([*PREFECT, "worker", "start", "--pool", "deep-mlp", "--type", "process"], log) as worker,
+        running(WORKER, place) as worker,
         get_client(sync_client=True) as client,
+        scheduled(client, place, parameters, _SECONDS_BETWEEN_RUNS),
+        load.watched(server=lambda: {server}, worker=lambda: {worker.pid}, runs=lambda: descendants(worker.pid)),
     ):
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not client.read_work_pools():
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        ended: set[object] = set()
+        while len(ended) < n_runs:
+            for run in client.read_flow_runs(flow_run_filter=came_by_itself):
+                if run.id in ended or run.state_name == "Skipped":  # one took longer than the time between two
+                    continue
+                if run.state_name != "Completed":
+                    give_up(f"a run is {run.state_name}: {run.state.message}", place.log)
+                ended.add(run.id)
+                load.run_ended(run.total_run_time.total_seconds())
+                deadline = time.monotonic() + PATIENCE_SECONDS
             if time.monotonic() > deadline:
-                give_up("the worker made no work pool", log)
-            time.sleep(0.5)
-        create_automations(str(ROOT / "automations.yaml"))
-        with log.open("a") as output:
-            deploy = [*PREFECT, "deploy", "--name", "depth-sweep"]
-            environment = {**os.environ, "PWD": str(ROOT)}
-            if subprocess.run(deploy, cwd=ROOT, env=environment, stdout=output, stderr=output).returncode:
-                give_up("nothing was deployed", log)
-        deployment = client.read_deployment_by_name("depth-sweep/depth-sweep").id
-        with load.watched(server=lambda: {server}, worker=lambda: {worker.pid}, runs=lambda: descendants(worker.pid)):
-            every = IntervalSchedule(interval=timedelta(seconds=_SECONDS_BETWEEN_RUNS))
-            (schedule,) = client.create_deployment_schedules(deployment, [(every, True)], parameters=parameters)
-            deadline = time.monotonic() + _PATIENCE_SECONDS
-            ended: set[object] = set()
-            while len(ended) < n_runs:
-                for run in client.read_flow_runs(flow_run_filter=came_by_itself):
-                    if run.id in ended or run.state_name == "Skipped":  # one took longer than the time between two
-                        continue
-                    if run.state_name != "Completed":
-                        give_up(f"a run is {run.state_name}: {run.state.message}", log)
-                    ended.add(run.id)
-                    load.run_ended(run.total_run_time.total_seconds())
-                    deadline = time.monotonic() + _PATIENCE_SECONDS
-                if time.monotonic() > deadline:
-                    give_up(f"no run ended in {_PATIENCE_SECONDS} s", log)
-                time.sleep(1)
-            client.delete_deployment_schedule(deployment, schedule.id)
+                give_up(f"no run ended in {PATIENCE_SECONDS} s", place.log)
+            time.sleep(1)
     return load
 
 
 _ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
 
 
-def _figure(found: dict[str, Load], titles: dict[str, str]) -> Figure:
+def _figure(loads: dict[str, Load], titles: dict[str, str]) -> Figure:
     figure = Figure(figsize=(12, 9), layout="constrained")
-    columns = figure.subplots(3, len(found), squeeze=False, sharex="col").T
-    for (memory, files, disk), (name, load) in zip(columns, found.items(), strict=True):
+    columns = figure.subplots(3, len(loads), squeeze=False, sharex="col").T
+    for (memory, files, disk), (name, load) in zip(columns, loads.items(), strict=True):
         for process, samples in load.processes.items():
             look = {"marker": ".", "markersize": 3, "linestyle": "", "color": _COLOURS[process], "label": process}
             memory.plot(samples.seconds, samples.resident_mb, **look)

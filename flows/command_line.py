@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
@@ -16,7 +18,7 @@ from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
-from mlp_core.errors import DeepMlpError, Drifted, InputError, Stopped
+from mlp_core.errors import DeepMlpError, Drifted, InputError, ResourceError, Stopped
 from mlp_core.settings import Settings, text_of, validated
 from tasks.process import configure, freeze_at_exit
 from tasks.stages import TUTORIAL, flow_help, flow_names, flow_parameters
@@ -231,6 +233,13 @@ def _status(command: Callable[[], Any]) -> int:
             sys.stdout.flush()
             os._exit(error.exit_status)
         return error.exit_status
+    except OSError as error:
+        if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        message = f"the output must go where there is room to write, got {error.strerror}; what was finished is kept."
+        with suppress(OSError):
+            click.echo(f"deep-mlp: {message}", err=True)
+        return ResourceError.exit_status
     return 0
 
 

@@ -18,10 +18,10 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Running
 
+from flows.lost_runs import end_left_tasks
 from flows.orchestration import run_experiments
 from mlp_core.errors import DeepMlpError, InputError
 from mlp_core.experiments.catalog import of_flow
@@ -84,8 +84,8 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
                 client.update_flow_run(this.id, tags={*this.tags, TAG})
             return run_experiments(flow, given)
         with get_client(sync_client=True) as client:
-            if newer := _newer_run(client, this):
-                return Cancelled(name="Skipped", message=_skipped_in_words(this, newer))
+            _skip_others(client, this)
+            end_left_tasks(client, TAG, this.id)
             client.update_flow_run(
                 this.id, parameters={group: dict(values) for group, values in context.parameters.items()}
             )
@@ -148,34 +148,29 @@ def _deployed_parameters() -> dict[str, Any]:
         return client.read_deployment(deployment_id).parameters
 
 
-def _newer_run(client: SyncPrefectClient, this: FlowRun) -> FlowRun | None:
-    """Return the newest scheduled run of the same deployment that is due, too; none if that is this one.
+def _skip_others(client: SyncPrefectClient, this: FlowRun) -> None:
+    """End the other scheduled runs of the same deployment that are due: this one catches up for them.
 
-    After days without a worker every missed run comes: one is enough. A run that began before, and is run again, was
-    asked for by somebody.
+    After days without a worker every missed run comes: one is enough. What is run again was asked for by somebody.
     """
     if not this.auto_scheduled or this.run_count > 1:
-        return None
+        return
     due = FlowRunFilter.model_validate(
         {
             "deployment_id": {"any_": [this.deployment_id]},
             "tags": {"all_": ["auto-scheduled"]},
-            "expected_start_time": {"after_": this.expected_start_time, "before_": datetime.now(UTC)},
-            "state": {"name": {"not_any_": ["Cancelling", "Cancelled"]}},
+            "expected_start_time": {"before_": datetime.now(UTC)},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
         }
     )
-    newest = client.read_flow_runs(flow_run_filter=due, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-    return next((one for one in newest if _due(one) > _due(this)), None)
+    for other in client.read_flow_runs(flow_run_filter=due):
+        if other.run_count == 0:
+            client.set_flow_run_state(other.id, Cancelled(name="Skipped", message=_skipped_in_words(other, this)))
 
 
-def _due(run: FlowRun) -> datetime:
-    assert run.expected_start_time is not None  # of every scheduled run
-    return run.expected_start_time
-
-
-def _skipped_in_words(this: FlowRun, newer: FlowRun) -> str:
-    due, instead = (f"{run.expected_start_time:%Y-%m-%d %H:%M} UTC" for run in (this, newer))
-    return f"Due at {due}, but begun only when the next was due, too: the run of {instead} catches up."
+def _skipped_in_words(skipped: FlowRun, instead: FlowRun) -> str:
+    due, other = (f"{run.expected_start_time:%Y-%m-%d %H:%M} UTC" for run in (skipped, instead))
+    return f"Due at {due}, and not begun when the run of {other} was, which catches up."
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from mlp_core.errors import DeepMlpError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter
 
 _FOLDER = "deep-mlp-runs"
 _PAGE = 200
@@ -96,14 +97,7 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
     Returns:
         The run's name; empty if it had ended, or is not known any more.
     """
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterId,
-        TaskRunFilter,
-        TaskRunFilterState,
-        TaskRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed
 
@@ -115,16 +109,41 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
         return ""
     state: Any = Crashed(message=f"Stopped: {reason}; what was finished is kept, run the same command again.")
     client.set_flow_run_state(flow_run_id, state, force=True)
-    open_types = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
-    open_tasks = TaskRunFilter(state=TaskRunFilterState(type=open_types))
-    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    _end_tasks(client, FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}}), state)
+    return str(flow_run.name)
+
+
+def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> None:
+    """Mark Crashed what the server still calls running of runs that are over.
+
+    A worker, or the server itself, ends a run whose process is gone, but none of its tasks. Those of a run that goes
+    on after all tell their own end later.
+
+    Args:
+        client: Of the server.
+        tag: Of the runs; others are not this program's.
+        flow_run_id: A run that begins; what it left when it was begun before is over, too.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed
+
+    state: Any = Crashed(message="Its run ended before it.")
+    over = {"tags": {"all_": [tag]}, "state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}}
+    _end_tasks(client, FlowRunFilter.model_validate(over), state)
+    _end_tasks(client, FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}}), state)
+
+
+def _end_tasks(client: SyncPrefectClient, of: FlowRunFilter, state: Any) -> None:
+    """Give a state to the tasks of some runs that have not ended."""
+    from prefect.client.schemas.filters import TaskRunFilter
+
+    open_tasks = TaskRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING"]}}})
     seen: set[UUID] = set()
     while page := [
         task_run.id
-        for task_run in client.read_task_runs(flow_run_filter=wanted, task_run_filter=open_tasks, limit=_PAGE)
+        for task_run in client.read_task_runs(flow_run_filter=of, task_run_filter=open_tasks, limit=_PAGE)
         if task_run.id not in seen
     ]:
         for task_run_id in page:
             client.set_task_run_state(task_run_id, state, force=True)
         seen.update(page)
-    return str(flow_run.name)

@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 
 import torch
 from threadpoolctl import ThreadpoolController
 
+# After a fork the threads that torch had are gone, and it would wait for them for ever
+os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 _lock = Lock()
 _n_inside = 0
 _restored_last = ExitStack()  # by whoever leaves last: the number of threads is the process's

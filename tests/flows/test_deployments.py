@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -187,16 +187,18 @@ class Laboratory:
             assert not self.client.read_flow_run(flow_run_id).state.is_final()
             time.sleep(0.2)
 
-    def process_of(self, flow_run_id):
-        """Return the number of the process that executes a run, from the operating system."""
+    def processes_of(self, flow_run_id):
+        """Return the numbers of the processes that execute a run, from the operating system."""
+        found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                environment = path.read_bytes()
-            except OSError:
-                continue
-            if f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in environment:
-                return int(path.parent.name)
-        return None
+            with suppress(OSError):
+                if f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
+
+    def process_of(self, flow_run_id):
+        """Return the number of one of them, if there is any."""
+        return next(iter(self.processes_of(flow_run_id)), None)
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +317,7 @@ def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory)
 
 
 @pytest.mark.slow
-def test_of_the_runs_that_were_missed_the_newest_catches_up(laboratory):
+def test_of_the_runs_that_were_missed_one_catches_up(laboratory):
     """After nights without a worker one run trains; the others say that they were skipped, and which run goes."""
     deployment = laboratory.client.read_deployment_by_name("polynomial/polynomial")
     laboratory.worker.kill()
@@ -342,9 +344,10 @@ def test_of_the_runs_that_were_missed_the_newest_catches_up(laboratory):
     finally:
         laboratory.client.delete_deployment_schedule(deployment.id, schedule.id)
     first, second, last = sorted(runs, key=lambda run: run.expected_start_time)
-    assert [run.state_name for run in (first, second, last)] == ["Skipped", "Skipped", "Completed"]
-    assert first.state.type == StateType.CANCELLED
-    assert f"the run of {last.expected_start_time:%Y-%m-%d} 03:00 UTC catches up" in first.state.message
+    assert [run.state_name for run in (first, second, last)] == ["Completed", "Skipped", "Skipped"]
+    assert last.state.type == StateType.CANCELLED
+    assert f"when the run of {first.expected_start_time:%Y-%m-%d} 03:00 UTC was, which catches up" in last.state.message
+    assert laboratory.log(last.id) == ""  # no process was started for it
 
 
 @pytest.mark.slow
@@ -387,6 +390,26 @@ def test_a_run_that_was_taken_for_crashed_goes_on(laboratory):
     assert {"Crashed", "Resumed"} <= seen
     while not any("is Resumed: " in notice.text for notice in laboratory.notices.received):
         assert time.monotonic() < deadline, laboratory.notices.received
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
+def test_runs_that_are_suspended_for_two_minutes_complete(laboratory):
+    """By `kill -STOP`, as by a laptop's lid: called Crashed meanwhile, one that has much to do yet, and a quick one."""
+    longer = {"sweep": {"depths": list(range(1, 13)), "epochs": 800}, "run": {**laboratory.how, "seed": 6}}
+    quick = {"model": {"degree": 2, "epochs": 1}}
+    ids = [laboratory.run("depth-sweep/depth-sweep", **longer), laboratory.run("polynomial/polynomial", **quick)]
+    for flow_run_id in ids:
+        laboratory.until(flow_run_id, "Running")
+        for pid in laboratory.processes_of(flow_run_id):
+            os.kill(pid, signal.SIGSTOP)
+    time.sleep(130)
+    assert [laboratory.client.read_flow_run(one).state_name for one in ids] == ["Crashed", "Crashed"]
+    for pid in [pid for one in ids for pid in laboratory.processes_of(one)]:
+        os.kill(pid, signal.SIGCONT)
+    deadline = time.monotonic() + 240
+    while [laboratory.client.read_flow_run(one).state_name for one in ids] != ["Completed", "Completed"]:
+        assert time.monotonic() < deadline, [laboratory.client.read_flow_run(one).state for one in ids]
         time.sleep(0.5)
 
 
@@ -452,7 +475,7 @@ def test_a_worker_killed_and_restarted_goes_on(laboratory):
 
 @pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
-    """The worker sees it; the notice says so; the next run trains what is missing."""
+    """The worker sees it; the notice says so; the next run trains what is missing, and ends the first one's tasks."""
     how = {**laboratory.how, "seed": 2}
     killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
     laboratory.until(killed, "Running")
@@ -462,6 +485,11 @@ def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
     notice = laboratory.notices.of(run)
     assert notice.kind == "application/json"
     assert notice.text.startswith(f"depth-sweep / {run.name} is Crashed: ")
+    assert "Running" in {one.state_name for one in laboratory.tasks_of(killed)}
+    following = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
+    laboratory.until(following, "Completed", seconds=180)
+    assert {one.state_name for one in laboratory.tasks_of(killed)} <= {"Completed", "Cached", "Crashed"}
+    assert sum(laboratory.log(one).count("trained depth_sweep") for one in (killed, following)) == 12
 
 
 @pytest.mark.slow
