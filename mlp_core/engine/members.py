@@ -16,6 +16,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, augmented_epochs, private_epochs, shared_epochs
 from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
+from mlp_core.engine.sizes import is_small
 from mlp_core.engine.training import accuracy, train
 from mlp_core.seeds import derive_seed, generator
 
@@ -89,10 +90,13 @@ def _train(
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
-    with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
-        losses = train(
-            ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
-        )
+    if is_small(config.layer_sizes, config.device):
+        losses = _train_small(config, ensemble, inputs, labels, seeds, checkpoint)
+    else:
+        with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
+            losses = train(
+                ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
+            )
     if config.batches == "augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
         train_accuracy = _augmented_accuracy(config, ensemble, inputs, labels)
@@ -145,6 +149,35 @@ def train_batched(
     ]
 
 
+def _train_small(
+    config: TrainConfig,
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    checkpoint: Callable[[], None],
+) -> Tensor:
+    from mlp_core.engine.small import train_small
+
+    is_private = config.batches == "private"
+    return train_small(
+        ensemble,
+        inputs,
+        labels,
+        [generator(seed, "order") if is_private else _shared_order(config) for seed in seeds],
+        n_epochs=config.epochs,
+        batch_size=config.batch_size,
+        drop_last=is_private,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        checkpoint=lambda done: checkpoint(),
+    )
+
+
+def _shared_order(config: TrainConfig) -> torch.Generator:
+    return generator(config.seed, config.seed_namespace, "order")
+
+
 def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
     n_classes = config.layer_sizes[-1]
     if config.batches == "private":
@@ -158,7 +191,7 @@ def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence
             batch_size=config.batch_size,
             drop_last=True,
         )
-    stream = generator(config.seed, config.seed_namespace, "order")
+    stream = _shared_order(config)
     make = shared_epochs if config.batches == "shared" else augmented_epochs
     return make(inputs, labels, stream, n_classes=n_classes, n_epochs=config.epochs, batch_size=config.batch_size)
 

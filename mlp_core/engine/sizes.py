@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+_SMALL_WIDTH = 128
+
 LEARNED_MARGIN = 0.05
 """A member learned if its train accuracy is at least this far above chance."""
 
@@ -21,6 +23,22 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
         [102, 109, 130, 129, 112]
     """
     return sum((n_inputs + 1) * n_outputs for n_inputs, n_outputs in pairwise(layer_sizes))
+
+
+def is_small(layer_sizes: Sequence[int], device: str) -> bool:
+    """Return whether compiled code trains a network, member by member; a product of a library at a time is for others.
+
+    Nothing else decides it, so that no member is another one in company.
+
+    Args:
+        layer_sizes: Inputs, hidden widths, outputs.
+        device: `cpu`, `cuda` or `mps`.
+
+    Example:
+        >>> is_small((2, 14, 4), "cpu"), is_small((2, 14, 4), "cuda"), is_small((3072, 128, 64, 32, 3), "cpu")
+        (True, False, False)
+    """
+    return device == "cpu" and max(layer_sizes) <= _SMALL_WIDTH
 
 
 def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:

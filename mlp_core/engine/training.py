@@ -20,6 +20,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import member_matrices, product, settled_product
+from mlp_core.engine.sizes import is_small
 from mlp_core.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
@@ -206,6 +207,10 @@ def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
     Returns:
         int64 `[members, n]`.
     """
+    if is_small(ensemble.layer_sizes, inputs.device.type):
+        from mlp_core.engine.small import predict_small
+
+        return predict_small(ensemble, inputs)
     return torch.cat([ensemble.logits(part).argmax(1) for part in torch.split(inputs, chunk)], 1)
 
 

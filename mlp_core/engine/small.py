@@ -1,0 +1,148 @@
+"""Small networks: their ensembles handed to compiled code, one member after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlp_core.activations import activation_family
+from mlp_core.engine.compiled import (
+    BLOCK,
+    ERF,
+    GELU,
+    LEAKY_RELU,
+    RELU,
+    SELU,
+    SIGMOID,
+    TANH,
+    classify,
+    train,
+)
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.products import aligned
+from mlp_core.engine.sizes import parameter_count
+
+_KINDS = {
+    "relu": RELU,
+    "tanh": TANH,
+    "sigmoid": SIGMOID,
+    "gelu": GELU,
+    "erf": ERF,
+    "selu": SELU,
+    "leaky_relu": LEAKY_RELU,
+}
+_CALL = (
+    20_000_000  # examples times parameters: a millisecond or few, of which handing over to the compiled code is little
+)
+_CLASSIFIED = 4 * BLOCK  # examples at a time
+
+
+def train_small(
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    streams: Sequence[torch.Generator],
+    *,
+    n_epochs: int,
+    batch_size: int,
+    drop_last: bool,
+    optimizer: str,
+    learning_rate: float,
+    checkpoint: Callable[[float], object] = lambda done: None,
+) -> Tensor:
+    """Train the members of an ensemble one after the other, in place.
+
+    Args:
+        ensemble: Changed in place.
+        inputs: `[n, features]`, of the parameters' type.
+        labels: int64 `[n]`.
+        streams: One per member; its orders are drawn from it.
+        n_epochs: Number of epochs.
+        batch_size: Examples per step.
+        drop_last: Leave out the last batch of an epoch if it is short.
+        optimizer: `adam` or `sgd`.
+        learning_rate: Step size, above 0.
+        checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
+
+    Returns:
+        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+    """
+    n = len(labels)
+    n_batches = n // batch_size if drop_last else -(-n // batch_size)
+    n_seen = min(n, n_batches * batch_size)
+    n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
+    orders = torch.empty(max(1, min(n_epochs, n_steps // n_batches)), n, dtype=torch.int32)
+    numbers = _packed(ensemble)
+    layers, work = _layout(ensemble, batch_size)
+    kind, slope = _activation(ensemble)
+    columns, labels_array = np.ascontiguousarray(inputs.numpy().T), np.ascontiguousarray(labels.numpy())
+    losses = np.zeros((ensemble.n_members, n_epochs))
+    for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
+        moments, powers = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2)
+        for epoch in range(0, n_epochs, len(orders)):
+            some = orders[: n_epochs - epoch]
+            for order in some:
+                torch.randperm(n, generator=stream, out=order)
+            for first in range(0, len(some) * n_batches, n_steps):
+                checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
+                train(
+                    parameters, moments, powers, layers, kind, slope, optimizer == "adam", learning_rate,
+                    columns, labels_array, some.numpy(), batch_size, n_batches,
+                    first, min(first + n_steps, len(some) * n_batches), work, losses[member, epoch:],
+                )  # fmt: skip
+    _unpack(numbers, ensemble)
+    return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
+
+
+def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
+    """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`."""
+    layers, work = _layout(ensemble, _CLASSIFIED)
+    columns = np.ascontiguousarray(inputs.numpy().T)
+    classes = np.empty((ensemble.n_members, len(inputs)), np.int64)
+    for parameters, row in zip(_packed(ensemble), classes, strict=True):
+        classify(parameters, layers, *_activation(ensemble), columns, work, _CLASSIFIED, row)
+    return torch.from_numpy(classes)
+
+
+def _activation(ensemble: Ensemble) -> tuple[int, float]:
+    family, parameters = activation_family(ensemble.activation_name)
+    return _KINDS[family], *(parameters or (0.0,))
+
+
+def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Return the table of the layers, see `N_INPUTS`, and memory for so many examples, with rows of ones."""
+    width = -(-n_examples // BLOCK) * BLOCK
+    sizes = list(pairwise(ensemble.layer_sizes))
+    weights = [0, *accumulate((n_in + 1) * n_out for n_in, n_out in sizes)]
+    starts = [0, *accumulate(rows * width for n_in, n_out in sizes for rows in (n_in + 1, n_out, n_out))]
+    # Gradients read up to three rows too many; the last two are for labels and weights of the examples
+    memory = torch.zeros(starts[-1] + 5 * width, dtype=ensemble.parameters.dtype)
+    for (n_in, _), start in zip(sizes, starts[::3], strict=False):
+        memory[start + n_in * width : start + (n_in + 1) * width] = 1
+    table = [
+        (*size, weight, *starts[3 * index : 3 * index + 3])
+        for index, (size, weight) in enumerate(zip(sizes, weights, strict=False))
+    ]
+    return np.array(table), memory.numpy()
+
+
+def _packed(ensemble: Ensemble) -> NDArray[np.floating]:
+    """Return the parameters of each member in a row; products read up to a row of weights too many."""
+    flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
+    longest = max(ensemble.layer_sizes) + 1
+    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + longest))
+    packed[:, : flat.shape[1]] = flat
+    return packed.numpy()
+
+
+def _unpack(packed: NDArray[np.floating], ensemble: Ensemble) -> None:
+    start = 0
+    for layer in ensemble.layers:
+        n_numbers = layer[0].numel()
+        layer.copy_(torch.from_numpy(packed[:, start : start + n_numbers]).view(layer.shape))
+        start += n_numbers
