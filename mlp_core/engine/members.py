@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def _untrained(config: TrainConfig, replicates: Sequence[Replicate]) -> Ensemble
 
 
 def train_members(
-    config: TrainConfig, data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+    config: TrainConfig, data: Split, members: Sequence[int], checkpoint: Callable[[float], object] = lambda done: None
 ) -> TrainedMembers:
     """Train some members of a configuration and measure them.
 
@@ -73,7 +74,8 @@ def train_members(
         config: What to train.
         data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, 3, height, width]`.
         members: Numbers of the members, each at least 0.
-        checkpoint: Called before every step; it may raise to stop the training.
+        checkpoint: Called with the share of the training that is done, 0 .. 1: before every step, or every few
+            milliseconds of the short ones of small networks, and at the end. It may raise to stop the training.
     """
     return train_batched([config], data, members, checkpoint)[0]
 
@@ -84,19 +86,15 @@ def _train(
     data: Split,
     numbers: list[int],
     replicates: Sequence[Replicate],
-    checkpoint: Callable[[], None],
+    checkpoint: Callable[[float], object],
 ) -> TrainedMembers:
     seeds = [member_seed(config, replicate.seed_index) for replicate in replicates]
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
-    if is_small(config.layer_sizes, config.device):
-        losses = _train_small(config, ensemble, inputs, labels, seeds, checkpoint)
-    else:
-        with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
-            losses = train(
-                ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
-            )
+    by = _train_small if is_small(config.layer_sizes, config.device) else _train_together
+    losses = by(config, ensemble, inputs, labels, seeds, checkpoint)
+    checkpoint(1.0)
     if config.batches == "augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
         train_accuracy = _augmented_accuracy(config, ensemble, inputs, labels)
@@ -118,7 +116,10 @@ def _train(
 
 
 def train_batched(
-    configs: Sequence[TrainConfig], data: Split, members: Sequence[int], checkpoint: Callable[[], None] = lambda: None
+    configs: Sequence[TrainConfig],
+    data: Split,
+    members: Sequence[int],
+    checkpoint: Callable[[float], object] = lambda done: None,
 ) -> list[TrainedMembers]:
     """Train the same members of configurations that differ in their gains alone; each gives what it gives alone.
 
@@ -155,7 +156,7 @@ def _train_small(
     inputs: Tensor,
     labels: Tensor,
     seeds: Sequence[int],
-    checkpoint: Callable[[], None],
+    checkpoint: Callable[[float], object],
 ) -> Tensor:
     from mlp_core.engine.small import train_small
 
@@ -170,8 +171,28 @@ def _train_small(
         drop_last=is_private,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
-        checkpoint=lambda done: checkpoint(),
+        checkpoint=checkpoint,
     )
+
+
+def _train_together(
+    config: TrainConfig,
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    checkpoint: Callable[[float], object],
+) -> Tensor:
+    n_steps = config.epochs * math.ceil(len(labels) / config.batch_size)
+    steps = count()
+    with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or an error that is kept keeps them counted
+        return train(
+            ensemble,
+            epochs,
+            optimizer=config.optimizer,
+            learning_rate=config.learning_rate,
+            checkpoint=lambda: checkpoint(next(steps) / n_steps),
+        )
 
 
 def _shared_order(config: TrainConfig) -> torch.Generator:

@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-_SMALL_WIDTH = 128
+_SMALL_INPUTS, _SMALL_WIDTH = 128, 256
+"""Microseconds of a member's step by compiled code and by a library's products (AMD EPYC, Zen 4, one thread, batches of
+128; 1 member, 8 members of which each has its own batches): 2-32-32-4 21 and 100, 37; 2-256-256-4 760 and 980, 930;
+2-512-512-4 3400 and 3000, 3200; 128-128-128-4 380 and 500, 420; 256-4 190 and 180, 75; 1325-4 1500 and 930, 720."""
 
 LEARNED_MARGIN = 0.05
 """A member learned if its train accuracy is at least this far above chance."""
@@ -38,7 +41,8 @@ def is_small(layer_sizes: Sequence[int], device: str) -> bool:
         >>> is_small((2, 14, 4), "cpu"), is_small((2, 14, 4), "cuda"), is_small((3072, 128, 64, 32, 3), "cpu")
         (True, False, False)
     """
-    return device == "cpu" and max(layer_sizes) <= _SMALL_WIDTH
+    n_inputs, *widths = layer_sizes
+    return device == "cpu" and n_inputs <= _SMALL_INPUTS and max(widths) <= _SMALL_WIDTH
 
 
 def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:

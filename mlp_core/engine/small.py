@@ -111,7 +111,7 @@ def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
 
 def _activation(ensemble: Ensemble) -> tuple[int, float]:
     family, parameters = activation_family(ensemble.activation_name)
-    return _KINDS[family], *(parameters or (0.0,))
+    return _KINDS[family], parameters[0] if parameters else 0.0
 
 
 def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.floating]]:

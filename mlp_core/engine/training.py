@@ -34,7 +34,7 @@ def train(
     *,
     optimizer: str,
     learning_rate: float,
-    checkpoint: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Train all members of an ensemble at once, in place.
 

@@ -25,7 +25,7 @@ def tuned_learning_rate(
         config: What to train; its own learning rate does not count.
         data: Its training examples are cut into those to fit and those to validate; its test examples are not used.
         rates: To choose from; of equally good ones the first is taken.
-        checkpoint: See `train_members`.
+        checkpoint: Called every few milliseconds; it may raise to stop.
 
     Example:
         >>> from mlp_core.data.datasets import spirals, split
@@ -43,7 +43,9 @@ def tuned_learning_rate(
     held_out = Split(inputs[fit], labels[fit], inputs[validation], labels[validation])
     # a member that diverged has NaN, which is no maximum
     reached = {
-        rate: train_members(replace(config, learning_rate=rate), held_out, [0], checkpoint).test_accuracy.item()
+        rate: train_members(
+            replace(config, learning_rate=rate), held_out, [0], lambda done: checkpoint()
+        ).test_accuracy.item()
         for rate in rates
     }
     return max(reached, key=lambda rate: (reached[rate] == reached[rate], reached[rate]))

@@ -16,14 +16,16 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import lower_builtin, models, register_model
 
 LANES = 8
+intrinsic: Callable[[Any], Any] = numba_intrinsic
 _BITS = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}
 """Of a number: its bits, those of its mantissa, and the bias of its exponent."""
 
 
-class Vector(types.Type):  # type: ignore[misc] # numba has no annotations
+class Vector(types.Type):
     """The type of eight numbers, or of eight answers of a comparison."""
 
     def __init__(self, dtype: Any) -> None:
