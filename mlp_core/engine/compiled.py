@@ -20,16 +20,22 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
-from mlp_core.engine.vectors import absolute, constant, fma, load, select, spread, square_root, store, total
+from mlp_core.engine.vectors import absolute, constant, fma, gather, load, select, spread, square_root, store, total
 
 BLOCK = 32
 """Examples that a product computes at a time."""
 RELU, TANH, SIGMOID, GELU, ERF, SELU, LEAKY_RELU = range(7)
 N_INPUTS, N_OUTPUTS, WEIGHTS, SIGNAL, RESULT, DELTA = range(6)
-"""Of a layer, in the table `layers`: its sizes, and where its weights, inputs, results and their gradients begin."""
+"""Of a layer, in the table `layers`: its sizes, and where its weights, inputs, pre-activations and deltas begin.
+
+Pre-activations may lie where the activations, the next layer's inputs, will: only `NEEDS_PRE_ACTIVATION` need both. The
+deltas of the last layer, gradients with respect to its results, take the place of these.
+"""
+NEEDS_PRE_ACTIVATION = (GELU, ERF)
+"""Activations whose derivative is not a function of their result."""
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as torch.optim.Adam has them
-_HALF_ROOT, _DENSITY, _SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
+_HALF_ROOT, _DENSITY, _ERF_SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
 
 
 @part
@@ -106,12 +112,8 @@ def _gaussian(z: Any) -> Any:
 
 
 @part
-def _transfer(kind: int, slope: float, z: Any) -> Any:
+def _curve(kind: int, z: Any) -> Any:
     """Return the activations of pre-activations."""
-    if kind == RELU:
-        return select(z < 0.0, 0.0, z)
-    if kind == LEAKY_RELU:
-        return select(z < 0.0, z * slope, z)
     if kind == TANH:
         return hyperbolic_tangent(z)
     if kind == SIGMOID:
@@ -124,26 +126,54 @@ def _transfer(kind: int, slope: float, z: Any) -> Any:
 
 
 @part
-def _derivative(kind: int, slope: float, z: Any, h: Any) -> Any:
+def _slope(kind: int, z: Any, h: Any) -> Any:
     """Return the derivative of the activations h with respect to the pre-activations z."""
-    if kind == RELU:
-        return select(z > 0.0, constant(z, 1.0), 0.0)
-    if kind == LEAKY_RELU:
-        return select(z > 0.0, constant(z, 1.0), slope)
     if kind == TANH:
         return 1.0 - h * h
     if kind == SIGMOID:
         return h * (1.0 - h)
     if kind == ERF:
-        return _gaussian(z) * _SLOPE
+        return _gaussian(z) * _ERF_SLOPE
     if kind == GELU:
         scaled = z * _HALF_ROOT
         return (error_function(scaled) + 1.0) * 0.5 + z * _gaussian(scaled) * _DENSITY
-    return select(z > 0.0, SELU_SCALE, h + SELU_SCALE * SELU_ALPHA)
+    return select(h > 0.0, SELU_SCALE, h + SELU_SCALE * SELU_ALPHA)
 
 
 @part
-def _forward(parameters: Any, layers: Any, kind: int, slope: float, work: Any, width: int) -> None:
+def _activate(kind: int, leak: float, work: Any, results: int, signals: int, n: int) -> None:
+    """Write the activations of a layer; the short ones in loops of their own, since to ask which would take as long."""
+    if kind == RELU:
+        for at in range(0, n, 8):
+            z = load(work, results + at)
+            store(work, signals + at, select(z < 0.0, 0.0, z))
+    elif kind == LEAKY_RELU:
+        for at in range(0, n, 8):
+            z = load(work, results + at)
+            store(work, signals + at, select(z < 0.0, z * leak, z))
+    else:
+        for at in range(0, n, 8):
+            store(work, signals + at, _curve(kind, load(work, results + at)))
+
+
+@part
+def _deactivate(kind: int, leak: float, work: Any, results: int, signals: int, deltas: int, n: int) -> None:
+    """Turn the gradient of a layer's activations into that of its pre-activations."""
+    if kind == RELU:
+        for at in range(0, n, 8):
+            store(work, deltas + at, select(load(work, signals + at) <= 0.0, 0.0, load(work, deltas + at)))
+    elif kind == LEAKY_RELU:
+        for at in range(0, n, 8):
+            delta = load(work, deltas + at)
+            store(work, deltas + at, select(load(work, signals + at) > 0.0, delta, delta * leak))
+    else:
+        for at in range(0, n, 8):
+            slope = _slope(kind, load(work, results + at), load(work, signals + at))
+            store(work, deltas + at, load(work, deltas + at) * slope)
+
+
+@part
+def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int) -> None:
     """Compute the logits of a batch, and all on the way to them."""
     last = len(layers) - 1
     for index in range(last + 1):
@@ -151,39 +181,40 @@ def _forward(parameters: Any, layers: Any, kind: int, slope: float, work: Any, w
         n_in, n_out, result = layer[N_INPUTS] + 1, layer[N_OUTPUTS], layer[RESULT]
         _multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, 1, layer[SIGNAL], n_in, width)
         if index < last:
-            signal = layers[index + 1, SIGNAL]
-            for at in range(0, n_out * width, 8):
-                store(work, signal + at, _transfer(kind, slope, load(work, result + at)))
+            _activate(kind, leak, work, result, layers[index + 1, SIGNAL], n_out * width)
 
 
 @part
-def _loss(work: Any, logits: int, delta: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
-    """Return the mean cross-entropy of a batch; write its gradient with respect to the logits."""
+def _loss(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
+    """Return the mean cross-entropy of a batch; write its gradient with respect to the logits in their place."""
     losses = constant(work, 0.0)
+    end = n_classes * width
     for column in range(0, width, 8):
         largest = load(work, logits + column)
-        for row in range(1, n_classes):
-            logit = load(work, logits + row * width + column)
+        for at in range(logits + column + width, logits + end, width):
+            logit = load(work, at)
             largest = select(logit > largest, logit, largest)
-        normalizer = constant(work, 0.0)
-        for row in range(n_classes):
-            power = exponential(load(work, logits + row * width + column) - largest)
-            store(work, delta + row * width + column, power)
-            normalizer = normalizer + power
         label, share = load(work, labels + column), load(work, shares + column)
-        factor, wanted = share / normalizer, largest
+        normalizer = wanted = constant(work, 0.0)
         for row in range(n_classes):
-            is_wanted = label == row
-            wanted = select(is_wanted, load(work, logits + row * width + column), wanted)
-            probability = load(work, delta + row * width + column) * factor
-            store(work, delta + row * width + column, select(is_wanted, probability - share, probability))
-        losses = fma(logarithm(normalizer) - (wanted - largest), share, losses)
+            at = logits + row * width + column
+            logit = load(work, at) - largest
+            wanted = select(label == row, logit, wanted)
+            power = exponential(logit)
+            store(work, at, power)
+            normalizer = normalizer + power
+        losses = fma(logarithm(normalizer) - wanted, share, losses)
+        factor = share / normalizer
+        for row in range(n_classes):
+            at = logits + row * width + column
+            probability = load(work, at) * factor
+            store(work, at, select(label == row, probability - share, probability))
     return total(losses)
 
 
 @part
 def _backward(
-    parameters: Any, layers: Any, kind: int, slope: float, work: Any, width: int, gradient: Any
+    parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int, gradient: Any
 ) -> None:  # fmt: skip
     """Write the gradient of all parameters from that of the logits."""
     for index in range(len(layers) - 1, -1, -1):
@@ -193,9 +224,7 @@ def _backward(
         if index > 0:
             before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
             _multiply(work, before, n_in, parameters, layer[WEIGHTS], 1, n_in + 1, delta, n_out, width)
-            for at in range(0, n_in * width, 8):
-                slopes = _derivative(kind, slope, load(work, result + at), load(work, signal + at))
-                store(work, before + at, load(work, before + at) * slopes)
+            _deactivate(kind, leak, work, result, signal, before, n_in * width)
 
 
 @part
@@ -222,8 +251,8 @@ def _sgd(parameters: Any, gradient: Any, rate: float) -> None:
 
 @program
 def train(
-    parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, slope: float, is_adam: bool, rate: float,
-    inputs: Any, labels: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int, work: Any,
+    parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
+    examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int, work: Any,
     losses: Any,
 ) -> None:  # fmt: skip
     """Take some steps of a member's training, in place.
@@ -234,12 +263,11 @@ def train(
         powers: Adam's decay rates to the power of the steps taken, `[2]`, float64.
         layers: A row per layer, see `N_INPUTS`.
         kind: Of the activation, see `RELU`.
-        slope: The leaky one's.
+        leak: The slope of the leaky one below 0.
         is_adam: Whether to step as Adam does, else as SGD.
         rate: Learning rate.
-        inputs: `[features, n]`.
-        labels: Integers `[n]`.
-        orders: Of the examples in some epochs, integers `[epochs, n]`.
+        examples: `[n, features + 1]`, flat, the last one the number of the class: one cache line for a point.
+        orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and seven numbers more.
         batch_size: Examples of a step; the last of an epoch may have fewer.
         n_batches: Steps of an epoch.
         first: The first step, counted from the first one of these epochs.
@@ -248,25 +276,28 @@ def train(
         losses: Sums over the examples of each epoch, float64 `[epochs]`; the steps' are added.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
-    signal, logits, delta = layers[0, SIGNAL], layers[-1, RESULT], layers[-1, DELTA]
+    signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
     width = -(-batch_size // BLOCK) * BLOCK
     label_row, share_row = len(work) - 2 * width, len(work) - width
     gradient = np.zeros_like(parameters)
+    n_shared = 0
+    n_examples = len(examples) // (n_inputs + 1)
     for step in range(first, end):
         epoch, batch = divmod(step, n_batches)
         start = batch * batch_size
-        size = min(batch_size, len(labels) - start)
-        for column in range(size):
-            example = orders[epoch, start + column]
+        size = min(batch_size, n_examples - start)
+        for column in range(0, size, 8):
+            at = epoch * n_examples + start + column
             for row in range(n_inputs):
-                work[signal + row * width + column] = inputs[row, example]
-            work[label_row + column] = labels[example]
-            work[share_row + column] = 1.0 / size
-        for column in range(size, width):  # these examples are of an earlier batch, and count nothing
-            work[share_row + column] = 0.0
-        _forward(parameters, layers, kind, slope, work, width)
-        losses[epoch] += size * _loss(work, logits, delta, n_classes, label_row, share_row, width)
-        _backward(parameters, layers, kind, slope, work, width, gradient)
+                store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
+            store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
+        if size != n_shared:
+            n_shared = size
+            for column in range(width):  # what fills up a row is of an earlier batch, and counts nothing
+                work[share_row + column] = 1.0 / size if column < size else 0.0
+        _forward(parameters, layers, kind, leak, work, width)
+        losses[epoch] += size * _loss(work, logits, n_classes, label_row, share_row, width)
+        _backward(parameters, layers, kind, leak, work, width, gradient)
         if is_adam:
             _adam(parameters, gradient, moments, rate, powers)
         else:
@@ -275,7 +306,7 @@ def train(
 
 @program
 def classify(
-    parameters: Any, layers: Any, kind: int, slope: float, inputs: Any, work: Any, width: int, classes: Any
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, work: Any, width: int, classes: Any
 ) -> None:
     """Write the most probable class of each example, integers `[n]`: the first of equal ones, NaN above all numbers.
 
@@ -283,20 +314,20 @@ def classify(
         parameters: As the rest, see `train`.
         layers: See there.
         kind: See there.
-        slope: See there.
-        inputs: `[features, n]`.
+        leak: See there.
+        inputs: `[n, features]`.
         work: See there.
         width: Length of its rows.
         classes: Where to write.
     """
-    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], inputs.shape[1]
+    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(inputs)
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
     for start in range(0, n_examples, width):
         size = min(width, n_examples - start)
-        for row in range(n_inputs):
-            for column in range(size):
-                work[signal + row * width + column] = inputs[row, start + column]
-        _forward(parameters, layers, kind, slope, work, width)
+        for column in range(size):
+            for row in range(n_inputs):
+                work[signal + row * width + column] = inputs[start + column, row]
+        _forward(parameters, layers, kind, leak, work, width)
         for column in range(0, width, 8):
             largest = load(work, logits + column)
             best = constant(work, 0.0)

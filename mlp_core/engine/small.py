@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mlp_core.engine.compiled import (
     ERF,
     GELU,
     LEAKY_RELU,
+    NEEDS_PRE_ACTIVATION,
     RELU,
     SELU,
     SIGMOID,
@@ -76,23 +77,24 @@ def train_small(
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
     n_seen = min(n, n_batches * batch_size)
     n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
-    orders = torch.empty(max(1, min(n_epochs, n_steps // n_batches)), n, dtype=torch.int32)
+    n_together = max(1, min(n_epochs, n_steps // n_batches))  # epochs
+    orders = torch.zeros(n_together * n + 7, dtype=torch.int32)
     numbers = _packed(ensemble)
     layers, work = _layout(ensemble, batch_size)
-    kind, slope = _activation(ensemble)
-    columns, labels_array = np.ascontiguousarray(inputs.numpy().T), np.ascontiguousarray(labels.numpy())
+    kind, leak = _activation(ensemble)
+    examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
     losses = np.zeros((ensemble.n_members, n_epochs))
     for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
         moments, powers = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2)
-        for epoch in range(0, n_epochs, len(orders)):
-            some = orders[: n_epochs - epoch]
+        for epoch in range(0, n_epochs, n_together):
+            some = torch.split(orders, n)[: min(n_together, n_epochs - epoch)]
             for order in some:
                 torch.randperm(n, generator=stream, out=order)
             for first in range(0, len(some) * n_batches, n_steps):
                 checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
                 train(
-                    parameters, moments, powers, layers, kind, slope, optimizer == "adam", learning_rate,
-                    columns, labels_array, some.numpy(), batch_size, n_batches,
+                    parameters, moments, powers, layers, kind, leak, optimizer == "adam", learning_rate,
+                    examples, orders.numpy().view(np.uint32), batch_size, n_batches,
                     first, min(first + n_steps, len(some) * n_batches), work, losses[member, epoch:],
                 )  # fmt: skip
     _unpack(numbers, ensemble)
@@ -102,10 +104,10 @@ def train_small(
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
     """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`."""
     layers, work = _layout(ensemble, _CLASSIFIED)
-    columns = np.ascontiguousarray(inputs.numpy().T)
+    rows = np.ascontiguousarray(inputs.numpy())
     classes = np.empty((ensemble.n_members, len(inputs)), np.int64)
-    for parameters, row in zip(_packed(ensemble), classes, strict=True):
-        classify(parameters, layers, *_activation(ensemble), columns, work, _CLASSIFIED, row)
+    for parameters, classes_of_member in zip(_packed(ensemble), classes, strict=True):
+        classify(parameters, layers, *_activation(ensemble), rows, work, _CLASSIFIED, classes_of_member)
     return torch.from_numpy(classes)
 
 
@@ -117,17 +119,24 @@ def _activation(ensemble: Ensemble) -> tuple[int, float]:
 def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
     """Return the table of the layers, see `N_INPUTS`, and memory for so many examples, with rows of ones."""
     width = -(-n_examples // BLOCK) * BLOCK
+    end = weights = 0
+
+    def rows(n_rows: int) -> int:
+        nonlocal end
+        end += n_rows * width
+        return end - n_rows * width
+
     sizes = list(pairwise(ensemble.layer_sizes))
-    weights = [0, *accumulate((n_in + 1) * n_out for n_in, n_out in sizes)]
-    starts = [0, *accumulate(rows * width for n_in, n_out in sizes for rows in (n_in + 1, n_out, n_out))]
-    # Gradients read up to three rows too many; the last two are for labels and weights of the examples
-    memory = torch.zeros(starts[-1] + 5 * width, dtype=ensemble.parameters.dtype)
-    for (n_in, _), start in zip(sizes, starts[::3], strict=False):
-        memory[start + n_in * width : start + (n_in + 1) * width] = 1
-    table = [
-        (*size, weight, *starts[3 * index : 3 * index + 3])
-        for index, (size, weight) in enumerate(zip(sizes, weights, strict=False))
-    ]
+    signals = [rows(n_inputs + 1) for n_inputs, _ in sizes]
+    needs_both = _activation(ensemble)[0] in NEEDS_PRE_ACTIVATION
+    results = [*([rows(n_inputs) for n_inputs, _ in sizes[1:]] if needs_both else signals[1:]), rows(sizes[-1][1])]
+    deltas = [*(rows(n_inputs) for n_inputs, _ in sizes[1:]), results[-1]]
+    rows(3 + 2)  # gradients read up to three rows too many; labels and weights of the examples
+    memory, table = torch.zeros(end, dtype=ensemble.parameters.dtype), []
+    for (n_inputs, n_outputs), signal, result, delta in zip(sizes, signals, results, deltas, strict=True):
+        memory[signal + n_inputs * width : signal + (n_inputs + 1) * width] = 1
+        table.append((n_inputs, n_outputs, weights, signal, result, delta))
+        weights += (n_inputs + 1) * n_outputs
     return np.array(table), memory.numpy()
 
 

@@ -79,6 +79,25 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
+def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index: Any) -> Any:
+    """Return the numbers of an array at `step` times each of eight integers, which begin at an index, plus `offset`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, step, offset, numbers, index = arguments
+        kind = signature.return_type.dtype
+        result = ir.Constant(_vector(kind), ir.Undefined)
+        for lane in range(LANES):
+            at = builder.add(index, ir.Constant(index.type, lane))
+            number = builder.load(_element(context, builder, signature.args[3], numbers, at))
+            place = builder.add(builder.mul(builder.zext(number, step.type), step), offset)
+            value = builder.load(_element(context, builder, signature.args[0], array, place))
+            result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), lane))
+        return result
+
+    return Vector(array.dtype)(array, types.intp, types.intp, numbers, types.intp), generate
+
+
+@intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """Write eight numbers into an array, from an index on."""
 
