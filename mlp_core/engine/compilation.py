@@ -77,6 +77,8 @@ class _Cache(caching.Cache):  # type: ignore[misc]
         try:
             return super().load_overload(signature, context)
         except Exception:  # a file that was cut short can raise anything
+            with suppress(OSError):
+                self.flush()
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
