@@ -1,6 +1,7 @@
 """The training loop of large networks: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
 
-Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.sizes.is_small` says which they are. SGD needs no gradient by itself: the products that would make it add its step to the parameters.
+Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.sizes.is_small` says which they are.
+SGD needs no gradient by itself: the products that would make it add its step to the parameters.
 
 Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.
 Autograd would do, and costs little from some thirty members up; for one small network its bookkeeping
