@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlp_core.activations import activation_family
+from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.compiled import (
     BLOCK,
     ERF,
@@ -37,12 +38,11 @@ _KINDS = {
     "selu": SELU,
     "leaky_relu": LEAKY_RELU,
 }
-_CALL = (
-    20_000_000  # examples times parameters: a millisecond or few, of which handing over to the compiled code is little
-)
+_CALL = 20_000_000  # examples times parameters: a few milliseconds, of which handing over to compiled code is little
 _CLASSIFIED = 4 * BLOCK  # examples at a time
 
 
+@uniform_arithmetic()
 def train_small(
     ensemble: Ensemble,
     inputs: Tensor,
@@ -72,10 +72,19 @@ def train_small(
 
     Returns:
         Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+
+    Example:
+        >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+        >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
+        >>> inputs, labels = torch.linspace(-1, 1, 64).unsqueeze(1), (torch.arange(64) >= 32).long()
+        >>> options = {"n_epochs": 50, "batch_size": 16, "drop_last": True, "optimizer": "adam", "learning_rate": 0.05}
+        >>> losses = train_small(ensemble, inputs, labels, generators, **options)
+        >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
+        ((50, 2), True)
     """
     n = len(labels)
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
-    n_seen = min(n, n_batches * batch_size)
+    n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
     n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
     n_together = max(1, min(n_epochs, n_steps // n_batches))  # epochs
     orders = torch.zeros(n_together * n + 7, dtype=torch.int32)
@@ -102,7 +111,14 @@ def train_small(
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
-    """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`."""
+    """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`.
+
+    Example:
+        >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])
+        >>> _ = ensemble.layers[0].copy_(torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+        >>> predict_small(ensemble, torch.tensor([[3.0], [-3.0]]))
+        tensor([[0, 1]])
+    """
     layers, work = _layout(ensemble, _CLASSIFIED)
     rows = np.ascontiguousarray(inputs.numpy())
     classes = np.empty((ensemble.n_members, len(inputs)), np.int64)

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
-from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import predict_small, train_small
 from mlp_core.engine.training import OPTIMIZERS
@@ -31,8 +30,7 @@ def points(n=300, n_features=2):
 def trained(ensemble, inputs, labels, **options):
     seeds = range(10, 10 + ensemble.n_members)
     defaults = {"n_epochs": 3, "batch_size": 64, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
-    with uniform_arithmetic():
-        return train_small(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options})
+    return train_small(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options})
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
