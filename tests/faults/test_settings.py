@@ -283,8 +283,8 @@ SGD = {"activation": "tanh", "optimizer": "sgd", "batch_size": 64}
 @pytest.mark.parametrize(
     "case",
     [
-        ("depth_sweep", [1, 100], 2000, 4000, ADAM),
-        ("depth_sweep", [5, 100], 2000, 4000, ADAM),
+        ("depth_sweep", [1, 100], 6000, 4000, ADAM),
+        ("depth_sweep", [5, 100], 6000, 4000, ADAM),
         ("depth_sweep", [3, 5304], 300, 4000, {**ADAM, "activation": "gelu", "batch_size": 512}),
         ("depth_sweep", [3, 500_000], 30, 4000, ADAM),
         ("depth_sweep", [2, 100], 30, 400_000, SGD),
