@@ -278,7 +278,6 @@ def train(
     width = -(-batch_size // BLOCK) * BLOCK
     label_row, share_row = len(work) - 2 * width, len(work) - width
     gradient = np.zeros_like(parameters)
-    n_shared = 0
     n_examples = len(examples) // (n_inputs + 1)
     for step in range(first, end):
         epoch, batch = divmod(step, n_batches)
@@ -289,10 +288,11 @@ def train(
             for row in range(n_inputs):
                 store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
             store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
-        if size != n_shared:
-            n_shared = size
-            for column in range(width):  # what fills up a row is of an earlier batch, and counts nothing
-                work[share_row + column] = 1.0 / size if column < size else 0.0
+            store(work, share_row + column, constant(work, 1.0 / size))
+        for column in range(size, width):  # what fills up the rows counts nothing
+            for row in range(n_inputs):
+                work[signal + row * width + column] = 0.0
+            work[share_row + column] = 0.0
         _forward(parameters, layers, kind, leak, work, width)
         losses[epoch] += size * _loss(work, logits, n_classes, label_row, share_row, width)
         _backward(parameters, layers, kind, leak, work, width, gradient)

@@ -28,6 +28,7 @@ from mlp_core.engine.compiled import (
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import aligned
 from mlp_core.engine.sizes import parameter_count
+from mlp_core.engine.training import known_optimizer
 
 _KINDS = {
     "relu": RELU,
@@ -73,6 +74,9 @@ def train_small(
     Returns:
         Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
 
+    Raises:
+        InputError: If there is no such optimizer; the message lists the choices.
+
     Example:
         >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
         >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
@@ -82,6 +86,7 @@ def train_small(
         >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
         ((50, 2), True)
     """
+    is_adam = known_optimizer(optimizer) == "adam"
     n = len(labels)
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
     n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
@@ -102,7 +107,7 @@ def train_small(
             for first in range(0, len(some) * n_batches, n_steps):
                 checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
                 train(
-                    parameters, moments, powers, layers, kind, leak, optimizer == "adam", learning_rate,
+                    parameters, moments, powers, layers, kind, leak, is_adam, learning_rate,
                     examples, orders.numpy().view(np.uint32), batch_size, n_batches,
                     first, min(first + n_steps, len(some) * n_batches), work, losses[member, epoch:],
                 )  # fmt: skip

@@ -27,6 +27,18 @@ from mlp_core.errors import InputError
 OPTIMIZERS = ("adam", "sgd")
 
 
+def known_optimizer(name: str) -> str:
+    """Return the name of an optimizer.
+
+    Raises:
+        InputError: If there is none of that name; the message lists the choices.
+    """
+    if name in OPTIMIZERS:
+        return name
+    message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
+    raise InputError(message)
+
+
 @uniform_arithmetic()
 @np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def train(
@@ -177,11 +189,8 @@ def _optimizer(
 ) -> tuple[Callable[[Batch], _Pass], Callable[[], object]]:
     """Return what makes the pass of batches like a first one, and the step that follows it."""
     parameters = ensemble.parameters
-    if name == "sgd":
+    if known_optimizer(name) == "sgd":
         return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), lambda: None
-    if name != "adam":
-        message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
-        raise InputError(message)
     gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
     n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
 

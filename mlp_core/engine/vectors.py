@@ -99,7 +99,9 @@ def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write eight numbers into an array, from an index on."""
+    """Write eight numbers into an array of their type, from an index on."""
+    if array.dtype != vector.dtype:
+        return None  # numba then says that the types do not fit
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_type, _, vector_type = signature.args

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from numba.core.errors import TypingError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -11,6 +12,7 @@ from mlp_core.data.datasets import spirals
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import predict_small, train_small
 from mlp_core.engine.training import OPTIMIZERS
+from mlp_core.errors import InputError
 
 SIZES = (2, 8, 8, 4)
 PLAIN_OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
@@ -143,6 +145,35 @@ def test_of_equal_classes_the_first_is_predicted_and_what_is_no_number_is_the_la
     ):  # fmt: skip
         ensemble.layers[0][0, :, 0], ensemble.layers[0][0, :, 1] = 0, torch.tensor(biases)
         assert predict_small(ensemble, torch.zeros(3, 1))[0].tolist() == 3 * [torch.tensor(biases).argmax().item()]
+
+
+def test_an_unknown_optimizer_lists_the_choices():
+    """A misspelt optimizer is the user's to fix."""
+    with pytest.raises(InputError, match=r"optimizer must be one of adam, sgd, got 'rmsprop'\."):
+        trained(Ensemble(SIZES, "relu", generators(0)), *points(), optimizer="rmsprop")
+
+
+def test_inputs_of_another_type_are_refused():
+    """Compiled code would write them where they do not fit."""
+    inputs, labels = points()
+    with pytest.raises(TypingError):
+        trained(Ensemble(SIZES, "relu", generators(0)), inputs.double(), labels)
+
+
+@pytest.mark.parametrize("batch_size", [1, 37, 50])
+def test_a_member_does_not_depend_on_what_fills_up_its_rows(batch_size):
+    """One that nearly overflows is the same after others as alone, also in short batches and from pieces."""
+    inputs, labels = points()
+    company = Ensemble(SIZES, "relu", generators(0, 1, 2))
+    for layer in company.layers:
+        layer.mul_(1e12)
+    alone = Ensemble.from_state({name: value[2:] for name, value in company.state().items()}, "relu")
+    options = {"n_epochs": 2, "batch_size": batch_size, "drop_last": False, "optimizer": "sgd", "learning_rate": 1e-9}
+    together = train_small(company, inputs, labels, generators(10, 11, 12), **options)
+    result = train_small(alone, inputs, labels, generators(12), **options)
+    assert torch.equal(result[:, 0].nan_to_num(-1.0), together[:, 2].nan_to_num(-1.0))
+    for name, value in alone.state().items():
+        assert torch.equal(value[0].nan_to_num(-1.0), company.state()[name][2].nan_to_num(-1.0))
 
 
 def test_training_in_pieces_is_training_at_once(monkeypatch):
