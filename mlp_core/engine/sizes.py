@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 _SMALL_INPUTS, _SMALL_WIDTH = 128, 256
-"""Microseconds of a member's step by compiled code and by a library's products (AMD EPYC, Zen 4, one thread, batches of
-128; 1 member, 8 members of which each has its own batches): 2-32-32-4 21 and 100, 37; 2-256-256-4 760 and 980, 930;
-2-512-512-4 3400 and 3000, 3200; 128-128-128-4 380 and 500, 420; 256-4 190 and 180, 75; 1325-4 1500 and 930, 720."""
+"""Microseconds of a member's step by compiled code and by a library's products (AMD EPYC, family 25 model 17, one
+thread, batches of 128; a member alone, each of 8 that shuffle for themselves, and of 8 that see the same batches):
+2-32-32-4 20 and 80, 15 and 31, 16 and 28; 2-256-256-4 683 and 755, 679 and 789, 679 and 737; 2-512-512-4 2667 and
+2507, 2733 and 3056, 2864 and 3079; 128-128-128-4 330 and 493, 297 and 410, 296 and 349; 256-4 41 and 175, 27 and 77,
+25 and 20; 1325-4 240 and 954, 152 and 735, 144 and 72. So more inputs are the library's, since members gain from
+batches that they share."""
 
 LEARNED_MARGIN = 0.05
 """A member learned if its train accuracy is at least this far above chance."""
