@@ -17,7 +17,7 @@ from benchmarks.work import Photographs, draw_photographs, unpack_photographs
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 
-_SPIRALS = ("small", "many", "polynomial")
+_SPIRALS = ("small", "several", "many", "polynomial")
 _PHOTOGRAPHS = ("images", "gains", "augmentation")
 _WHOLE = ("tutorial", "cached", "growth")
 _PER_CLASS = 4877, 500  # of three classes: 14,631 and 1,500, as many as AnimalFaces32x32 has, and one more

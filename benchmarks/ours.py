@@ -29,7 +29,9 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
     def train_some(configs: Sequence[TrainConfig], numbers: Sequence[int]) -> tuple[list[float], float]:
         times: list[float] = []
         with training_at_work() as has_spare_core:
-            trained = train_batched(configs, data, numbers, lambda: times.append(time.perf_counter()), has_spare_core)
+            trained = train_batched(
+                configs, data, numbers, lambda done: times.append(time.perf_counter()), has_spare_core
+            )
         return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
 
     def train_part(configs: Sequence[TrainConfig], part: int) -> tuple[list[float], float]:

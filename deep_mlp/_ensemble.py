@@ -252,7 +252,7 @@ def train(
     seeds: int = 8,
     seed: int = 2021,
     device: str = "cpu",
-    checkpoint: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[float], object] = lambda done: None,
 ) -> TrainedEnsemble:
     """Train networks that differ in their seeds alone.
 
@@ -269,7 +269,7 @@ def train(
         seeds: How many networks, at least 1.
         seed: Root seed, from which weights and orders derive.
         device: cpu, cuda or mps.
-        checkpoint: Called before every step; it may raise to stop the training.
+        checkpoint: Called every few milliseconds with the share that is done, 0 .. 1; it may raise to stop the training.
 
     Raises:
         InputError: If a setting breaks its rule.

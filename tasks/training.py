@@ -208,19 +208,16 @@ def _train_blocks(
     data = load_split(context.root, examples)
     started = said = time.monotonic()
     deadline = task_started + (context.time_limit_seconds or math.inf)
-    n_batches = -(-len(data.train_labels) // config.batch_size)
-    n_steps = 0
 
-    def watch() -> None:
-        nonlocal n_steps, said
+    def watch(done: float) -> None:
+        nonlocal said
         context.checkpoint()
         if time.monotonic() > deadline:
             message = f"{name} took longer than the {context.time_limit_seconds:g} s of --time-limit-seconds"
             raise TimeLimitExceeded(message)
-        n_steps += 1
-        if n_steps % 16 == 0 and time.monotonic() > said + _SECONDS_BETWEEN_LINES:
+        if time.monotonic() > said + _SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            epoch = n_steps // n_batches
+            epoch = int(done * config.epochs)
             whom = f"{name}, members {members[0]} to {members[-1]}"
             logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
 

@@ -169,7 +169,7 @@ def loaded_by(program):
     return "\n".join(output), set(json.loads(names))
 
 
-HEAVY = {"torch", "pandas", "matplotlib", "prefect", "pyarrow", "numpy"}
+HEAVY = {"torch", "pandas", "matplotlib", "prefect", "pyarrow", "numpy", "numba"}
 
 
 def test_help_loads_nothing_heavy():
@@ -190,6 +190,13 @@ def test_settings_and_configurations_load_without_torch():
         "import mlp_core.engine.configs, mlp_core.experiments.catalog as catalog; catalog.experiments()"
     )
     assert names.isdisjoint(HEAVY)
+
+
+def test_numba_waits_until_something_is_trained():
+    """What a run imports that finds everything in the cache does not load it."""
+    _, names = loaded_by("import mlp_core.engine.members, mlp_core.engine.tables, mlp_core.experiments.measures")
+    assert "torch" in names
+    assert names.isdisjoint({"numba", "llvmlite"})
 
 
 def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(tmp_path):

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from mlp_core.engine.configs import TrainConfig
+from mlp_core.engine.sizes import is_small
 
 FLOAT_BYTES = 4
 _EVALUATION_EXAMPLES = 512
 TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
-_STEP_BYTES = 2**23
-"""What a step of members that share nothing may touch: twice as much leaves a processor's caches, and every step then
-waits for memory. Members that see the same batches gain more from company than they lose by it."""
 
 
 def member_bytes(config: TrainConfig, n_examples: int) -> int:
@@ -27,15 +25,17 @@ def member_bytes(config: TrainConfig, n_examples: int) -> int:
         >>> from mlp_core.engine.configs import Training
         >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "private")
         >>> member_bytes(config, 4000)
-        176352
+        33072
     """
     widths, classes = config.layer_sizes[1:], config.layer_sizes[-1]
     parameters = _stored_parameters(config)
+    saving = 3 * parameters  # the members, their state, and that as bytes
+    if is_small(config.layer_sizes, config.device):  # trained one after the other, on two copies of the parameters
+        return FLOAT_BYTES * max(2 * (parameters + n_examples), saving)
     order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if config.batches == "private" else 0
     training = _step_bytes(config) + FLOAT_BYTES * order
     around = max(before + 2 * width for before, width in pairwise((0, *widths)))
     evaluation = parameters + min(_EVALUATION_EXAMPLES, n_examples) * around + 2 * n_examples
-    saving = 3 * parameters  # the members, their state, and that as bytes
     return max(training, FLOAT_BYTES * evaluation, FLOAT_BYTES * saving)
 
 
@@ -58,7 +58,7 @@ def _stored_parameters(config: TrainConfig) -> int:
 def split_by_memory(
     configs: Sequence[TrainConfig], members: Sequence[int], n_examples: int, limit_bytes: int = TRAINING_BYTES
 ) -> Iterator[tuple[Sequence[TrainConfig], Sequence[int]]]:
-    """Cut an ensemble into parts that fit into memory, and into the caches if that costs nothing.
+    """Cut an ensemble into parts that fit into memory.
 
     A member is what it is whoever trains alongside it.
 
@@ -70,16 +70,11 @@ def split_by_memory(
 
     Example:
         >>> from mlp_core.engine.configs import Training
-        >>> for device in ("cpu", "cuda"):
-        ...     config = TrainConfig.of(Training(device=device), "wide", "depth_sweep", (2, 14, 4), "private")
-        ...     print([len(part) for _, part in split_by_memory([config], range(600), 4000)])
-        [259, 259, 82]
-        [600]
+        >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "private")
+        >>> [len(part) for _, part in split_by_memory([config], range(600), 4000, limit_bytes=8_000_000)]
+        [241, 241, 118]
     """
-    at_once = limit_bytes // member_bytes(configs[0], n_examples)
-    if configs[0].batches == "private" and configs[0].device == "cpu":
-        at_once = min(at_once, _STEP_BYTES // _step_bytes(configs[0]))
-    at_once = max(1, at_once)
+    at_once = max(1, limit_bytes // member_bytes(configs[0], n_examples))
     n_configs = min(len(configs), at_once)
     n_members = at_once // n_configs
     for first_config in range(0, len(configs), n_configs):

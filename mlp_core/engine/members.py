@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, augmented_epochs, private_epochs, shared_epochs
 from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
+from mlp_core.engine.sizes import is_small
 from mlp_core.engine.training import accuracy, train
 from mlp_core.seeds import derive_seed, generator
 
@@ -67,7 +69,7 @@ def train_members(
     config: TrainConfig,
     data: Split,
     members: Sequence[int],
-    checkpoint: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[float], object] = lambda done: None,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> TrainedMembers:
     """Train some members of a configuration and measure them.
@@ -76,7 +78,8 @@ def train_members(
         config: What to train.
         data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, 3, height, width]`.
         members: Numbers of the members, each at least 0.
-        checkpoint: Called before every step; it may raise to stop the training.
+        checkpoint: Called with the share of the training that is done, 0 .. 1: before every step, or every few
+            milliseconds of the short ones of small networks, and at the end. It may raise to stop the training.
         has_spare_core: See `shared_epochs`.
     """
     return train_batched([config], data, members, checkpoint, has_spare_core)[0]
@@ -88,19 +91,18 @@ def _train(
     data: Split,
     numbers: list[int],
     replicates: Sequence[Replicate],
-    checkpoint: Callable[[], None],
+    checkpoint: Callable[[float], object],
     has_spare_core: Callable[[], bool],
 ) -> TrainedMembers:
     seeds = [member_seed(config, replicate.seed_index) for replicate in replicates]
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
-    with closing(
-        _epochs(config, inputs, labels, seeds, has_spare_core)
-    ) as epochs:  # or a kept error keeps their thread
-        losses = train(
-            ensemble, epochs, optimizer=config.optimizer, learning_rate=config.learning_rate, checkpoint=checkpoint
-        )
+    if is_small(config.layer_sizes, config.device):
+        losses = _train_small(config, ensemble, inputs, labels, seeds, checkpoint)
+    else:
+        losses = _train_together(config, ensemble, inputs, labels, seeds, checkpoint, has_spare_core)
+    checkpoint(1.0)
     if config.batches == "augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
         train_accuracy = _augmented_accuracy(config, ensemble, inputs, labels)
@@ -125,7 +127,7 @@ def train_batched(
     configs: Sequence[TrainConfig],
     data: Split,
     members: Sequence[int],
-    checkpoint: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[float], object] = lambda done: None,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> list[TrainedMembers]:
     """Train the same members of configurations that differ in their gains alone; each gives what it gives alone.
@@ -158,6 +160,58 @@ def train_batched(
     ]
 
 
+def _train_small(
+    config: TrainConfig,
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    checkpoint: Callable[[float], object],
+) -> Tensor:
+    from mlp_core.engine.small import train_small
+
+    is_private = config.batches == "private"
+    return train_small(
+        ensemble,
+        inputs,
+        labels,
+        [generator(seed, "order") if is_private else _shared_order(config) for seed in seeds],
+        n_epochs=config.epochs,
+        batch_size=config.batch_size,
+        drop_last=is_private,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        checkpoint=checkpoint,
+    )
+
+
+def _train_together(
+    config: TrainConfig,
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    checkpoint: Callable[[float], object],
+    has_spare_core: Callable[[], bool],
+) -> Tensor:
+    n_steps = config.epochs * math.ceil(len(labels) / config.batch_size)
+    steps = count()
+    with closing(
+        _epochs(config, inputs, labels, seeds, has_spare_core)
+    ) as epochs:  # or a kept error keeps their thread
+        return train(
+            ensemble,
+            epochs,
+            optimizer=config.optimizer,
+            learning_rate=config.learning_rate,
+            checkpoint=lambda: checkpoint(next(steps) / n_steps),
+        )
+
+
+def _shared_order(config: TrainConfig) -> torch.Generator:
+    return generator(config.seed, config.seed_namespace, "order")
+
+
 def _epochs(
     config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int], has_spare_core: Callable[[], bool]
 ) -> Generator[Iterable[Batch]]:
@@ -165,7 +219,7 @@ def _epochs(
     if config.batches == "private":
         streams = [generator(seed, "order") for seed in seeds]
         return private_epochs(inputs, labels, streams, drop_last=True, **sizes)
-    stream = generator(config.seed, config.seed_namespace, "order")
+    stream = _shared_order(config)
     if config.batches == "shared":
         return shared_epochs(inputs, labels, stream, has_spare_core=has_spare_core, **sizes)
     return augmented_epochs(inputs, labels, stream, **sizes)

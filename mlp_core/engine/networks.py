@@ -156,7 +156,7 @@ class Ensemble:
         device: torch.device | str = "cpu",
     ) -> None:
         self.layer_sizes = tuple(layer_sizes)
-        self.activation = activation(activation_name)
+        self.activation_name, self.activation = activation_name, activation(activation_name)
         self.n_members = len(generators)
         n_numbers = sum(stored_numbers(n_inputs, n_outputs) for n_inputs, n_outputs in pairwise(layer_sizes))
         self.parameters = torch.zeros(self.n_members * n_numbers, device=device)

@@ -6,6 +6,14 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+_SMALL_INPUTS, _SMALL_WIDTH = 128, 256
+"""Microseconds of a member's step by compiled code and by a library's products (AMD EPYC, family 25 model 17, one
+thread, batches of 128; a member alone, each of 8 that shuffle for themselves, and of 8 that see the same batches):
+2-32-32-4 20 and 80, 15 and 31, 16 and 28; 2-256-256-4 683 and 755, 679 and 789, 679 and 737; 2-512-512-4 2667 and
+2507, 2733 and 3056, 2864 and 3079; 128-128-128-4 330 and 493, 297 and 410, 296 and 349; 256-4 41 and 175, 27 and 77,
+25 and 20; 1325-4 240 and 954, 152 and 735, 144 and 72. So more inputs are the library's, since members gain from
+batches that they share."""
+
 LEARNED_MARGIN = 0.05
 """A member learned if its train accuracy is at least this far above chance."""
 
@@ -21,6 +29,23 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
         [102, 109, 130, 129, 112]
     """
     return sum((n_inputs + 1) * n_outputs for n_inputs, n_outputs in pairwise(layer_sizes))
+
+
+def is_small(layer_sizes: Sequence[int], device: str) -> bool:
+    """Return whether compiled code trains a network, member by member; a product of a library at a time is for others.
+
+    Nothing else decides it, so that no member is another one in company.
+
+    Args:
+        layer_sizes: Inputs, hidden widths, outputs.
+        device: `cpu`, `cuda` or `mps`.
+
+    Example:
+        >>> is_small((2, 14, 4), "cpu"), is_small((2, 14, 4), "cuda"), is_small((3072, 128, 64, 32, 3), "cpu")
+        (True, False, False)
+    """
+    n_inputs, *widths = layer_sizes
+    return device == "cpu" and n_inputs <= _SMALL_INPUTS and max(widths) <= _SMALL_WIDTH
 
 
 def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:

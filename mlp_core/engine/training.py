@@ -1,5 +1,6 @@
-"""The one training loop: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
+"""The training loop of large networks: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
 
+Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.sizes.is_small` says which they are.
 SGD needs no gradient by itself: the products that would make it add its step to the parameters.
 
 Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.
@@ -20,9 +21,22 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import member_matrices, product, settled_product
+from mlp_core.engine.sizes import is_small
 from mlp_core.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
+
+
+def known_optimizer(name: str) -> str:
+    """Return the name of an optimizer.
+
+    Raises:
+        InputError: If there is none of that name; the message lists the choices.
+    """
+    if name in OPTIMIZERS:
+        return name
+    message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
+    raise InputError(message)
 
 
 @uniform_arithmetic()
@@ -33,7 +47,7 @@ def train(
     *,
     optimizer: str,
     learning_rate: float,
-    checkpoint: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Train all members of an ensemble at once, in place.
 
@@ -175,11 +189,8 @@ def _optimizer(
 ) -> tuple[Callable[[Batch], _Pass], Callable[[], object]]:
     """Return what makes the pass of batches like a first one, and the step that follows it."""
     parameters = ensemble.parameters
-    if name == "sgd":
+    if known_optimizer(name) == "sgd":
         return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), lambda: None
-    if name != "adam":
-        message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
-        raise InputError(message)
     gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
     n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
 
@@ -206,6 +217,10 @@ def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
     Returns:
         int64 `[members, n]`.
     """
+    if is_small(ensemble.layer_sizes, inputs.device.type):
+        from mlp_core.engine.small import predict_small
+
+        return predict_small(ensemble, inputs)
     return torch.cat([ensemble.logits(part).argmax(1) for part in torch.split(inputs, chunk)], 1)
 
 

@@ -29,7 +29,7 @@ def tuned_learning_rate(
         config: What to train; its own learning rate does not count.
         data: Its training examples are cut into those to fit and those to validate; its test examples are not used.
         rates: To choose from; of equally good ones the first is taken.
-        checkpoint: See `train_members`.
+        checkpoint: Called every few milliseconds; it may raise to stop.
         has_spare_core: See `shared_epochs`.
 
     Example:
@@ -48,7 +48,9 @@ def tuned_learning_rate(
     held_out = Split(inputs[fit], labels[fit], inputs[validation], labels[validation])
     reached = {}
     for rate in rates:
-        trained = train_members(replace(config, learning_rate=rate), held_out, [0], checkpoint, has_spare_core)
+        trained = train_members(
+            replace(config, learning_rate=rate), held_out, [0], lambda _done: checkpoint(), has_spare_core
+        )
         reached[rate] = trained.test_accuracy.item()
     # a member that diverged has NaN, which is no maximum
     return max(reached, key=lambda rate: (reached[rate] == reached[rate], reached[rate]))

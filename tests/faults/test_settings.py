@@ -283,11 +283,11 @@ SGD = {"activation": "tanh", "optimizer": "sgd", "batch_size": 64}
 @pytest.mark.parametrize(
     "case",
     [
-        ("depth_sweep", [1, 100], 2000, 4000, ADAM),
-        ("depth_sweep", [5, 100], 2000, 4000, ADAM),
-        ("depth_sweep", [3, 5304], 300, 4000, {**ADAM, "activation": "gelu", "batch_size": 512}),
+        ("depth_sweep", [1, 100], 6000, 4000, ADAM),
+        ("depth_sweep", [5, 100], 6000, 4000, ADAM),
+        ("depth_sweep", [3, 5304], 2000, 4000, {**ADAM, "activation": "gelu", "batch_size": 512}),
         ("depth_sweep", [3, 500_000], 30, 4000, ADAM),
-        ("depth_sweep", [2, 100], 30, 400_000, SGD),
+        ("depth_sweep", [2, 100], 60, 400_000, SGD),
         ("images", [64, 64, 64], 200, 2000, ADAM),
         ("images", [128, 64, 32], 200, 2000, SGD),
         ("images", [4000, 4000], 4, 2000, ADAM),
@@ -307,7 +307,7 @@ def test_the_estimate_is_what_a_training_takes(case):
 def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
     """What would take more than the limit is cut, and the table is that of one piece."""
     assert run("depth_sweep", tmp_path / "whole", seeds=5).state.is_completed()
-    monkeypatch.setattr("tasks.training.split_by_memory.__defaults__", (80_000,))
+    monkeypatch.setattr("tasks.training.split_by_memory.__defaults__", (1,))  # one member in each
     assert run("depth_sweep", tmp_path / "parts", seeds=5).state.is_completed()
     blocks = {
         name: sorted(path.stem[-7:] for path in (tmp_path / name).glob("members/depth_sweep-depth=1-*"))

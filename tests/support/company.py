@@ -58,7 +58,7 @@ def check(n_plans):
         inputs[:, 0] *= 1e-39  # subnormal
         labels = torch.randint(0, plan.layer_sizes[-1], (n_examples,), generator=stream)
         data = Split(inputs[:140], labels[:140], inputs[140:], labels[140:])
-        together = train_members(plan, data, range(5), lambda: _flushed.append(flushes_subnormals()))
+        together = train_members(plan, data, range(5), lambda done: _flushed.append(flushes_subnormals()))
         for members in ([3], [4, 0]):
             (part,) = train_batched([plan], data, members)
             for name, value in part.state.items():

@@ -1,0 +1,98 @@
+"""How functions of numbers become machine code: by numba, once on a machine, for the same processor on all of them.
+
+The code is kept in the user's cache folder, or in the one that `NUMBA_CACHE_DIR` names, under a digest of its source
+and of the compiler's versions. Where that folder cannot be written, or holds what cannot be read, each program compiles
+for itself. Numba is slow to import: what imports this module does so when there is something to compute.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import llvmlite.binding
+import numba
+from numba import config, njit
+from numba.core import caching
+from numba.misc.appdirs import AppDirs
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_SOURCES = ("compilation", "vectors", "elementary", "compiled")
+_V3 = ("avx2", "fma", "bmi2")  # some of what the target has, and a processor without it lacks
+_OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+def _target() -> tuple[str | None, str | None]:
+    """Return the processor to compile for and its further features; None leaves both to numba: this one."""
+    if name := os.environ.get("NUMBA_CPU_NAME"):
+        return name, os.environ.get("NUMBA_CPU_FEATURES", "")
+    features = llvmlite.binding.get_host_cpu_features()
+    return ("x86-64-v3", "") if all(features.get(name) for name in _V3) else (None, None)
+
+
+# Before the first function is made, or numba has chosen already. The bits are the same for every target, see `vectors`
+config.CPU_NAME, config.CPU_FEATURES = _target()
+
+
+class _Locator(caching._CacheLocator):  # type: ignore[misc] # numba has no annotations
+    """Where compiled code is kept; unlike numba's own it may be a folder that only can be read."""
+
+    def __init__(self) -> None:
+        sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in _SOURCES)
+        versions = f"{numba.__version__} {llvmlite.__version__}".encode()
+        self.stamp = sha256(b"\0".join([versions, *sources])).hexdigest()
+        root = config.CACHE_DIR or AppDirs("deep-mlp", appauthor=False).user_cache_dir
+        self.folder = Path(root) / f"compiled-{self.stamp[:16]}"
+
+    def get_cache_path(self) -> str:
+        return str(self.folder)
+
+    def get_source_stamp(self) -> str:
+        return self.stamp
+
+    def get_disambiguator(self) -> str:
+        return "0"
+
+    @classmethod
+    def from_function(cls, function: object, file: object) -> _Locator:
+        return cls()
+
+
+class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _Cache(caching.Cache):  # type: ignore[misc]
+    """Numba's cache, whose faults cost a compilation and no more."""
+
+    _impl_class = _Results
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return super().load_overload(signature, context)
+        except Exception:  # a file that was cut short can raise anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        with suppress(OSError):  # a full disk, a folder that cannot be written
+            super().save_overload(signature, result)
+
+
+part: Callable[[_Function], _Function] = njit(**_OPTIONS, no_cpython_wrapper=True)
+"""Of a function that compiled functions alone call."""
+
+
+def program(function: _Function) -> _Function:
+    """Compile a function when it is first called, or find what was compiled before; it holds no interpreter lock."""
+    dispatcher = njit(**_OPTIONS, nogil=True)(function)
+    dispatcher._cache = _Cache(function)
+    compiled: _Function = dispatcher
+    return compiled

@@ -1,0 +1,339 @@
+"""A small network from its first step to its last in compiled code, one member after the other.
+
+All that a member touches stays in the first cache, nothing is Python's, and no lock is held: many threads train as many
+members. A number depends on its member alone, and its bits on the order of operations that stands here: sums over a
+layer's inputs go from the first to the last, sums over a batch are eight sums of every eighth example (see
+`mlp_core.engine.vectors`), the loss of an epoch is added up in float64.
+
+The rows of a layer lie one after the other, a number for each example of a batch, filled up to whole blocks. The inputs
+of a layer are followed by a row of ones, whose weights are the biases. Products compute two rows of outputs at a time,
+gradients also four of inputs: what goes beyond the last row is computed and left.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mlp_core.activations import SELU_ALPHA, SELU_SCALE
+from mlp_core.engine.compilation import part, program
+from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
+from mlp_core.engine.vectors import absolute, constant, fma, gather, load, select, spread, square_root, store, total
+
+BLOCK = 32
+"""Examples that a product computes at a time."""
+RELU, TANH, SIGMOID, GELU, ERF, SELU, LEAKY_RELU = range(7)
+N_INPUTS, N_OUTPUTS, WEIGHTS, SIGNAL, RESULT, DELTA = range(6)
+"""Of a layer, in the table `layers`: its sizes, and where its weights, inputs, pre-activations and deltas begin.
+
+Pre-activations may lie where the activations, the next layer's inputs, will: only `NEEDS_PRE_ACTIVATION` need both. The
+deltas of the last layer, gradients with respect to its results, take the place of these.
+"""
+NEEDS_PRE_ACTIVATION = (GELU, ERF)
+"""Activations whose derivative is not a function of their result."""
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as torch.optim.Adam has them
+_HALF_ROOT, _DENSITY, _ERF_SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
+
+
+@part
+def _multiply(
+    work: Any, out: int, n_out: int, weights: Any, first: int, out_step: int, in_step: int, signal: int, n_in: int,
+    width: int,
+) -> None:  # fmt: skip
+    """Write rows of outputs: each the sum over the inputs of weight times row."""
+    for row in range(0, n_out, 2):
+        for column in range(0, width, BLOCK):
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = constant(work, 0.0)
+            weight, at = first + row * out_step, signal + column
+            for _ in range(n_in):
+                a, b = spread(weights, weight), spread(weights, weight + out_step)
+                x0, x1, x2, x3 = load(work, at), load(work, at + 8), load(work, at + 16), load(work, at + 24)
+                a0, a1, a2, a3 = fma(a, x0, a0), fma(a, x1, a1), fma(a, x2, a2), fma(a, x3, a3)
+                b0, b1, b2, b3 = fma(b, x0, b0), fma(b, x1, b1), fma(b, x2, b2), fma(b, x3, b3)
+                weight += in_step
+                at += width
+            at = out + row * width + column
+            store(work, at, a0)
+            store(work, at + 8, a1)
+            store(work, at + 16, a2)
+            store(work, at + 24, a3)
+            if row + 1 < n_out:
+                at += width
+                store(work, at, b0)
+                store(work, at + 8, b1)
+                store(work, at + 16, b2)
+                store(work, at + 24, b3)
+
+
+@part
+def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, width: int) -> None:
+    """Write the gradient of a layer's weights: sums over the batch of delta times input."""
+    for row in range(0, n_out, 2):
+        for column in range(0, n_in, 4):
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = constant(work, 0.0)
+            up, at = delta + row * width, signal + column * width
+            for _ in range(0, width, 8):
+                a, b = load(work, up), load(work, up + width)
+                x0, x1 = load(work, at), load(work, at + width)
+                x2, x3 = load(work, at + 2 * width), load(work, at + 3 * width)
+                a0, a1, a2, a3 = fma(a, x0, a0), fma(a, x1, a1), fma(a, x2, a2), fma(a, x3, a3)
+                b0, b1, b2, b3 = fma(b, x0, b0), fma(b, x1, b1), fma(b, x2, b2), fma(b, x3, b3)
+                up += 8
+                at += 8
+            at, left = first + row * n_in + column, min(4, n_in - column)
+            _put(gradient, at, left, total(a0), total(a1), total(a2), total(a3))
+            if row + 1 < n_out:
+                _put(gradient, at + n_in, left, total(b0), total(b1), total(b2), total(b3))
+
+
+@part
+def _put(out: Any, at: int, left: int, a: Any, b: Any, c: Any, d: Any) -> None:
+    out[at] = a
+    if left > 1:
+        out[at + 1] = b
+    if left > 2:
+        out[at + 2] = c
+    if left > 3:
+        out[at + 3] = d
+
+
+@part
+def _sigmoid(z: Any) -> Any:
+    e = exponential(0.0 - absolute(z))
+    return select(z < 0.0, e, 1.0) / (1.0 + e)
+
+
+@part
+def _gaussian(z: Any) -> Any:
+    return exponential(0.0 - z * z)
+
+
+@part
+def _curve(kind: int, z: Any) -> Any:
+    """Return the activations of pre-activations."""
+    if kind == TANH:
+        return hyperbolic_tangent(z)
+    if kind == SIGMOID:
+        return _sigmoid(z)
+    if kind == ERF:
+        return error_function(z)
+    if kind == GELU:
+        return (error_function(z * _HALF_ROOT) + 1.0) * z * 0.5
+    return select(z > 0.0, z, (exponential(select(z > 0.0, 0.0, z)) - 1.0) * SELU_ALPHA) * SELU_SCALE
+
+
+@part
+def _slope(kind: int, z: Any, h: Any) -> Any:
+    """Return the derivative of the activations h with respect to the pre-activations z."""
+    if kind == TANH:
+        return 1.0 - h * h
+    if kind == SIGMOID:
+        return h * (1.0 - h)
+    if kind == ERF:
+        return _gaussian(z) * _ERF_SLOPE
+    if kind == GELU:
+        scaled = z * _HALF_ROOT
+        return (error_function(scaled) + 1.0) * 0.5 + z * _gaussian(scaled) * _DENSITY
+    return select(h > 0.0, SELU_SCALE, h + SELU_SCALE * SELU_ALPHA)
+
+
+@part
+def _activate(kind: int, leak: float, work: Any, results: int, signals: int, n: int) -> None:
+    """Write the activations of a layer; the short ones in loops of their own, since to ask which would take as long."""
+    if kind == RELU:
+        for at in range(0, n, 8):
+            z = load(work, results + at)
+            store(work, signals + at, select(z < 0.0, 0.0, z))
+    elif kind == LEAKY_RELU:
+        for at in range(0, n, 8):
+            z = load(work, results + at)
+            store(work, signals + at, select(z < 0.0, z * leak, z))
+    else:
+        for at in range(0, n, 8):
+            store(work, signals + at, _curve(kind, load(work, results + at)))
+
+
+@part
+def _deactivate(kind: int, leak: float, work: Any, results: int, signals: int, deltas: int, n: int) -> None:
+    """Turn the gradient of a layer's activations into that of its pre-activations."""
+    if kind in (RELU, LEAKY_RELU):
+        # A product: to choose between two numbers, one of which is loaded, took four times as long
+        for at in range(0, n, 8):
+            slope = select(load(work, signals + at) > 0.0, constant(work, 1.0), leak)
+            store(work, deltas + at, load(work, deltas + at) * slope)
+    else:
+        for at in range(0, n, 8):
+            slope = _slope(kind, load(work, results + at), load(work, signals + at))
+            store(work, deltas + at, load(work, deltas + at) * slope)
+
+
+@part
+def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int) -> None:
+    """Compute the logits of a batch, and all on the way to them."""
+    last = len(layers) - 1
+    for index in range(last + 1):
+        layer = layers[index]
+        n_in, n_out, result = layer[N_INPUTS] + 1, layer[N_OUTPUTS], layer[RESULT]
+        _multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, 1, layer[SIGNAL], n_in, width)
+        if index < last:
+            _activate(kind, leak, work, result, layers[index + 1, SIGNAL], n_out * width)
+
+
+@part
+def _loss(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
+    """Return the mean cross-entropy of a batch; write its gradient with respect to the logits in their place."""
+    losses = constant(work, 0.0)
+    end = n_classes * width
+    for column in range(0, width, 8):
+        largest = load(work, logits + column)
+        for at in range(logits + column + width, logits + end, width):
+            logit = load(work, at)
+            largest = select(logit > largest, logit, largest)
+        label, share = load(work, labels + column), load(work, shares + column)
+        normalizer = wanted = constant(work, 0.0)
+        for row in range(n_classes):
+            at = logits + row * width + column
+            logit = load(work, at) - largest
+            wanted = select(label == row, logit, wanted)
+            power = exponential(logit)
+            store(work, at, power)
+            normalizer = normalizer + power
+        losses = fma(logarithm(normalizer) - wanted, share, losses)
+        factor = share / normalizer
+        for row in range(n_classes):
+            at = logits + row * width + column
+            probability = load(work, at) * factor
+            store(work, at, select(label == row, probability - share, probability))
+    return total(losses)
+
+
+@part
+def _backward(
+    parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int, gradient: Any
+) -> None:  # fmt: skip
+    """Write the gradient of all parameters from that of the logits."""
+    for index in range(len(layers) - 1, -1, -1):
+        layer = layers[index]
+        n_in, n_out, signal, delta = layer[N_INPUTS], layer[N_OUTPUTS], layer[SIGNAL], layer[DELTA]
+        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
+        if index > 0:
+            before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
+            _multiply(work, before, n_in, parameters, layer[WEIGHTS], 1, n_in + 1, delta, n_out, width)
+            _deactivate(kind, leak, work, result, signal, before, n_in * width)
+
+
+@part
+def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, powers: Any) -> None:
+    powers[0] *= _BETA1
+    powers[1] *= _BETA2
+    step, root = rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1])
+    first, second = moments[0], moments[1]
+    for at in range(0, len(gradient), 8):
+        g, m, v = load(gradient, at), load(first, at), load(second, at)
+        m = fma(g - m, 1.0 - _BETA1, m)
+        v = fma(g * g, 1.0 - _BETA2, v * _BETA2)
+        store(first, at, m)
+        store(second, at, v)
+        denominator = fma(square_root(v), root, _EPSILON)
+        store(parameters, at, load(parameters, at) - (m * step) / denominator)
+
+
+@part
+def _sgd(parameters: Any, gradient: Any, rate: float) -> None:
+    for at in range(0, len(gradient), 8):
+        store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at)))
+
+
+@program
+def train(
+    parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
+    examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int, work: Any,
+    losses: Any,
+) -> None:  # fmt: skip
+    """Take some steps of a member's training, in place.
+
+    Args:
+        parameters: Of the member, one layer after the other, and what fills up.
+        moments: Adam's two, each laid out like the parameters.
+        powers: Adam's decay rates to the power of the steps taken, `[2]`, float64.
+        layers: A row per layer, see `N_INPUTS`.
+        kind: Of the activation, see `RELU`.
+        leak: The slope of the leaky one below 0; 0 for the others.
+        is_adam: Whether to step as Adam does, else as SGD.
+        rate: Learning rate.
+        examples: `[n, features + 1]`, flat, the last one the number of the class: one cache line for a point.
+        orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and seven numbers more.
+        batch_size: Examples of a step; the last of an epoch may have fewer.
+        n_batches: Steps of an epoch.
+        first: The first step, counted from the first one of these epochs.
+        end: The one after the last.
+        work: Memory for a batch, as `layers` has it; its rows are as long as the last two, for labels and weights.
+        losses: Sums over the examples of each epoch, float64 `[epochs]`; the steps' are added.
+    """
+    n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
+    signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
+    width = -(-batch_size // BLOCK) * BLOCK
+    label_row, share_row = len(work) - 2 * width, len(work) - width
+    gradient = np.zeros_like(parameters)
+    n_examples = len(examples) // (n_inputs + 1)
+    for step in range(first, end):
+        epoch, batch = divmod(step, n_batches)
+        start = batch * batch_size
+        size = min(batch_size, n_examples - start)
+        for column in range(0, size, 8):
+            at = epoch * n_examples + start + column
+            for row in range(n_inputs):
+                store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
+            store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
+            store(work, share_row + column, constant(work, 1.0 / size))
+        for column in range(size, width):  # what fills up the rows counts nothing
+            for row in range(n_inputs):
+                work[signal + row * width + column] = 0.0
+            work[share_row + column] = 0.0
+        _forward(parameters, layers, kind, leak, work, width)
+        losses[epoch] += size * _loss(work, logits, n_classes, label_row, share_row, width)
+        _backward(parameters, layers, kind, leak, work, width, gradient)
+        if is_adam:
+            _adam(parameters, gradient, moments, rate, powers)
+        else:
+            _sgd(parameters, gradient, rate)
+
+
+@program
+def classify(
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, work: Any, width: int, classes: Any
+) -> None:
+    """Write the most probable class of each example, integers `[n]`: the first of equal ones, NaN above all numbers.
+
+    Args:
+        parameters: As the rest, see `train`.
+        layers: See there.
+        kind: See there.
+        leak: See there.
+        inputs: `[n, features]`.
+        work: See there.
+        width: Length of its rows.
+        classes: Where to write.
+    """
+    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(inputs)
+    signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
+    for start in range(0, n_examples, width):
+        size = min(width, n_examples - start)
+        for column in range(size):
+            for row in range(n_inputs):
+                work[signal + row * width + column] = inputs[start + column, row]
+        _forward(parameters, layers, kind, leak, work, width)
+        for column in range(0, width, 8):
+            largest = load(work, logits + column)
+            best = constant(work, 0.0)
+            for row in range(1, n_classes):
+                logit = load(work, logits + row * width + column)
+                larger = select(logit <= largest, constant(work, 0.0), 1.0)
+                larger = select(largest == largest, larger, 0.0)
+                best, largest = select(larger > 0.0, row, best), select(larger > 0.0, logit, largest)
+            store(work, logits + column, best)
+        for column in range(size):
+            classes[start + column] = work[logits + column]

@@ -1,0 +1,178 @@
+"""Small networks: their ensembles handed to compiled code, one member after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlp_core.activations import activation_family
+from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.compiled import (
+    BLOCK,
+    ERF,
+    GELU,
+    LEAKY_RELU,
+    NEEDS_PRE_ACTIVATION,
+    RELU,
+    SELU,
+    SIGMOID,
+    TANH,
+    classify,
+    train,
+)
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.products import aligned
+from mlp_core.engine.sizes import parameter_count
+from mlp_core.engine.training import known_optimizer
+
+_KINDS = {
+    "relu": RELU,
+    "tanh": TANH,
+    "sigmoid": SIGMOID,
+    "gelu": GELU,
+    "erf": ERF,
+    "selu": SELU,
+    "leaky_relu": LEAKY_RELU,
+}
+_CALL = 20_000_000  # examples times parameters: a few milliseconds, of which handing over to compiled code is little
+_CLASSIFIED = 4 * BLOCK  # examples at a time
+
+
+@uniform_arithmetic()
+def train_small(
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    streams: Sequence[torch.Generator],
+    *,
+    n_epochs: int,
+    batch_size: int,
+    drop_last: bool,
+    optimizer: str,
+    learning_rate: float,
+    checkpoint: Callable[[float], object] = lambda done: None,
+) -> Tensor:
+    """Train the members of an ensemble one after the other, in place.
+
+    Args:
+        ensemble: Changed in place.
+        inputs: `[n, features]`, of the parameters' type.
+        labels: int64 `[n]`.
+        streams: One per member; its orders are drawn from it.
+        n_epochs: Number of epochs.
+        batch_size: Examples per step.
+        drop_last: Leave out the last batch of an epoch if it is short.
+        optimizer: `adam` or `sgd`.
+        learning_rate: Step size, above 0.
+        checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
+
+    Returns:
+        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+
+    Raises:
+        InputError: If there is no such optimizer; the message lists the choices.
+
+    Example:
+        >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+        >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
+        >>> inputs, labels = torch.linspace(-1, 1, 64).unsqueeze(1), (torch.arange(64) >= 32).long()
+        >>> options = {"n_epochs": 50, "batch_size": 16, "drop_last": True, "optimizer": "adam", "learning_rate": 0.05}
+        >>> losses = train_small(ensemble, inputs, labels, generators, **options)
+        >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
+        ((50, 2), True)
+    """
+    is_adam = known_optimizer(optimizer) == "adam"
+    n = len(labels)
+    n_batches = n // batch_size if drop_last else -(-n // batch_size)
+    n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
+    n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
+    n_together = max(1, min(n_epochs, n_steps // n_batches))  # epochs
+    orders = torch.zeros(n_together * n + 7, dtype=torch.int32)
+    numbers = _packed(ensemble)
+    layers, work = _layout(ensemble, batch_size)
+    kind, leak = _activation(ensemble)
+    examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
+    losses = np.zeros((ensemble.n_members, n_epochs))
+    for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
+        moments, powers = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2)
+        for epoch in range(0, n_epochs, n_together):
+            some = torch.split(orders, n)[: min(n_together, n_epochs - epoch)]
+            for order in some:
+                torch.randperm(n, generator=stream, out=order)
+            for first in range(0, len(some) * n_batches, n_steps):
+                checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
+                train(
+                    parameters, moments, powers, layers, kind, leak, is_adam, learning_rate,
+                    examples, orders.numpy().view(np.uint32), batch_size, n_batches,
+                    first, min(first + n_steps, len(some) * n_batches), work, losses[member, epoch:],
+                )  # fmt: skip
+    _unpack(numbers, ensemble)
+    return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
+
+
+def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
+    """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`.
+
+    Example:
+        >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])
+        >>> _ = ensemble.layers[0].copy_(torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+        >>> predict_small(ensemble, torch.tensor([[3.0], [-3.0]]))
+        tensor([[0, 1]])
+    """
+    layers, work = _layout(ensemble, _CLASSIFIED)
+    rows = np.ascontiguousarray(inputs.numpy())
+    classes = np.empty((ensemble.n_members, len(inputs)), np.int64)
+    for parameters, classes_of_member in zip(_packed(ensemble), classes, strict=True):
+        classify(parameters, layers, *_activation(ensemble), rows, work, _CLASSIFIED, classes_of_member)
+    return torch.from_numpy(classes)
+
+
+def _activation(ensemble: Ensemble) -> tuple[int, float]:
+    family, parameters = activation_family(ensemble.activation_name)
+    return _KINDS[family], parameters[0] if parameters else 0.0
+
+
+def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Return the table of the layers, see `N_INPUTS`, and memory for so many examples, with rows of ones."""
+    width = -(-n_examples // BLOCK) * BLOCK
+    end = weights = 0
+
+    def rows(n_rows: int) -> int:
+        nonlocal end
+        end += n_rows * width
+        return end - n_rows * width
+
+    sizes = list(pairwise(ensemble.layer_sizes))
+    signals = [rows(n_inputs + 1) for n_inputs, _ in sizes]
+    needs_both = _activation(ensemble)[0] in NEEDS_PRE_ACTIVATION
+    results = [*([rows(n_inputs) for n_inputs, _ in sizes[1:]] if needs_both else signals[1:]), rows(sizes[-1][1])]
+    deltas = [*(rows(n_inputs) for n_inputs, _ in sizes[1:]), results[-1]]
+    rows(3 + 2)  # gradients read up to three rows too many; labels and weights of the examples
+    memory, table = torch.zeros(end, dtype=ensemble.parameters.dtype), []
+    for (n_inputs, n_outputs), signal, result, delta in zip(sizes, signals, results, deltas, strict=True):
+        memory[signal + n_inputs * width : signal + (n_inputs + 1) * width] = 1
+        table.append((n_inputs, n_outputs, weights, signal, result, delta))
+        weights += (n_inputs + 1) * n_outputs
+    return np.array(table), memory.numpy()
+
+
+def _packed(ensemble: Ensemble) -> NDArray[np.floating]:
+    """Return the parameters of each member in a row; products read up to a row of weights too many."""
+    flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
+    longest = max(ensemble.layer_sizes) + 1
+    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + longest))
+    packed[:, : flat.shape[1]] = flat
+    return packed.numpy()
+
+
+def _unpack(packed: NDArray[np.floating], ensemble: Ensemble) -> None:
+    start = 0
+    for layer in ensemble.layers:
+        n_numbers = layer[0].numel()
+        layer.copy_(torch.from_numpy(packed[:, start : start + n_numbers]).view(layer.shape))
+        start += n_numbers

@@ -1,0 +1,76 @@
+"""The elementary functions of compiled code, against float64 over all of float32."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+
+from mlp_core.engine import elementary
+from mlp_core.engine.vectors import load, store
+
+SMALLEST, LARGEST = 2.0**-126, float(np.finfo(np.float32).max)
+STEP = 997  # of the numbers that there are, one in so many: a million and more of each sign
+
+
+def over(function):
+    """Return a function of arrays, whose length is a multiple of eight."""
+
+    @njit
+    def run(numbers, results):
+        for index in range(0, len(numbers), 8):
+            store(results, index, function(load(numbers, index)))
+
+    def call(numbers):
+        results = np.empty_like(numbers)
+        run(numbers, results)
+        return results
+
+    return call
+
+
+def numbers_between(low, high):
+    """Return float32 numbers from `low` to `high`, both included, in steps of `STEP` of those that there are."""
+    first, last = np.array([low, high], np.float32).view(np.uint32)
+    bits = np.append(np.arange(first, last, STEP, dtype=np.uint32), [last] * 8)
+    return bits[: len(bits) // 8 * 8].view(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "high", "sign", "most"),
+    [
+        ("exponential", torch.exp, -math.log(SMALLEST) * (1 - 1e-7), -1, 1.1),
+        ("logarithm", torch.log, LARGEST, 1, 2),
+        ("hyperbolic_tangent", torch.tanh, LARGEST, 1, 1.6),
+        ("hyperbolic_tangent", torch.tanh, LARGEST, -1, 1.6),
+        ("error_function", torch.erf, LARGEST, 1, 1.3),
+        ("error_function", torch.erf, LARGEST, -1, 1.3),
+    ],
+)
+def test_errors_are_as_small_as_is_said(name, exact, high, sign, most):
+    """In units of the last place, over the whole range."""
+    numbers = sign * numbers_between(SMALLEST, high)
+    assert len(numbers) > 1e6
+    expected = exact(torch.from_numpy(numbers).double()).numpy()
+    results = over(getattr(elementary, name))(numbers)
+    errors = np.abs(results - expected) / np.spacing(np.abs(expected.astype(np.float32)))
+    assert most / 2 < errors.max() <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [
+        ("exponential", [(0.0, 1), (-0.0, 1), (-math.inf, 0), (-87.4, 0), (-LARGEST, 0), (math.nan, math.nan)]),
+        ("logarithm", [(1.0, 0), (math.nan, math.nan)]),
+        ("hyperbolic_tangent", [(0.0, 0), (-math.inf, -1), (math.inf, 1), (-20.0, -1), (math.nan, math.nan)]),
+        ("error_function", [(0.0, 0), (-math.inf, -1), (math.inf, 1), (-5.0, -1), (math.nan, math.nan)]),
+    ],
+)
+def test_special_numbers(name, pairs):
+    """Zero, infinity and what is not a number give what they should."""
+    numbers, expected = np.ones((2, 8), np.float32)
+    for place, (number, result) in enumerate(pairs):
+        numbers[place], expected[place] = number, result
+    results = over(getattr(elementary, name))(numbers)
+    np.testing.assert_array_equal(results[: len(pairs)], expected[: len(pairs)])

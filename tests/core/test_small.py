@@ -1,0 +1,192 @@
+"""Small networks in compiled code against plain PyTorch: losses, gradients, predictions, and lost members."""
+
+import math
+
+import pytest
+import torch
+from numba.core.errors import TypingError
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from mlp_core.data.datasets import spirals
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.small import predict_small, train_small
+from mlp_core.engine.training import OPTIMIZERS
+from mlp_core.errors import InputError
+
+SIZES = (2, 8, 8, 4)
+PLAIN_OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+LEARNING_RATES = {"adam": 3e-3, "sgd": 0.05}
+
+
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def points(n=300, n_features=2):
+    inputs, labels = spirals(1, points_per_arm=75)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))[:n]
+    return inputs[order].repeat(1, -(-n_features // 2))[:, :n_features], labels[order]
+
+
+def trained(ensemble, inputs, labels, **options):
+    seeds = range(10, 10 + ensemble.n_members)
+    defaults = {"n_epochs": 3, "batch_size": 64, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
+    return train_small(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options})
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, drop_last):
+    """Over 200 steps, short batches among them, each epoch's loss is within 1e-4 of PyTorch's own loop."""
+    inputs, labels = points()
+    ensemble = Ensemble(SIZES, activation_name, generators(0, 1))
+    n_epochs, rate = 50 if drop_last else 40, LEARNING_RATES[optimizer]
+    expected = torch.zeros(n_epochs, 2)
+    for member, stream in enumerate(generators(10, 11)):
+        network = plain_network(ensemble, activation_name, member)
+        plain = PLAIN_OPTIMIZERS[optimizer](network.parameters(), lr=rate)
+        for epoch in range(n_epochs):
+            batches = torch.split(torch.randperm(300, generator=stream), 64)[: 4 if drop_last else 5]
+            for batch in batches:
+                plain.zero_grad()
+                loss = nn.CrossEntropyLoss()(network(inputs[batch]), labels[batch])
+                loss.backward()
+                plain.step()
+                expected[epoch, member] += loss.item() * len(batch) / sum(map(len, batches))
+    options = {"n_epochs": n_epochs, "drop_last": drop_last, "optimizer": optimizer, "learning_rate": rate}
+    losses = trained(ensemble, inputs, labels, **options)
+    torch.testing.assert_close(losses, expected, rtol=1e-4, atol=0)
+    assert (expected[-1] < expected[0]).all(), "nothing was learned"
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (3, 40, 33, 2), (1, 5, 7, 11)], ids=str)
+@pytest.mark.parametrize("n", [1, 33, 64, 300])
+def test_gradients_are_autograds(plain_activation, activation_name, n, sizes):
+    """The same code in float64: a step of SGD at rate 1; the activations are as exact as float32."""
+    inputs, labels = points(n, sizes[0])
+    labels = labels % sizes[-1]
+    ensemble = Ensemble(sizes, activation_name, generators(0, 1))
+    ensemble.parameters = ensemble.parameters.double()
+    ensemble.layers = ensemble.views(ensemble.parameters)
+    start = ensemble.parameters.clone().requires_grad_()
+    loss = torch.zeros((), dtype=torch.float64)
+    for member in range(2):
+        signal = inputs.double().T
+        for index, layer in enumerate(ensemble.views(start)):
+            signal = layer[member] @ torch.cat([signal, signal.new_ones(1, n)])
+            if index < len(sizes) - 2:
+                signal = plain_activation(activation_name)(signal)
+        loss = loss + cross_entropy(signal.T, labels)
+    (expected,) = torch.autograd.grad(loss, start)
+    trained(ensemble, inputs.double(), labels, n_epochs=1, batch_size=300, optimizer="sgd", learning_rate=1.0)
+    torch.testing.assert_close(start.detach() - ensemble.parameters, expected, rtol=3e-6, atol=3e-7)
+
+
+def test_without_weights_the_loss_is_that_of_guessing():
+    """A network of zeros finds all classes equally probable: ln 4 nats."""
+    ensemble = Ensemble(SIZES, "relu", generators(0, 1))
+    ensemble.parameters.zero_()
+    losses = trained(ensemble, *points(), optimizer="sgd", learning_rate=1e-12)
+    torch.testing.assert_close(losses, torch.full((3, 2), math.log(4)), rtol=1e-6, atol=0)
+
+
+def test_an_epochs_loss_weighs_batches_by_their_size():
+    """With a rate too small to matter the epoch's loss is the mean over all 300 points, the short batch's 44 too."""
+    ensemble = Ensemble(SIZES, "tanh", generators(0))
+    inputs, labels = points()
+    expected = cross_entropy(ensemble.logits(inputs)[0].T, labels)
+    losses = trained(ensemble, inputs, labels, optimizer="sgd", learning_rate=1e-12)
+    torch.testing.assert_close(losses, expected.expand(3, 1), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 37, 64, 300, 1000])
+def test_a_batch_may_have_any_size(batch_size):
+    """What fills up the rows counts nothing: with steps too small to matter the loss is that of all points."""
+    ensemble = Ensemble(SIZES, "relu", generators(0))
+    inputs, labels = points()
+    expected = cross_entropy(ensemble.logits(inputs)[0].T, labels)
+    options = {"n_epochs": 1, "batch_size": batch_size, "optimizer": "sgd", "learning_rate": 1e-12}
+    torch.testing.assert_close(trained(ensemble, inputs, labels, **options)[0, 0], expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_lost_member_does_not_touch_the_others(activation_name, optimizer):
+    """One member with infinite weights gets losses that are not finite; the others are equal to the last bit."""
+    results = []
+    for infinite in (False, True):
+        ensemble = Ensemble(SIZES, activation_name, generators(0, 1, 2))
+        if infinite:
+            for layer in ensemble.layers:
+                layer[1] *= math.inf
+        losses = trained(ensemble, *points(), optimizer=optimizer)
+        results.append((losses, ensemble.state()))
+    (healthy, healthy_state), (sick, sick_state) = results
+    assert not sick[:, 1].isfinite().any()
+    assert torch.equal(sick[:, ::2], healthy[:, ::2])
+    for name, value in healthy_state.items():
+        assert torch.equal(sick_state[name][::2], value[::2])
+
+
+@pytest.mark.parametrize("activation", ["relu", "selu", "gelu"])
+@pytest.mark.parametrize("n", [1, 127, 128, 300])
+def test_predictions_are_those_of_the_logits(n, activation):
+    """Of all members, for any number of examples."""
+    ensemble = Ensemble(SIZES, activation, generators(0, 1, 2))
+    inputs, _ = points(n)
+    assert torch.equal(predict_small(ensemble, inputs), ensemble.logits(inputs).argmax(1))
+
+
+def test_of_equal_classes_the_first_is_predicted_and_what_is_no_number_is_the_largest():
+    """As PyTorch's argmax has it."""
+    ensemble = Ensemble((1, 4), "relu", generators(0))
+    for biases in (
+        [0.0, 1, 1, 0], [1.0, 1, 1, 1], [0, 1, math.nan, math.nan], [math.nan, 1, 2, 3], [-math.inf, 0, 0, 0],
+    ):  # fmt: skip
+        ensemble.layers[0][0, :, 0], ensemble.layers[0][0, :, 1] = 0, torch.tensor(biases)
+        assert predict_small(ensemble, torch.zeros(3, 1))[0].tolist() == 3 * [torch.tensor(biases).argmax().item()]
+
+
+def test_an_unknown_optimizer_lists_the_choices():
+    """A misspelt optimizer is the user's to fix."""
+    with pytest.raises(InputError, match=r"optimizer must be one of adam, sgd, got 'rmsprop'\."):
+        trained(Ensemble(SIZES, "relu", generators(0)), *points(), optimizer="rmsprop")
+
+
+def test_inputs_of_another_type_are_refused():
+    """Compiled code would write them where they do not fit."""
+    inputs, labels = points()
+    with pytest.raises(TypingError):
+        trained(Ensemble(SIZES, "relu", generators(0)), inputs.double(), labels)
+
+
+@pytest.mark.parametrize("batch_size", [1, 37, 50])
+def test_a_member_does_not_depend_on_what_fills_up_its_rows(batch_size):
+    """One that nearly overflows is the same after others as alone, also in short batches and from pieces."""
+    inputs, labels = points()
+    company = Ensemble(SIZES, "relu", generators(0, 1, 2))
+    for layer in company.layers:
+        layer.mul_(1e12)
+    alone = Ensemble.from_state({name: value[2:] for name, value in company.state().items()}, "relu")
+    options = {"n_epochs": 2, "batch_size": batch_size, "drop_last": False, "optimizer": "sgd", "learning_rate": 1e-9}
+    together = train_small(company, inputs, labels, generators(10, 11, 12), **options)
+    result = train_small(alone, inputs, labels, generators(12), **options)
+    assert torch.equal(result[:, 0].nan_to_num(-1.0), together[:, 2].nan_to_num(-1.0))
+    for name, value in alone.state().items():
+        assert torch.equal(value[0].nan_to_num(-1.0), company.state()[name][2].nan_to_num(-1.0))
+
+
+def test_training_in_pieces_is_training_at_once(monkeypatch):
+    """How many steps are taken at a time changes no bit, also within an epoch."""
+    results = []
+    for call in (1, 64 * 148 * 2, 10**9):
+        monkeypatch.setattr("mlp_core.engine.small._CALL", call)
+        ensemble, told = Ensemble(SIZES, "relu", generators(0, 1)), []
+        losses = trained(ensemble, *points(), checkpoint=told.append)
+        results.append((losses, ensemble.parameters, told))
+    (one, one_parameters, told), *others = results
+    assert told == pytest.approx([step / 30 for step in range(30)])
+    for losses, parameters, _ in others:
+        assert torch.equal(losses, one)
+        assert torch.equal(parameters, one_parameters)
+    assert [len(told) for _, _, told in results] == [30, 2 * 3 * 3, 2]

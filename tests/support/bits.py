@@ -1,0 +1,39 @@
+"""`python bits.py`: train small networks and print the SHA-256 of their weights, losses and accuracies.
+
+A process of its own, since a library chooses its arithmetic as it is loaded.
+"""
+
+import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from configurations import configs_of
+
+from mlp_core.activations import ACTIVATION_NAMES
+from mlp_core.data.datasets import spirals, split
+from mlp_core.engine.members import train_members
+from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
+
+TRAINING = {"optimizer": "adam", "learning_rate": 1e-2, "epochs": 5, "batch_size": 50, "seed": 2021, "device": "cpu"}
+
+
+def plans():
+    """Return a depth sweep, and one of its networks with each activation and optimizer, and with shared batches."""
+    sweep = configs_of(depth_sweep_trials, [1, 2, 3, 4, 5], 100, 4, **TRAINING, activation="relu")
+    names = [name.replace("SLOPE", "0.1") for name in ACTIVATION_NAMES]
+    variants = [replace(sweep[1], activation=name, optimizer=kind) for name in names for kind in ("adam", "sgd")]
+    return [*sweep, *variants, replace(sweep[2], batches="shared")]
+
+
+def digest(plan):
+    """Return the SHA-256 of four members of a plan."""
+    members = train_members(plan, split(*spirals(2021, points_per_arm=100), 2021), range(4))
+    parts = (*members.state.values(), members.train_loss, members.train_accuracy, members.test_accuracy)
+    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).digest()
+
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor(2) as threads:
+        digests = b"".join(threads.map(digest, plans()))
+    sys.stdout.write(hashlib.sha256(digests).hexdigest())
