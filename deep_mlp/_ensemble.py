@@ -269,7 +269,7 @@ def train(
         seeds: How many networks, at least 1.
         seed: Root seed, from which weights and orders derive.
         device: cpu, cuda or mps.
-        checkpoint: Called every few milliseconds with the share that is done, 0 .. 1; it may raise to stop the training.
+        checkpoint: Called every few milliseconds with the share that is done, 0 .. 1; it may raise to stop.
 
     Raises:
         InputError: If a setting breaks its rule.

@@ -17,11 +17,15 @@ from threading import Lock
 import torch
 from threadpoolctl import ThreadpoolController
 
-# After a fork the threads that torch had are gone, and it would wait for them for ever
-os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 _lock = Lock()
 _n_inside = 0
 _restored_last = ExitStack()  # by whoever leaves last: the number of threads is the process's
+
+
+@cache
+def _prepare_for_forks() -> None:
+    """Let a forked process compute on one thread: torch's others are gone, and it would wait for them for ever."""
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 @contextmanager
@@ -36,6 +40,7 @@ def uniform_arithmetic() -> Iterator[None]:
         >>> (tiny * 1).item() > 0
         True
     """
+    _prepare_for_forks()
     flushed_before = flushes_subnormals()
     _enter()
     torch.set_num_threads(1)
