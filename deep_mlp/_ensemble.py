@@ -204,7 +204,7 @@ class TrainedEnsemble:
         """Return a figure: every network's test accuracy with median and interval, and the loss curves of all."""
         from deep_mlp._plots import ensemble_figure
 
-        return ensemble_figure(self)
+        return ensemble_figure(self.test_accuracy, self.train_loss, len(self.classes))
 
     def __repr__(self) -> str:
         """Return what was trained and what it reached, in two lines."""

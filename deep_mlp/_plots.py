@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,32 +13,33 @@ from mlp_core.report.drawing import BLUE, GREY, INK, jitter
 from mlp_core.statistics.intervals import median_interval
 from mlp_core.statistics.wording import bracketed
 
-if TYPE_CHECKING:
-    from deep_mlp._ensemble import TrainedEnsemble
 
+def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_classes: int) -> Figure:
+    """Draw every network's test accuracy with median and 95 % interval, and the loss curves of all.
 
-def ensemble_figure(ensemble: TrainedEnsemble) -> Figure:
-    """Draw every network's test accuracy with median and 95 % interval, and the loss curves of all."""
+    Args:
+        test_accuracy: `[seeds]`, 0 .. 1, NaN where a network diverged.
+        train_loss: Mean loss of each epoch in nats, `[seeds, epochs]`.
+        n_classes: Classes, for the line of chance.
+    """
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     dots, losses = figure.subplots(1, 2, width_ratios=(1, 2))
-    finite = ensemble.test_accuracy[np.isfinite(ensemble.test_accuracy)]
-    median = median_interval(ensemble.test_accuracy)
+    finite = test_accuracy[np.isfinite(test_accuracy)]
+    median = median_interval(test_accuracy)
     dots.plot(jitter(len(finite)) * 0.5, 100 * finite, "o", color=BLUE, markersize=4, alpha=0.6)
     if median.n:
         dots.plot([-0.4, 0.4], [100 * median.mean] * 2, color=INK, linewidth=1.5)
     if median.has_interval:
         dots.plot([0, 0], [100 * median.low, 100 * median.high], color=INK, linewidth=1.5)
-    dots.axhline(100 / len(ensemble.classes), color=GREY, linewidth=0.8, linestyle=":")
+    dots.axhline(100 / n_classes, color=GREY, linewidth=0.8, linestyle=":")
     dots.set(xlim=(-1, 1), xticks=[], ylabel="test accuracy (%)")
     dots.set_title(f"median {bracketed(median)}", loc="left", fontsize=9)
-    epochs = np.arange(1, ensemble.train_loss.shape[1] + 1)
-    losses.plot(
-        epochs, ensemble.train_loss.T, color=BLUE, linewidth=0.7, alpha=0.4, marker="." if len(epochs) < 3 else ""
-    )
+    epochs = np.arange(1, train_loss.shape[1] + 1)
+    losses.plot(epochs, train_loss.T, color=BLUE, linewidth=0.7, alpha=0.4, marker="." if len(epochs) < 3 else "")
     losses.set(xlabel="epoch", ylabel="train loss (nats)")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
-    n_diverged = len(ensemble) - len(finite)
-    losses.set_title(f"{len(ensemble)} networks, {n_diverged} diverged", loc="left", fontsize=9)
+    n_diverged = len(test_accuracy) - len(finite)
+    losses.set_title(f"{len(test_accuracy)} networks, {n_diverged} diverged", loc="left", fontsize=9)
     for axes in (dots, losses):
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -10,8 +10,22 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from mlp_core.data.transforms import Transform
+from mlp_core.errors import InputError
 
+OPTIMIZERS = ("adam", "sgd")
 _NETWORKS_TOGETHER = 8  # more train no faster per network, and leave less for the other workers
+
+
+def known_optimizer(name: str) -> str:
+    """Return the name of an optimizer.
+
+    Raises:
+        InputError: If there is none of that name; the message lists the choices.
+    """
+    if name in OPTIMIZERS:
+        return name
+    message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
+    raise InputError(message)
 
 
 class Replicate(NamedTuple):
@@ -32,7 +46,7 @@ class Training:
 
     Attributes:
         activation: Canonical name.
-        optimizer: One of `mlp_core.engine.training.OPTIMIZERS`.
+        optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size.
         epochs: Passes over the training set.
         batch_size: Examples per step.

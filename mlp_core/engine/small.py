@@ -25,10 +25,10 @@ from mlp_core.engine.compiled import (
     classify,
     train,
 )
+from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import aligned
 from mlp_core.engine.sizes import parameter_count
-from mlp_core.engine.training import known_optimizer
 
 _KINDS = {
     "relu": RELU,

@@ -19,24 +19,10 @@ from torch import Tensor
 
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
+from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import member_matrices, product, settled_product
 from mlp_core.engine.sizes import is_small
-from mlp_core.errors import InputError
-
-OPTIMIZERS = ("adam", "sgd")
-
-
-def known_optimizer(name: str) -> str:
-    """Return the name of an optimizer.
-
-    Raises:
-        InputError: If there is none of that name; the message lists the choices.
-    """
-    if name in OPTIMIZERS:
-        return name
-    message = f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
-    raise InputError(message)
 
 
 @uniform_arithmetic()

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
+from mlp_core.engine.configs import OPTIMIZERS
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import predict_small, train_small
-from mlp_core.engine.training import OPTIMIZERS
 from mlp_core.errors import InputError
 
 SIZES = (2, 8, 8, 4)

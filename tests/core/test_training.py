@@ -9,8 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
 from mlp_core.engine.batches import Batch, one_hot_targets, private_epochs, shared_epochs
+from mlp_core.engine.configs import OPTIMIZERS
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.training import OPTIMIZERS, accuracy, gradients, predict, train
+from mlp_core.engine.training import accuracy, gradients, predict, train
 from mlp_core.errors import InputError
 
 SIZES = (2, 8, 8, 4)
