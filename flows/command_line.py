@@ -239,6 +239,10 @@ def _status(command: Callable[[], Any]) -> int:
         message = f"the output must go where there is room to write, got {error.strerror}; what was finished is kept."
         with suppress(OSError):
             click.echo(f"deep-mlp: {message}", err=True)
+        from pathlib import Path
+
+        with Path(os.devnull).open("w") as nowhere:  # or Python tries once more as it ends, with a status of its own
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return ResourceError.exit_status
     return 0
 

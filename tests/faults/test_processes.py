@@ -425,7 +425,7 @@ def test_a_gain_that_diverges_is_a_result_beside_others(run, tmp_path):
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
-    sweep = DepthSweep(depths=(1, 1000), epochs=40, batch_size=32)
+    sweep = DepthSweep(depths=(1, 1000), epochs=20_000, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=1.5, runner=runner)
     with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()
@@ -440,7 +440,7 @@ def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
 def test_a_time_limit_holds_for_all_parts_of_a_training(run, tmp_path, monkeypatch):
     """Each member alone, as here, would keep well within it."""
     monkeypatch.setattr("tasks.training.split_by_memory.__defaults__", (1,))
-    sweep = DepthSweep(depths=(1,), epochs=40, batch_size=32)
+    sweep = DepthSweep(depths=(1,), epochs=20_000, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, seeds=200, time_limit_seconds=1.5)
     with pytest.raises(SweepFailed, match=r"took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()

@@ -6,8 +6,7 @@ import torch
 from processors import environment, parameters
 
 from mlp_core.engine import training
-from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.gain_sweep.experiment import GainSweep
+from mlp_core.experiments.catalog import experiment_in
 
 
 def tables(folder):
@@ -29,7 +28,7 @@ def test_trainings_take_one_thread_each(run, tmp_path, monkeypatch):
     seen, backward = set(), training._Pass.backward
     monkeypatch.setattr(training._Pass, "backward", lambda *args: seen.add(torch.get_num_threads()) or backward(*args))
     torch.set_num_threads(2)
-    assert run("depth_sweep", tmp_path).state.is_completed()
+    assert run("images", tmp_path).state.is_completed()
     torch.set_num_threads(1)
     assert seen == {1}
 
@@ -47,17 +46,16 @@ def test_results_do_not_depend_on_runner_or_earlier_runs_with_every_processors_a
 
 
 @pytest.mark.parametrize(
-    ("experiment", "sweep"),
-    [
-        ("depth_sweep", DepthSweep(depths=(2, 1), epochs=2, batch_size=32)),
-        ("gain_sweep", GainSweep(gains=(1.4, 0.5), hidden_widths=(8, 4), batch_size=32)),
-    ],
+    ("experiment", "setting"),
+    [("depth_sweep", "depths"), ("gain_sweep", "gains")],
 )
-def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, experiment, sweep):
+def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, experiment, setting):
     """Members and weights have the same bytes; the result table has the same rows in the order that was asked for.
 
     The claims are the same.
     """
+    smallest = experiment_in(experiment).smallest
+    sweep = smallest.model_copy(update={setting: getattr(smallest, setting)[::-1]})
     assert run(experiment, tmp_path, sweep=sweep).state.is_completed()
     backward, forward = tables(tmp_path), tables(finished(experiment))
     result, claims = f"results/{experiment}.parquet", "results/claims.parquet"
