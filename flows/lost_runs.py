@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "deep-mlp-runs"
 _PAGE = 200
+_LATE_SECONDS = 60  # within which the server hears of a task's end
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -114,10 +116,11 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
 
 
 def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> None:
-    """Mark Crashed what the server still calls running of runs that are over.
+    """End what the server still calls running of runs that are over.
 
-    A worker, or the server itself, ends a run whose process is gone, but none of its tasks. Those of a run that goes
-    on after all tell their own end later.
+    A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and a server that is
+    killed, or whose clock is set back, never hears of some ends. Tasks of a run that goes on after all tell theirs
+    later.
 
     Args:
         client: Of the server.
@@ -125,12 +128,17 @@ def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> No
         flow_run_id: A run that begins; what it left when it was begun before is over, too.
     """
     from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.states import Crashed
+    from prefect.states import Completed, Crashed
 
-    state: Any = Crashed(message="Its run ended before it.")
-    over = {"tags": {"all_": [tag]}, "state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}}
-    _end_tasks(client, FlowRunFilter.model_validate(over), state)
-    _end_tasks(client, FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}}), state)
+    heard = {"before_": datetime.now(UTC) - timedelta(seconds=_LATE_SECONDS)}
+    crashed: Any = Crashed(message="Its run ended before it.")
+    completed: Any = Completed(message="Its run has completed.")
+    for of, state in (
+        ({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}}, crashed),
+        ({"id": {"any_": [flow_run_id]}}, crashed),
+        ({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["COMPLETED"]}}, "end_time": heard}, completed),
+    ):
+        _end_tasks(client, FlowRunFilter.model_validate(of), state)
 
 
 def _end_tasks(client: SyncPrefectClient, of: FlowRunFilter, state: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.states import Cancelled, Crashed, Running
+from prefect.states import Cancelled, Completed, Crashed, Running
 from stored import result
 from watching import runs
 
@@ -40,12 +40,14 @@ def nothing():
         pytest.param(Crashed(), "one", False, "Crashed", id="of a crashed run"),
         pytest.param(Cancelled(), "one", False, "Crashed", id="of a cancelled run"),
         pytest.param(Running(), "one", True, "Crashed", id="of a run that is begun again"),
+        pytest.param(Completed(), "one", False, "Completed", id="of a completed run"),
         pytest.param(Running(), "one", False, "Running", id="of a run at work"),
         pytest.param(Crashed(), "another", False, "Running", id="of another program"),
     ],
 )
-def test_a_task_without_its_run_is_ended_by_the_next(client, state, tag, again, ended):
+def test_a_task_without_its_run_is_ended_by_the_next(client, monkeypatch, state, tag, again, ended):
     """Nobody else ends it; what is at work, or another program's, is left alone."""
+    monkeypatch.setattr("flows.lost_runs._LATE_SECONDS", -1)
     flow_run = client.create_flow_run(nothing, state=state, tags=[tag])
     client.create_task_run(task(lambda: None, name="at work"), flow_run.id, dynamic_key="0", state=Running())
     end_left_tasks(client, "one", flow_run.id if again else uuid4())
