@@ -286,11 +286,16 @@ class Soak:
         ]
 
     def _of_tasks(self, client: SyncPrefectClient) -> list[str]:
-        """Return how many tasks the server calls running though no run is at work; it hears of their ends late."""
+        """Return which tasks the server calls running though no run is at work; it hears of their ends late.
+
+        NotReady is the end of those whose inputs failed.
+        """
         from prefect.client.schemas.filters import TaskRunFilter
 
         wanted = TaskRunFilter(state={"type": {"any_": ["PENDING", "RUNNING"]}})
-        left = _after_a_grace(lambda: client.read_task_runs(task_run_filter=wanted))
+        left = _after_a_grace(
+            lambda: [one for one in client.read_task_runs(task_run_filter=wanted) if one.state_name != "NotReady"]
+        )
         return [f"the task {one.name} is {one.state_name}" for one in left]
 
     def _of_processes(self, runs: list[FlowRun]) -> list[str]:

@@ -118,9 +118,8 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
 def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> None:
     """End what the server still calls running of runs that are over.
 
-    A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and a server that is
-    killed, or whose clock is set back, never hears of some ends. Tasks of a run that goes on after all tell theirs
-    later.
+    A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and where the clock is set
+    back, the server takes no note of some ends. Tasks of a run that goes on after all tell theirs later.
 
     Args:
         client: Of the server.
