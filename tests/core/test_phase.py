@@ -14,7 +14,6 @@ from mlp_core.experiments.phase.diagram import (
     predicted_scales,
     trainable_threshold,
 )
-from mlp_core.statistics.ranks import rank_correlation
 from mlp_core.theory.phases import phase_point
 
 DEPTHS = (2, 4, 8, 16, 32)
@@ -53,21 +52,6 @@ def test_a_grid_where_nobody_finished_has_no_trainable_depth():
     threshold = trainable_threshold(grid, 1 / 3)
     assert math.isnan(threshold)
     assert deepest_trainable(grid, threshold).tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ([1, 2, 3, 4], [10, 20, 30, 1000], 1.0),
-        ([1, 2, 3, 4], [4, 3, 2, 1], -1.0),
-        ([106, 100, 86, 101, 99, 103, 97, 113, 112, 110], [7, 27, 2, 50, 28, 29, 20, 12, 6, 17], -29 / 165),
-        ([1, 1, 2, 3], [1, 2, 2, 3], 5 / 6),
-        ([5, 5, 5], [1, 2, 3], math.nan),
-    ],
-)
-def test_rank_correlation_is_spearmans(first, second, expected):
-    """Known examples, with ties sharing their mean rank; without any variation there is none."""
-    assert rank_correlation(np.array(first), np.array(second)) == pytest.approx(expected, nan_ok=True)
 
 
 def test_infinite_scales_count_as_the_largest():
