@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.places import artifact_folder
-from mlp_core.engine.configs import TrainConfig, Trial
+from mlp_core.engine.configs import NETWORKS_TOGETHER, TrainConfig, Trial
 from mlp_core.engine.footprint import FLOAT_BYTES, member_bytes, split_by_memory
 from mlp_core.engine.sizes import parameter_count
 from mlp_core.errors import InputError
@@ -26,7 +26,6 @@ from tasks.stages import Stage
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
 _BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
 _FEATURE_COPIES = 5  # while they are made and joined, written, read and laid out for training
-_TOGETHER = 8  # configurations of one ensemble, at most
 
 
 def needs(stages: Iterable[Stage], run: Run) -> list[Need]:
@@ -86,7 +85,9 @@ def _training_needs(stage: Stage, alike: Sequence[Trial], n_workers: int) -> Ite
     for transform in config.inputs:
         n_examples = transform.n_examples(n_examples - data.n_test, data.n_test)
     n_members = _n_members(stage, config)
-    configs, members = next(iter(split_by_memory([config] * min(len(alike), _TOGETHER), range(n_members), n_examples)))
+    configs, members = next(
+        iter(split_by_memory([config] * min(len(alike), NETWORKS_TOGETHER), range(n_members), n_examples))
+    )
     training = len(configs) * len(members) * member_bytes(config, n_examples)
     examples = n_examples * config.layer_sizes[0] * FLOAT_BYTES * _FEATURE_COPIES
     groups = (stage.setup.settings, *stage.setup.others)

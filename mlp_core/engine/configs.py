@@ -13,7 +13,8 @@ from mlp_core.data.transforms import Transform
 from mlp_core.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
-_NETWORKS_TOGETHER = 8  # more train no faster per network, and leave less for the other workers
+NETWORKS_TOGETHER = 8
+"""Of one ensemble: more train no faster per network, and leave less for the other workers."""
 
 
 def known_optimizer(name: str) -> str:
@@ -198,6 +199,6 @@ def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers
         alike.setdefault(config.apart_from_gains(), []).append(config)
     together = []
     for group in alike.values():
-        size = min(max(1, _NETWORKS_TOGETHER // n_members), -(-len(group) // n_workers))
+        size = min(max(1, NETWORKS_TOGETHER // n_members), -(-len(group) // n_workers))
         together += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
     return together
