@@ -1,8 +1,8 @@
 """The context of a run: what its tasks need to know of it besides their inputs.
 
-`run_environment` makes it, the flow passes it to each task as the first argument, and no cache key counts it: it says where
-and how a run works, never what comes out. It is plain data, so that it travels to worker processes and other machines.
-What a process has to remember is found by the run's token: the tokens of the runs that are being stopped.
+`run_environment` makes it, the flow passes it to each task as the first argument, and no cache key counts it: it says
+where and how a run works, never what comes out. It is plain data, so that it travels to worker processes and other
+machines. What a process has to remember is found by the run's token: the tokens of the runs that are being stopped.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ REFUSED = [
     (RunSettings, "artifacts", "", "must "),
     (RunSettings, "artifacts", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
     (RunSettings, "artifacts", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
-    (RunSettings, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'; the"),
+    (RunSettings, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'"),
     (ImageRunSettings, "images", "", "must "),
     (Spirals, "arms", "1", "must be greater than or equal to 2, got '1'"),
     (Spirals, "noise", "nan", "must be a finite number, got 'nan'"),

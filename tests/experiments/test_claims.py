@@ -300,7 +300,7 @@ def test_tables_of_an_earlier_version_give_no_claims(name, column):
 
 
 def test_each_claim_names_its_data_and_what_it_holds_for():
-    """Drawn faces are not real images; where members share their order of batches the verdict is said to hold for it."""
+    """Drawn faces are not real images; where members share their order of batches the verdict holds for it alone."""
     claims = found(**TABLES)
     data = {name: claim.data for name, claim in claims.items()}
     assert {data[name] for table in ("first_layer", "gain_sweep") for name in NAMES[table]} == {"drawn faces"}

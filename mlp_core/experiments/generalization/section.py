@@ -85,8 +85,9 @@ def _describe_generalization(models: list[_Model], radius: float, n_classes: int
     outside = widest.median("outside_accuracy")
     sentences = [
         f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
-        f"{format_interval(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
-        f"radius {radius:.2f}, for {format_interval(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
+        f"{format_interval(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training "
+        f"point at radius {radius:.2f}, for {format_interval(outside, short=True)}, where guessing gives "
+        f"{100 * chance:.0f} %."
     ]
     alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, widest.parameters)]
     if alike:

@@ -67,7 +67,8 @@ def _whole_grid(n_gains: int, n_depths: int) -> str:
     whole = PhaseDiagramSettings()
     if n_gains >= len(whole.gains) and n_depths >= len(whole.depths):
         return ""
-    return f" This grid is a small one: deep-mlp phase-diagram trains {len(whole.gains)} gains by {len(whole.depths)} depths."
+    sizes = f"{len(whole.gains)} gains by {len(whole.depths)} depths"
+    return f" This grid is a small one: deep-mlp phase-diagram trains {sizes}."
 
 
 def _layers(depth: float) -> str:
