@@ -11,14 +11,14 @@ from pathlib import Path
 
 from benchmarks.measure import Bench
 from benchmarks.report import Results
-from benchmarks.rows import photographs_comparisons, spirals_comparisons
+from benchmarks.rows import images_comparisons, spirals_comparisons
 from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
-from benchmarks.work import Photographs, draw_photographs, unpack_photographs
+from benchmarks.work import ImageFiles, draw_images, unpack_images
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 
 _SPIRALS = ("small", "several", "many", "polynomial")
-_PHOTOGRAPHS = ("images", "gains", "augmentation")
+_IMAGES = ("images", "gains", "augmentation")
 _WHOLE = ("tutorial", "cached", "growth")
 _PER_CLASS = 4877, 500  # of three classes: 14,631 and 1,500, as many as AnimalFaces32x32 has, and one more
 _QUICK_PER_CLASS = 256, 32
@@ -27,14 +27,14 @@ _QUICK_PER_CLASS = 256, 32
 def main() -> int:
     """Measure, write the tables and return 1 if a quick run misses half of a floor."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the project beside its peers.")
-    names = (*_SPIRALS, *_PHOTOGRAPHS, *_WHOLE)
+    names = (*_SPIRALS, *_IMAGES, *_WHOLE)
     parser.add_argument("--rows", nargs="+", choices=names, metavar="NAME", help=f"only these: {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="pairs of runs  [default: 5]")
-    parser.add_argument("--images", default=SYNTHETIC, metavar="SOURCE", help=f"a zip of photographs, or {SYNTHETIC}")
+    parser.add_argument("--images", default=SYNTHETIC, metavar="SOURCE", help=f"a zip of images, or {SYNTHETIC}")
     parser.add_argument("--out", type=Path, default=Path("artifacts/benchmarks"), metavar="DIR", help="for the tables")
     parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    rows = options.rows or ((*_SPIRALS, *_PHOTOGRAPHS) if options.quick else names)
+    rows = options.rows or ((*_SPIRALS, *_IMAGES) if options.quick else names)
     try:
         with tempfile.TemporaryDirectory() as folder, Bench() as bench:
             results = _measure(bench, rows, options.repetitions, options.images, Path(folder), quick=options.quick)
@@ -54,14 +54,14 @@ def main() -> int:
 
 def _measure(bench: Bench, rows: Sequence[str], repetitions: int, images: str, folder: Path, *, quick: bool) -> Results:
     @cache
-    def photographs() -> Photographs:
+    def image_files() -> ImageFiles:
         if images == SYNTHETIC:
-            return draw_photographs(folder / "photographs", *(_QUICK_PER_CLASS if quick else _PER_CLASS))
-        return unpack_photographs(Path(images), folder / "photographs")
+            return draw_images(folder / "images", *(_QUICK_PER_CLASS if quick else _PER_CLASS))
+        return unpack_images(Path(images), folder / "images")
 
     comparisons = spirals_comparisons()
-    if not {*_PHOTOGRAPHS}.isdisjoint(rows):
-        comparisons += photographs_comparisons(photographs())
+    if not {*_IMAGES}.isdisjoint(rows):
+        comparisons += images_comparisons(image_files())
     comparisons = [comparison for comparison in comparisons if comparison.work.row in rows]
     if quick:
         comparisons = [comparison.quick() for comparison in comparisons if "-6-6-6-" not in comparison.work.name]
@@ -72,7 +72,7 @@ def _measure(bench: Bench, rows: Sequence[str], repetitions: int, images: str, f
             for method in comparison.methods:
                 bench.run(comparison.work, method, repetition)
         if not {"tutorial", "cached"}.isdisjoint(rows):
-            measure_tutorial(bench, photographs(), repetition)
+            measure_tutorial(bench, image_files(), repetition)
         if "growth" in rows:
             measure_growth(bench, folder, repetition)
     floors = {

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import FOLDER, SIZES, configs, population
+from mlp_core.experiments.ablation.claims import decline_goes_with_better_start
 from mlp_core.experiments.depth_sweep.claims import TYPICAL_MARGIN, published_curve_is_typical
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.claims import decline_goes_with_better_start
 from mlp_core.statistics import bootstrap
 from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.claims import MIN_SEEDS, Range
@@ -33,7 +33,7 @@ def populations(folder: Path) -> dict[tuple[str, str, float], _Floats]:
     """Return test accuracies `[depths, networks]` by activation, scheme and gain; equal places have equal seeds."""
     by_start: dict[tuple[str, str, float], dict[int, _Floats]] = {}
     named = configs()
-    for config in (*named["depth sweep"], *named["explanation"]):
+    for config in (*named["depth sweep"], *named["ablation"]):
         table = population(folder, config)
         if table is not None and config.epochs == DepthSweep().epochs:
             key = config.activation, config.scheme, config.gains[0]

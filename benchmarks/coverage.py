@@ -29,24 +29,24 @@ from benchmarks.work import (
     SEED,
     Work,
     depth_configs,
-    draw_photographs,
+    draw_images,
     gain_configs,
     load,
     polynomial_configs,
 )
 from mlp_core.artifacts.storage import machine, settings_digest, write_file
 from mlp_core.data.datasets import Split
+from mlp_core.engine.architecture import LEARNED_MARGIN
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import train_members
-from mlp_core.engine.sizes import LEARNED_MARGIN
 from mlp_core.engine.tables import member_table
+from mlp_core.experiments.ablation.experiment import Ablation, ablation_trials
+from mlp_core.experiments.ablation.init_diagnostics import measure_at_init
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.diagnosis import diagnose
-from mlp_core.experiments.explanation.experiment import Explanation, explanation_trials
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.interface import Data, Setup
 from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
-from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval, student_t_factor
+from mlp_core.statistics.intervals import Interval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.gains import forward_gain
 
 FOLDER = Path("coverage-artifacts")
@@ -56,16 +56,16 @@ SIZES = 8, 16, 64
 _BLOCK = 250
 """Members that are trained, and stored, at a time."""
 _GAINS = (0.1, 1.4, 1.7, 3.0)
-_PHOTOGRAPHS = 240, 100
+_IMAGES = 240, 100
 """Drawn faces per class to train and to test on; the gain sweep has 2,000 and 300."""
 
 
 def configs() -> dict[str, list[TrainConfig]]:
-    """Return the configurations of each experiment; those of the explanation without what the depth sweep has."""
-    sweep, explanation = DepthSweep(), Explanation()
-    theory = {name: forward_gain(name) for name in explanation.explain_activations}
-    trials = explanation_trials(
-        *(sweep.depths, sweep.parameter_budget, ARMS, theory, explanation.explain_epochs),
+    """Return the configurations of each experiment; those of the ablation without what the depth sweep has."""
+    sweep, ablation = DepthSweep(), Ablation()
+    theory = {name: forward_gain(name) for name in ablation.ablation_activations}
+    trials = ablation_trials(
+        *(sweep.depths, sweep.parameter_budget, ARMS, theory, ablation.ablation_epochs),
         Setup(sweep, Data(2, (), 0, 0), seed=SEED).training(),
     )
     explained = [trial.config for trial in trials]
@@ -74,24 +74,24 @@ def configs() -> dict[str, list[TrainConfig]]:
         "depth sweep": depth,
         "polynomial": list(polynomial_configs()),
         "gain sweep": list(gain_configs(3, GainSweep(gains=_GAINS))),
-        "explanation": [config for config in explained if config not in depth],
+        "ablation": [config for config in explained if config not in depth],
     }
 
 
 @cache
-def _photographs() -> Split:
+def _images() -> Split:
     with tempfile.TemporaryDirectory() as name:
-        n_train, n_test = _PHOTOGRAPHS
-        drawn = draw_photographs(Path(name) / "drawn", n_train_per_class=n_train, n_test_per_class=n_test)
-        return load(Work("", "", (), photographs=drawn))
+        n_train, n_test = _IMAGES
+        drawn = draw_images(Path(name) / "drawn", n_train_per_class=n_train, n_test_per_class=n_test)
+        return load(Work("", "", (), image_files=drawn))
 
 
 def _data(config: TrainConfig) -> Split:
-    return _photographs() if config.layer_sizes[0] == PIXELS else load(Work("", "", (config,)))
+    return _images() if config.layer_sizes[0] == PIXELS else load(Work("", "", (config,)))
 
 
 def _block_path(folder: Path, config: TrainConfig, first: int) -> Path:
-    key = settings_digest(config.settings(), "" if config.layer_sizes[0] != PIXELS else str(_PHOTOGRAPHS))
+    key = settings_digest(config.settings(), "" if config.layer_sizes[0] != PIXELS else str(_IMAGES))
     return folder / f"{config.seed_namespace}-{key[:12]}-{first}.parquet"
 
 
@@ -108,8 +108,8 @@ def train_block(folder: Path, config: TrainConfig, first: int) -> None:
         return
     members = range(first, first + _BLOCK)
     table = member_table(train_members(config, _data(config), members))
-    if config.batches == "private":
-        found = diagnose(config, _data(config), members)
+    if config.batches == "per_seed_order":
+        found = measure_at_init(config, _data(config), members)
         table = table.append_column("dead_share", pa.array(found.dead_share.numpy()))
     write_file(path, lambda file: pq.write_table(table, file))
     print(f"{config.seed_namespace} {config.name}, members {first} to {members[-1]}", file=sys.stderr, flush=True)
@@ -217,7 +217,7 @@ def _declines(folder: Path) -> Iterator[Quantity]:
     """Return what is lost from the best depth to the deepest, seed by seed, with each activation and start."""
     named = configs()
     by_start: dict[tuple[object, ...], dict[int, TrainConfig]] = {}
-    for config in (*named["depth sweep"], *named["explanation"]):
+    for config in (*named["depth sweep"], *named["ablation"]):
         key = config.activation, config.scheme, config.gains, config.epochs
         by_start.setdefault(key, {})[len(config.layer_sizes) - 2] = config
     for start in by_start.values():
@@ -241,7 +241,7 @@ def _order_statistics(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     return in_order[:, int(places.low)], in_order[:, int(places.high)]
 
 
-def _by_count(interval: Callable[[int, int], MeanInterval]) -> Method:
+def _by_count(interval: Callable[[int, int], Interval]) -> Method:
     """Return the method that makes intervals of the number of ones in a sample."""
 
     def method(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -253,10 +253,10 @@ def _by_count(interval: Callable[[int, int], MeanInterval]) -> Method:
     return method
 
 
-def _wilson(hits: int, n: int) -> MeanInterval:
+def _wilson(hits: int, n: int) -> Interval:
     share, square = hits / n, 1.959964**2 / n
     middle, half_width = share + square / 2, math.sqrt(square * (share * (1 - share) + square / 4))
-    return MeanInterval(n, share, (middle - half_width) / (1 + square), (middle + half_width) / (1 + square), 0)
+    return Interval(n, share, (middle - half_width) / (1 + square), (middle + half_width) / (1 + square), 0)
 
 
 def _student(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -293,8 +293,8 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
         "",
         f"Made by `python -m benchmarks.coverage`: {n_samples:,} samples of each size from each population, drawn with",
         f"replacement; the standard error of a coverage near 95 % is {error:.1f} points. Trained on {machine()},",
-        f"torch {torch.__version__}. The gain sweep is on {_PHOTOGRAPHS[0]} drawn faces per class instead of 2,000,",
-        f"tested on {_PHOTOGRAPHS[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
+        f"torch {torch.__version__}. The gain sweep is on {_IMAGES[0]} drawn faces per class instead of 2,000,",
+        f"tested on {_IMAGES[1]} instead of 300. Accuracies, shares and declines are 0..1, losses nats.",
         "",
         "## Least coverage over all populations",
         "",

@@ -23,9 +23,9 @@ from benchmarks.work import depth_configs
 from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import Origin, Results
 from mlp_core.data.datasets import spirals, split
+from mlp_core.engine.architecture import LEARNED_MARGIN
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.sizes import LEARNED_MARGIN
 
 Members = NDArray[np.float64]  # train and test accuracy, diverged, never learned: `[..., 4]`
 Night = Callable[[np.random.Generator, int], tuple[Members, Members]]

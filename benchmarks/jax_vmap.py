@@ -38,7 +38,7 @@ def train(work: Work, members: Sequence[int], *, tuned: bool, compiled: bool = T
     n_members, n_examples = len(members), len(data.train_labels)
     inputs, labels = jnp.asarray(data.train_inputs.numpy()), jnp.asarray(data.train_labels.numpy())
     random = np.random.default_rng(member_seed(config, members[0]))
-    n_orders = 1 if config.batches == "shared" else n_members
+    n_orders = 1 if config.batches == "shared_order" else n_members
     keys = jax.random.split(jax.random.key(random.integers(2**32)), n_orders)
 
     def uniform(n_inputs: int, *shape: int) -> jax.Array:

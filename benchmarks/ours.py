@@ -49,7 +49,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
 
 
 def augment(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
-    """Prepare an epoch's batches of photographs for each member, one after the other."""
+    """Prepare an epoch's batches of images for each member, one after the other."""
     data, config = load(work), work.configs[0]
     for member in members:
         for batches in augmented_epochs(

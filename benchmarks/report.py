@@ -40,7 +40,7 @@ Everything is float32 with the same data, sizes, batches, epochs and optimizer, 
 distribution; evaluation on all train and test examples is included, the making of spirals and features is not.
 
 - Tutorial's style: `DataLoader`, `nn.Sequential` and `torch.optim`, one network after the other, one thread (two were
-  slower). Photographs are read from their files in every epoch, as in the tutorial. The project decodes
+  slower). Images are read from their files in every epoch, as in the tutorial. The project decodes
   them once; only the whole tutorial's time includes that.
 - JAX: jit, scan and vmap, with the batch first and orders from `jax.random.permutation`. Tuned: features first, orders
   from NumPy. Compiling: tuned, with the time to compile, which the others leave out.

@@ -16,7 +16,7 @@ from benchmarks.measure import (
     TUTORIAL,
     TUTORIAL_DECODED,
 )
-from benchmarks.work import Photographs, Work, depth_configs, gain_configs, images_configs, polynomial_configs
+from benchmarks.work import ImageFiles, Work, depth_configs, gain_configs, images_configs, polynomial_configs
 from mlp_core.engine.configs import TrainConfig
 
 _QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 3, "images": 1, "gain_sweep": 1}
@@ -63,20 +63,20 @@ def spirals_comparisons() -> list[Comparison]:
     ]
 
 
-def photographs_comparisons(photographs: Photographs) -> list[Comparison]:
+def images_comparisons(image_files: ImageFiles) -> list[Comparison]:
     """Return the rows `images`, `gains` and `augmentation`."""
-    (images,) = images_configs(photographs.n_classes)
-    gains = gain_configs(photographs.n_classes)
+    (images,) = images_configs(image_files.n_classes)
+    gains = gain_configs(image_files.n_classes)
     sizes = "-".join(map(str, gains[0].layer_sizes))
-    epoch = Work("augmentation", f"{photographs.n_train:,} photographs", (images,), 1, photographs, "augment")
+    epoch = Work("augmentation", f"{image_files.n_train:,} images", (images,), 1, image_files, "augment")
     return [
-        Comparison(_work("images", images, 1, photographs), (OURS, TUTORIAL), {TUTORIAL: 10}),
-        Comparison(Work("gains", f"{sizes}, ten gains", gains, 1, photographs), (OURS, TUTORIAL), {TUTORIAL: 30}),
+        Comparison(_work("images", images, 1, image_files), (OURS, TUTORIAL), {TUTORIAL: 10}),
+        Comparison(Work("gains", f"{sizes}, ten gains", gains, 1, image_files), (OURS, TUTORIAL), {TUTORIAL: 30}),
         Comparison(epoch, (OURS, TUTORIAL, TUTORIAL_DECODED), {TUTORIAL: 15}),
     ]
 
 
-def _work(row: str, config: TrainConfig, n_members: int, photographs: Photographs | None = None) -> Work:
+def _work(row: str, config: TrainConfig, n_members: int, image_files: ImageFiles | None = None) -> Work:
     members = f"{n_members} member{'s' if n_members > 1 else ''}"
     name = f"{'-'.join(map(str, config.layer_sizes))}, {members}"
-    return Work(row, name, (config,), n_members, photographs)
+    return Work(row, name, (config,), n_members, image_files)

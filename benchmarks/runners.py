@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.work import draw_photographs
+from benchmarks.work import draw_images
 from flows.server import healthy
 from mlp_core.artifacts.storage import machine
 from mlp_core.machine import cores
@@ -48,12 +48,12 @@ def main() -> int:
         folder = Path(name)
         environment = stack.enter_context(_served(folder))
         stack.enter_context(_cluster(folder, environment))
-        photographs = draw_photographs(folder / "photographs", n_train_per_class=40, n_test_per_class=8).zip
+        image_files = draw_images(folder / "images", n_train_per_class=40, n_test_per_class=8).zip
         for repetition in range(options.repetitions):
             for n, size in columns:
                 for runner, arguments in RUNNERS.items():
                     given = [text.format(port=_SCHEDULER_PORT) for text in arguments]
-                    sweep = ["gain-sweep", "--gains", f"0.1:3:{n}", "--images", str(photographs), *SIZES[size], *given]
+                    sweep = ["gain-sweep", "--gains", f"0.1:3:{n}", "--images", str(image_files), *SIZES[size], *given]
                     took = _run(sweep, environment)
                     seconds.setdefault((runner, n, size), []).append(took)
                     print(f"{repetition}  {n:>6} {size:<12} {runner:<26}{took:>8.1f} s", file=sys.stderr)

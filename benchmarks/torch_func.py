@@ -18,7 +18,7 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
     """Train all members at once and measure them."""
     data = load(work)
     (config,) = work.configs
-    shared = config.batches == "shared"
+    shared = config.batches == "shared_order"
     networks: list[nn.Module] = []
     for member in members:
         torch.manual_seed(member_seed(config, member))

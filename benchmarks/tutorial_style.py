@@ -44,8 +44,8 @@ def train(work: Work, members: Sequence[int]) -> Outcome:
 def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Return loaders of train and test examples, with the tutorial's numbers of worker processes."""
     config = work.configs[0]
-    if work.photographs:
-        folder = work.photographs.folder
+    if work.image_files:
+        folder = work.image_files.folder
         train: Dataset[Any] = ImageFolder(folder / "train", transforms.Compose(_MOVES + _TO_NUMBERS))
         test: Dataset[Any] = ImageFolder(folder / "test", transforms.Compose(_TO_NUMBERS))
         n_workers = 0, 1
@@ -56,7 +56,7 @@ def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
         n_workers = (1, 1) if config.inputs else (0, 0)
     # fork, else each worker imports torch anew; in a process that was spawned it is not the default
     contexts = ["fork" if n else None for n in n_workers]
-    drop_last = config.batches == "private"
+    drop_last = config.batches == "per_seed_order"
     return (
         DataLoader(
             train,
@@ -104,7 +104,7 @@ def _accuracy(model: nn.Module, loader: DataLoader[Any]) -> float:
 
 
 def augment(work: Work, members: Sequence[int], *, decoded: bool = False) -> Outcome:
-    """Load an epoch's batches of photographs, from their files or from pictures that were decoded before."""
+    """Load an epoch's batches of images, from their files or from images that were decoded before."""
     loader, _ = _loaders(work)
     if decoded:
         transform = transforms.Compose(_MOVES + _TO_NUMBERS)
@@ -112,7 +112,7 @@ def augment(work: Work, members: Sequence[int], *, decoded: bool = False) -> Out
             _decoded(work),
             work.configs[0].batch_size,
             shuffle=True,
-            collate_fn=lambda pictures: torch.stack([transform(picture) for picture in pictures]),
+            collate_fn=lambda images: torch.stack([transform(image) for image in images]),
         )
     for _ in members:
         for _batch in loader:

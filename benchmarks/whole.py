@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
-from benchmarks.rows import photographs_comparisons, spirals_comparisons
-from benchmarks.work import Photographs, Work, depth_configs, draw_photographs, gain_configs
+from benchmarks.rows import images_comparisons, spirals_comparisons
+from benchmarks.work import ImageFiles, Work, depth_configs, draw_images, gain_configs
 from flows.server import healthy
 from mlp_core.errors import InputError
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
@@ -27,10 +27,10 @@ FLOORS = {("tutorial", SECTIONS, TUTORIAL): 15, ("cached", SECTIONS, TUTORIAL): 
 _USUAL_API = "http://127.0.0.1:4200/api"
 
 
-def measure_tutorial(bench: Bench, photographs: Photographs, repetition: int) -> None:
+def measure_tutorial(bench: Bench, image_files: ImageFiles, repetition: int) -> None:
     """Run the tutorial cold and again, and the tutorial's own sections in its style."""
-    command = ["tutorial", "--seeds", "1", "--images", str(photographs.zip)]
-    sections = _sections(photographs)
+    command = ["tutorial", "--seeds", "1", "--images", str(image_files.zip)]
+    sections = _sections(image_files)
     gflop = sum(work.training_gflop() + work.evaluation_gflop() for work in sections if work.task == "train")
     with _home_with_database() as folder:
         for row in ("tutorial", "cached"):
@@ -43,10 +43,10 @@ def measure_tutorial(bench: Bench, photographs: Photographs, repetition: int) ->
         bench.keep(row, Run(row, SECTIONS, TUTORIAL, repetition, seconds, gflop=gflop))
 
 
-def _sections(photographs: Photographs) -> list[Work]:
+def _sections(image_files: ImageFiles) -> list[Work]:
     """Return what the tutorial does; the works of other rows are measured once for both."""
     polynomial = next(c.work for c in spirals_comparisons() if c.work.row == "polynomial" and c.work.n_members == 1)
-    images, gains, _ = (comparison.work for comparison in photographs_comparisons(photographs))
+    images, gains, _ = (comparison.work for comparison in images_comparisons(image_files))
     depth = Work("tutorial", "five depths", depth_configs())
     decide = Work("tutorial", "decision map", polynomial.configs, task="decide")
     return [depth, polynomial, decide, images, gains]
@@ -57,17 +57,17 @@ def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
     config = next(config for config in depth_configs() if config.layer_sizes == (2, 14, 4))
     for n_members in MEMBERS:
         bench.run(Work("growth", f"{n_members} members", (config,), n_members), OURS_ONE_THREAD, repetition)
-    photographs = draw_photographs(folder / f"few-{repetition}", n_train_per_class=40, n_test_per_class=8)
+    image_files = draw_images(folder / f"few-{repetition}", n_train_per_class=40, n_test_per_class=8)
     for n_configurations in CONFIGURATIONS:
         gains, name = f"0.1:3:{n_configurations}", f"{n_configurations} configurations"
         command = ["gain-sweep", "--seeds", "1", "--gains", gains, "--hidden-widths", "8"]
-        command += ["--images", str(photographs.zip)]
+        command += ["--images", str(image_files.zip)]
         with _home_with_database() as home:
             seconds, peak_mb = _run_program(command, home)
         run = Run("growth", name, PROGRAM, repetition, seconds, models=n_configurations, epochs=1, peak_mb=peak_mb)
         bench.keep(name, run)
         sweep = validated(GainSweep, {"gains": gains, "hidden_widths": "8"})
-        work = Work("growth", name, gain_configs(photographs.n_classes, sweep), 1, photographs)
+        work = Work("growth", name, gain_configs(image_files.n_classes, sweep), 1, image_files)
         bench.run(work, OURS, repetition)
 
 

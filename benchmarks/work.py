@@ -44,14 +44,14 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """Photographs in the two forms in which they are read.
+class ImageFiles:
+    """Images in the two forms in which they are read.
 
     Attributes:
         zip: For the project.
         folder: The same files below `train/CLASS/` and `test/CLASS/`, for torchvision.
-        n_train: Photographs for training.
-        n_test: Photographs for testing.
+        n_train: Images for training.
+        n_test: Images for testing.
         n_classes: Classes.
     """
 
@@ -71,8 +71,8 @@ class Work:
         name: What is done, in words.
         configs: Configurations, trained as the tutorial trains them.
         n_members: Members per configuration, and per gain of it.
-        photographs: The data; the spirals where there are none.
-        task: `train`, `augment` (an epoch's photographs, without training) or `decide` (the decision map).
+        image_files: The data; the spirals where there are none.
+        task: `train`, `augment` (an epoch's images, without training) or `decide` (the decision map).
         n_alone: How many models suffice for a method that trains one after the other.
     """
 
@@ -80,7 +80,7 @@ class Work:
     name: str
     configs: tuple[TrainConfig, ...]
     n_members: int = 1
-    photographs: Photographs | None = None
+    image_files: ImageFiles | None = None
     task: str = "train"
     n_alone: int | None = None
 
@@ -97,8 +97,8 @@ class Work:
     @property
     def sizes(self) -> tuple[int, int]:
         """Train and test examples."""
-        if self.photographs:
-            return self.photographs.n_train, self.photographs.n_test
+        if self.image_files:
+            return self.image_files.n_train, self.image_files.n_test
         split = load(self)
         return len(split.train_labels), len(split.test_labels)
 
@@ -168,19 +168,19 @@ def _configs(experiment: Experiment, settings: Settings, n_inputs: int, n_classe
     return tuple(trial.config for trial in experiment.trials(Setup(settings, data, seed=SEED)))
 
 
-def draw_photographs(folder: Path, n_train_per_class: int, n_test_per_class: int) -> Photographs:
-    """Draw synthetic photographs into an empty folder."""
+def draw_images(folder: Path, n_train_per_class: int, n_test_per_class: int) -> ImageFiles:
+    """Draw synthetic images into an empty folder."""
     source = folder / "faces.zip"
     folder.mkdir()
     write_faces(source, seed=SEED, n_train_per_class=n_train_per_class, n_val_per_class=n_test_per_class)
-    return unpack_photographs(source, folder)
+    return unpack_images(source, folder)
 
 
-def unpack_photographs(source: Path, folder: Path) -> Photographs:
-    """Unpack a zip of photographs for torchvision.
+def unpack_images(source: Path, folder: Path) -> ImageFiles:
+    """Unpack a zip of images for torchvision.
 
     Raises:
-        InputError: If the zip does not hold photographs as the project wants them.
+        InputError: If the zip does not hold images as the project wants them.
     """
     entries = list_images(source).images
     with zipfile.ZipFile(source) as archive:
@@ -190,19 +190,19 @@ def unpack_photographs(source: Path, folder: Path) -> Photographs:
             path.write_bytes(archive.read(entry.name))
     n_train = sum(entry.split == "train" for entry in entries)
     n_classes = len({entry.class_name for entry in entries})
-    return Photographs(source, folder, n_train, len(entries) - n_train, n_classes)
+    return ImageFiles(source, folder, n_train, len(entries) - n_train, n_classes)
 
 
 def load(work: Work) -> datasets.Split:
     """Return the examples of a work, as the project's tasks hand them to `train_members`."""
-    if work.photographs:
-        return _load_photographs(work.photographs)
+    if work.image_files:
+        return _load_images(work.image_files)
     return _load_spirals(expanded=bool(work.configs[0].inputs))
 
 
 @cache
-def _load_photographs(photographs: Photographs) -> datasets.Split:
-    return split_of(decode_images(photographs.zip).to_batches())
+def _load_images(image_files: ImageFiles) -> datasets.Split:
+    return split_of(decode_images(image_files.zip).to_batches())
 
 
 @cache

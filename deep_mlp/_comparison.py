@@ -64,4 +64,4 @@ def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:
     verdict: Verdict = "undecided"
     if interval.n >= MIN_SEEDS and interval.has_interval and (interval.low > 0 or interval.high < 0):
         verdict = "better" if interval.low > 0 else "worse"
-    return Comparison(interval.n, interval.mean, interval.low, interval.high, verdict)
+    return Comparison(interval.n, interval.estimate, interval.low, interval.high, verdict)

@@ -16,12 +16,12 @@ from deep_mlp._modules import activation_module
 from mlp_core.activations import canonical_activation
 from mlp_core.data import datasets
 from mlp_core.data.datasets import Split
+from mlp_core.engine.architecture import LEARNED_MARGIN, parameter_count
 from mlp_core.engine.configs import TrainConfig, Training
 from mlp_core.engine.members import TrainedMembers, train_members
-from mlp_core.engine.sizes import LEARNED_MARGIN, parameter_count
 from mlp_core.errors import InputError
 from mlp_core.statistics.intervals import median_interval, share_interval
-from mlp_core.statistics.wording import bracketed, counted
+from mlp_core.statistics.wording import format_cell, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ class TrainedEnsemble:
             median.missing,
             int((~learned).sum()),
             float(finite.mean()) if len(finite) else float("nan"),
-            median.mean,
+            median.estimate,
             median.low,
             median.high,
             parameter_count(self.config.layer_sizes),
@@ -216,7 +216,7 @@ class TrainedEnsemble:
 
     def _reached(self) -> str:
         summary = self.summary()
-        text = f"median {bracketed(median_interval(self.test_accuracy))} of {summary.n}"
+        text = f"median {format_cell(median_interval(self.test_accuracy))} of {summary.n}"
         return text + (f", {summary.diverged} diverged" if summary.diverged else "")
 
     def _repr_html_(self) -> str:
@@ -228,9 +228,9 @@ class TrainedEnsemble:
         rows = {
             "networks": f"{len(self)} of {'-'.join(map(str, self.config.layer_sizes))}",
             "parameters": f"{summary.parameters:,}",
-            "test accuracy, median [95 %]": bracketed(median_interval(self.test_accuracy)),
+            "test accuracy, median [95 %]": format_cell(median_interval(self.test_accuracy)),
             "diverged": str(summary.diverged),
-            "never learned [95 %]": counted(never),
+            "never learned [95 %]": format_share(never),
         }
         cells = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows.items()
@@ -292,7 +292,7 @@ def train(
     n_train = len(split.train_labels)
     training = Training(name, optimizer, learning_rate, epochs, min(batch_size, n_train), seed, device)
     sizes = (split.train_inputs.flatten(1).shape[1], *hidden, n_classes)
-    config = TrainConfig.of(training, "ensemble", "api", sizes, "private", scheme=start, gains=(float(gain),))
+    config = TrainConfig.of(training, "ensemble", "api", sizes, "per_seed_order", scheme=start, gains=(float(gain),))
     return TrainedEnsemble(config, split, train_members(config, split, range(seeds), checkpoint), classes)
 
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mlp_core.report.drawing import BLUE, GREY, INK, jitter
+from mlp_core.report.plot_style import BLUE, GREY, INK, jitter
 from mlp_core.statistics.intervals import median_interval
-from mlp_core.statistics.wording import bracketed
+from mlp_core.statistics.wording import format_cell
 
 
 def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_classes: int) -> Figure:
@@ -28,12 +28,12 @@ def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_cla
     median = median_interval(test_accuracy)
     dots.plot(jitter(len(finite)) * 0.5, 100 * finite, "o", color=BLUE, markersize=4, alpha=0.6)
     if median.n:
-        dots.plot([-0.4, 0.4], [100 * median.mean] * 2, color=INK, linewidth=1.5)
+        dots.plot([-0.4, 0.4], [100 * median.estimate] * 2, color=INK, linewidth=1.5)
     if median.has_interval:
         dots.plot([0, 0], [100 * median.low, 100 * median.high], color=INK, linewidth=1.5)
     dots.axhline(100 / n_classes, color=GREY, linewidth=0.8, linestyle=":")
     dots.set(xlim=(-1, 1), xticks=[], ylabel="test accuracy (%)")
-    dots.set_title(f"median {bracketed(median)}", loc="left", fontsize=9)
+    dots.set_title(f"median {format_cell(median)}", loc="left", fontsize=9)
     epochs = np.arange(1, train_loss.shape[1] + 1)
     losses.plot(epochs, train_loss.T, color=BLUE, linewidth=0.7, alpha=0.4, marker="." if len(epochs) < 3 else "")
     losses.set(xlabel="epoch", ylabel="train loss (nats)")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlp_core.artifacts.backends import backend_of
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.errors import InputError
 from mlp_core.settings import validated
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -30,14 +30,14 @@ def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
     Raises:
         InputError: If there is no such name of a folder, or if its disk or bucket refuses what the command does.
     """
-    default = Run().artifacts
+    default = RunSettings().artifacts
     help_text = f"Folder with results.  [default: {default}]"
 
     @click.option("--artifacts", type=str, metavar="DIR", default=default, help=help_text)
     @wraps(command)
     def with_folder(artifacts: str, **given: Any) -> None:
-        root = artifact_folder(validated(Run, {"artifacts": artifacts}).artifacts)
-        with backend_of(root).refusals_in_words():
+        root = artifact_folder(validated(RunSettings, {"artifacts": artifacts}).artifacts)
+        with backend_of(root).describe_refusals():
             command(root, **given)
 
     return with_folder
@@ -52,7 +52,7 @@ def artifacts() -> None:
 @on_artifacts
 def list_files(root: Path | UPath) -> None:
     """List all files: kind, rows, size, age, and the settings that each was made with."""
-    from tasks.inventory import stored_files
+    from tasks.artifact_listing import stored_files
 
     files = stored_files(_here(root))
     now = time.time()
@@ -75,7 +75,7 @@ def list_files(root: Path | UPath) -> None:
 @on_artifacts
 def show(root: Path | UPath, file: str) -> None:
     """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
-    from tasks.inventory import stored_files
+    from tasks.artifact_listing import stored_files
 
     root = _here(root)
     files = [stored for stored in stored_files(root) if stored.kind != ".records"]
@@ -104,11 +104,11 @@ def show(root: Path | UPath, file: str) -> None:
 @click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
 def prune(root: Path | UPath, yes: bool) -> None:
     """Delete from the cache what no result needs; results, figures and the report stay."""
-    from tasks.inventory import unneeded_files
-    from tasks.laboratory import alone
+    from tasks.artifact_listing import unneeded_files
+    from tasks.execution import exclusive_lock
 
     root = _here(root)
-    with alone(root):
+    with exclusive_lock(root):
         unneeded = unneeded_files(root)
         size_bytes = sum((root / path).stat().st_size for path in unneeded)
         for path in unneeded:

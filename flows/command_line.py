@@ -111,15 +111,15 @@ for _flow in flow_names():
 @on_artifacts
 def report(root: Path | UPath) -> None:
     """Write the report again from the results that are there."""
-    from mlp_core.artifacts.places import local_view
+    from mlp_core.artifacts.paths import local_view
     from mlp_core.artifacts.storage import write_file
     from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, read_report_content, render_report
-    from tasks.run_settings import Run
+    from tasks.run_settings import RunSettings
 
     sections = all_sections()
     with local_view(root, *SOURCES) as folder:
-        page = render_report(read_report_content(folder, sections), sections, Run().seeds)
+        page = render_report(read_report_content(folder, sections), sections, RunSettings().seeds)
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
 
@@ -147,9 +147,9 @@ def accept(root: Path | UPath) -> None:
 @on_artifacts
 def show(root: Path | UPath) -> None:
     """Print the accepted results: when, with what, and the mean test accuracies."""
-    from mlp_core.artifacts.baseline import accepted_baseline, baseline_in_words
+    from mlp_core.artifacts.baseline import accepted_baseline, describe_baseline
 
-    click.echo(baseline_in_words(accepted_baseline(root)))
+    click.echo(describe_baseline(accepted_baseline(root)))
 
 
 @baseline.command()
@@ -157,12 +157,12 @@ def show(root: Path | UPath) -> None:
 def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
     from mlp_core.artifacts.baseline import accepted_baseline
-    from mlp_core.artifacts.changes import comparison_in_words
+    from mlp_core.artifacts.changes import describe_comparison
     from mlp_core.artifacts.comparison import compare
     from mlp_core.artifacts.results import read_results
 
     found = compare(accepted_baseline(root), read_results(root))
-    click.echo(comparison_in_words(found))
+    click.echo(describe_comparison(found))
     if found.moved:
         raise Drifted
 

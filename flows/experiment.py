@@ -57,7 +57,7 @@ class ExperimentFlow(Flow[..., Any]):
             given = parameters.get(name)
             if given is None or isinstance(given, dict):
                 values = {**dict(parameter.default), **deployed.get(name, {}), **(given or {})}
-                with _in_words_of_the_form():
+                with _in_form_terms():
                     given = validated(parameter.annotation, values)
             groups[name] = given
         return super().validate_parameters({**parameters, **groups})
@@ -91,7 +91,7 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
             )
         # For good: Prefect logs the run's error when this has returned, and the process ends with the run
         logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
-        with _in_words_of_the_form(), goes_on(this.id):
+        with _in_form_terms(), goes_on(this.id):
             return run_experiments(flow, given)
 
     def run_name() -> str:
@@ -165,30 +165,30 @@ def _skip_others(client: SyncPrefectClient, this: FlowRun) -> None:
     )
     for other in client.read_flow_runs(flow_run_filter=due):
         if other.run_count == 0:
-            client.set_flow_run_state(other.id, Cancelled(name="Skipped", message=_skipped_in_words(other, this)))
+            client.set_flow_run_state(other.id, Cancelled(name="Skipped", message=_describe_skipped(other, this)))
 
 
-def _skipped_in_words(skipped: FlowRun, instead: FlowRun) -> str:
+def _describe_skipped(skipped: FlowRun, instead: FlowRun) -> str:
     due, other = (f"{run.expected_start_time:%Y-%m-%d %H:%M} UTC" for run in (skipped, instead))
     return f"Due at {due}, and not begun when the run of {other} was, which catches up."
 
 
 @contextmanager
-def _in_words_of_the_form() -> Iterator[None]:
+def _in_form_terms() -> Iterator[None]:
     """Call settings as the custom run's form does in a sentence about them, if the run is of a deployment."""
     try:
         yield
     except InputError as error:
         if prefect.runtime.deployment.id is None:
             raise
-        raise InputError(in_words_of_the_form(str(error))) from None
+        raise InputError(in_form_terms(str(error))) from None
 
 
-def in_words_of_the_form(sentence: str) -> str:
+def in_form_terms(sentence: str) -> str:
     """Return a sentence about settings with their titles in place of names and command-line options.
 
     Example:
-        >>> in_words_of_the_form("batch_size must be at most 32, got 128; lower --batch-size.")
+        >>> in_form_terms("batch_size must be at most 32, got 128; lower --batch-size.")
         'Batch size must be at most 32, got 128; lower Batch size.'
     """
     names = "|".join(sorted(_TITLES, key=len, reverse=True))

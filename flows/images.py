@@ -1,4 +1,4 @@
-"""A multilayer perceptron on photographs: the tutorial's section 2."""
+"""A multilayer perceptron on images: the tutorial's section 2."""
 
 from flows.experiment import experiment_flow
 

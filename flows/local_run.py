@@ -31,16 +31,16 @@ from flows.server import (
 )
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
 from mlp_core.addresses import image_path
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
-from tasks.console import Lines, quieten_prefect, stderr_console
+from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
 from tasks.context import is_stopping
-from tasks.offloading import prepare_helper, stop_helper
+from tasks.helper_process import preload_in_helper, stop_helper
 from tasks.preflight import check_limits, check_run
 from tasks.process import uncollected, undisturbed
-from tasks.resources import check_room
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.resources import check_resources
+from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import TUTORIAL, flow_parameters, stages_of
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
     flow_name = name.replace("-", "_")
     parameters = flow_parameters(flow_name) | dict(given)
     run = parameters["run"]
-    if not isinstance(run, Run):
+    if not isinstance(run, RunSettings):
         message = f"the parameter run must be settings of a run, got {run!r}"
         raise TypeError(message)
     check_run(run)
     check_limits(run)
-    images = image_path(run.images) if isinstance(run, RunOnPhotographs) else None
-    check_room(stages_of(flow_name, parameters), run)
+    images = image_path(run.images) if isinstance(run, ImageRunSettings) else None
+    check_resources(stages_of(flow_name, parameters), run)
     started = time.monotonic()
     stop_by_signals()
     reach_directly()
@@ -122,8 +122,8 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
                     import_module(slow)
             root = artifact_folder(run.artifacts)
             if run.runner == "threads" and not root.exists():  # all is to be made
-                prepare_helper(
-                    "mlp_core.data.images" if isinstance(run, RunOnPhotographs) else "mlp_core.report.loss_curves"
+                preload_in_helper(
+                    "mlp_core.data.images" if isinstance(run, ImageRunSettings) else "mlp_core.report.loss_curves"
                 )
         if server:
             server.wait()
@@ -227,7 +227,7 @@ def _end_at_once(server: LocalServer | None, flow_run_ids: list[UUID]) -> None:
 
 
 def _run(
-    flow: Any, parameters: dict[str, Settings], run: Run, started: float, url: str, flow_run_ids: list[UUID]
+    flow: Any, parameters: dict[str, Settings], run: RunSettings, started: float, url: str, flow_run_ids: list[UUID]
 ) -> None:
     with _console():
         try:
@@ -241,7 +241,7 @@ def _run(
     click.echo(f"\nresults  {root / 'results'}\nreport   {report}\nfinished in {time.monotonic() - started:.1f} s")
 
 
-def _announce(name: str, run: Run, seconds: list[float]) -> None:
+def _announce(name: str, run: RunSettings, seconds: list[float]) -> None:
     """Say how long such a run took before, where that is known; of the tutorial also what is about to be done."""
     if name != TUTORIAL and not seconds:
         return
@@ -291,11 +291,11 @@ def _console() -> Iterator[None]:
     """Show the project's own lines, beside a spinner on a terminal, and Prefect's warnings."""
     console = stderr_console()
     own = logging.getLogger("deep_mlp")
-    quieten_prefect()
+    silence_prefect_console()
     # Rich takes a file for a terminal too where FORCE_COLOR is set, as CI does
     spinner = "line" if console.options.ascii_only else "dots"
     with console.status("starting", spinner=spinner) if sys.stderr.isatty() else nullcontext() as status:
-        lines = Lines(console, status)
+        lines = ConsoleHandler(console, status)
         own.addHandler(lines)
         own.setLevel(logging.INFO)
         try:

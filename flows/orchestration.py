@@ -9,8 +9,8 @@ from typing import Any
 from prefect import tags, unmapped
 from prefect.futures import PrefectFuture, wait
 
-from flows.outcome import Outcome, Submitted
-from flows.sources import data_of_images, submit_photographs
+from flows.run_collector import RunCollector, Submitted
+from flows.sources import data_of_images, submit_images
 from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
 from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
@@ -20,16 +20,16 @@ from mlp_core.machine import devices
 from mlp_core.settings import Settings
 from tasks.context import RunContext
 from tasks.data import Examples, generate_spirals, transform_examples
-from tasks.laboratory import laboratory
-from tasks.limits import ask_for_limits, check_tag_limits
-from tasks.resources import available_bytes, check_memory, check_room
+from tasks.execution import run_environment
+from tasks.limits import check_tag_limits, warm_concurrency_limit_cache
+from tasks.resources import available_bytes, check_memory, check_resources
 from tasks.results import draw_figure, make_table
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage, check_batches, stages_of, with_images
 from tasks.training import train_configurations, tune_learning_rate
 
 
-def device_of(run: Run) -> str:
+def device_of(run: RunSettings) -> str:
     """Return the device to train on.
 
     Raises:
@@ -54,7 +54,7 @@ class ExperimentRuns:
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
-        self.outcome = Outcome(context)
+        self.collector = RunCollector(context)
         self.examples: dict[str, Examples] = {}
         self._submitted: dict[TrainConfig, Submitted] = {}
         self._trials: dict[str, list[Trial]] = {}
@@ -87,7 +87,7 @@ class ExperimentRuns:
         experiment = stage.experiment
         with tags(experiment.tag):
             for trial, future in self._tunings[experiment.name]:
-                for rate in self.outcome.gather([future], experiment.name, [f"tuning {trial.config.name}"]):
+                for rate in self.collector.collect([future], experiment.name, [f"tuning {trial.config.name}"]):
                     assert experiment.tuned is not None
                     tuned = experiment.tuned(stage.setup, trial, rate)
                     self._submit_trainings(stage, [tuned])
@@ -101,14 +101,14 @@ class ExperimentRuns:
         """Wait for an experiment's trainings and submit its tables and figures; nothing if all failed."""
         experiment, trials = stage.experiment, self._trials[stage.experiment.name]
         with tags(experiment.tag):
-            models = self.outcome.trainings(trials, self._submitted, experiment.name) if trials else []
+            models = self.collector.collect_trainings(trials, self._submitted, experiment.name) if trials else []
             if trials and not models:
                 return []
             outputs = experiment.outputs(stage.setup, models, self.examples[stage.kind_of_data])
             futures = [self._submit_output(output) for output in outputs]
         own = [future for future in futures if future is not None]
         if not trials and own:  # of one that trains nothing, this is the measurement itself
-            self.outcome.experiments.add(experiment.name)
+            self.collector.experiments.add(experiment.name)
         return own
 
     def draw_panels(self) -> list[PrefectFuture[Any]]:
@@ -123,7 +123,7 @@ class ExperimentRuns:
 
     def expect(self) -> None:
         """Count all trainings as work to be done."""
-        self.outcome.progress.expect(training.future for training in self._submitted.values())
+        self.collector.progress.expect(training.future for training in self._submitted.values())
 
     def _submit_trainings(self, stage: Stage, trials: Iterable[Trial]) -> None:
         """Submit trainings, but none that this run has submitted already."""
@@ -191,22 +191,22 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
         parameters: Its parameters.
     """
     run = parameters["run"]
-    assert isinstance(run, Run)
+    assert isinstance(run, RunSettings)
     stages = stages_of(flow, parameters, device_of(run))
     check_batches(stage for stage in stages if stage.kind_of_data == "spirals")
-    check_room(stages, run)
-    with laboratory(run) as context:
+    check_resources(stages, run)
+    with run_environment(run) as context:
         check_tag_limits(*dict.fromkeys(stage.experiment.tag for stage in stages))
         runs = ExperimentRuns(context)
         kinds = {stage.kind_of_data for stage in stages}
         first = [stage for stage in stages if not stage.experiment.beyond or flow == stage.experiment.tag]
         later = [stage for stage in stages if stage not in first]
-        ask_for_limits(*dict.fromkeys(stage.experiment.tag for stage in first))
+        warm_concurrency_limit_cache(*dict.fromkeys(stage.experiment.tag for stage in first))
         decoded = None
         if "images" in kinds:  # first: while one worker waits for the helper, the other trains with a core to itself
-            assert isinstance(run, RunOnPhotographs)
+            assert isinstance(run, ImageRunSettings)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "images")):
-                decoded = submit_photographs(context, run)
+                decoded = submit_images(context, run)
         if "spirals" in kinds:
             spirals = parameters["spirals"]
             assert isinstance(spirals, Spirals)
@@ -215,7 +215,7 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
         for stage in first:
             if stage.kind_of_data == "spirals":
                 runs.begin(stage)
-        if decoded is not None and isinstance(run, RunOnPhotographs):
+        if decoded is not None and isinstance(run, ImageRunSettings):
             runs.examples["images"] = decoded()
             first, later = (
                 with_images(group, data_of_images(run, runs.examples["images"])) for group in (first, later)
@@ -233,4 +233,4 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
         runs.wait_for_trainings(begun[0])  # so long another run may publish
         with context.publishing():
             results = [future for stage in begun for future in runs.publish(stage)]
-            return runs.outcome.publish([*results, *runs.draw_panels()], run.on_drift)
+            return runs.collector.publish([*results, *runs.draw_panels()], run.on_drift)

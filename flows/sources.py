@@ -10,11 +10,11 @@ from mlp_core.data.sizes import PIXELS
 from mlp_core.experiments.interface import Data
 from tasks.context import RunContext
 from tasks.data import Examples, ImageSource, decode_images, download_images, draw_faces, locate_images
-from tasks.run_settings import RunOnPhotographs
+from tasks.run_settings import ImageRunSettings
 
 
-def submit_photographs(context: RunContext, run: RunOnPhotographs) -> Callable[[], Examples]:
-    """Submit the decoding of the photographs of the run's source; return what waits for them.
+def submit_images(context: RunContext, run: ImageRunSettings) -> Callable[[], Examples]:
+    """Submit the decoding of the images of the run's source; return what waits for them.
 
     Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a
     helper of its own, and another machine does not have the user's files.
@@ -33,9 +33,9 @@ def submit_photographs(context: RunContext, run: RunOnPhotographs) -> Callable[[
     return lambda: images
 
 
-def data_of_images(run: RunOnPhotographs, images: Examples) -> Data:
+def data_of_images(run: ImageRunSettings, images: Examples) -> Data:
     """Return what is known of images once they are read, and what a table of results on them says about them."""
-    settings = {"images": shown_address(run.images), "bad_images_left_out": images.skipped_in_words()}
+    settings = {"images": shown_address(run.images), "bad_images_left_out": images.describe_skipped()}
     if images.remarks:
         settings["images_remarks"] = "; ".join(images.remarks)
     return Data(PIXELS, images.classes, images.n_train, images.table.rows - images.n_train, settings)

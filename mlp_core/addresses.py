@@ -1,4 +1,4 @@
-"""Where photographs come from: which paths and addresses are accepted, and how one is shown without its secrets.
+"""Where images come from: which paths and addresses are accepted, and how one is shown without its secrets.
 
 A module of its own, so that a download stays in the cache when the code that reads images changes.
 """
@@ -21,7 +21,7 @@ _PIN = re.compile("sha256=([0-9A-Fa-f]{64})")
 
 
 def image_path(text: str) -> Path | None:
-    """Return the zip or folder that `--images` names; None for photographs that a run draws or downloads.
+    """Return the zip or folder that `--images` names; None for images that a run draws or downloads.
 
     Args:
         text: `synthetic`, `animal-faces`, an http(s) URL, with `#sha256=...` at its end if one digest alone will do,

@@ -16,7 +16,7 @@ from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder
 
 from mlp_core.artifacts.backends import backend_of
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.artifacts.storage import Artifact, code_digest, settings_digest, versions
 from tasks.context import RECORDS, RunContext, logger
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
-class Records(LocalFileSystem):
+class VerifiedResultStorage(LocalFileSystem):
     """Prefect's records of results on this machine; one that was written for another key counts as none.
 
     Attributes:
@@ -56,7 +56,7 @@ def _of_key(record: bytes, path: str) -> bytes:
     return record
 
 
-class RemoteRecords(RemoteFileSystem):
+class VerifiedRemoteStorage(RemoteFileSystem):
     """The same on S3, where the key of a record is not looked at.
 
     Attributes:
@@ -67,16 +67,16 @@ class RemoteRecords(RemoteFileSystem):
     artifacts: str
 
 
-def records_in(root: Path | UPath) -> Records | RemoteRecords:
+def result_storage_in(root: Path | UPath) -> VerifiedResultStorage | VerifiedRemoteStorage:
     """Return where Prefect keeps the records of results of an artifact folder."""
     folder = str(root / RECORDS)
     if backend_of(root).local_path is None:  # keys come from each machine's environment: settings travel with tasks
-        return RemoteRecords(basepath=folder, artifacts=str(root), settings={"use_listings_cache": False})
-    return Records(basepath=folder, artifacts=str(root))
+        return VerifiedRemoteStorage(basepath=folder, artifacts=str(root), settings={"use_listings_cache": False})
+    return VerifiedResultStorage(basepath=folder, artifacts=str(root))
 
 
 @dataclass
-class SameInputsAndCode(CachePolicy):
+class InputsAndSourceClosure(CachePolicy):
     """Key of task name, inputs, code and library versions; the context of the run does not count.
 
     Prefect's own policies see the task's source but not the code that it calls.
@@ -149,7 +149,7 @@ def decode(data: dict[str, Any]) -> Any:
         message = f"unknown class {data['__class__']}"
         raise ValueError(message)
     records = get_result_store().result_storage
-    if not isinstance(records, (Records, RemoteRecords)):
+    if not isinstance(records, (VerifiedResultStorage, VerifiedRemoteStorage)):
         message = f"records of results in a {type(records).__name__}, which belongs to no artifact folder"
         raise ValueError(message)
     _verify(value, artifact_folder(records.artifacts))
@@ -179,9 +179,9 @@ def cached(*code: str, libraries: tuple[str, ...] = ()) -> dict[str, Any]:
         libraries: Whose versions decide its bytes, with those that change what is trained.
     """
     return {
-        "cache_policy": SameInputsAndCode(code=code, libraries=libraries),
+        "cache_policy": InputsAndSourceClosure(code=code, libraries=libraries),
         "persist_result": True,
-        "result_serializer": JSONSerializer(jsonlib="tasks.checked_json", object_decoder="tasks.caching.decode"),
+        "result_serializer": JSONSerializer(jsonlib="tasks.checksummed_json", object_decoder="tasks.caching.decode"),
     }
 
 

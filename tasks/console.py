@@ -21,7 +21,7 @@ _NO_NEWS = (
 )
 
 
-class Lines(logging.Handler):
+class ConsoleHandler(logging.Handler):
     """Writes a line per record to stderr, with the time of day."""
 
     def __init__(self, console: Console, status: Status | None = None) -> None:
@@ -44,18 +44,18 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def quieten_prefect() -> None:
+def silence_prefect_console() -> None:
     """Keep from the console all of Prefect's lines but warnings and errors that the program does not say itself."""
     from prefect.logging.configuration import ensure_logging_setup
 
     ensure_logging_setup()
     _said_by_the_program()  # imported now, not in the midst of an error
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_news)
+        handler.addFilter(_is_relevant)
     logging.getLogger("deep_mlp").propagate = False
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     """Return whether a warning or error of Prefect's says what the program does not say itself."""
     if record.levelno < logging.WARNING or record.getMessage().startswith(_NO_NEWS):
         return False

@@ -1,6 +1,6 @@
 """The context of a run: what its tasks need to know of it besides their inputs.
 
-`laboratory` makes it, the flow passes it to each task as the first argument, and no cache key counts it: it says where
+`run_environment` makes it, the flow passes it to each task as the first argument, and no cache key counts it: it says where
 and how a run works, never what comes out. It is plain data, so that it travels to worker processes and other machines.
 What a process has to remember is found by the run's token: the tokens of the runs that are being stopped.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.artifacts.storage import locked
 from mlp_core.errors import Stopped
 

@@ -1,4 +1,4 @@
-"""Data: spirals, polynomial features, photographs."""
+"""Data: spirals, polynomial features, images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlp_core.data.settings import Spirals
 from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
-from tasks.offloading import offloaded
+from tasks.helper_process import run_in_helper
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,9 +33,9 @@ _IMAGES = ("mlp_core.data.images",)
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where photographs lie, the digest of what lies there, and of a folder what its files give cause to say.
+    """Where images lie, the digest of what lies there, and of a folder what its files give cause to say.
 
-    The digest is of photographs alone: another file beside them changes what is said, and trains nothing again.
+    The digest is of images alone: another file beside them changes what is said, and trains nothing again.
     """
 
     location: str
@@ -61,7 +61,7 @@ class Examples:
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def skipped_in_words(self) -> str:
+    def describe_skipped(self) -> str:
         """Return how many files were left out, and which, as far as there is room."""
         names = ", ".join(repr(name) for name in self.skipped[:10])
         more = ", ..." if len(self.skipped) > 10 else ""
@@ -132,7 +132,7 @@ def transform_examples(context: RunContext, transform: Transform, examples: Exam
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
 def draw_faces(context: RunContext, seed: int) -> Artifact:
-    """Draw the embedded photographs and pack them as the real ones are packed."""
+    """Draw the embedded images and pack them as the real ones are packed."""
     from mlp_core.data.faces import write_faces
 
     root = context.root
@@ -144,7 +144,7 @@ def draw_faces(context: RunContext, seed: int) -> Artifact:
 
 @task(name="download images", **cached("mlp_core.data.downloads"))
 def download_images(context: RunContext, url: str) -> Artifact:
-    """Download a zip of photographs; again only if the file is gone or changed."""
+    """Download a zip of images; again only if the file is gone or changed."""
     from mlp_core.addresses import shown_address
     from mlp_core.data.downloads import download
 
@@ -170,7 +170,7 @@ def locate_images(location: str) -> ImageSource:
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
 def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
-    """Decode photographs straight from their zip or folder, once; one row per photograph; up to some bad files less.
+    """Decode images straight from their zip or folder, once; one row per image; up to some bad files less.
 
     The seed is that of the split, where the source has none.
     """
@@ -180,7 +180,7 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
 
     root = context.root
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = offloaded(images.decode_images, path, skip_bad, seed, checkpoint=context.checkpoint)
+    table = run_in_helper(images.decode_images, path, skip_bad, seed, checkpoint=context.checkpoint)
     told = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
     settings = {"skipped": told["skipped"]}
     if told["split_seed"] is not None:
@@ -200,13 +200,13 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
     )
     name = settings_digest(settings, provenance.code, source.sha256)[:12]
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
-    logger.info("decoded %d photographs of %d classes from %s", table.num_rows, len(classes), path.name)
+    logger.info("decoded %d images of %d classes from %s", table.num_rows, len(classes), path.name)
     n_train = table["split"].to_pylist().count("train")
     decoded = Examples(artifact, classes, n_train, tuple(told["skipped"]), tuple(told["remarks"]))
     for remark in decoded.remarks:
         logger.warning("%s", remark)
     if decoded.skipped:
-        logger.warning("bad images left out: %s", decoded.skipped_in_words())
+        logger.warning("bad images left out: %s", decoded.describe_skipped())
     return decoded
 
 

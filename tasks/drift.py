@@ -42,7 +42,7 @@ def compare_with_baseline(context: RunContext, results: Sequence[Artifact]) -> s
     if (comparisons := read_comparisons(root)) is not None:
         save_figure(context, "trend", "mlp_core.report.trend:trend_figure", comparisons.to_pandas())
     if comparison.moved:
-        logger.warning("%s", comparison.in_words())
-        return comparison.in_words()
-    logger.info("%s", comparison.in_words())
+        logger.warning("%s", comparison.describe())
+        return comparison.describe()
+    logger.info("%s", comparison.describe())
     return ""

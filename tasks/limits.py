@@ -56,7 +56,7 @@ def check_tag_limits(*experiments: str) -> None:
             raise InputError(message)
 
 
-def ask_for_limits(*experiments: str) -> None:
+def warm_concurrency_limit_cache(*experiments: str) -> None:
     """Ask Prefect one by one whether it limits how many tasks of an experiment run at once.
 
     Each task asks so before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
@@ -77,7 +77,7 @@ def ask_for_limits(*experiments: str) -> None:
 
 
 @contextmanager
-def waits_told(flow_run_id: UUID) -> Iterator[None]:
+def report_waits(flow_run_id: UUID) -> Iterator[None]:
     """Say which limit a run waits for, once for each, as soon as none of its tasks is at work."""
     ended = threading.Event()
     said: set[str] = set()

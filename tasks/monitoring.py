@@ -62,7 +62,7 @@ def _in_short(sections: Sequence[ShownSection], report: Path | UPath) -> str:
     """Return what the report finds, and where it lies."""
     lines = []
     for section in sections:
-        lines += [f"## {_plain(section.title)}", *map(_plain, (*section.summary, *section.reasons))]
+        lines += [f"## {_plain(section.title)}", *map(_plain, (*section.summary, *section.details))]
     return "\n\n".join([*lines, f"All of it, with figures and tables: `{report}`"])
 
 
@@ -134,13 +134,13 @@ def _address(png: bytes) -> str:
     from PIL import Image
 
     small = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as picture:
-        few = picture.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    with Image.open(io.BytesIO(png)) as image:
+        few = image.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         few.save(small, "png")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
-def _progress_in_words(n_done: int, n_known: int) -> str:
+def _describe_progress(n_done: int, n_known: int) -> str:
     return f"{n_done} of {n_known} trainings have ended"
 
 
@@ -180,7 +180,7 @@ class Progress:
         # Not `create_progress_artifact`: up to Prefect 3.9.1 it leaves a connection open
         context = FlowRunContext.get()
         flow_run_id = context.flow_run.id if context and context.flow_run else None
-        text = _progress_in_words(0, n_known)
+        text = _describe_progress(0, n_known)
         artifact = ArtifactCreate(
             key=_key("progress"), type="progress", data=0.0, description=text, flow_run_id=flow_run_id
         )
@@ -200,7 +200,7 @@ class Progress:
             return
         with self._showing, get_client(sync_client=True) as client:
             n_done, n_known = self._n_done, len(self._known)
-            text = _progress_in_words(n_done, n_known)
+            text = _describe_progress(n_done, n_known)
             client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 from threading import Event, Thread
 
 from mlp_core.artifacts.backends import backend_of
-from mlp_core.artifacts.places import artifact_folder, require_extra
+from mlp_core.artifacts.paths import artifact_folder, require_extra
 from mlp_core.errors import InputError
 from mlp_core.machine import cores
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 
 _THREADS = 30  # of a run with its server and helper, without its workers
 _LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` calls them
 
 
-def check_run(run: Run) -> None:
+def check_run(run: RunSettings) -> None:
     """Refuse a run that this machine cannot do.
 
     Every task computes on one thread of torch's own, so that as many tasks as cores are as many threads as cores.
@@ -42,7 +42,7 @@ def check_run(run: Run) -> None:
     backend_of(artifact_folder(run.artifacts)).check_usable()
 
 
-def check_limits(run: Run) -> None:
+def check_limits(run: RunSettings) -> None:
     """Refuse a run in a shell, job or container that limits memory or threads too far for any.
 
     Raises:

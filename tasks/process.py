@@ -14,7 +14,7 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
 | `freeze_at_exit`: an end without it | a second | leave it out |
 | `undisturbed`, `terminal_signals_blocked` | none: Ctrl-C is the program's alone, and one event | - |
-| `tasks.offloading`: figures in another process | epochs took several times as long | call the function |
+| `tasks.helper_process`: figures in another process | epochs took several times as long | call the function |
 
 Set elsewhere, for they are the core's or end the program: one thread of torch and NumPy and no subnormal numbers
 (`mlp_core.engine.arithmetic`, restored by the last that leaves), the signals that stop the program (`flows.stopping`).

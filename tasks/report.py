@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from mlp_core.artifacts.places import local_view
+from mlp_core.artifacts.paths import local_view
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, locked, read_table, write_file, write_table
 from mlp_core.experiments import claims
 from mlp_core.experiments.claims import claim_modules
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
 from tasks.monitoring import show_results
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -53,7 +53,7 @@ _UNITS = {
     "effect": "kind of effect size",
     "verdict": "supported|not supported|neither|undecided; supported: the source is right",
     "figure": "name of the figure that shows it",
-    "data": "spirals|drawn faces|photographs|random networks: what it rests on",
+    "data": "spirals|drawn faces|images|random networks: what it rests on",
     "condition": "what the verdict holds for only; empty if there is no such thing",
 }
 
@@ -125,7 +125,7 @@ def write_report(
     with local_view(root, *SOURCES) as folder:
         content = read_report_content(folder, sections)
     shown = report_sections(content, sections)
-    page = render_sections(shown, content, sections, Run().seeds)
+    page = render_sections(shown, content, sections, RunSettings().seeds)
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
     made = {artifact.path for artifact in results}

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mlp_core.artifacts.backends import backend_of
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import NETWORKS_TOGETHER, TrainConfig, Trial
 from mlp_core.engine.footprint import FLOAT_BYTES, member_bytes, split_by_memory
-from mlp_core.engine.sizes import parameter_count
 from mlp_core.errors import InputError
-from mlp_core.experiments.interface import Need
+from mlp_core.experiments.interface import MemoryEstimate
 from mlp_core.machine import cores, own_groups
 from mlp_core.settings import text_of
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 from tasks.stages import Stage
 
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
@@ -28,7 +28,7 @@ _BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
 _FEATURE_COPIES = 5  # while they are made and joined, written, read and laid out for training
 
 
-def needs(stages: Iterable[Stage], run: Run) -> list[Need]:
+def estimate_memory(stages: Iterable[Stage], run: RunSettings) -> list[MemoryEstimate]:
     """Return what the parts of a run need that take memory.
 
     Parts that follow each other count each for itself; of what the workers do at the same time, the largest counts for
@@ -41,22 +41,22 @@ def needs(stages: Iterable[Stage], run: Run) -> list[Need]:
     Example:
         >>> from tasks.stages import flow_parameters, stages_of
         >>> parameters = flow_parameters("polynomial")
-        >>> [need.setting for need in needs(stages_of("polynomial", parameters), parameters["run"])]
+        >>> [need.setting for need in estimate_memory(stages_of("polynomial", parameters), parameters["run"])]
         ['points', 'degree', 'seeds']
     """
     n_workers, n_epochs = run.workers or cores(), 0
-    parts: list[Need] = []
+    parts: list[MemoryEstimate] = []
     for stage in stages:
         data = stage.setup.data
         if stage.kind_of_data == "spirals":
             n_bytes = (data.n_train + data.n_test) * _BYTES_PER_POINT
-            parts.append(Need(n_bytes, "the spirals", "points", data.settings["points"]))
-        parts += stage.experiment.needs(stage.setup, n_workers)
+            parts.append(MemoryEstimate(n_bytes, "the spirals", "points", data.settings["points"]))
+        parts += stage.experiment.extra_memory(stage.setup, n_workers)
         for alike in _alike(_trials(stage)):
-            parts += _training_needs(stage, alike, n_workers)
+            parts += _estimate_training(stage, alike, n_workers)
             n_epochs += sum(_n_members(stage, trial.config) * trial.config.epochs for trial in alike)
     if n_epochs:
-        parts.append(Need(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
+        parts.append(MemoryEstimate(n_epochs * _BYTES_PER_EPOCH, "the losses of all members", "seeds", run.seeds))
     return parts
 
 
@@ -78,7 +78,7 @@ def _n_members(stage: Stage, config: TrainConfig) -> int:
     return stage.setup.n_seeds * len(config.gains)
 
 
-def _training_needs(stage: Stage, alike: Sequence[Trial], n_workers: int) -> Iterator[Need]:
+def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> Iterator[MemoryEstimate]:
     trial, data = alike[0], stage.setup.data
     config, setting = trial.config, trial.sized_by
     n_examples = data.n_train + data.n_test
@@ -92,13 +92,13 @@ def _training_needs(stage: Stage, alike: Sequence[Trial], n_workers: int) -> Ite
     examples = n_examples * config.layer_sizes[0] * FLOAT_BYTES * _FEATURE_COPIES
     groups = (stage.setup.settings, *stage.setup.others)
     value = next((getattr(group, setting) for group in groups if hasattr(group, setting)), stage.setup.n_seeds)
-    if config.batches == "private" and member_bytes(config, n_examples) > 4 * member_bytes(config, 4000):
+    if config.batches == "per_seed_order" and member_bytes(config, n_examples) > 4 * member_bytes(config, 4000):
         setting, value = "points", data.settings["points"]  # each member's own order of them
     what = f"{stage.experiment.name} {config.name}"
-    yield Need(n_workers * training + examples, what, setting, value)
+    yield MemoryEstimate(n_workers * training + examples, what, setting, value)
     if stage.experiment.reads_all_weights:
         weights = n_members * parameter_count(config.layer_sizes) * 2 * FLOAT_BYTES
-        yield Need(weights, f"the weights of {what}", setting, value)
+        yield MemoryEstimate(weights, f"the weights of {what}", setting, value)
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
@@ -152,7 +152,7 @@ def _available_in_shell(root: Path) -> Iterator[int]:
             yield int(limit[1]) - int(usage[1]) * 1024
 
 
-def check_room(stages: Sequence[Stage], run: Run) -> None:
+def check_resources(stages: Sequence[Stage], run: RunSettings) -> None:
     """Refuse a run that cannot fit into this machine's memory, or its weights on the disk of its artifact folder.
 
     Args:
@@ -171,7 +171,7 @@ def check_room(stages: Sequence[Stage], run: Run) -> None:
         check_disk(stages, run, free + trained)
 
 
-def check_disk(stages: Iterable[Stage], run: Run, available: int) -> None:
+def check_disk(stages: Iterable[Stage], run: RunSettings, available: int) -> None:
     """Refuse a run whose weights cannot fit on the disk.
 
     Args:
@@ -184,7 +184,7 @@ def check_disk(stages: Iterable[Stage], run: Run, available: int) -> None:
 
     Example:
         >>> from tasks.stages import flow_parameters, stages_of
-        >>> parameters = flow_parameters("images") | {"run": Run(seeds=1_000_000)}
+        >>> parameters = flow_parameters("images") | {"run": RunSettings(seeds=1_000_000)}
         >>> check_disk(stages_of("images", parameters), parameters["run"], available=10**11)
         Traceback (most recent call last):
         mlp_core.errors.InputError: seeds must leave what fits on the disk, got 1000000: the weights of all members \
@@ -204,7 +204,7 @@ take about 820 GB and 100 GB are available; use fewer --seeds, or another --arti
         raise InputError(message)
 
 
-def check_memory(stages: Iterable[Stage], run: Run, available: int | None) -> None:
+def check_memory(stages: Iterable[Stage], run: RunSettings, available: int | None) -> None:
     """Refuse a run that cannot fit into this machine's memory; what dask's machines have is not known here.
 
     Args:
@@ -219,14 +219,14 @@ def check_memory(stages: Iterable[Stage], run: Run, available: int | None) -> No
         >>> from tasks.stages import flow_parameters, stages_of
         >>> parameters = flow_parameters("images")
         >>> parameters["model"] = type(parameters["model"])(hidden_widths=(100_000, 100_000))
-        >>> check_memory(stages_of("images", parameters), Run(workers=2), available=16 * 10**9)
+        >>> check_memory(stages_of("images", parameters), RunSettings(workers=2), available=16 * 10**9)
         Traceback (most recent call last):
         mlp_core.errors.InputError: hidden_widths must leave what fits into memory, got 100000,100000: images \
 hidden=100000-100000 needs about 330 GB and 16 GB are available; use a smaller --hidden-widths or fewer --seeds.
     """
     if available is None or run.scheduler:
         return
-    need = max(needs(stages, run), key=lambda need: need.n_bytes, default=None)
+    need = max(estimate_memory(stages, run), key=lambda need: need.n_bytes, default=None)
     if need is None or need.n_bytes <= available:
         return
     flag = f"--{need.setting.replace('_', '-')}"

@@ -25,7 +25,7 @@ from mlp_core.experiments.interface import Figure, Table, resolve
 from tasks.caching import UNCACHED, cached, canonical
 from tasks.context import RunContext, logger
 from tasks.data import Examples, load_split
-from tasks.offloading import offloaded
+from tasks.helper_process import run_in_helper
 from tasks.training import TrainedTrial
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def save_figure(context: RunContext, name: str, draw: str, *data: object) -> Art
     from mlp_core.experiments.drawing import drawn_png
 
     path = context.root / "figures" / f"{name}.png"
-    png = offloaded(drawn_png, draw, *data, checkpoint=context.checkpoint)
+    png = run_in_helper(drawn_png, draw, *data, checkpoint=context.checkpoint)
     write_file(path, lambda file: file.write_bytes(png))
     return Artifact.of(context.root, path)
 

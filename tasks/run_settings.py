@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from mlp_core.data.settings import Photographs
+from mlp_core.data.settings import ImageSettings
 from mlp_core.settings import Settings
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9!_.*'()=/-]*)?")
@@ -36,7 +36,7 @@ def _scheduler_of_dask(value: str, others: ValidationInfo) -> str:
     return value
 
 
-class Run(Settings):
+class RunSettings(Settings):
     """How to run: what all experiments have in common, the rarest last."""
 
     seeds: Annotated[int, Field(title="Seeds per configuration", ge=1, le=1_000_000)] = 8
@@ -61,5 +61,5 @@ class Run(Settings):
     """Address of a dask scheduler that is up, such as tcp://127.0.0.1:8786; without it dask runs on this machine."""
 
 
-class RunOnPhotographs(Run, Photographs):
-    """How to run an experiment on photographs, and on which."""
+class ImageRunSettings(RunSettings, ImageSettings):
+    """How to run an experiment on images, and on which."""

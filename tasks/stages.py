@@ -11,7 +11,7 @@ from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments, of_flow
 from mlp_core.experiments.interface import Data, DataKind, Experiment, Setup
 from mlp_core.settings import Settings
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.run_settings import ImageRunSettings, RunSettings
 
 TUTORIAL = "tutorial"
 """The flow of all experiments that have a place in it."""
@@ -47,7 +47,7 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
 
     Example:
         >>> list(flow_parameters("depth_sweep"))
-        ['sweep', 'explanation', 'spirals', 'run']
+        ['sweep', 'ablation', 'spirals', 'run']
     """
     if flow == TUTORIAL:
         folders = {folder: experiment_in(folder) for folder in FOLDERS}
@@ -60,7 +60,7 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
     kinds = {kind for one in members for kind in one.data}
     if "spirals" in kinds:
         parameters["spirals"] = Spirals()
-    parameters["run"] = RunOnPhotographs() if "images" in kinds else Run()
+    parameters["run"] = ImageRunSettings() if "images" in kinds else RunSettings()
     if flow != TUTORIAL and members[0].n_seeds is not None:
         parameters["run"] = parameters["run"].model_copy(update={"seeds": members[0].n_seeds})
     return parameters
@@ -77,7 +77,7 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
         device: Where to train.
     """
     run = parameters["run"]
-    assert isinstance(run, Run)
+    assert isinstance(run, RunSettings)
     members = of_flow(flow)
     if flow == TUTORIAL:
         chosen = [one for one in experiments() if one.tutorial is not None and (run.seeds > 1 or not one.beyond)]
@@ -120,7 +120,7 @@ def check_batches(stages: Iterable[Stage]) -> None:
     for stage in stages:
         n_train = stage.setup.data.n_train
         for trial in stage.experiment.trials(stage.setup):
-            if trial.config.batches == "private" and trial.config.batch_size > n_train:
+            if trial.config.batches == "per_seed_order" and trial.config.batch_size > n_train:
                 message = (
                     f"batch_size must be at most the {n_train} training points, got {trial.config.batch_size}; "
                     "use a smaller --batch-size or more --points."

@@ -30,7 +30,7 @@ from mlp_core.errors import DeepMlpError
 from tasks.caching import cached
 from tasks.context import RECORDS, RunContext, logger
 from tasks.data import Examples, load_split
-from tasks.offloading import prepare_helper
+from tasks.helper_process import preload_in_helper
 from tasks.process import training_at_work
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _train_blocks(
     from mlp_core.engine.members import train_batched
 
     context.checkpoint()  # or a stopped run would start a helper
-    prepare_helper("mlp_core.report.loss_curves")  # they follow
+    preload_in_helper("mlp_core.report.loss_curves")  # they follow
     config, name = configs[0], names_in_short(configs)
     data = load_split(context.root, examples)
     started = said = time.monotonic()

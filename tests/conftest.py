@@ -1,4 +1,4 @@
-"""What tests of whole runs share: Prefect for the session, photographs, tiny experiments, the real program.
+"""What tests of whole runs share: Prefect for the session, image_zip, tiny experiments, the real program.
 
 The server is a real one on loopback, in a home of its own, started when a test first asks for it. All workers of
 `pytest --numprocesses` share it, and each finished experiment too: who asks first makes it, the others wait.
@@ -198,19 +198,19 @@ def api_url(servers):
     return os.environ["PREFECT_API_URL"]
 
 
-def photograph(colour, stream, form):
-    """Return a small picture: a blob of a colour on a ground of any colour."""
-    picture = Image.new("RGB", (32, 32), tuple(stream.randrange(256) for _ in range(3)))
+def encoded_image(colour, stream, form):
+    """Return a small image: a blob of a colour on a ground of any colour."""
+    image = Image.new("RGB", (32, 32), tuple(stream.randrange(256) for _ in range(3)))
     left, top = stream.randrange(8), stream.randrange(8)
-    ImageDraw.Draw(picture).ellipse((left, top, left + 20, top + 20), fill=colour)
+    ImageDraw.Draw(image).ellipse((left, top, left + 20, top + 20), fill=colour)
     file = io.BytesIO()
-    picture.save(file, form)
+    image.save(file, form)
     return file.getvalue()
 
 
 @pytest.fixture(scope="session")
-def photographs(made_once):
-    """Give a zip of 60 train and 24 test photographs of three classes, JPEG and PNG."""
+def images(made_once):
+    """Give a zip of 60 train and 24 test images of three classes, JPEG and PNG."""
 
     def make(folder):
         stream = random.Random(0)
@@ -219,10 +219,10 @@ def photographs(made_once):
                 for name, colour in (("cat", "orange"), ("dog", "brown"), ("wild", "gold")):
                     for number in range(count):
                         form = ("jpeg", "png")[number % 2]
-                        picture = photograph(colour, stream, form)
-                        archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", picture)
+                        image = encoded_image(colour, stream, form)
+                        archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", image)
 
-    return made_once("photographs", make) / "faces.zip"
+    return made_once("images", make) / "faces.zip"
 
 
 @pytest.fixture(scope="session")
@@ -251,19 +251,19 @@ def ended_tasks():
 @contextmanager
 def kept_helper():
     """Keep the helper process of a run that fails, if it is idle: the next one's begins with imports of two seconds."""
-    from tasks import laboratory, offloading
+    from tasks import execution, helper_process
 
     def stop_at_work():
-        if offloading._helper and offloading._helper.turn.locked():
-            offloading.stop_helper()
+        if helper_process._helper and helper_process._helper.turn.locked():
+            helper_process.stop_helper()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(laboratory, "stop_helper", stop_at_work)
+        patch.setattr(execution, "stop_helper", stop_at_work)
         yield
 
 
 @pytest.fixture(scope="session")
-def run(api_url, ended_tasks, photographs):
+def run(api_url, ended_tasks, image_zip):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states.
@@ -278,7 +278,7 @@ def run(api_url, ended_tasks, photographs):
     )
     from smallest import smallest_parameters
 
-    from tasks.run_settings import RunOnPhotographs
+    from tasks.run_settings import ImageRunSettings
     from tasks.stages import flow_parameters
 
     quick = {
@@ -288,11 +288,11 @@ def run(api_url, ended_tasks, photographs):
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 
-    def run(experiment, artifacts, *, seeds=2, images=photographs, **changed):
+    def run(experiment, artifacts, *, seeds=2, images=image_zip, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
         settings = type(flow_parameters(experiment)["run"])
         how = {name: changed.pop(name) for name in settings.model_fields if name in changed}
-        if issubclass(settings, RunOnPhotographs):
+        if issubclass(settings, ImageRunSettings):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()

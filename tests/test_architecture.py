@@ -140,7 +140,7 @@ def test_experiments_do_not_import_each_other_in_a_circle():
         others = {room_of(name)[1] for name in imports(module) if name.startswith("mlp_core.")}
         used.setdefault(experiment, set()).update(others - {None, experiment})
     del used[None]
-    assert "depth_sweep" in used["explanation"]
+    assert "depth_sweep" in used["ablation"]
     TopologicalSorter(used).prepare()
 
 
@@ -151,7 +151,7 @@ def test_every_module_of_the_core_has_a_room():
 
 
 @pytest.mark.parametrize("module", CORE)
-def test_pictures_and_frames_stay_at_the_edge(module):
+def test_images_and_frames_stay_at_the_edge(module):
     """Only figures draw; only figures and what makes their data, the report and its sections know data frames."""
     tops = {name.split(".")[0] for name in imports(module)}
     in_report, figures = module.startswith("mlp_core/report/"), module.endswith("/figures.py")
@@ -215,13 +215,13 @@ def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(tmp_path)
     assert "prefect" not in loaded
 
 
-LONG_FILES = {"mlp_core/data/faces.py": "the pictures that it draws, in numbers"}
+LONG_FILES = {"mlp_core/data/faces.py": "the images that it draws, in numbers"}
 LONG_FUNCTIONS = {
     ("benchmarks/soak.py", "_soak"): "one scenario after the other",
     ("flows/local_run.py", "run_flow"): "what begins and ends around a run, in its order",
-    ("mlp_core/engine/batches.py", "private_epochs"): "one line more",
+    ("mlp_core/engine/batches.py", "per_seed_epochs"): "one line more",
     ("mlp_core/engine/small.py", "train_small"): "memory for all members, then the loop over them",
-    ("tasks/laboratory.py", "laboratory"): "what begins and ends around a run, in its order",
+    ("tasks/execution.py", "run_environment"): "what begins and ends around a run, in its order",
 }
 """Longer than a file or a function should be, and why."""
 

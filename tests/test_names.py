@@ -17,10 +17,7 @@ MODULES = sorted(
 EVERY = pytest.mark.parametrize("experiment", experiments(), ids=folder_of)
 ORDINARY = {
     "images": "a kind of data, the setting that says where they come from, and their folder",
-    "features": "numbers in an example, a column of tables of examples",
-    "phase": "whether a gain is ordered or chaotic",
     "polynomial": "a kind of model",
-    "signals": "what goes through a network; the name of their random numbers",
 }
 """Names of experiments that are words for something else, too. Names of settings are others."""
 SETTINGS = {

@@ -22,7 +22,7 @@ from PIL import Image
 from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import read_report_content, render_report
 from tasks.caching import decode
-from tasks.run_settings import RunOnPhotographs
+from tasks.run_settings import ImageRunSettings
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["deep_mlp_program.py"] + [
@@ -100,8 +100,8 @@ def test_templates_switch_no_escaping_off():
 CLASSES = ("<script>alert(1)<", "$x_{^$", "a&b\"'>", "=1+2\x1b[31m")
 
 
-def hostile_photographs(path):
-    """Write photographs whose folders are called what would do harm if it were not escaped."""
+def hostile_images(path):
+    """Write images whose folders are called what would do harm if it were not escaped."""
     with zipfile.ZipFile(path, "w") as archive:
         for split, count in (("train", 9), ("val", 2)):
             for place, name in enumerate(CLASSES):
@@ -109,7 +109,7 @@ def hostile_photographs(path):
                     buffer = io.BytesIO()
                     Image.new("RGB", (32, 32), (60 * place, 20 * number, 99)).save(buffer, "PNG")
                     archive.writestr(f"{split}/{name}/<img src=x onerror=alert(2)>{number}.png", buffer.getvalue())
-                archive.writestr(f"{split}/{name}/<b>bad.png", b"no picture")
+                archive.writestr(f"{split}/{name}/<b>bad.png", b"no image")
     return path
 
 
@@ -128,7 +128,7 @@ class Tags(HTMLParser):
 
 def test_names_from_data_stay_text(run, tmp_path, caplog):
     """Class folders and files called like HTML, formulas and terminal commands: in report, figures, log and tables."""
-    zipped = hostile_photographs(tmp_path / "<i>photos.zip")
+    zipped = hostile_images(tmp_path / "<i>photos.zip")
     caplog.set_level("INFO", "deep_mlp")
     folder = tmp_path / "<u>artifacts"
     assert run("images", folder, images=zipped, skip_bad_images=8).state.is_completed()
@@ -167,10 +167,10 @@ def test_a_table_from_elsewhere_stays_text(tmp_path):
 
 
 @pytest.fixture
-def download_site(photographs, monkeypatch):
-    """Give the port of a server that sends photographs for the right signature, and 403 for another."""
+def download_site(image_zip, monkeypatch):
+    """Give the port of a server that sends images for the right signature, and 403 for another."""
     monkeypatch.setenv("NO_PROXY", "*")
-    content = photographs.read_bytes()
+    content = image_zip.read_bytes()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -221,7 +221,7 @@ def test_secrets_of_an_address_are_kept_nowhere(program, servers, download_site,
 
 def test_settings_that_prefect_keeps_are_without_secrets():
     """As Python has them they are whole; as JSON, in Prefect's database and on its page, they are not."""
-    run = RunOnPhotographs(images="https://me:word@host/faces.zip?signature=1")
+    run = ImageRunSettings(images="https://me:word@host/faces.zip?signature=1")
     assert run.images == "https://me:word@host/faces.zip?signature=1"
     assert run.model_dump(mode="json")["images"] == "https://...@host/faces.zip?..."
 

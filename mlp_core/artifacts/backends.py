@@ -82,7 +82,7 @@ class Backend(Protocol):
     def free_bytes(self) -> int | None:
         """Return how much room there is; None where nobody knows."""
 
-    def refusals_in_words(self) -> AbstractContextManager[None]:
+    def describe_refusals(self) -> AbstractContextManager[None]:
         """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
 
         Raises:
@@ -126,7 +126,7 @@ class LocalBackend:
     @contextmanager
     def in_use(self, waiting: Callable[[], None], written: Iterable[str], removed: Iterable[str]) -> Iterator[None]:
         """Share a lock of the kernel's; a run that made nothing leaves no folder."""
-        with self.refusals_in_words():
+        with self.describe_refusals():
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDONLY)
         try:
@@ -162,7 +162,7 @@ class LocalBackend:
         return shutil.disk_usage(self._nearest()).free
 
     @contextmanager
-    def refusals_in_words(self) -> Iterator[None]:
+    def describe_refusals(self) -> Iterator[None]:
         """Name the folder, and what its disk says."""
         try:
             yield
@@ -245,7 +245,7 @@ class S3Backend:
 
     def check_usable(self) -> None:
         """Ask for the name of one file."""
-        with self.refusals_in_words():
+        with self.describe_refusals():
             bucket, prefix, _ = self.path.fs.split_path(self.path.path)
             self.path.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
@@ -254,7 +254,7 @@ class S3Backend:
         return
 
     @contextmanager
-    def refusals_in_words(self) -> Iterator[None]:
+    def describe_refusals(self) -> Iterator[None]:
         """Name the bucket, and what its server says."""
         from botocore.exceptions import BotoCoreError
 

@@ -26,7 +26,7 @@ from mlp_core.artifacts.results import (
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, write_table
 from mlp_core.errors import InputError
 from mlp_core.statistics.intervals import median_interval
-from mlp_core.statistics.wording import words
+from mlp_core.statistics.wording import format_interval
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -155,7 +155,7 @@ def accepted_baseline(root: Path | UPath) -> Results:
     return baseline
 
 
-def baseline_in_words(baseline: Results) -> str:
+def describe_baseline(baseline: Results) -> str:
     """Return when the baseline was accepted, with what it was made, and the median test accuracies."""
     lines = [f"accepted {baseline.accepted}"]
     for experiment, origin in baseline.origins.items():
@@ -164,7 +164,7 @@ def baseline_in_words(baseline: Results) -> str:
         for (name, configuration), members in baseline.members.items():
             if name == experiment:
                 found = median_interval(np.array([accuracy for _, accuracy, *_ in members.values()]))
-                lines.append(f"  {configuration or 'all members'}: median test accuracy {words(found)}")
+                lines.append(f"  {configuration or 'all members'}: median test accuracy {format_interval(found)}")
     return "\n".join(lines)
 
 

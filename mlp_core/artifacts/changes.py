@@ -41,15 +41,15 @@ class Change:
         """Return whether it moved."""
         return self.status == "moved"
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return which figure it is, and from what to what it went.
 
         Example:
             >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
-            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, *end).in_words())
+            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, *end).describe())
             images test accuracy 90.0 % → 70.0 % (change -20.0 [-30.0, -10.0] points, n = 8)
             >>> end = (1.0, math.nan, math.nan, 0.75, 2, 0, "members 0, 1", "moved")
-            >>> print(Change("phase", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).in_words())
+            >>> print(Change("phase_diagram", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).describe())
             phase gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
         """
         name = " ".join(part for part in (self.experiment, self.configuration) if part)
@@ -91,13 +91,13 @@ class Comparison:
         """Return how many figures could show a change."""
         return sum(one.status != "not judged" for one in self.changes)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return what moved, from what to what, and what is different in how it was made."""
         moved, counted = self.moved, f"{self.counted()} from the baseline"
         rest = [*self._single_events(), *self._unjudged()]
         if not moved:
             return "; ".join([counted, *rest])
-        shown = "; ".join(one.in_words() for one in moved[:LISTED])
+        shown = "; ".join(one.describe() for one in moved[:LISTED])
         more = f"; and {len(moved) - LISTED} more" if len(moved) > LISTED else ""
         return " ".join([f"{counted}: {shown}{more}.", *(f"Also {one}." for one in rest), self.since()])
 
@@ -126,7 +126,7 @@ class Comparison:
         """Return in words the events of configurations that did not move and are in no experiment that did."""
         told = {(one.experiment, one.measure) for one in self.moved if one.configuration == ALL}
         single = [
-            one.in_words()
+            one.describe()
             for one in self.changes
             if one.lost + one.gained
             and one.configuration != ALL
@@ -153,7 +153,7 @@ def since(made_otherwise: Sequence[str]) -> str:
     return f"Changed since: {', '.join(made_otherwise)}."
 
 
-def comparison_in_words(comparison: Comparison) -> str:
+def describe_comparison(comparison: Comparison) -> str:
     """Return what moved, a line each, what was not compared, and what is different in how the results were made.
 
     Raises:
@@ -163,7 +163,7 @@ def comparison_in_words(comparison: Comparison) -> str:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
         message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
         raise InputError(message)
-    moved = [f"  {one.in_words()}" for one in comparison.moved]
+    moved = [f"  {one.describe()}" for one in comparison.moved]
     left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
     return "\n".join([comparison.counted(), *moved, *comparison.details(), *left_out, comparison.since()])
 

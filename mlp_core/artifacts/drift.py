@@ -129,9 +129,11 @@ def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _
         variance = max(own, spread.variance) + 0.75 * spread.count**2 / n
         least = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance / n) + spread.count
         low, high = max(-1.0, change - least), min(1.0, change + least)
-    possible = max(before.mean, 1 - before.mean)
+    possible = max(before.estimate, 1 - before.estimate)
     status = "moved" if low > 0 or high < 0 else "not moved" if least <= possible else "not judged"
-    return Change(*key, n, before.mean, after.mean, after.low, after.high, change, low, high, least, 0, 0, "", status)
+    return Change(
+        *key, n, before.estimate, after.estimate, after.low, after.high, change, low, high, least, 0, 0, "", status
+    )
 
 
 def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]:

@@ -259,7 +259,7 @@ def write_table(root: Path | UPath, name: str, table: pa.Table, provenance: Prov
         raise ValueError(message)
     path = root / name
     described = table.replace_schema_metadata(provenance.metadata())
-    # Parquet's own numbers for nested values take four times the memory of a table of photographs, in one piece
+    # Parquet's own numbers for nested values take four times the memory of a table of images, in one piece
     values_per_row = sum(_values(column.type) for column in table.schema)
     n_rows = max(1, _VALUES_IN_A_PIECE // values_per_row)
     write_file(

@@ -21,7 +21,7 @@ class Split:
     """A data set in a train and a test part.
 
     Attributes:
-        train_inputs: float32 `[n_train, features]`, or photographs uint8 `[n_train, channels, height, width]`.
+        train_inputs: float32 `[n_train, features]`, or images uint8 `[n_train, channels, height, width]`.
         train_labels: int64 `[n_train]`.
         test_inputs: As the train inputs, `[n_test, ...]`.
         test_labels: int64 `[n_test]`.

@@ -1,10 +1,10 @@
-"""Faces of cats, dogs and wild animals, drawn from random numbers: photographs where there is no network.
+"""Faces of cats, dogs and wild animals, drawn from random numbers: images where there is no network.
 
 A face is a list of soft shapes in a frame of its own: x to the right, y downwards, z towards the viewer, the head's
 half-width about 1. A pose turns that frame and maps it to pixels. What tells the classes apart is their anatomy;
 coats, light and backgrounds come from the same palettes.
 
-In every array the photograph is the last axis: a number per photograph then needs no reshaping, and the few pixels
+In every array the image is the last axis: a number per image then needs no reshaping, and the few pixels
 that a small shape may touch are long contiguous runs.
 """
 
@@ -31,7 +31,7 @@ _SIDE = 32
 _WHOLE = (slice(0, _SIDE), slice(0, _SIDE))
 _QUALITY = 90
 
-# Photographs at a time: many keep numpy's inner loops long, fewer keep a plane of pixels in a core's cache
+# Images at a time: many keep numpy's inner loops long, fewer keep a plane of pixels in a core's cache
 _CHUNK = 256
 
 # The time of every file in the zip, so that equal seeds give equal bytes
@@ -80,7 +80,7 @@ _TONGUE = _palette((214, 104, 112)).T
 class _Species:
     """The mean face of a class.
 
-    Lengths are in half-widths of the head; radii are half-axes. Shares are of a class's photographs.
+    Lengths are in half-widths of the head; radii are half-axes. Shares are of a class's images.
 
     Attributes:
         coats: How often each of `_COATS` is picked, relative to the others.
@@ -212,15 +212,15 @@ class _Coat(NamedTuple):
 
 
 def write_faces(file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_per_class: int = 300) -> None:
-    """Draw photographs of faces and pack them as AnimalFaces32x32 is packed.
+    """Draw images of faces and pack them as AnimalFaces32x32 is packed.
 
     Each class of each part has a random stream of its own. Equal arguments give equal bytes.
 
     Args:
         file: The zip to write; it holds `afhq/{train,val}/{cat,dog,wild}/*.jpg`, 32 x 32 pixels, RGB.
         seed: Root seed, at least 0.
-        n_train_per_class: Photographs per class to train on.
-        n_val_per_class: Photographs per class to test on.
+        n_train_per_class: Images per class to train on.
+        n_val_per_class: Images per class to test on.
 
     Example:
         >>> import tempfile
@@ -238,21 +238,21 @@ def write_faces(file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_p
             for name, species in _SPECIES.items():
                 stream = np.random.default_rng(derive_seed(seed, "faces", part, name))
                 for first in range(0, n, _CHUNK):
-                    photographs = _draw_faces(species, _Draws(min(_CHUNK, n - first), stream))
-                    for number, photograph in enumerate(photographs, first):
+                    images = _draw_faces(species, _Draws(min(_CHUNK, n - first), stream))
+                    for number, image in enumerate(images, first):
                         member = zipfile.ZipInfo(f"afhq/{part}/{name}/{name}_{number:04d}.jpg", _WRITTEN)
-                        archive.writestr(member, _jpeg(photograph))
+                        archive.writestr(member, _jpeg(image))
 
 
-def _jpeg(photograph: npt.NDArray[np.uint8]) -> bytes:
+def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     # Colour at full resolution: eyes are three pixels wide
-    Image.fromarray(photograph).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
+    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 class _Draws:
-    """Random numbers for n photographs, float32 `[n]` unless said otherwise."""
+    """Random numbers for n images, float32 `[n]` unless said otherwise."""
 
     def __init__(self, n: int, stream: np.random.Generator) -> None:
         self.n = n
@@ -262,7 +262,7 @@ class _Draws:
         return low + (high - low) * self.stream.random(self.n, dtype=np.float32)
 
     def normal(self, deviation: float) -> _Floats:
-        """Draw around 0, nothing beyond two deviations: a face must stay in the picture and in one piece."""
+        """Draw around 0, nothing beyond two deviations: a face must stay in the image and in one piece."""
         return deviation * self.stream.standard_normal(self.n, dtype=np.float32).clip(-2, 2)
 
     def around(self, mean: float, spread: float = 0.1) -> _Floats:
@@ -270,7 +270,7 @@ class _Draws:
         return mean * (1 + self.normal(spread))
 
     def chance(self, share: float) -> _Floats:
-        """Draw 1 for this share of photographs and 0 for the others."""
+        """Draw 1 for this share of images and 0 for the others."""
         return (self.stream.random(self.n, dtype=np.float32) < share).astype(np.float32)
 
     def colour(self, palette: _Floats, weights: Sequence[float] | None = None) -> _Floats:
@@ -298,7 +298,7 @@ class _Draws:
 
 
 class _Canvas:
-    """n photographs in the making: pixels `[3, 32, 32, n]` in 0..1, the pose of each face, the light on it."""
+    """n images in the making: pixels `[3, 32, 32, n]` in 0..1, the pose of each face, the light on it."""
 
     def __init__(self, draws: _Draws) -> None:
         self.pixels = np.empty((3, _SIDE, _SIDE, draws.n), dtype=np.float32)
@@ -441,7 +441,7 @@ def _mixed(first: _Floats, second: _Floats, share: _Number) -> _Floats:
 
 
 def _window(x: Sequence[_Floats], y: Sequence[_Floats]) -> _Window:
-    """Return the rows and columns of pixels that hold these points in all photographs; empty if none is inside."""
+    """Return the rows and columns of pixels that hold these points in all images; empty if none is inside."""
     rows, columns = (
         slice(max(0, math.floor(np.min(axis))), max(0, min(_SIDE, math.ceil(np.max(axis)) + 1))) for axis in (y, x)
     )
@@ -455,7 +455,7 @@ def _grid(window: _Window, x: _Number, y: _Number) -> tuple[_Floats, _Floats]:
 
 
 def _draw_faces(species: _Species, draws: _Draws) -> npt.NDArray[np.uint8]:
-    """Draw n photographs of a class, uint8 `[n, 32, 32, 3]`."""
+    """Draw n images of a class, uint8 `[n, 32, 32, 3]`."""
     canvas = _Canvas(draws)
     main, second = draws.colour(_COATS, species.coats), draws.colour(_COATS)
     coat = _Coat(main, second, _mixed(main, _WHITE, draws.uniform(0.35, 0.9)), main * draws.uniform(0.35, 0.65))
@@ -482,7 +482,7 @@ def _draw_faces(species: _Species, draws: _Draws) -> npt.NDArray[np.uint8]:
 
 
 def _background(canvas: _Canvas, draws: _Draws) -> None:
-    """Fill the picture with a gradient and some blots, often in the colours of coats."""
+    """Fill the image with a gradient and some blots, often in the colours of coats."""
     first, second, blot = (
         _mixed(draws.colour(_SURROUNDINGS), draws.colour(_COATS), draws.uniform(0, 0.9)) for _ in range(3)
     )
@@ -643,7 +643,7 @@ def _whiskers(canvas: _Canvas, draws: _Draws, species: _Species) -> None:
 
 
 def _foreground(canvas: _Canvas, draws: _Draws) -> None:
-    """Cover an edge of some pictures with a blade or a twig before the lens, out of focus."""
+    """Cover an edge of some images with a blade or a twig before the lens, out of focus."""
     angle, distance, tilt = draws.uniform(0, 2 * math.pi), draws.uniform(11, 18), draws.normal(0.6)
     columns, rows = _grid(_WHOLE, 15.5 + distance * np.cos(angle), 15.5 + distance * np.sin(angle))
     across = np.abs(columns * np.cos(angle + tilt) + rows * np.sin(angle + tilt))

@@ -1,4 +1,4 @@
-"""The files of a zip or a folder of photographs: named, checked and read in memory; nothing is unpacked."""
+"""The files of a zip or a folder of images: named, checked and read in memory; nothing is unpacked."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from mlp_core.addresses import SYNTHETIC
-from mlp_core.data.image_layout import FORMATS_IN_WORDS
+from mlp_core.data.image_layout import FORMATS_TEXT
 from mlp_core.data.zip_names import zip_names
 from mlp_core.errors import InputError
 
-# A picture of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
+# An image of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
 MOST_BYTES = 1 << 20
 # Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
 _MOST_DIRECTORY_BYTES = 24 << 20
@@ -196,9 +196,9 @@ def _read_member(source: Path, name: str, archive: zipfile.ZipFile, entry: zipfi
 
 
 def damaged(source: Path, name: str, what: str) -> BadImageError:
-    """Return the error of a file that is no whole picture: `which` is followed by what is the matter."""
+    """Return the error of a file that is no whole image: `which` is followed by what is the matter."""
     message = (
-        f"images must be whole {FORMATS_IN_WORDS} pictures, got {name!r} in {source}, which {what}; "
+        f"images must be whole {FORMATS_TEXT} files, got {name!r} in {source}, which {what}; "
         "replace it, or leave out up to N such files with --skip-bad-images N."
     )
     return BadImageError(message, name, what)

@@ -1,4 +1,4 @@
-"""Which files of a source are photographs, of which class, to train or to test on, and which are not: by names."""
+"""Which files of a source are images, of which class, to train or to test on, and which are not: by names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = {
     "GIF": (".gif",),
 }
 """Endings of each format that is read; upper case too."""
-FORMATS_IN_WORDS = "JPEG, PNG, WebP, BMP, TIFF or GIF"
+FORMATS_TEXT = "JPEG, PNG, WebP, BMP, TIFF or GIF"
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("val", "valid", "validation", "dev", "test", "testing")
 """Names of the folder to test on, in any case; of several the first in this order is used."""
@@ -54,7 +54,7 @@ class Listing(NamedTuple):
     Attributes:
         images: Train, then test; within each by class, then by name, as torchvision's `ImageFolder` sorts.
         folders: Names of the folders to train and to test on; the second is empty where the source has none, and some
-            photographs of the first were drawn to test on.
+            images of the first were drawn to test on.
         remarks: Sentences on what a user may not expect: files that are not used, a split that is made here, names that
             needed interpretation.
     """
@@ -65,7 +65,7 @@ class Listing(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where photographs lie: below `base`, there in a folder to train and one to test on, empty if there is none."""
+    """Where images lie: below `base`, there in a folder to train and one to test on, empty if there is none."""
 
     base: tuple[str, ...]
     train: str
@@ -85,7 +85,7 @@ class _Places(NamedTuple):
         return "test" if parts[len(self.base)] == self.test else ""
 
     def why_not_used(self, parts: tuple[str, ...]) -> str:
-        """Return why a picture in no class folder is not used."""
+        """Return why an image in no class folder is not used."""
         outside = parts[: len(self.base)] != self.base
         if outside:
             return f"outside {_shown('/'.join(self.base))}/"
@@ -101,7 +101,7 @@ def listing(
     beginning: Callable[[str], bytes],
     seed: int,
 ) -> Listing:
-    """Tell photographs from other files, and find their classes and what they are for.
+    """Tell images from other files, and find their classes and what they are for.
 
     Args:
         source: The zip or folder, for messages.
@@ -114,15 +114,15 @@ def listing(
         InputError: If the files are not laid out as `mlp_core.data.images.list_images` says.
     """
     unused = dict(unused)
-    pictures = _pictures(names, unused, beginning)
-    if not pictures:
+    images = _images(names, unused, beginning)
+    if not images:
         but = "".join(f" ({sentence})" for sentence in _not_used(unused))
-        message = f"images must be {FORMATS_IN_WORDS} files, got none in {source}{but}; {_LAYOUT}."
+        message = f"images must be {FORMATS_TEXT} files, got none in {source}{but}; {_LAYOUT}."
         raise InputError(message)
-    places = _places(source, pictures)
+    places = _places(source, images)
     entries: list[ImageEntry] = []
     spellings: dict[str, set[str]] = defaultdict(set)
-    for parts in pictures:
+    for parts in images:
         name = "/".join(parts)
         if split := places.split_of(parts):
             spelling = parts[places.class_depth]
@@ -132,12 +132,12 @@ def listing(
             entries.append(ImageEntry(split, class_name, name))
         else:
             unused[name] = places.why_not_used(parts)
-    _check_classes_without_pictures(source, places, unused, spellings)
+    _check_classes_without_images(source, places, unused, spellings)
     remarks = []
     if not places.test:
         entries = _split_here(source, entries, len("/".join((*places.base, ""))), seed)
         remarks.append(
-            f"{places.train + '/' if places.train else 'the source'} comes without photographs to test on: "
+            f"{places.train + '/' if places.train else 'the source'} comes without images to test on: "
             f"{TEST_SHARE:.0%} of each class, drawn with seed {seed}, are used for that"
         )
     folders = places.train or "train", places.test
@@ -151,22 +151,22 @@ def listing(
     return Listing(sorted(entries, key=lambda entry: (entry.split != "train", *entry)), folders, tuple(remarks))
 
 
-def _pictures(names: Iterable[str], unused: dict[str, str], beginning: Callable[[str], bytes]) -> list[tuple[str, ...]]:
-    """Return the paths of the photographs in parts, and note why other files are not used."""
-    pictures: list[tuple[str, ...]] = []
+def _images(names: Iterable[str], unused: dict[str, str], beginning: Callable[[str], bytes]) -> list[tuple[str, ...]]:
+    """Return the paths of the images in parts, and note why other files are not used."""
+    images: list[tuple[str, ...]] = []
     for name in names:
         parts = tuple(name.split("/"))
         if parts[-1].startswith("._") or not _LITTER.isdisjoint(parts):
             continue
-        if reason := _why_no_picture(name, parts, beginning):
+        if reason := _why_no_image(name, parts, beginning):
             unused[name] = reason
         else:
-            pictures.append(parts)
-    return pictures
+            images.append(parts)
+    return images
 
 
 def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[ImageEntry]) -> None:
-    """Refuse photographs of fewer than two classes, or of others to train than to test on.
+    """Refuse images of fewer than two classes, or of others to train than to test on.
 
     Raises:
         InputError: With the class that is missing.
@@ -188,7 +188,7 @@ def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[Imag
     raise InputError(message)
 
 
-def _why_no_picture(name: str, parts: tuple[str, ...], beginning: Callable[[str], bytes]) -> str:
+def _why_no_image(name: str, parts: tuple[str, ...], beginning: Callable[[str], bytes]) -> str:
     if any(part.startswith(".") for part in parts):
         return "hidden"
     _, dot, ending = parts[-1].rpartition(".")
@@ -197,13 +197,13 @@ def _why_no_picture(name: str, parts: tuple[str, ...], beginning: Callable[[str]
     if dot and ending:
         return f"with the ending {_shown(dot + ending)}"
     start = beginning(name)
-    is_picture = start.startswith(_BEGINNINGS) or (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
-    return "" if is_picture else "with no ending"
+    is_image = start.startswith(_BEGINNINGS) or (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
+    return "" if is_image else "with no ending"
 
 
-def _places(source: Path, pictures: Sequence[tuple[str, ...]]) -> _Places:
+def _places(source: Path, images: Sequence[tuple[str, ...]]) -> _Places:
     """Find the folder that holds the one to train on, or else the classes."""
-    bases = _bases(pictures, TRAIN_FOLDERS)
+    bases = _bases(images, TRAIN_FOLDERS)
     # a class may be called train, or have such a folder
     inner = {
         base
@@ -212,9 +212,9 @@ def _places(source: Path, pictures: Sequence[tuple[str, ...]]) -> _Places:
         if len(above) < len(base) and base[: len(above)] == above and _is_one_of(base[len(above)], _SPLIT_FOLDERS)
     }
     if not bases:
-        return _Places(_base_of_classes(source, pictures), "", "")
+        return _Places(_base_of_classes(source, images), "", "")
     base, *others = sorted(bases - inner)
-    others += sorted(_bases((parts for parts in pictures if parts[: len(base)] != base), TEST_FOLDERS))
+    others += sorted(_bases((parts for parts in images if parts[: len(base)] != base), TEST_FOLDERS))
     if others:
         message = (
             "images must lie below one folder that holds train/ and val/, "
@@ -222,14 +222,14 @@ def _places(source: Path, pictures: Sequence[tuple[str, ...]]) -> _Places:
         )
         raise InputError(message)
     depth = len(base)
-    folders = sorted({parts[depth] for parts in pictures if parts[:depth] == base and len(parts) > depth + 2})
+    folders = sorted({parts[depth] for parts in images if parts[:depth] == base and len(parts) > depth + 2})
     return _Places(base, _folder(source, folders, TRAIN_FOLDERS), _folder(source, folders, TEST_FOLDERS))
 
 
-def _bases(pictures: Iterable[tuple[str, ...]], names: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Return the folders that hold the first folder of some names with a folder of a class in it, for each picture."""
+def _bases(images: Iterable[tuple[str, ...]], names: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Return the folders that hold the first folder of some names with a folder of a class in it, for each image."""
     bases = set()
-    for parts in pictures:
+    for parts in images:
         depth = next((depth for depth in range(len(parts) - 2) if _is_one_of(parts[depth], names)), None)
         if depth is not None:
             bases.add(parts[:depth])
@@ -253,16 +253,16 @@ def _folder(source: Path, folders: Sequence[str], names: tuple[str, ...]) -> str
     return found[0] if found else ""
 
 
-def _base_of_classes(source: Path, pictures: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def _base_of_classes(source: Path, images: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Return the folder whose folders are the classes: the first that holds more than one."""
     base: tuple[str, ...] = ()
     while True:
-        inside = [parts[len(base) :] for parts in pictures]
+        inside = [parts[len(base) :] for parts in images]
         folders = sorted({parts[0] for parts in inside if len(parts) > 1})
         if split := [folder for folder in folders if _is_one_of(folder, _SPLIT_FOLDERS)]:
             message = (
                 f"images must lie in train/CLASS/ and val/CLASS/, or in CLASS/ alone, got {split[0]!r} "
-                f"but no photographs in train/CLASS/ in {source}; {_LAYOUT}."
+                f"but no images in train/CLASS/ in {source}; {_LAYOUT}."
             )
             raise InputError(message)
         if len(folders) != 1 or any(len(parts) < 3 for parts in inside):
@@ -278,7 +278,7 @@ def _check_name(source: Path, name: str) -> None:
         raise InputError(message) from error
 
 
-def _check_classes_without_pictures(
+def _check_classes_without_images(
     source: Path, places: _Places, unused: Mapping[str, str], classes: Mapping[str, object]
 ) -> None:
     """Refuse a class folder whose files are all of no use: a class less would be another task."""
@@ -287,14 +287,14 @@ def _check_classes_without_pictures(
         class_name = unicodedata.normalize("NFC", parts[places.class_depth]) if places.split_of(parts) else ""
         if class_name and class_name not in classes and reason != "hidden":
             message = (
-                f"images must be {FORMATS_IN_WORDS} files in every class folder, got none in {class_name!r} of "
+                f"images must be {FORMATS_TEXT} files in every class folder, got none in {class_name!r} of "
                 f"{source} ({name!r} is {reason}); convert what is there, or move that folder away."
             )
             raise InputError(message)
 
 
 def _split_here(source: Path, entries: Sequence[ImageEntry], skipped_letters: int, seed: int) -> list[ImageEntry]:
-    """Draw a share of each class to test on, the same whatever other photographs and folders there are."""
+    """Draw a share of each class to test on, the same whatever other images and folders there are."""
     by_class: dict[str, list[ImageEntry]] = defaultdict(list)
     for entry in entries:
         by_class[entry.class_name].append(entry)
@@ -302,7 +302,7 @@ def _split_here(source: Path, entries: Sequence[ImageEntry], skipped_letters: in
     for class_name, members in by_class.items():
         if len(members) < 2:
             message = (
-                f"images must hold two photographs or more of each class, one to train and one to test on, "
+                f"images must hold two images or more of each class, one to train and one to test on, "
                 f"got one of {class_name!r} in {source}; add some."
             )
             raise InputError(message)

@@ -1,4 +1,4 @@
-"""Photographs from a zip or a folder: listed and decoded in memory."""
+"""Images from a zip or a folder: listed and decoded in memory."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def source_digest(source: Path) -> str:
 def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
     """Decode all images of a zip or a folder, in memory.
 
-    What becomes of a picture: its pixels as they are stored, whatever its EXIF data say on how to turn it (but in TIFF,
+    What becomes of an image: its pixels as they are stored, whatever its EXIF data say on how to turn it (but in TIFF,
     where Pillow heeds that); of several frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow
     converts them, which drops transparency; of 16 bits the upper 8.
 
-    On one thread: two hand Python's interpreter lock to and fro for each tiny picture, and took longer.
+    On one thread: two hand Python's interpreter lock to and fro for each tiny image, and took longer.
 
     Args:
         source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
@@ -117,18 +117,18 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
         was left out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
 
     Raises:
-        BadImageError: For a file more than may be skipped that has another size or is no whole picture.
+        BadImageError: For a file more than may be skipped that has another size or is no whole image.
         InputError: For what `list_images` refuses, also after the skipped files.
     """
     kept: list[ImageEntry] = []
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     skipped: dict[str, str] = {}
     with opened(source) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
         found = _listed(source, files, seed)
         for entry in found.images:
             try:
-                pictures.append(_decoded(source, entry.name, files.read))
+                images.append(_decoded(source, entry.name, files.read))
                 kept.append(entry)
             except BadImageError as error:
                 if len(skipped) == skip_bad:
@@ -136,7 +136,7 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
                 skipped[entry.name] = error.reason
     check_classes(source, found.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
-    rows = np.frombuffer(b"".join(pictures), dtype=np.uint8).reshape(len(kept), -1, 3)
+    rows = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(len(kept), -1, 3)
     channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
     # Bytes, not a list of numbers: Parquet takes several times as long to write and to read these
     pixels = pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows[0].size), len(rows), [None, pa.py_buffer(channels)])
@@ -162,7 +162,7 @@ def _too_many(error: BadImageError, skip_bad: int) -> InputError:
 
 
 def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
-    """Return a picture as RGB, in row, column, channel order."""
+    """Return an image as RGB, in row, column, channel order."""
     content = read(name)
     with _silent() if content.startswith(_TIFF_BEGINNINGS) else nullcontext():
         return _pixels(source, name, content)
@@ -189,16 +189,16 @@ def _pixels(source: Path, name: str, content: bytes) -> bytes:
     too_large = f"has more than {MOST_BYTES:,} bytes" if len(content) > MOST_BYTES else ""
     size = "far too many"
     try:
-        with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as picture:
-            if picture.size == (_SIDE, _SIDE) and not too_large:
-                if isinstance(picture, TiffImageFile):
-                    _check_tiles(picture)
-                return _as_rgb(picture).tobytes()
-            size = f"{picture.width} x {picture.height}"
+        with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image:
+            if image.size == (_SIDE, _SIDE) and not too_large:
+                if isinstance(image, TiffImageFile):
+                    _check_tiles(image)
+                return _as_rgb(image).tobytes()
+            size = f"{image.width} x {image.height}"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except UnidentifiedImageError as error:
-        raise damaged(source, name, "is no such picture") from error
+        raise damaged(source, name, "is no such image") from error
     except Exception as error:
         # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
         raise damaged(source, name, too_large or f"is damaged ({error})") from error
@@ -206,24 +206,24 @@ def _pixels(source: Path, name: str, content: bytes) -> bytes:
         raise damaged(source, name, too_large)
     message = (
         f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
-        "scale the pictures first, they are not resized here."
+        "scale the images first, they are not resized here."
     )
     raise BadImageError(message, name, f"{size} pixels")
 
 
-def _check_tiles(picture: TiffImageFile) -> None:
-    n_pixels = int(picture.tag_v2.get(_TILE_WIDTH, 0)) * int(picture.tag_v2.get(_TILE_LENGTH, 0))
+def _check_tiles(image: TiffImageFile) -> None:
+    n_pixels = int(image.tag_v2.get(_TILE_WIDTH, 0)) * int(image.tag_v2.get(_TILE_LENGTH, 0))
     if n_pixels > _MOST_TILE_PIXELS:
         message = f"tiles of {n_pixels:,} pixels"
         raise ValueError(message)
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode.startswith("I;16"):  # grey, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("I", "F"):  # what is black and what is white is not known
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16"):  # grey, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):  # what is black and what is white is not known
         message = "its pixels are numbers of 32 bits"
         raise ValueError(message)
-    return picture.convert("RGB")
+    return image.convert("RGB")

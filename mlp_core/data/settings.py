@@ -10,11 +10,11 @@ from mlp_core.addresses import shown_address
 from mlp_core.settings import Settings
 
 
-class Photographs(Settings):
-    """The photographs of the experiments that take any."""
+class ImageSettings(Settings):
+    """The images of the experiments that take any."""
 
     images: Annotated[str, Field(min_length=1)] = "synthetic"
-    """Photographs: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
+    """Images: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
 

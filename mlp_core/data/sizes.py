@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 TEST_SHARE = 0.2
-"""Share of the spirals' points, and of photographs that come unsplit, that is for testing."""
+"""Share of the spirals' points, and of images that come unsplit, that is for testing."""
 PIXELS = 3 * 32 * 32
-"""Numbers in a photograph: channels, rows and columns."""
+"""Numbers in an image: channels, rows and columns."""
 
 
 def monomial_count(degree: int) -> int:

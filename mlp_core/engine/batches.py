@@ -34,11 +34,11 @@ class Batch(NamedTuple):
 
 Epochs = Iterable[Iterable[Batch]]
 
-_CHUNK_EXAMPLES = 1024  # photographs prepared at a time: 13 MB, in each of two buffers
+_CHUNK_EXAMPLES = 1024  # images prepared at a time: 13 MB, in each of two buffers
 _AHEAD_BATCHES = 5  # 1,326 features make them 3.4 MB: more left the caches, fewer cost more hand-overs than they gained
 
 
-def private_epochs(
+def per_seed_epochs(
     inputs: Tensor,
     labels: Tensor,
     generators: Sequence[torch.Generator],
@@ -241,7 +241,7 @@ def augmented_epochs(
     n_epochs: int,
     batch_size: int,
 ) -> Generator[Iterator[Batch]]:
-    """Yield epochs of photographs in a new order, each rotated and flipped anew; all members see the same batches.
+    """Yield epochs of images in a new order, each rotated and flipped anew; all members see the same batches.
 
     A second thread prepares the next examples while the caller trains on these.
 

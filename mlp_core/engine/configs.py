@@ -87,7 +87,7 @@ class TrainConfig:
     layer_sizes: tuple[int, ...]
     scheme: str
     gains: tuple[float, ...]
-    batches: Literal["private", "shared", "augmented"]
+    batches: Literal["per_seed_order", "shared_order", "shared_augmented"]
     inputs: tuple[Transform, ...]
     activation: str
     optimizer: str
@@ -104,7 +104,7 @@ class TrainConfig:
         name: str,
         seed_namespace: str,
         layer_sizes: tuple[int, ...],
-        batches: Literal["private", "shared", "augmented"],
+        batches: Literal["per_seed_order", "shared_order", "shared_augmented"],
         *,
         scheme: str = "pytorch",
         gains: tuple[float, ...] = (1.0,),
@@ -113,7 +113,7 @@ class TrainConfig:
         """Return the configuration of an architecture and a way to train it.
 
         Example:
-            >>> config = TrainConfig.of(Training(epochs=5), "one layer", "depth_sweep", (2, 14, 4), "private")
+            >>> config = TrainConfig.of(Training(epochs=5), "one layer", "depth_sweep", (2, 14, 4), "per_seed_order")
             >>> config.epochs, config.replicate(3)
             (5, Replicate(seed_index=3, gain=1.0))
         """
@@ -188,7 +188,7 @@ def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers
     Example:
         >>> sizes = (3072, 8, 3)
         >>> configs = [
-        ...     TrainConfig.of(Training(), f"gain={gain}", "gain_sweep", sizes, "augmented", gains=(gain,))
+        ...     TrainConfig.of(Training(), f"gain={gain}", "gain_sweep", sizes, "shared_augmented", gains=(gain,))
         ...     for gain in (1.0, 2.0, 3.0, 4.0)
         ... ]
         >>> [[config.gains for config in ensemble] for ensemble in group_for_batching(configs, 1, 2)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from mlp_core.engine.architecture import is_small
 from mlp_core.engine.configs import TrainConfig
-from mlp_core.engine.sizes import is_small
 
 FLOAT_BYTES = 4
 _EVALUATION_EXAMPLES = 512
@@ -23,7 +23,7 @@ def member_bytes(config: TrainConfig, n_examples: int) -> int:
 
     Example:
         >>> from mlp_core.engine.configs import Training
-        >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "private")
+        >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "per_seed_order")
         >>> member_bytes(config, 4000)
         33072
     """
@@ -32,7 +32,7 @@ def member_bytes(config: TrainConfig, n_examples: int) -> int:
     saving = 3 * parameters  # the members, their state, and that as bytes
     if is_small(config.layer_sizes, config.device):  # trained one after the other, on two copies of the parameters
         return FLOAT_BYTES * max(2 * (parameters + n_examples), saving)
-    order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if config.batches == "private" else 0
+    order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if config.batches == "per_seed_order" else 0
     training = _step_bytes(config) + FLOAT_BYTES * order
     around = max(before + 2 * width for before, width in pairwise((0, *widths)))
     evaluation = parameters + min(_EVALUATION_EXAMPLES, n_examples) * around + 2 * n_examples
@@ -70,7 +70,7 @@ def split_by_memory(
 
     Example:
         >>> from mlp_core.engine.configs import Training
-        >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "private")
+        >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "per_seed_order")
         >>> [len(part) for _, part in split_by_memory([config], range(600), 4000, limit_bytes=8_000_000)]
         [241, 241, 118]
     """

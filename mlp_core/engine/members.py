@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mlp_core.data.augmentation import normalize
 from mlp_core.data.datasets import Split
+from mlp_core.engine.architecture import is_small
 from mlp_core.engine.arithmetic import uniform_arithmetic
-from mlp_core.engine.batches import Batch, augmented_epochs, private_epochs, shared_epochs
+from mlp_core.engine.batches import Batch, augmented_epochs, per_seed_epochs, shared_epochs
 from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
-from mlp_core.engine.sizes import is_small
 from mlp_core.engine.training import accuracy, train
 from mlp_core.seeds import derive_seed, generator
 
@@ -103,7 +103,7 @@ def _train(
     else:
         losses = _train_together(config, ensemble, inputs, labels, seeds, checkpoint, has_spare_core)
     checkpoint(1.0)
-    if config.batches == "augmented":
+    if config.batches == "shared_augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
         train_accuracy = _augmented_accuracy(config, ensemble, inputs, labels)
         test_inputs = normalize(test_inputs).flatten(1)
@@ -170,7 +170,7 @@ def _train_small(
 ) -> Tensor:
     from mlp_core.engine.small import train_small
 
-    is_private = config.batches == "private"
+    is_private = config.batches == "per_seed_order"
     return train_small(
         ensemble,
         inputs,
@@ -216,11 +216,11 @@ def _epochs(
     config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int], has_spare_core: Callable[[], bool]
 ) -> Generator[Iterable[Batch]]:
     sizes = {"n_classes": config.layer_sizes[-1], "n_epochs": config.epochs, "batch_size": config.batch_size}
-    if config.batches == "private":
+    if config.batches == "per_seed_order":
         streams = [generator(seed, "order") for seed in seeds]
-        return private_epochs(inputs, labels, streams, drop_last=True, **sizes)
+        return per_seed_epochs(inputs, labels, streams, drop_last=True, **sizes)
     stream = _shared_order(config)
-    if config.batches == "shared":
+    if config.batches == "shared_order":
         return shared_epochs(inputs, labels, stream, has_spare_core=has_spare_core, **sizes)
     return augmented_epochs(inputs, labels, stream, **sizes)
 

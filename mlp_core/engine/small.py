@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlp_core.activations import activation_family
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.compiled import (
     BLOCK,
@@ -28,7 +29,6 @@ from mlp_core.engine.compiled import (
 from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import aligned
-from mlp_core.engine.sizes import parameter_count
 
 _KINDS = {
     "relu": RELU,

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from mlp_core.data.datasets import Split
+from mlp_core.engine.architecture import LEARNED_MARGIN
 from mlp_core.engine.configs import Labels, Trial
-from mlp_core.engine.sizes import LEARNED_MARGIN
 
 if TYPE_CHECKING:
     from mlp_core.engine.members import TrainedMembers
@@ -32,7 +32,7 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
             The train ones come first.
 
     Returns:
-        Points `[n, 2]` or features `[n, features]`, float32, or photographs, uint8 `[n, 3, 32, 32]`.
+        Points `[n, 2]` or features `[n, features]`, float32, or images, uint8 `[n, 3, 32, 32]`.
 
     Example:
         >>> columns = {"x1": [1.0, 2.0], "x2": [3.0, 4.0], "label": [0, 1], "split": ["train", "test"]}

@@ -1,6 +1,6 @@
 """The training loop of large networks: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
 
-Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.sizes.is_small` says which they are.
+Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.architecture.is_small` says which they are.
 SGD needs no gradient by itself: the products that would make it add its step to the parameters.
 
 Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.
@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlp_core.engine.architecture import is_small
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
 from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.products import member_matrices, product, settled_product
-from mlp_core.engine.sizes import is_small
 
 
 @uniform_arithmetic()
@@ -41,7 +41,7 @@ def train(
 
     Args:
         ensemble: Changed in place.
-        epochs: Epochs of batches, as `private_epochs` or `shared_epochs` make them.
+        epochs: Epochs of batches, as `per_seed_epochs` or `shared_epochs` make them.
         optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size, above 0.
         checkpoint: Called before every step; it may raise to stop the training.
@@ -50,11 +50,11 @@ def train(
         Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
 
     Example:
-        >>> from mlp_core.engine.batches import private_epochs
+        >>> from mlp_core.engine.batches import per_seed_epochs
         >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
         >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
         >>> inputs, labels = torch.linspace(-1, 1, 64).unsqueeze(1), (torch.arange(64) >= 32).long()
-        >>> epochs = private_epochs(inputs, labels, generators, n_classes=2, n_epochs=50, batch_size=16)
+        >>> epochs = per_seed_epochs(inputs, labels, generators, n_classes=2, n_epochs=50, batch_size=16)
         >>> losses = train(ensemble, epochs, optimizer="adam", learning_rate=0.05)
         >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
         ((50, 2), True)

@@ -35,7 +35,7 @@ def tuned_learning_rate(
     Example:
         >>> from mlp_core.data.datasets import spirals, split
         >>> from mlp_core.engine.configs import Training
-        >>> config = TrainConfig.of(Training(epochs=5), "wide", "depth_sweep", (2, 14, 4), "private")
+        >>> config = TrainConfig.of(Training(epochs=5), "wide", "depth_sweep", (2, 14, 4), "per_seed_order")
         >>> tuned_learning_rate(config, split(*spirals()), [1e-6, 1e-2])
         0.01
     """

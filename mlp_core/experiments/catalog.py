@@ -9,15 +9,15 @@ from mlp_core.experiments.interface import Experiment
 
 FOLDERS = (
     "depth_sweep",
-    "explanation",
+    "ablation",
     "learning_rate",
     "polynomial",
     "generalization",
     "images",
-    "features",
+    "first_layer",
     "gain_sweep",
-    "signals",
-    "phase",
+    "signal_propagation",
+    "phase_diagram",
 )
 """Whoever adds an experiment adds its folder here."""
 
@@ -40,6 +40,6 @@ def of_flow(flow: str) -> tuple[Experiment, ...]:
 
     Example:
         >>> [experiment.name for experiment in of_flow("depth_sweep")]
-        ['depth_sweep', 'explain']
+        ['depth_sweep', 'ablation']
     """
     return tuple(one for one in experiments() if one.tag == flow)

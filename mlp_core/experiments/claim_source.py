@@ -14,7 +14,7 @@ from mlp_core.addresses import SYNTHETIC
 from mlp_core.seeds import derive_seed
 from mlp_core.statistics.claims import Claim
 
-PHOTOGRAPHS, _DRAWN_FACES = "photographs", "drawn faces"
+IMAGES, _DRAWN_FACES = "images", "drawn faces"
 ONE_ORDER = "in one order of batches, which all members share"
 """The condition of claims on networks that are all trained on the same batches in the same order."""
 
@@ -41,7 +41,7 @@ class ClaimSource:
         """Return the claims with their data and condition; none if the table is empty or of an earlier version."""
         if not len(table) or self.column not in table.column_names:
             return []
-        drawn = self.data == PHOTOGRAPHS and settings.get("images") == SYNTHETIC
+        drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
         data = _DRAWN_FACES if drawn else self.data
         return [replace(one, data=data, condition=self.condition) for one in self.make(table, settings)]
 

@@ -1,7 +1,7 @@
 """The claims that result tables allow: those that the experiments' folders export, in the tutorial's order.
 
 A claim is about the tutorial's own networks. Where a table does not hold them it is left out, not made about others.
-Each names the data that it rests on, as drawn faces are no photographs.
+Each names the data that it rests on, as drawn faces are not real images.
 """
 
 from __future__ import annotations
@@ -64,6 +64,6 @@ def claimed_tables() -> list[str]:
 
     Example:
         >>> claimed_tables()[:2]
-        ['depth_sweep', 'explain']
+        ['depth_sweep', 'ablation']
     """
     return [source.table for source in claim_sources()]

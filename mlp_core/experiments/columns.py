@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import Column, TrainConfig
-from mlp_core.engine.sizes import parameter_count
 
 
 def activation_column(config: TrainConfig) -> Column:

@@ -151,7 +151,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """What a part of a run needs at its peak.
 
     Attributes:
@@ -189,7 +189,7 @@ class Experiment:
         trials: What to train.
         to_tune: Gets the setup and the trials; which of them train once more, with a tuned learning rate.
         tuned: Gets the setup, a trial and its tuned rate; returns what to train.
-        needs: Memory that is not for training: gets the setup and the number of workers.
+        extra_memory: Memory that is not for training: gets the setup and the number of workers.
         reads_all_weights: Whether an output reads the weights of all members at once.
         others: Settings of other experiments that it reads.
         flow: The flow that runs it; its own if empty.
@@ -212,7 +212,7 @@ class Experiment:
     trials: Callable[[Setup], Sequence[Trial]] = _nothing
     to_tune: Callable[[Setup, Sequence[Trial]], Sequence[Tuning]] = _nothing
     tuned: Callable[[Setup, Trial, float], Trial] | None = None
-    needs: Callable[[Setup, int], Iterable[Need]] = _nothing
+    extra_memory: Callable[[Setup, int], Iterable[MemoryEstimate]] = _nothing
     reads_all_weights: bool = False
     others: tuple[type[Settings], ...] = ()
     flow: str = ""

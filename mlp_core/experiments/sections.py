@@ -13,6 +13,6 @@ def all_sections() -> tuple[Section, ...]:
 
     Example:
         >>> [section.name for section in all_sections()][:3]
-        ['depth_sweep', 'explain', 'learning_rate']
+        ['depth_sweep', 'ablation', 'learning_rate']
     """
     return tuple(import_module(experiment.section).SECTION for experiment in experiments())

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlp_core.report.section import MEDIAN_NOTE, NEVER_LEARNED_NOTE, Findings, ReportFigure, Section
-from mlp_core.statistics.comparisons import best_in_words
-from mlp_core.statistics.intervals import MeanInterval, median_interval, share_interval
-from mlp_core.statistics.wording import bracketed, counted, unbroken, words
+from mlp_core.report.section import MEDIAN_NOTE, NEVER_LEARNED_NOTE, ReportFigure, Section, SectionContent
+from mlp_core.statistics.comparisons import describe_best
+from mlp_core.statistics.intervals import Interval, median_interval, share_interval
+from mlp_core.statistics.wording import format_cell, format_interval, format_share, no_break
 
 PUBLISHED = "tutorial, one seed, 2021"
 """What the tutorial printed, as the report calls it."""
@@ -38,9 +38,9 @@ class ConfigurationAccuracy:
     """
 
     values: dict[str, Any]
-    train: MeanInterval
-    test: MeanInterval
-    never_learned: MeanInterval
+    train: Interval
+    test: Interval
+    never_learned: Interval
     train_accuracies: pd.Series
     test_accuracies: pd.Series
     published_test_percent: float | None
@@ -99,22 +99,22 @@ def accuracy_section(
         ...     summarise=lambda rates, settings: ranking_sentences("rate", rates, rates, ""))
         >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
-        >>> section.find(table, {}).summary[0].split(";")[0]
+        >>> section.content(table, {}).summary[0].split(";")[0]
         'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
     """
     columns = (*keys, "seed", "epochs", "status", "learned", "train_accuracy", "test_accuracy")
-    find = partial(_find, keys, published, summarise, interval_over)
-    return Section(name, command, title, question, columns, figures, links, find)
+    content = partial(_content, keys, published, summarise, interval_over)
+    return Section(name, command, title, question, columns, figures, links, content)
 
 
-def _find(
+def _content(
     keys: Mapping[str, str],
     published: Published,
     summarise: Summarise,
     interval_over: str,
     table: pd.DataFrame,
     settings: Mapping[str, Any],
-) -> Findings:
+) -> SectionContent:
     """Return what the accuracies of all configurations say."""
     configurations = [
         _configuration(dict(zip(keys, values, strict=True)), rows, published)
@@ -125,7 +125,7 @@ def _find(
         *keys.values(),
         *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
     ]
-    return Findings(
+    return SectionContent(
         summarise(configurations, settings),
         [],
         header + ([PUBLISHED] if with_published else []),
@@ -158,15 +158,15 @@ def _row(one: ConfigurationAccuracy, with_published: bool) -> list[str]:
         *(one.value(key) for key in one.values),
         str(one.test.n),
         f"{one.test.missing} of {one.test.n + one.test.missing}" if one.test.missing else "0",
-        counted(one.never_learned),
-        bracketed(one.train),
-        bracketed(one.test),
+        format_share(one.never_learned),
+        format_cell(one.train),
+        format_cell(one.test),
         f"{100 * reached.min():.1f} to {100 * reached.max():.1f} %" if len(reached) else "none finished",
         f"{100 * one.mean_test_accuracy:.1f} %" if len(reached) else "none",
     ]
     if with_published:
         row.append("" if one.published_test_percent is None else f"{one.published_test_percent:.1f} %")
-    return [unbroken(text) for text in row]
+    return [no_break(text) for text in row]
 
 
 def ranking_sentences(
@@ -180,13 +180,15 @@ def ranking_sentences(
     rest = [one for one in finished if one in others and one is not best]
     lead = (
         f"{prefix}best {key} by mean test accuracy: {best.value(key)} (mean {100 * best.mean_test_accuracy:.1f} %); "
-        f"median {words(best.test)}"
+        f"median {format_interval(best.test)}"
     )
-    sentences = ["; ".join([lead, *(f"{key} {one.value(key)}: {words(one.test, short=True)}" for one in rest)]) + "."]
+    sentences = [
+        "; ".join([lead, *(f"{key} {one.value(key)}: {format_interval(one.test, short=True)}" for one in rest)]) + "."
+    ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
     if len(finished) > 1 and best.test.n > 1:
         accuracies = pd.concat([one.test_accuracies for one in finished], axis=1).to_numpy().T
-        sentences.append(best_in_words(key, [one.value(key) for one in finished], accuracies))
+        sentences.append(describe_best(key, [one.value(key) for one in finished], accuracies))
     return sentences
 
 

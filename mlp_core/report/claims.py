@@ -12,7 +12,7 @@ import pandas as pd
 from mlp_core.errors import InputError
 from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE
 from mlp_core.statistics.comparisons import listed
-from mlp_core.statistics.wording import unbroken
+from mlp_core.statistics.wording import no_break
 
 CLAIM_COLUMNS = (
     *("claim", "source", "section", "statement", "measure", "claimed", "n", "estimate", "low", "high"),
@@ -24,7 +24,7 @@ _DRAWN = "drawn faces"
 _MORE_SEEDS = 64
 
 
-def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds: int) -> dict[str, Any]:
+def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds: int) -> dict[str, Any]:
     """Return what the report says of the claims.
 
     Args:
@@ -42,7 +42,7 @@ def claims_in_words(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds
     Example:
         >>> columns = dict.fromkeys(CLAIM_COLUMNS, "words") | {"n": 8, "estimate": 0.1, "low": -math.inf, "high": 0.3}
         >>> table = pd.DataFrame([columns | {"effect_size": math.nan, "verdict": "not supported"}])
-        >>> row = claims_in_words(table, {}, usual_seeds=8)["rows"][0]
+        >>> row = describe_claims(table, {}, usual_seeds=8)["rows"][0]
         >>> row["interval"].split()[-1], row["effect_size"], row["symbol"]
         ('0.3]', 'none', '✗')
     """
@@ -85,7 +85,7 @@ def _interval(low: float, high: float) -> str:
     if math.isinf(low) and math.isinf(high):
         return "[no limits]"
     ends = ["no limit" if math.isinf(end) else f"{end:.3g}" for end in (low, high)]
-    return unbroken(f"[{ends[0]} to {ends[1]}]")
+    return no_break(f"[{ends[0]} to {ends[1]}]")
 
 
 def _sentences(table: pd.DataFrame, usual_seeds: int) -> list[str]:
@@ -109,7 +109,7 @@ def _sentences(table: pd.DataFrame, usual_seeds: int) -> list[str]:
         sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
     if drawn := int((table["data"] == _DRAWN).sum()):
         sentences.append(
-            f"{drawn} of these {len(table)} claims rest on drawn faces, which are no photographs; with "
+            f"{drawn} of these {len(table)} claims rest on drawn faces, which are not real images; with "
             "deep-mlp tutorial --images FOLDER they rest on yours."
         )
     if (table["condition"] != "").any():

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from mlp_core.report.decision_map import DecisionMap
-from mlp_core.report.drawing import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, plain, range_words
+from mlp_core.report.plot_style import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, plain, range_words
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:

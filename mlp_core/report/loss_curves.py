@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlp_core.report.drawing import (
+from mlp_core.report.plot_style import (
     BLUE,
     PALETTE,
     annotate_diverged,
@@ -96,7 +96,7 @@ def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "epoch": list(by_epoch),
             "interval": intervals,
-            "median": [one.mean for one in intervals],
+            "median": [one.estimate for one in intervals],
             "low": [one.low for one in intervals],
             "high": [one.high for one in intervals],
         }

@@ -24,8 +24,8 @@ from mlp_core.artifacts.baseline import RUNS, changes_of, read_comparisons
 from mlp_core.artifacts.changes import Comparison
 from mlp_core.errors import InputError
 from mlp_core.report.accuracy_section import PUBLISHED
-from mlp_core.report.claims import claims_in_words
-from mlp_core.report.section import FurtherTable, ReportFigure, Section
+from mlp_core.report.claims import describe_claims
+from mlp_core.report.section import ExtraTable, ReportFigure, Section
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -69,7 +69,7 @@ class DrawnFigure(ReportFigure):
 
 @dataclass(frozen=True)
 class ShownSection:
-    """A section of the report with its numbers; what is not said here is as in `Section` and `Findings`.
+    """A section of the report with its numbers; what is not said here is as in `Section` and `SectionContent`.
 
     Attributes:
         settings: Of the table, flat.
@@ -80,13 +80,13 @@ class ShownSection:
     title: str
     question: str
     summary: list[str]
-    reasons: list[str]
+    details: list[str]
     figures: list[DrawnFigure]
     header: list[str]
     n_keys: int
     rows: list[list[str]]
     note: str
-    further: tuple[FurtherTable, ...]
+    extra_tables: tuple[ExtraTable, ...]
     settings: dict[str, str]
     seeds: int | None
     links: tuple[tuple[str, str], ...]
@@ -161,9 +161,9 @@ def render_report(content: ReportContent, sections: Sequence[Section], usual_see
         InputError: If the content has no table of a known experiment, or if one lacks a column.
 
     Example:
-        >>> from mlp_core.report.section import Findings
+        >>> from mlp_core.report.section import SectionContent
         >>> def find(table, settings):
-        ...     return Findings([f"{len(table)} rows."], [], ["rate"], 1, [["0.1"]], "")
+        ...     return SectionContent([f"{len(table)} rows."], [], ["rate"], 1, [["0.1"]], "")
         >>> rates, widths = (Section(name, "deep-mlp", name, "Which?", ("seed",), (), (), find) for name in "rw")
         >>> content = ReportContent({"r": pd.DataFrame({"seed": [1, 2]})}, {}, {}, {})
         >>> page = render_report(content, [rates, widths], usual_seeds=8)
@@ -196,7 +196,7 @@ def render_sections(
     return environment.get_template("report.html.jinja").render(
         failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
         drift=_drift(content),
-        claims=None if claims.empty else claims_in_words(claims, shown_in, usual_seeds),
+        claims=None if claims.empty else describe_claims(claims, shown_in, usual_seeds),
         sections=shown,
         missing=[section for section in sections if section.name not in content.tables],
         tutorial=PUBLISHED,
@@ -219,7 +219,7 @@ def _drift(content: ReportContent) -> dict[str, Any] | None:
     return {
         "runs": len(runs.unique()),
         "run": f"{last[0]['run']:%Y-%m-%d %H:%M} UTC",
-        "moved": [change.in_words() for change in comparison.moved],
+        "moved": [change.describe() for change in comparison.moved],
         "counted": comparison.counted(),
         "details": comparison.details(),
         "since": comparison.since(),
@@ -250,7 +250,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
     table = content.tables[section.name]
     settings = content.settings.get(section.name, {})
     _check_columns(table, section)
-    findings = section.find(table, settings)
+    findings = section.content(table, settings)
     # whatever rests on drawn faces says so where it stands: nobody looks for it among the settings
     drawn = settings.get("images") == SYNTHETIC
     return ShownSection(
@@ -258,7 +258,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
         f"{section.title} (here: drawn faces)" if drawn else section.title,
         section.question,
         [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
-        [sentence.replace(" %", "\u00a0%") for sentence in findings.reasons],
+        [sentence.replace(" %", "\u00a0%") for sentence in findings.details],
         [
             DrawnFigure(
                 figure.name,
@@ -272,8 +272,8 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
         findings.header,
         findings.n_keys,
         findings.rows,
-        findings.note + (f" About the photographs: {remarks}." if (remarks := settings.get("images_remarks")) else ""),
-        findings.further,
+        findings.note + (f" About the images: {remarks}." if (remarks := settings.get("images_remarks")) else ""),
+        findings.extra_tables,
         _flat(settings),
         int(table["seed"].nunique()) if "seed" in table else None,
         section.links,

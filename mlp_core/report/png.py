@@ -8,7 +8,7 @@ from collections.abc import Callable
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlp_core.report.drawing import DOTS_PER_INCH
+from mlp_core.report.plot_style import DOTS_PER_INCH
 
 
 def drawn_png(draw: Callable[..., Figure], *data: object) -> bytes:

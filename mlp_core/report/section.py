@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlp_core.engine.sizes import LEARNED_MARGIN
+from mlp_core.engine.architecture import LEARNED_MARGIN
 
 MEDIAN_NOTE = (
     "Accuracies are medians [95 % interval, from one member to another: order statistics] of the members that "
@@ -35,7 +35,7 @@ class ReportFigure:
 
 
 @dataclass(frozen=True)
-class FurtherTable:
+class ExtraTable:
     """A second table of a section.
 
     Attributes:
@@ -52,26 +52,26 @@ class FurtherTable:
 
 
 @dataclass(frozen=True)
-class Findings:
+class SectionContent:
     """What a table of results says.
 
     Attributes:
         summary: Sentences, made from the numbers.
-        reasons: More of them, for who reads on.
+        details: More of them, for who reads on.
         header: Names of the columns of the section's table.
         n_keys: How many of them, the first, name what was measured.
         rows: The table's cells as text.
         note: Below the table: what its numbers are.
-        further: More tables.
+        extra_tables: More tables.
     """
 
     summary: list[str]
-    reasons: list[str]
+    details: list[str]
     header: list[str]
     n_keys: int
     rows: list[list[str]]
     note: str
-    further: tuple[FurtherTable, ...] = ()
+    extra_tables: tuple[ExtraTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Section:
         columns: What the table must have.
         figures: Shown as far as they are there.
         links: Texts and addresses of what the tutorial says about it.
-        find: From the table and its settings to what they say.
+        content: From the table and its settings to what they say.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Section:
     columns: tuple[str, ...]
     figures: tuple[ReportFigure, ...]
     links: tuple[tuple[str, str], ...]
-    find: Callable[[Any, Mapping[str, Any]], Findings]
+    content: Callable[[Any, Mapping[str, Any]], SectionContent]
 
 
 def _video(number: int, title: str, youtube: str, bilibili: str) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlp_core.report.drawing import BLUE, GREY, ORANGE, WIDTH_INCHES, legend_below, note, plain
+from mlp_core.report.plot_style import BLUE, GREY, ORANGE, WIDTH_INCHES, legend_below, note, plain
 
 
 def trend_figure(comparisons: pd.DataFrame) -> Figure:

@@ -79,7 +79,7 @@ def seeds_needed(n_configurations: int) -> int:
     return math.ceil(math.log2(max(1, n_configurations - 1) / ERROR_RATE))
 
 
-def best_in_words(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:
+def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:
     """Say which of some configurations are not the best, and whether one is left.
 
     Args:
@@ -88,7 +88,7 @@ def best_in_words(key: str, names: Sequence[str], values: NDArray[np.float64]) -
         values: `[configurations, seeds]`, NaN where a member diverged.
 
     Example:
-        >>> best_in_words("depth", ["1", "2"], np.array([np.linspace(0.5, 0.6, 8), np.linspace(0.8, 0.9, 8)]))
+        >>> describe_best("depth", ["1", "2"], np.array([np.linspace(0.5, 0.6, 8), np.linspace(0.8, 0.9, 8)]))
         'In pairs of equal seeds depth 1 is beaten (sign tests, corrected for 1 comparison each): depth 2 is the best.'
     """
     excluded, enough = not_best(values)

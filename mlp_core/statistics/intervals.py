@@ -18,19 +18,19 @@ from scipy.special import bdtr, betaincinv, stdtrit
 
 
 @dataclass(frozen=True)
-class MeanInterval:
+class Interval:
     """A value of an ensemble, such as the median of its members, and the value's 95 % interval.
 
     Attributes:
         n: Values that went into it.
-        mean: NaN if n is 0.
+        estimate: NaN if n is 0.
         low: Lower end of the interval; NaN if there is none: too few values, or no spread from which to tell.
         high: Upper end of the interval; NaN if there is none.
         missing: Values that were left out because they are not finite: members that diverged.
     """
 
     n: int
-    mean: float
+    estimate: float
     low: float
     high: float
     missing: int
@@ -40,14 +40,14 @@ class MeanInterval:
         """Return whether there is an interval."""
         return self.low <= self.high
 
-    def within(self, lowest: float, highest: float) -> MeanInterval:
+    def within(self, lowest: float, highest: float) -> Interval:
         """Return the interval cut to the values that are possible, such as 0 to 1 for an accuracy.
 
         Cutting away impossible values never costs an interval its coverage.
 
         Example:
             >>> mean_interval(np.array([0.7, 1.0])).within(0.0, 1.0)
-            MeanInterval(n=2, mean=0.85, low=0.0, high=1.0, missing=0)
+            Interval(n=2, estimate=0.85, low=0.0, high=1.0, missing=0)
         """
         # numpy's clip keeps NaN, min and max do not
         return replace(
@@ -90,7 +90,7 @@ def standard_error(values: NDArray[Any]) -> float:
     return float(finite.std(ddof=1)) / math.sqrt(len(finite)) if len(finite) > 1 else math.nan
 
 
-def mean_interval(values: NDArray[Any]) -> MeanInterval:
+def mean_interval(values: NDArray[Any]) -> Interval:
     """Return the mean of the finite values and its 95 % interval, `mean ± t(n - 1) s / sqrt(n)`.
 
     Student's t rather than a normal quantile: with 8 members the normal one is 17 % too narrow. It needs a mean that
@@ -106,7 +106,7 @@ def mean_interval(values: NDArray[Any]) -> MeanInterval:
 
     Example:
         >>> interval = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
-        >>> interval.n, interval.missing, interval.mean, round(interval.low, 3), round(interval.high, 3)
+        >>> interval.n, interval.missing, interval.estimate, round(interval.low, 3), round(interval.high, 3)
         (3, 1, 2.0, -0.484, 4.484)
 
     Source:
@@ -115,15 +115,15 @@ def mean_interval(values: NDArray[Any]) -> MeanInterval:
     finite, missing = _finite(values)
     n = len(finite)
     if n == 0:
-        return MeanInterval(0, math.nan, math.nan, math.nan, missing)
+        return Interval(0, math.nan, math.nan, math.nan, missing)
     mean = float(finite.mean())
     if n == 1 or finite[0] == finite[-1]:
-        return MeanInterval(n, mean, math.nan, math.nan, missing)
+        return Interval(n, mean, math.nan, math.nan, missing)
     half_width = student_t_factor(n - 1) * standard_error(finite)
-    return MeanInterval(n, mean, mean - half_width, mean + half_width, missing)
+    return Interval(n, mean, mean - half_width, mean + half_width, missing)
 
 
-def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> MeanInterval:
+def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:
     """Return the median of the finite values and its 95 % interval, from one of the sorted values to another.
 
     The ends are the d-th value from below and the d-th from above, with the largest d for which
@@ -143,7 +143,7 @@ def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> MeanInterva
 
     Example:
         >>> median_interval(np.array([0.25, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, np.nan]))
-        MeanInterval(n=7, mean=0.92, low=0.25, high=0.95, missing=1)
+        Interval(n=7, estimate=0.92, low=0.25, high=0.95, missing=1)
 
     Source:
         Thompson 1936, "On confidence ranges for the median and other expectation distributions for populations of
@@ -152,16 +152,16 @@ def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> MeanInterva
     finite, missing = _finite(values)
     n = len(finite)
     if n == 0:
-        return MeanInterval(0, math.nan, math.nan, math.nan, missing)
+        return Interval(0, math.nan, math.nan, math.nan, missing)
     median = float(np.median(finite))
     # bdtr(d - 1, n, 1/2) is the probability that fewer than d of n values lie below the median
     left_out = int(np.count_nonzero(bdtr(np.arange(n // 2), n, 0.5) <= 0.025 / n_comparisons))
     if left_out == 0 or finite[left_out - 1] == finite[-left_out]:
-        return MeanInterval(n, median, math.nan, math.nan, missing)
-    return MeanInterval(n, median, float(finite[left_out - 1]), float(finite[-left_out]), missing)
+        return Interval(n, median, math.nan, math.nan, missing)
+    return Interval(n, median, float(finite[left_out - 1]), float(finite[-left_out]), missing)
 
 
-def share_interval(hits: int, n: int) -> MeanInterval:
+def share_interval(hits: int, n: int) -> Interval:
     """Return a share p of members and its 95 % interval: the shares that these hits do not refute at 2.5 % a side.
 
     The ends are quantiles of beta distributions, which sum up the binomial one exactly. Wilson's interval is narrower,
@@ -179,17 +179,17 @@ def share_interval(hits: int, n: int) -> MeanInterval:
 
     Example:
         >>> interval = share_interval(0, 8)
-        >>> interval.mean, interval.low, round(interval.high, 3)
+        >>> interval.estimate, interval.low, round(interval.high, 3)
         (0.0, 0.0, 0.369)
 
     Source:
         Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
     """
     if n == 0:
-        return MeanInterval(0, math.nan, math.nan, math.nan, 0)
+        return Interval(0, math.nan, math.nan, math.nan, 0)
     low = float(betaincinv(hits, n - hits + 1, 0.025)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, n - hits, 0.975)) if hits < n else 1.0
-    return MeanInterval(n, hits / n, low, high, 0)
+    return Interval(n, hits / n, low, high, 0)
 
 
 def _finite(values: NDArray[Any]) -> tuple[NDArray[np.float64], int]:

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import OURS, TUTORIAL, Bench, Run
 from benchmarks.report import Results
-from benchmarks.work import Work, draw_photographs, forward_flops, gain_configs, images_configs, training_flops
+from benchmarks.work import Work, draw_images, forward_flops, gain_configs, images_configs, training_flops
 
 
 @pytest.mark.parametrize("sizes", [(2, 14, 4), (3, 5, 7, 2), (1325, 4)])
@@ -71,10 +71,10 @@ def bench():
 
 @pytest.mark.parametrize(("plans", "learning_rate"), [(images_configs, 0.003), (gain_configs, 0.03)])
 def test_the_tutorials_style_learns_what_we_learn(bench, plans, learning_rate, tmp_path):
-    """From the same photographs both reach an accuracy well above chance, which is a third."""
-    photographs = draw_photographs(tmp_path / "faces", n_train_per_class=200, n_test_per_class=100)
+    """From the same images both reach an accuracy well above chance, which is a third."""
+    image_files = draw_images(tmp_path / "faces", n_train_per_class=200, n_test_per_class=100)
     plan = replace(plans(3)[0], epochs=4, gains=(1.4,), learning_rate=learning_rate)
-    work = Work("images", "few", (plan,), 1, photographs)
+    work = Work("images", "few", (plan,), 1, image_files)
     for method in (OURS, TUTORIAL):
         assert 0.45 < bench.run(work, method, 0).accuracy <= 1
 

@@ -10,73 +10,73 @@ from PIL import Image
 from mlp_core.data.augmentation import augmented_batch, draw_augmentations, normalize, rotate_and_flip
 
 
-def photographs(n, height=32, width=32):
-    """Return pictures with gradients, edges and grain, through JPEG and back."""
+def jpeg_images(n, height=32, width=32):
+    """Return images with gradients, edges and grain, through JPEG and back."""
     random = np.random.default_rng(7)
     y, x = np.mgrid[0:height, 0:width, 0:1][:2] / 32
-    pictures = []
+    pil_images = []
     for _ in range(n):
         waves = np.sin(random.normal(0, 4, 3) * x + random.normal(0, 4, 3) * y + random.uniform(0, 6, 3))
         edge = 40 * (x > random.uniform()) * random.normal(size=3)
         pixels = 128 + 70 * waves + edge + random.normal(0, 12, (height, width, 3))
         buffer = io.BytesIO()
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG")
-        pictures.append(Image.open(buffer).convert("RGB"))
-    return pictures
+        pil_images.append(Image.open(buffer).convert("RGB"))
+    return pil_images
 
 
-def stacked(pictures):
-    return torch.stack([torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in pictures]).contiguous()
+def stacked(pil_images):
+    return torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in pil_images]).contiguous()
 
 
-def rotated_and_flipped(picture, angle, flip):
+def rotated_and_flipped(image, angle, flip):
     # torchvision is imported where it is used: it takes two seconds, and not every worker needs it
     from torchvision.transforms import functional as reference
 
-    rotated = reference.rotate(picture, angle)
+    rotated = reference.rotate(image, angle)
     return reference.hflip(rotated) if flip else rotated
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return photographs(100)
+def pil_images():
+    return jpeg_images(100)
 
 
 @pytest.mark.parametrize("max_angle_degrees", [10.0, 180.0])
-def test_images_equal_torchvisions(pictures, max_angle_degrees):
+def test_images_equal_torchvisions(pil_images, max_angle_degrees):
     """Of thousands of random rotations and flips at least 999 in 1000 agree in every pixel."""
     n = 3000
     angles, flips = draw_augmentations(n, torch.Generator().manual_seed(1), max_angle_degrees)
-    chosen = [pictures[index % len(pictures)] for index in range(n)]
+    chosen = [pil_images[index % len(pil_images)] for index in range(n)]
     expected = stacked(map(rotated_and_flipped, chosen, angles.tolist(), flips.tolist()))
     same = (rotate_and_flip(stacked(chosen), angles, flips) == expected).flatten(1).all(1)
     assert same.double().mean() >= 0.999
 
 
-def test_draws_equal_torchvisions(pictures):
+def test_draws_equal_torchvisions(pil_images):
     """With the same seed, torchvision's transforms turn and mirror the same images by the same angles."""
     from torchvision.transforms import Compose, RandomHorizontalFlip, RandomRotation
 
     transform = Compose([RandomRotation(10), RandomHorizontalFlip()])
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        expected = stacked(map(transform, pictures))
-    angles, flips = draw_augmentations(len(pictures), torch.Generator().manual_seed(3))
-    assert (rotate_and_flip(stacked(pictures), angles, flips) == expected).flatten(1).all(1).double().mean() >= 0.99
+        expected = stacked(map(transform, pil_images))
+    angles, flips = draw_augmentations(len(pil_images), torch.Generator().manual_seed(3))
+    assert (rotate_and_flip(stacked(pil_images), angles, flips) == expected).flatten(1).all(1).double().mean() >= 0.99
 
 
 @pytest.mark.parametrize("angle", [0.0, 360.0, 90.0, 180.0, 270.0, -90.0, 1e-14])
 @pytest.mark.parametrize("flip", [False, True])
-def test_right_angles_equal_torchvisions(pictures, angle, flip):
+def test_right_angles_equal_torchvisions(pil_images, angle, flip):
     """Quarter turns, for which PIL has paths of its own, agree in every pixel."""
-    images = stacked(pictures[:5])
-    expected = stacked([rotated_and_flipped(picture, angle, flip) for picture in pictures[:5]])
+    images = stacked(pil_images[:5])
+    expected = stacked([rotated_and_flipped(image, angle, flip) for image in pil_images[:5]])
     assert torch.equal(rotate_and_flip(images, torch.full((5,), angle), torch.full((5,), flip)), expected)
 
 
-def test_angle_zero_changes_nothing(pictures):
+def test_angle_zero_changes_nothing(pil_images):
     """No angle and no flip give the same image; a flip alone mirrors the columns."""
-    images, angles = stacked(pictures[:2]), torch.zeros(2)
+    images, angles = stacked(pil_images[:2]), torch.zeros(2)
     moved = rotate_and_flip(images, angles, torch.tensor([False, True]))
     assert torch.equal(moved[0], images[0])
     assert torch.equal(moved[1], images[1].flip(-1))
@@ -92,10 +92,10 @@ def test_corners_become_black():
 
 def test_images_need_not_be_square():
     """Height and width are not mixed up."""
-    pictures = photographs(20, height=20, width=31)
+    pil_images = jpeg_images(20, height=20, width=31)
     angles, flips = draw_augmentations(20, torch.Generator().manual_seed(2))
-    expected = stacked(map(rotated_and_flipped, pictures, angles.tolist(), flips.tolist()))
-    assert torch.equal(rotate_and_flip(stacked(pictures), angles, flips), expected)
+    expected = stacked(map(rotated_and_flipped, pil_images, angles.tolist(), flips.tolist()))
+    assert torch.equal(rotate_and_flip(stacked(pil_images), angles, flips), expected)
 
 
 def test_draws_are_uniform_and_repeatable():
@@ -119,9 +119,9 @@ def test_normalised_bytes_equal_torchvisions():
     assert torch.equal(normalize(torch.from_numpy(values)), transform(Image.fromarray(values))[0])
 
 
-def test_a_batch_is_the_three_steps_in_one(pictures):
+def test_a_batch_is_the_three_steps_in_one(pil_images):
     """Picking, moving and scaling at once gives the same rows, in fresh memory or in part of a wider buffer."""
-    images = stacked(pictures)
+    images = stacked(pil_images)
     indices = torch.randperm(100, generator=torch.Generator().manual_seed(4))[:77]
     angles, flips = draw_augmentations(77, torch.Generator().manual_seed(5))
     expected = normalize(rotate_and_flip(images[indices], angles, flips)).flatten(1)

@@ -11,8 +11,8 @@ from mlp_core.artifacts.baseline import (
     BASELINE,
     accept,
     accepted_baseline,
-    baseline_in_words,
     changes_of,
+    describe_baseline,
     keep_comparison,
     read_baseline,
     read_comparisons,
@@ -41,7 +41,7 @@ def folder(tmp_path):
         }
     )
     write_results(tmp_path, "gain_sweep", table)
-    write_results(tmp_path, "signals", pa.table({"layer": [1], "member": [0]}))
+    write_results(tmp_path, "signal_propagation", pa.table({"layer": [1], "member": [0]}))
     return tmp_path
 
 
@@ -58,7 +58,7 @@ def test_the_baseline_is_one_file_with_all_that_a_comparison_needs(folder):
     assert compare(found, read_results(folder)).moved == []
     metadata = pq.read_schema(folder / BASELINE).metadata
     assert {b"versions", b"machine", b"units"} <= metadata.keys()
-    assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in baseline_in_words(found)
+    assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in describe_baseline(found)
 
 
 def test_a_bad_folder_gets_one_sentence(tmp_path, folder):

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.engine.batches import augmented_epochs, one_hot_targets, private_epochs, shared_epochs
+from mlp_core.engine.batches import augmented_epochs, one_hot_targets, per_seed_epochs, shared_epochs
 
 
 def generators(*seeds):
@@ -27,7 +27,7 @@ def taken(epochs):
 
 
 def private(n, seeds, **options):
-    return taken(private_epochs(*numbered(n), generators(*seeds), n_classes=3, **options))
+    return taken(per_seed_epochs(*numbered(n), generators(*seeds), n_classes=3, **options))
 
 
 def shared(n, seed, **options):
@@ -162,7 +162,7 @@ def test_targets_make_the_mean_cross_entropy(make):
 
 
 @pytest.mark.parametrize("n", [7, 64, 150])
-def test_augmented_batches_are_rotated_and_flipped_photographs(n):
+def test_augmented_batches_are_rotated_and_flipped_images(n):
     """Order, angles and flips come from the generator, epoch by epoch; batches of 4, so 150 take three chunks."""
     images = torch.randint(0, 256, (n, 3, 8, 8), dtype=torch.uint8, generator=generators(1)[0])
     labels = torch.arange(n) % 3

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mlp_core.errors import InputError
 from mlp_core.experiments.polynomial.section import SECTION
-from mlp_core.report.claims import CLAIM_COLUMNS, claims_in_words
+from mlp_core.report.claims import CLAIM_COLUMNS, describe_claims
 from mlp_core.report.page import ReportContent, render_report
 from mlp_core.report.png import figure_png
 from mlp_core.statistics.claims import VERDICT_RULE
@@ -56,7 +56,7 @@ def page(*claims: dict[str, Any]) -> str:
 
 
 def said(*claims: dict[str, Any]) -> str:
-    return " ".join(claims_in_words(pd.DataFrame(list(claims)), {}, usual_seeds=8)["sentences"])
+    return " ".join(describe_claims(pd.DataFrame(list(claims)), {}, usual_seeds=8)["sentences"])
 
 
 def test_the_rule_stands_before_the_first_table_and_both_before_all_sections() -> None:
@@ -157,7 +157,7 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
     assert text.startswith(
         "Of the tutorial's 3 claims 2 hold (1 of them in one order of batches) and 1 does not hold. "
         "Of our own 3 claims 1 holds, 1 is right on neither side and 1 is undecided. "
-        "2 of these 6 claims rest on drawn faces, which are no photographs"
+        "2 of these 6 claims rest on drawn faces, which are not real images"
     )
     assert "the interval knows nothing of other orders" in text
     assert "deep-mlp tutorial runs 8 seeds unless told otherwise" in text
@@ -166,7 +166,7 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
 
 def test_without_drawn_faces_or_shared_orders_nothing_is_said_of_them() -> None:
     """The warnings are there where they apply alone; ours alone are not called the tutorial's."""
-    text = said(claim(data="photographs"))
+    text = said(claim(data="images"))
     assert text.startswith("Of our own 1 claim 1 holds. To keep")
     assert not any(word in text for word in ("drawn", "order", "the tutorial's"))
 
@@ -188,4 +188,4 @@ def test_a_missing_column_is_named() -> None:
     """A table of another shape is refused in one sentence."""
     table = pd.DataFrame([claim()]).drop(columns="effect")
     with pytest.raises(InputError, match="got effect missing; run `deep-mlp tutorial` again"):
-        claims_in_words(table, {}, usual_seeds=8)
+        describe_claims(table, {}, usual_seeds=8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlp_core.statistics.comparisons import best_in_words, not_best, seeds_needed, win_probability
+from mlp_core.statistics.comparisons import describe_best, not_best, seeds_needed, win_probability
 from mlp_core.statistics.intervals import median_interval
 
 REPEATS = 1000
@@ -80,23 +80,23 @@ def test_a_clear_best_is_alone_and_rivals_stay():
     """The sentence names who is out, and the rest as unsettled."""
     base = np.linspace(0.5, 0.6, 16)
     swapped = base[::-1]
-    assert best_in_words("depth", ["1", "2", "3"], np.stack([base, base + 0.1, base - 0.1])) == (
+    assert describe_best("depth", ["1", "2", "3"], np.stack([base, base + 0.1, base - 0.1])) == (
         "In pairs of equal seeds depth 1 and 3 are beaten (sign tests, corrected for 2 comparisons each): "
         "depth 2 is the best."
     )
-    words = best_in_words("depth", ["1", "2", "3"], np.stack([base, swapped, base - 0.2]))
+    words = describe_best("depth", ["1", "2", "3"], np.stack([base, swapped, base - 0.2]))
     assert words.endswith(
         "depth 3 is beaten (sign tests, corrected for 2 comparisons each): which of 1 and 2 is best "
         "these members do not settle."
     )
-    assert "do not settle which gain is best" in best_in_words("gain", ["1", "2"], np.stack([base, swapped]))
+    assert "do not settle which gain is best" in describe_best("gain", ["1", "2"], np.stack([base, swapped]))
 
 
 def test_more_configurations_need_more_seeds():
     """With 15 gains eight wins of eight may be chance: the sentence says how many seeds it takes."""
     values = np.arange(15.0)[:, None] + np.zeros(8)
     assert not not_best(values)[0].any()
-    assert "8 seeds are too few to tell 15 configurations apart" in best_in_words("gain", [*"abcdefghijklmno"], values)
+    assert "8 seeds are too few to tell 15 configurations apart" in describe_best("gain", [*"abcdefghijklmno"], values)
     assert seeds_needed(15) == 9
     nine = np.arange(15.0)[:, None] + np.zeros(9)
     assert not_best(nine)[0].tolist() == [True] * 14 + [False]
@@ -132,5 +132,5 @@ def test_too_few_values_have_no_interval():
     for values, count in ((np.arange(5.0), 1), (np.arange(8.0), 10), (np.array([1.0, math.nan]), 1)):
         found = median_interval(values, count)
         assert math.isnan(found.low)
-        assert found.mean == np.nanmedian(values)
+        assert found.estimate == np.nanmedian(values)
     assert median_interval(np.array([math.nan]), 1).n == 0

@@ -7,17 +7,17 @@ import pytest
 
 from mlp_core.data.sizes import monomial_count
 from mlp_core.data.transforms import Subset
+from mlp_core.engine.architecture import hidden_width, parameter_count
 from mlp_core.engine.configs import Training
-from mlp_core.engine.sizes import hidden_width, parameter_count
+from mlp_core.experiments.ablation.experiment import ablation_trials
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
-from mlp_core.experiments.explanation.experiment import explanation_trials
-from mlp_core.experiments.features.experiment import features_trials
+from mlp_core.experiments.first_layer.experiment import first_layer_trials
 from mlp_core.experiments.gain_sweep.experiment import GainSweep, gain_sweep_trials
 from mlp_core.experiments.generalization.experiment import generalization_trials
 from mlp_core.experiments.images.experiment import images_trial
-from mlp_core.experiments.phase.experiment import phase_trials
+from mlp_core.experiments.phase_diagram.experiment import phase_diagram_trials
 from mlp_core.experiments.polynomial.experiment import polynomial_trial
-from mlp_core.experiments.signals.experiment import signal_configs
+from mlp_core.experiments.signal_propagation.experiment import signal_configs
 from mlp_core.theory.weight_scales import xavier_scale
 
 TRAINING = Training()
@@ -49,7 +49,7 @@ def test_depths_have_the_tutorials_widths_and_counts():
     assert [row["parameters"] for row in columns] == [102, 109, 130, 129, 112]
     assert [row["depth"] for row in columns] == [1, 2, 3, 4, 5]
     assert configs[2].name == "depth=3 width=6"
-    assert {(one.scheme, one.batches, one.activation) for one in configs} == {("pytorch", "private", "relu")}
+    assert {(one.scheme, one.batches, one.activation) for one in configs} == {("pytorch", "per_seed_order", "relu")}
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 7, 40])
@@ -82,7 +82,7 @@ def test_the_polynomial_is_one_layer_on_1325_features():
     assert trial.config.layer_sizes == (1325, 4)
     assert parameter_count(trial.config.layer_sizes) == 5304
     assert columns_of(trial) == {"degree": 50, "features": 1325}
-    assert (trial.config.scheme, trial.config.batches) == ("pytorch", "shared")
+    assert (trial.config.scheme, trial.config.batches) == ("pytorch", "shared_order")
     assert [monomial_count(degree) for degree in (1, 2, 50)] == [2, 5, 1325]
 
 
@@ -91,7 +91,11 @@ def test_the_images_network_is_the_tutorials():
     trial = images_trial([64, 64, 64], 3072, 3, TRAINING)
     assert trial.config.layer_sizes == (3072, 64, 64, 64, 3)
     assert columns_of(trial) == {"activation": "relu", "hidden_widths": "64-64-64", "parameters": 205_187}
-    assert (trial.config.name, trial.config.scheme, trial.config.batches) == ("hidden=64-64-64", "pytorch", "augmented")
+    assert (trial.config.name, trial.config.scheme, trial.config.batches) == (
+        "hidden=64-64-64",
+        "pytorch",
+        "shared_augmented",
+    )
     assert images_trial([], 3072, 3, TRAINING).config.name == "hidden=none"
 
 
@@ -141,13 +145,13 @@ def test_a_name_does_not_tell_configurations_apart():
 
 def test_members_are_seeds_by_gains():
     """With several gains, members of one round share a seed and have one gain each, in order."""
-    (trial,) = phase_trials([2], [0.5, 1.0, 2.0], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
+    (trial,) = phase_diagram_trials([2], [0.5, 1.0, 2.0], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
     replicates = [tuple(trial.config.replicate(member)) for member in range(5)]
     assert replicates == [(0, 0.5), (0, 1.0), (0, 2.0), (1, 0.5), (1, 1.0)]
 
 
 def explained(gains, longer_epochs=200):
-    return explanation_trials([1, 5], 100, 4, gains, longer_epochs, TRAINING)
+    return ablation_trials([1, 5], 100, 4, gains, longer_epochs, TRAINING)
 
 
 def test_interventions_are_activations_by_starts_by_depths_and_longer_training():
@@ -173,7 +177,7 @@ def test_interventions_share_the_depth_sweeps_seeds_and_the_gains_are_as_said():
     trials = explained({"relu": 1.414, "tanh": 1.593})
     configs = [trial.config for trial in trials]
     assert {config.seed_namespace for config in configs} == {"depth_sweep"}
-    assert {trial.labels.experiment for trial in trials} == {"explain"}
+    assert {trial.labels.experiment for trial in trials} == {"ablation"}
     assert {(config.activation, config.scheme, config.gains) for config in configs} == {
         *((name, "pytorch", (1.0,)) for name in ("relu", "tanh")),
         *((name, "xavier_uniform", (1.0,)) for name in ("relu", "tanh")),
@@ -209,18 +213,18 @@ def test_the_polynomials_of_generalization_have_no_activation_of_their_own():
 
 def test_features_takes_the_images_configuration():
     """Three layers of 64 are the configuration that `images` trains by default."""
-    trials = features_trials([1, 3], 64, 3072, 3, TRAINING)
+    trials = first_layer_trials([1, 3], 64, 3072, 3, TRAINING)
     assert images_trial([64, 64, 64], 3072, 3, TRAINING).config in [trial.config for trial in trials]
     assert [columns_of(trial) for trial in trials] == [{"depth": 1, "width": 64}, {"depth": 3, "width": 64}]
 
 
 def test_a_phase_trial_holds_all_gains_of_its_depth():
     """One ensemble per depth, Xavier's normal weights, and the member's own gain as two columns of the table."""
-    trials = phase_trials([2, 5], [0.5, 1.0, 2.0], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
+    trials = phase_diagram_trials([2, 5], [0.5, 1.0, 2.0], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
     configs = [trial.config for trial in trials]
     assert [config.layer_sizes for config in configs] == [(3072, 16, 16, 3), (3072, *[16] * 5, 3)]
     assert {config.gains for config in configs} == {(0.5, 1.0, 2.0)}
-    assert {(config.scheme, config.batches) for config in configs} == {("xavier_normal", "shared")}
+    assert {(config.scheme, config.batches) for config in configs} == {("xavier_normal", "shared_order")}
     assert {tuple(name for name, _ in trial.labels.gain_columns) for trial in trials} == {("gain", "sigma_w")}
     assert [columns_of(trial)["parameters"] for trial in trials] == [
         parameter_count(config.layer_sizes) for config in configs
@@ -229,19 +233,19 @@ def test_a_phase_trial_holds_all_gains_of_its_depth():
 
 def test_the_gain_of_a_phase_is_sigma_w_between_its_hidden_layers():
     """What the second gain column says holds: with equal widths Xavier's gain is the theory's sigma_w."""
-    (trial,) = phase_trials([4], [1.3], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
+    (trial,) = phase_diagram_trials([4], [1.3], 16, 3072, 3, Subset(512, 2021, "phase"), TANH)
     forward = xavier_scale(trial.config.layer_sizes, trial.config.gains[0]).forward
     assert forward[1:-1] == pytest.approx([1.3**2] * 3)
     assert forward[0] != pytest.approx(1.3**2)
 
 
 def test_signal_configurations_are_gains_by_kinds_of_input():
-    """Gaussian inputs are as wide as the layers, photographs as they are; gains are multiples of the critical one."""
+    """Gaussian inputs are as wide as the layers, images as they are; gains are multiples of the critical one."""
     networks = {"activation": "tanh", "distribution": "normal", "sigma_b": 0.3, "seed": 1}
     configs = signal_configs([0.5, 2.0], 1.4, width=10, layers=3, n_pixels=3072, **networks)
     assert [(config.inputs, config.gain, config.layer_sizes) for config in configs] == [
         ("gaussian", 0.7, (10, 10, 10, 10)),
         ("gaussian", 2.8, (10, 10, 10, 10)),
-        ("photographs", 0.7, (3072, 10, 10, 10)),
-        ("photographs", 2.8, (3072, 10, 10, 10)),
+        ("images", 0.7, (3072, 10, 10, 10)),
+        ("images", 2.8, (3072, 10, 10, 10)),
     ]

@@ -10,8 +10,8 @@ from devices import DEVICE, device_without_float64
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.data.polynomial_features import monomials
 from mlp_core.engine.members import train_batched
+from mlp_core.experiments.ablation.init_diagnostics import measure_at_init
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
-from mlp_core.experiments.explanation.diagnosis import diagnose
 from mlp_core.experiments.gain_sweep.experiment import gain_sweep_trials
 from mlp_core.experiments.images.experiment import images_trial
 from mlp_core.experiments.polynomial.experiment import polynomial_trial
@@ -20,10 +20,10 @@ TRAINING = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 32, "seed": 2021, 
 ADAM, SGD = {**TRAINING, "optimizer": "adam"}, {**TRAINING, "optimizer": "sgd"}
 SIZES = ("normal", [16, 8], 3072, 3, 1.407)
 PLANS = {
-    "private": configs_of(depth_sweep_trials, [3], 100, 4, **ADAM, activation="relu"),
-    "private, tanh": configs_of(depth_sweep_trials, [2], 100, 4, **SGD, activation="tanh"),
-    "shared": [config_of(polynomial_trial, 10, 4, **ADAM)],
-    "augmented": [config_of(images_trial, [16, 8], 3072, 3, **ADAM, activation="relu")],
+    "per_seed_order": configs_of(depth_sweep_trials, [3], 100, 4, **ADAM, activation="relu"),
+    "per_seed_order, tanh": configs_of(depth_sweep_trials, [2], 100, 4, **SGD, activation="tanh"),
+    "shared_order": [config_of(polynomial_trial, 10, 4, **ADAM)],
+    "shared_augmented": [config_of(images_trial, [16, 8], 3072, 3, **ADAM, activation="relu")],
     "several gains": configs_of(gain_sweep_trials, [0.5, 1.4], *SIZES, **SGD, activation="leaky_relu(0.1)"),
 }
 
@@ -31,9 +31,9 @@ PLANS = {
 def data_of(plan):
     if len(plan.layer_sizes) and plan.layer_sizes[0] == 3072:
         stream = torch.Generator().manual_seed(0)
-        pictures = [torch.randint(0, 255, (n, 3, 32, 32), generator=stream, dtype=torch.uint8) for n in (96, 40)]
+        images = [torch.randint(0, 255, (n, 3, 32, 32), generator=stream, dtype=torch.uint8) for n in (96, 40)]
         labels = [torch.arange(n) % 3 for n in (96, 40)]
-        return Split(pictures[0], labels[0], pictures[1], labels[1])
+        return Split(images[0], labels[0], images[1], labels[1])
     points = split(*spirals(2021, points_per_arm=40))
     if plan.layer_sizes[0] == 2:
         return points
@@ -56,13 +56,13 @@ def test_a_training_needs_no_float64_on_its_device(name):
         assert {weights.device.type for weights in one.state.values()} == {"cpu"}
 
 
-@pytest.mark.parametrize("name", ["private", "private, tanh"])
+@pytest.mark.parametrize("name", ["per_seed_order", "per_seed_order, tanh"])
 def test_a_diagnosis_needs_no_float64_on_its_device(name):
     """Gradients and dead units before the first step."""
     (plan,) = PLANS[name]
-    expected = diagnose(plan, data_of(plan), range(3))
+    expected = measure_at_init(plan, data_of(plan), range(3))
     with device_without_float64():
-        made = diagnose(replace(plan, device=DEVICE), data_of(plan), range(3))
+        made = measure_at_init(replace(plan, device=DEVICE), data_of(plan), range(3))
     for measure, value in vars(expected).items():
         torch.testing.assert_close(getattr(made, measure), value, rtol=1e-4, atol=1e-7, equal_nan=True)
 

@@ -11,7 +11,7 @@ from mlp_core.artifacts.baseline import (
     accept,
     read_baseline,
 )
-from mlp_core.artifacts.changes import ALL, comparison_in_words
+from mlp_core.artifacts.changes import ALL, describe_comparison
 from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import EVENTS, Origin, Results, read_results
 from mlp_core.errors import InputError
@@ -25,8 +25,8 @@ def test_equal_results_have_not_moved():
     assert len(found.changes) == 3 * len(("train", "test", *EVENTS)) + len(EVENTS)
     assert {change.change for change in found.changes} == {0.0}
     assert found.moved == []
-    assert found.in_words() == "none of 14 figures moved from the baseline"
-    assert comparison_in_words(found).endswith("Versions, code and machine are the same.")
+    assert found.describe() == "none of 14 figures moved from the baseline"
+    assert describe_comparison(found).endswith("Versions, code and machine are the same.")
 
 
 def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart():
@@ -56,7 +56,7 @@ def test_what_moved_is_named_from_what_to_what_with_the_versions_that_changed():
     unlike = np.linspace(-0.001, 0.001, 8)
     after = {"depth=0": before["depth=0"] - 0.1 + unlike, "depth=1": before["depth=1"] + 0.2 + unlike}
     origin = Origin(ORIGIN.settings, "other code", {**ORIGIN.versions, "torch": "2.14.1"}, ORIGIN.machine)
-    assert compare(results(before), results(after, origin)).in_words() == (
+    assert compare(results(before), results(after, origin)).describe() == (
         "2 of 10 figures moved from the baseline: "
         "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+19.9, +20.1] points, n = 8); "
         "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.1, -9.9] points, n = 8). "
@@ -111,7 +111,7 @@ def test_a_configuration_that_lost_most_of_its_members_is_named_whatever_their_n
         found = compare(results(before), results({**before, "depth=0": lost}))
         (named,) = (one for one in found.moved if one.measure == event and one.configuration != ALL)
         assert (named.configuration, named.lost, named.n) == ("depth=0", n_lost, n_members)
-        assert f"depth=0: {n_lost} of {n_members} members" in found.in_words()
+        assert f"depth=0: {n_lost} of {n_members} members" in found.describe()
         back = compare(results({**before, "depth=0": lost}), results(before))
         assert n_lost in {one.gained for one in back.moved}
 
@@ -123,14 +123,14 @@ def test_members_that_diverge_here_and_there_are_counted_over_the_experiment(n_m
     after = {name: np.where(np.arange(n_members) == 1, np.nan, values) for name, values in before.items()}
     (named,) = compare(results(before), results(after)).moved
     assert (named.configuration, named.measure, named.lost, named.gained) == (ALL, "diverged", 12, 0)
-    assert "images all configurations: 12 of" in named.in_words()
+    assert "images all configurations: 12 of" in named.describe()
 
 
 def test_a_whole_weekly_phase_diagram_that_diverges_is_noticed():
     """165 configurations of four members, none of which finishes any more."""
     before = draws(11, 165, 4)
     found = compare(results(before), results({name: np.full(4, np.nan) for name in before}))
-    assert found.moved[0].in_words().startswith("images all configurations: 660 of 660 members newly diverged, 0 the")
+    assert found.moved[0].describe().startswith("images all configurations: 660 of 660 members newly diverged, 0 the")
     assert len(found.moved) == 166
 
 
@@ -141,8 +141,8 @@ def test_a_single_event_is_named_but_moves_nothing():
     found = compare(results(before), results(after))
     assert found.moved == []
     named = "images depth=1: 1 of 8 members newly diverged, 0 the other way round (member 5)"
-    assert named in found.in_words()
-    assert named in comparison_in_words(found)
+    assert named in found.describe()
+    assert named in describe_comparison(found)
 
 
 @pytest.mark.parametrize("n_members", [2, 3, 4])
@@ -209,7 +209,7 @@ def test_one_member_is_not_judged():
     assert {(change.n, change.status) for change in found.changes if change.measure not in EVENTS} == {
         (1, "not judged")
     }
-    assert found.in_words().startswith("none of 2 figures moved from the baseline; not judged: 2 figures, for too few")
+    assert found.describe().startswith("none of 2 figures moved from the baseline; not judged: 2 figures, for too few")
 
 
 def test_more_seeds_are_compared_as_far_as_both_have_them():
@@ -226,14 +226,14 @@ def test_other_settings_are_another_experiment():
     """They are left out and named; if nothing is left the comparison is refused."""
     other = Origin({**ORIGIN.settings, "epochs": 50}, *list(vars(ORIGIN).values())[1:])
     both = results(draws(6))
-    more = Results({**both.origins, "phase": other, "new": other}, both.members)
-    baseline = Results({**both.origins, "phase": ORIGIN}, both.members)
+    more = Results({**both.origins, "phase_diagram": other, "new": other}, both.members)
+    baseline = Results({**both.origins, "phase_diagram": ORIGIN}, both.members)
     assert compare(baseline, more).left_out == {
-        "phase": "other settings: epochs 100 → 50",
+        "phase_diagram": "other settings: epochs 100 → 50",
         "new": "not in the baseline",
     }
     with pytest.raises(InputError, match=r"with the baseline's settings, got none \(images: other settings: epochs"):
-        comparison_in_words(compare(results(draws(6)), results(draws(6), other)))
+        describe_comparison(compare(results(draws(6)), results(draws(6), other)))
 
 
 def test_configurations_that_only_one_side_has_are_named():
@@ -242,7 +242,7 @@ def test_configurations_that_only_one_side_has_are_named():
     found = compare(results(before), results(after))
     assert {change.configuration for change in found.changes} == {"depth=0", "depth=1", ALL}
     assert found.left_out == {"images": "depth=2 only in the baseline"}
-    assert "\nnot compared: images (depth=2 only in the baseline)\n" in comparison_in_words(found)
+    assert "\nnot compared: images (depth=2 only in the baseline)\n" in describe_comparison(found)
     assert compare(results(after), results(before)).left_out == {"images": "depth=2 only in these results"}
     found = compare(results(draws(10, 9)), results({"depth=0": before["depth=0"], "depth=x": before["depth=1"]}))
     assert found.left_out == {
@@ -250,7 +250,7 @@ def test_configurations_that_only_one_side_has_are_named():
         "depth=x only in these results"
     }
     with pytest.raises(InputError, match=r"got none \(images: depth=0 only in the baseline; depth=1 only in these"):
-        comparison_in_words(compare(results({"depth=0": [0.5]}), results({"depth=1": [0.5]})))
+        describe_comparison(compare(results({"depth=0": [0.5]}), results({"depth=1": [0.5]})))
 
 
 def grid(depths, starts=("relu", "tanh"), **columns):
@@ -283,20 +283,20 @@ def grid(depths, starts=("relu", "tanh"), **columns):
 )
 def test_what_is_left_after_failures_is_compared_with_its_own(tmp_path, left, names):
     """Where a column no longer varies the names are shorter; the configurations are found all the same."""
-    write_results(tmp_path, "explain", grid([1, 2]))
+    write_results(tmp_path, "ablation", grid([1, 2]))
     accept(tmp_path, NOW)
-    write_results(tmp_path, "explain", left)
+    write_results(tmp_path, "ablation", left)
     found = compare(read_baseline(tmp_path), read_results(tmp_path))
     assert list(dict.fromkeys(change.configuration for change in found.changes))[: len(names)] == names
     assert {change.change for change in found.changes} == {0.0}
-    n_left_out = found.left_out.get("explain", "").count("activation=")
+    n_left_out = found.left_out.get("ablation", "").count("activation=")
     assert n_left_out + len(left) // 2 == 4
-    assert "these results" not in found.left_out.get("explain", "")
+    assert "these results" not in found.left_out.get("ablation", "")
     # from the other side: a baseline that was accepted when less was there
     accept(tmp_path, NOW)
-    write_results(tmp_path, "explain", grid([1, 2]))
+    write_results(tmp_path, "ablation", grid([1, 2]))
     found = compare(read_baseline(tmp_path), read_results(tmp_path))
     n_left = len(left) // 2
     assert len(found.changes) == 4 * n_left + (2 if n_left > 1 else 0)
     assert {change.change for change in found.changes} == {0.0}
-    assert found.left_out.get("explain", "").count("activation=") == n_left_out
+    assert found.left_out.get("ablation", "").count("activation=") == n_left_out

@@ -1,4 +1,4 @@
-"""Photographs from zips and folders: what is listed, what is refused, and which pixels come out."""
+"""Images from zips and folders: what is listed, what is refused, and which pixels come out."""
 
 import io
 import zipfile
@@ -14,8 +14,8 @@ from mlp_core.data.images import decode_images, list_images, source_digest
 from mlp_core.errors import InputError
 
 
-def picture(seed, kind="JPEG", size=(32, 32), mode="RGB"):
-    """Return an encoded picture of noise."""
+def image(seed, kind="JPEG", size=(32, 32), mode="RGB"):
+    """Return an encoded image of noise."""
     shape = (size[1], size[0], len(mode)) if len(mode) > 1 else (size[1], size[0])
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     buffer = io.BytesIO()
@@ -23,14 +23,14 @@ def picture(seed, kind="JPEG", size=(32, 32), mode="RGB"):
     return buffer.getvalue()
 
 
-def four_pictures(prefix="faces/"):
-    """Return the smallest source that is accepted, with one picture per class and part."""
+def four_images(prefix="faces/"):
+    """Return the smallest source that is accepted, with one image per class and part."""
     return {
-        f"{prefix}val/dog/d.jpg": picture(3),
-        f"{prefix}train/dog/c.JPEG": picture(2),
-        f"{prefix}train/cat/b.png": picture(1, "PNG"),
-        f"{prefix}train/cat/B.jpg": picture(0),
-        f"{prefix}val/cat/a.JPG": picture(4),
+        f"{prefix}val/dog/d.jpg": image(3),
+        f"{prefix}train/dog/c.JPEG": image(2),
+        f"{prefix}train/cat/b.png": image(1, "PNG"),
+        f"{prefix}train/cat/B.jpg": image(0),
+        f"{prefix}val/cat/a.JPG": image(4),
     }
 
 
@@ -61,7 +61,7 @@ def write(request, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "faces/", "a/b c/"])
 def test_images_are_listed_below_any_prefix_train_first(write, prefix):
     """Train comes before val, then classes and names in their order, wherever the layout begins."""
-    entries, _, remarks = list_images(write(four_pictures(prefix)))
+    entries, _, remarks = list_images(write(four_images(prefix)))
     assert remarks == ()
     assert [entry.name.removeprefix(prefix) for entry in entries] == [
         "train/cat/B.jpg",
@@ -77,7 +77,7 @@ def test_what_file_managers_leave_is_ignored(write):
     """Finder's and Explorer's droppings change nothing, and nobody needs to hear of them."""
     names = (".DS_Store", "train/cat/Thumbs.db", "train/cat/._B.jpg", "train/desktop.ini", ".DS_Store")
     others = dict.fromkeys([f"faces/{name}" for name in names] + ["__MACOSX/faces/train/cat/._B.jpg"], b"?")
-    found = list_images(write({**four_pictures(), **others}))
+    found = list_images(write({**four_images(), **others}))
     assert (len(found.images), found.remarks) == (5, ())
 
 
@@ -94,18 +94,18 @@ UNUSED = {
 
 @pytest.mark.parametrize("case", UNUSED)
 def test_what_is_not_used_is_counted_and_named(write, case):
-    """Each file that is no photograph of a class stands in one sentence, by the reason."""
+    """Each file that is no image of a class stands in one sentence, by the reason."""
     names, words = UNUSED[case]
-    found = list_images(write({**four_pictures(""), **dict.fromkeys(names, b"text")}))
+    found = list_images(write({**four_images(""), **dict.fromkeys(names, b"text")}))
     assert len(found.images) == 5
     (remark,) = found.remarks
     assert remark.startswith(f"files not used: {words}")
 
 
 def test_what_is_not_used_has_a_reason_each(write):
-    """The most frequent reason comes first, and above the pictures' folder is another."""
+    """The most frequent reason comes first, and above the images' folder is another."""
     others = {"a.txt": b"", "test/1.jpg": b"", "test/2.jpg": b"", "more\x1b/3.jpg": b""}
-    found = list_images(write({**four_pictures(), **{f"faces/{name}": b"" for name in others}, "x/1.jpg": b""}))
+    found = list_images(write({**four_images(), **{f"faces/{name}": b"" for name in others}, "x/1.jpg": b""}))
     (remark,) = found.remarks
     assert remark == (
         "files not used: 2 in test/ (faces/test/1.jpg, faces/test/2.jpg), 1 with the ending .txt (faces/a.txt), "
@@ -113,16 +113,16 @@ def test_what_is_not_used_has_a_reason_each(write):
     )
 
 
-def test_pictures_below_a_class_are_of_that_class(write, tmp_path):
-    """Whatever folders a class has, its pictures are those that torchvision's ImageFolder finds."""
+def test_images_below_a_class_are_of_that_class(write, tmp_path):
+    """Whatever folders a class has, its images are those that torchvision's ImageFolder finds."""
     from torchvision.datasets import ImageFolder
 
     inner = {
-        "train/cat/persian/1.jpg": picture(5),
-        "train/cat/train/x/1.jpg": picture(6),
-        "val/dog/a/b/1.png": picture(7),
+        "train/cat/persian/1.jpg": image(5),
+        "train/cat/train/x/1.jpg": image(6),
+        "val/dog/a/b/1.png": image(7),
     }
-    members = {**four_pictures(""), **inner}
+    members = {**four_images(""), **inner}
     found = list_images(write(members))
     assert (len(found.images), found.remarks) == (8, ())
     reference = write_folder(tmp_path / "reference", members)
@@ -133,7 +133,7 @@ def test_pictures_below_a_class_are_of_that_class(write, tmp_path):
 
 
 def test_a_class_may_be_called_like_a_split(write):
-    """The outermost folder says what a picture is for."""
+    """The outermost folder says what an image is for."""
     names = ["train/train/1.jpg", "train/test/1.jpg", "val/train/1.jpg", "val/train/x/2.jpg", "val/test/1.jpg"]
     found = list_images(write(dict.fromkeys(names, b"")))
     assert [entry.class_name for entry in found.images] == ["test", "train", "test", "train", "train"]
@@ -176,14 +176,14 @@ def test_classes_alone_are_split_here(write, prefix):
     assert tested(found) != tested(other)
     where = "train/" if "train" in prefix else "the source"
     assert found.remarks == (
-        f"{where} comes without photographs to test on: 20% of each class, drawn with seed 1, are used for that",
+        f"{where} comes without images to test on: 20% of each class, drawn with seed 1, are used for that",
     )
-    table = decode_images(write({**dict.fromkeys([prefix + name for name in names], picture(0))}), seed=1)
+    table = decode_images(write({**dict.fromkeys([prefix + name for name in names], image(0))}), seed=1)
     assert table["source"].to_pylist() == [entry.name for entry in found.images]
     assert table.schema.metadata[b"split_seed"] == b"1"
 
 
-def test_other_photographs_do_not_change_a_split_much(write):
+def test_other_images_do_not_change_a_split_much(write):
     """One more class changes nothing of the others."""
     names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)]
     before = list_images(write(dict.fromkeys(names, b""))).images
@@ -202,8 +202,8 @@ def test_the_two_forms_of_unicode_are_one_class(write):
 
 def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
     """As torchvision does, which would follow a circle until the path is too long."""
-    folder = write_folder(tmp_path / "photos", four_pictures(""))
-    elsewhere = write_folder(tmp_path / "elsewhere", {"1.jpg": picture(8), "deep/2.jpg": picture(9)})
+    folder = write_folder(tmp_path / "photos", four_images(""))
+    elsewhere = write_folder(tmp_path / "elsewhere", {"1.jpg": image(8), "deep/2.jpg": image(9)})
     (folder / "train").rename(tmp_path / "moved")
     (folder / "train").symlink_to(tmp_path / "moved")
     for part in ("train", "val"):
@@ -228,13 +228,13 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
             r"got none in .*photos \(files not used: 1 with no ending \(README\)\); put each class in its own folder, ",
         ),
         (["1.jpg"], r"at least two classes, got \[\] in"),
-        (["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"], r"two photographs or more of each class, .* got one of 'dog' in"),
+        (["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"], r"two images or more of each class, .* got one of 'dog' in"),
         (["cats/train.jpg", "cats/val.jpg"], r"at least two classes, got \['cats'\] in"),
         (
             ["trian/cat/1.jpg", "trian/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.jpg"],
-            r"got 'val' but no photographs in tr",
+            r"got 'val' but no images in tr",
         ),
-        (["train/cat.1.jpg", "train/dog.1.jpg"], r"got 'train' but no photographs in train/CLASS/ in"),
+        (["train/cat.1.jpg", "train/dog.1.jpg"], r"got 'train' but no images in train/CLASS/ in"),
         (["Train/cat/1.jpg", "train/dog/1.jpg"], r"one folder train/, got 'Train' and 'train' in"),
         (["train/cat/1.jpg", "Val/cat/1.jpg", "val/cat/1.jpg"], r"one folder val/, got 'Val' and 'val' in"),
         (
@@ -272,7 +272,7 @@ def test_pixels_are_those_of_image_folder(write, tmp_path):
     """Pixels, labels and order within a part are what torchvision's ImageFolder gives."""
     from torchvision.datasets import ImageFolder
 
-    members = four_pictures()
+    members = four_images()
     table = decode_images(write(members))
     reference_folder = write_folder(tmp_path / "reference", members)
     for part, split in (("train", "train"), ("val", "test")):
@@ -286,16 +286,16 @@ def test_pixels_are_those_of_image_folder(write, tmp_path):
 
 
 def test_digest_follows_names_and_contents(write, tmp_path):
-    """The same source has the same digest; one changed picture gives another."""
-    members = four_pictures()
+    """The same source has the same digest; one changed image gives another."""
+    members = four_images()
     digest = source_digest(write(members))
     assert digest == source_digest(tmp_path / "photos")
-    assert digest != source_digest(write({**members, "faces/train/dog/c.JPEG": picture(99)}))
+    assert digest != source_digest(write({**members, "faces/train/dog/c.JPEG": image(99)}))
 
 
 def test_digest_of_a_folder_ignores_other_files(tmp_path):
-    """A note beside the pictures is not part of the data."""
-    folder = write_folder(tmp_path / "photos", four_pictures())
+    """A note beside the images is not part of the data."""
+    folder = write_folder(tmp_path / "photos", four_images())
     digest = source_digest(folder)
     (folder / "README").write_text("hello")
     assert source_digest(folder) == digest
@@ -319,7 +319,7 @@ def test_other_schemes_and_missing_paths_are_refused(text):
 
 def test_a_path_may_begin_at_home(write, monkeypatch):
     """A tilde that the shell left, as in `--images=~/x.zip`, is the home folder; an unknown user's is refused."""
-    source = write(four_pictures())
+    source = write(four_images())
     monkeypatch.setenv("HOME", str(source.parent))
     assert image_path(f"~/{source.name}") == source
     with pytest.raises(InputError, match="that exists, got '~nobody-here/x'"):

@@ -42,8 +42,8 @@ def features(points):
 
 
 @pytest.fixture(scope="module")
-def photographs():
-    """Give 180 and 40 pictures of three classes that differ in colour."""
+def images():
+    """Give 180 and 40 images of three classes that differ in colour."""
     stream = torch.Generator().manual_seed(0)
     parts = []
     for n in (180, 40):
@@ -63,7 +63,7 @@ PLANS = {
         config_of(
             images_trial, [64, 64, 64], 3072, 3, **{**TRAINING, "epochs": 2, "batch_size": 64}, activation="relu"
         ),
-        "photographs",
+        "images",
     ),
     "gain": (
         configs_of(
@@ -77,7 +77,7 @@ PLANS = {
             **{**TRAINING, "epochs": 1, "batch_size": 64, "optimizer": "sgd", "learning_rate": 0.01},
             activation="leaky_relu(0.1)",
         )[0],
-        "photographs",
+        "images",
     ),
 }
 
@@ -110,13 +110,13 @@ def test_a_training_that_is_stopped_leaves_no_thread(request, name):
     assert threading.active_count() == n_threads
 
 
-def test_plans_trained_together_give_what_each_gives_alone(photographs):
+def test_plans_trained_together_give_what_each_gives_alone(images):
     """Bit for bit, whichever members are asked for, also where a plan has several gains."""
     plan, _ = PLANS["gain"]
     plans = [plan, replace(plan, name="two", gains=(0.5, 3.0)), replace(plan, gains=(0.9,))]
     for members in ([0], [1, 2]):
-        for one, together in zip(plans, train_batched(plans, photographs, members), strict=True):
-            alone = train_members(one, photographs, members)
+        for one, together in zip(plans, train_batched(plans, images, members), strict=True):
+            alone = train_members(one, images, members)
             assert (together.member, together.seed) == (alone.member, alone.seed)
             assert all(torch.equal(together.state[name], value) for name, value in alone.state.items())
             assert torch.equal(together.train_loss, alone.train_loss)
@@ -125,7 +125,7 @@ def test_plans_trained_together_give_what_each_gives_alone(photographs):
 
 
 @pytest.mark.parametrize("batch_size", [50, 37])
-@pytest.mark.parametrize("batches", ["private", "shared"])
+@pytest.mark.parametrize("batches", ["per_seed_order", "shared_order"])
 def test_a_member_is_the_same_in_any_company_with_odd_batches(points, batches, batch_size):
     """Rows that fill no cache line change nothing: to the bit."""
     plan = replace(depth_plan(2, batch_size=batch_size), batches=batches)
@@ -160,11 +160,11 @@ def test_weights_start_from_the_members_own_stream(points):
     assert all(torch.equal(value, start[name]) for name, value in trained.state.items())
 
 
-def test_accuracies_are_those_of_plain_networks(plain_network, points, photographs):
-    """On all test examples, pictures neither turned nor flipped, plain networks are right as often."""
+def test_accuracies_are_those_of_plain_networks(plain_network, points, images):
+    """On all test examples, images neither turned nor flipped, plain networks are right as often."""
     for name, data, inputs in (
         ("depth 3", points, points.test_inputs),
-        ("images", photographs, normalize(photographs.test_inputs).flatten(1)),
+        ("images", images, normalize(images.test_inputs).flatten(1)),
     ):
         plan, _ = PLANS[name]
         trained = train_members(plan, data, range(3))
@@ -175,25 +175,25 @@ def test_accuracies_are_those_of_plain_networks(plain_network, points, photograp
             assert trained.test_accuracy[member].item() == share
 
 
-def test_train_accuracy_on_photographs_is_that_of_one_more_augmented_pass(plain_network, photographs):
-    """As in the tutorial: every photograph once, rotated and flipped anew, by a stream of its own."""
+def test_train_accuracy_on_images_is_that_of_one_more_augmented_pass(plain_network, images):
+    """As in the tutorial: every image once, rotated and flipped anew, by a stream of its own."""
     plan, _ = PLANS["images"]
-    trained = train_members(plan, photographs, range(3))
+    trained = train_members(plan, images, range(3))
     stream = generator(plan.seed, "images", "evaluation")
     order = torch.randperm(180, generator=stream)
-    turned = rotate_and_flip(photographs.train_inputs[order], *draw_augmentations(180, stream))
+    turned = rotate_and_flip(images.train_inputs[order], *draw_augmentations(180, stream))
     ensemble = Ensemble.from_state(trained.state, "relu")
     for member in range(3):
         found = plain_network(ensemble, "relu", member)(normalize(turned).flatten(1)).argmax(1)
-        right = (found == photographs.train_labels[order]).sum().item()
+        right = (found == images.train_labels[order]).sum().item()
         assert trained.train_accuracy[member].item() == right / 180
 
 
-def test_training_teaches(points, photographs):
-    """On spirals and on colourful pictures all members end far above chance and below their first loss."""
+def test_training_teaches(points, images):
+    """On spirals and on colourful images all members end far above chance and below their first loss."""
     for plan, data, chance in (
         (depth_plan(2, epochs=60, learning_rate=0.01), points, 1 / 4),
-        (replace(PLANS["images"][0], epochs=5), photographs, 1 / 3),
+        (replace(PLANS["images"][0], epochs=5), images, 1 / 3),
     ):
         trained = train_members(plan, data, range(4))
         assert trained.train_loss.shape == (4, plan.epochs)

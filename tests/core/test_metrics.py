@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, quantile_test
 
-from mlp_core.statistics.intervals import MeanInterval, mean_interval, median_interval, share_interval, student_t_factor
+from mlp_core.statistics.intervals import Interval, mean_interval, median_interval, share_interval, student_t_factor
 
 # 97.5 % quantiles as printed in statistical tables
 T_TABLE = {
@@ -46,7 +46,7 @@ def test_no_degrees_of_freedom_are_refused(degrees_of_freedom):
 def test_an_interval_by_hand():
     """Four values with mean 5 and standard error 1.2909944 have the interval 5 ± 3.182446 x 1.2909944."""
     interval = mean_interval(np.array([2.0, 4.0, 6.0, 8.0]))
-    assert (interval.n, interval.mean, interval.missing) == (4, 5.0, 0)
+    assert (interval.n, interval.estimate, interval.missing) == (4, 5.0, 0)
     assert interval.low == pytest.approx(5 - 3.182446 * 1.2909944, rel=1e-6)
     assert interval.high == pytest.approx(5 + 3.182446 * 1.2909944, rel=1e-6)
 
@@ -58,7 +58,7 @@ def test_diverged_members_are_counted_and_never_averaged(make):
     whole = make(np.array(finite))
     interval = make(np.array([np.nan, *finite[:3], np.inf, *finite[3:], -np.inf]))
     assert whole.has_interval
-    assert interval == MeanInterval(6, whole.mean, whole.low, whole.high, missing=3)
+    assert interval == Interval(6, whole.estimate, whole.low, whole.high, missing=3)
 
 
 @pytest.mark.parametrize("make", [mean_interval, median_interval])
@@ -70,7 +70,7 @@ def test_fewer_than_two_values_have_no_interval(make, values, n, mean, missing):
     """Nothing or a single member has a value at most."""
     interval = make(np.array(values))
     assert (interval.n, interval.missing) == (n, missing)
-    assert np.array_equal([interval.mean, interval.low, interval.high], [mean, np.nan, np.nan], equal_nan=True)
+    assert np.array_equal([interval.estimate, interval.low, interval.high], [mean, np.nan, np.nan], equal_nan=True)
     assert not interval.has_interval
 
 
@@ -79,7 +79,7 @@ def test_equal_values_have_no_interval(make):
     """Eight times a third is no proof that all networks reach a third."""
     interval = make(np.full(8, 1 / 3))
     assert (interval.n, interval.has_interval) == (8, False)
-    assert interval.mean == pytest.approx(1 / 3)
+    assert interval.estimate == pytest.approx(1 / 3)
     assert math.isnan(interval.low)
 
 
@@ -87,7 +87,7 @@ def test_equal_values_have_no_interval(make):
 def test_ends_of_a_medians_interval_are_ranks(n, rank):
     """The ranks of the printed tables; one more on each side would hold the median less than 95 times in 100."""
     interval = median_interval(np.random.default_rng(n).permutation(n) + 1.0)
-    assert interval.mean == (n + 1) / 2
+    assert interval.estimate == (n + 1) / 2
     if rank is None:
         assert not interval.has_interval
         assert 1 - 2 * binom.cdf(0, n, 0.5) < 0.95
@@ -107,8 +107,8 @@ def test_a_medians_interval_is_scipys(n):
 
 def test_an_interval_is_cut_to_what_is_possible():
     """Cutting to 0..1 moves the ends that stick out and no other, and leaves a missing end missing."""
-    assert MeanInterval(2, 0.9, 0.7, 1.1, 0).within(0, 1) == MeanInterval(2, 0.9, 0.7, 1.0, 0)
-    assert MeanInterval(2, 0.1, -0.1, 0.3, 0).within(0, 1) == MeanInterval(2, 0.1, 0.0, 0.3, 0)
+    assert Interval(2, 0.9, 0.7, 1.1, 0).within(0, 1) == Interval(2, 0.9, 0.7, 1.0, 0)
+    assert Interval(2, 0.1, -0.1, 0.3, 0).within(0, 1) == Interval(2, 0.1, 0.0, 0.3, 0)
     assert math.isnan(mean_interval(np.array([0.5])).within(0, 1).low)
 
 
@@ -140,7 +140,7 @@ def test_an_interval_of_a_share_is_clopper_and_pearsons(hits, n):
     """Scipy's exact interval, also where all members or none have the property."""
     ends = binomtest(hits, n).proportion_ci(0.95, method="exact")
     interval = share_interval(hits, n)
-    assert (interval.n, interval.mean, interval.missing) == (n, hits / n, 0)
+    assert (interval.n, interval.estimate, interval.missing) == (n, hits / n, 0)
     assert (interval.low, interval.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
 
 
@@ -148,7 +148,7 @@ def test_a_share_of_no_members_is_none():
     """Without members there is no share and no interval."""
     interval = share_interval(0, 0)
     assert interval.n == 0
-    assert math.isnan(interval.mean)
+    assert math.isnan(interval.estimate)
     assert not interval.has_interval
 
 

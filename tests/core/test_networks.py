@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.networks import Ensemble, Initialization, activation
-from mlp_core.engine.sizes import parameter_count
 from mlp_core.errors import InputError
 
 SIZES = (5, 7, 6, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mlp_core.report.drawing import DOTS_PER_INCH, legend_below, new_figure
+from mlp_core.report.plot_style import DOTS_PER_INCH, legend_below, new_figure
 from mlp_core.report.png import figure_png
 
 
@@ -24,7 +24,7 @@ def laid_out():
     return figure
 
 
-def a_picture_beside_axes():
+def an_image_beside_axes():
     figure = Figure(figsize=(4, 3), dpi=DOTS_PER_INCH, layout="constrained")
     first, second = figure.subplots(1, 2)
     figure.colorbar(first.imshow(np.eye(5)), ax=first)
@@ -33,7 +33,7 @@ def a_picture_beside_axes():
     return figure
 
 
-@pytest.mark.parametrize("draw", [plain, laid_out, a_picture_beside_axes])
+@pytest.mark.parametrize("draw", [plain, laid_out, an_image_beside_axes])
 def test_bytes_are_those_of_savefig(draw):
     """Drawn once; also of a figure with another resolution of its own."""
     expected = io.BytesIO()

@@ -140,10 +140,10 @@ def test_three_seeds_settle_nothing() -> None:
 
 
 def test_drawn_faces_are_named_in_titles_and_captions() -> None:
-    """A section on drawn faces says so where it begins and under each figure; one on photographs does not."""
-    figures = {"first_layer": figure_png(Figure(figsize=(1, 1)))}
+    """A section on drawn faces says so where it begins and under each figure; one on images does not."""
+    figures = {"images_first_layer": figure_png(Figure(figsize=(1, 1)))}
     drawn = _page({"images": _images()}, settings={"images": {"images": "synthetic"}}, figures=figures)
-    assert '<h2 id="images-title">Classifying photographs (here: drawn faces)</h2>' in drawn
+    assert '<h2 id="images-title">Classifying images (here: drawn faces)</h2>' in drawn
     assert "so that brightness compares. On drawn faces.</figcaption>" in drawn
     real = _page({"images": _images()}, settings={"images": {"images": "animal-faces"}}, figures=figures)
     assert "drawn faces" not in real
@@ -228,7 +228,7 @@ def test_page_needs_no_script_and_no_other_file() -> None:
     """Everything that a browser loads by itself is inside the page."""
     png = figure_png(Figure(figsize=(1, 1)))
     tables = {"depth_sweep": _depth(), "images": _images(), "gain_sweep": _gain()}
-    page = _page(tables, figures={"depth_sweep": png, "first_layer": png, "unknown": png})
+    page = _page(tables, figures={"depth_sweep": png, "images_first_layer": png, "unknown": png})
     tags = _tags(page)
     images = [attributes for tag, attributes in tags if tag == "img"]
     assert len(images) == 2

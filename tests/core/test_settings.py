@@ -14,38 +14,38 @@ from mlp_core.activations import ACTIVATION_NAMES, canonical_activation
 from mlp_core.data.settings import Spirals
 from mlp_core.engine.networks import activation
 from mlp_core.errors import InputError
+from mlp_core.experiments.ablation.experiment import Ablation
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.experiment import Explanation
-from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.first_layer.experiment import FirstLayer
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.experiments.images.experiment import Images
-from mlp_core.experiments.phase.experiment import Phase
+from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
 from mlp_core.experiments.polynomial.experiment import Polynomial
-from mlp_core.experiments.signals.experiment import Signals
+from mlp_core.experiments.signal_propagation.experiment import SignalPropagation
 from mlp_core.settings import text_of, validated
 from mlp_core.theory.gains import forward_gain
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import flow_parameters
 
 REFUSED = [
-    (Run, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),
-    (Run, "seeds", "-3", "must be greater than or equal to 1, got '-3'"),
-    (Run, "seeds", "2.5", "must be a whole number, got '2.5'"),
-    (Run, "seeds", "many", "must be a whole number, got 'many'"),
-    (Run, "seeds", "9" * 5000, "must be"),
-    (Run, "seed", "-1", "must be greater than or equal to 0, got '-1'"),
-    (Run, "seed", str(2**63), "must be less than"),
-    (Run, "device", "tpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'tpu'"),
-    (Run, "runner", "ray", "must be 'threads', 'processes' or 'dask', got 'ray'"),
-    (Run, "workers", "-1", "must be greater than or equal to 0"),
-    (Run, "scheduler", "127.0.0.1", "must be an address such as tcp://127.0.0.1:8786, got '127.0.0.1'"),
-    (Run, "scheduler", "tcp://127.0.0.1:8786", "must be left out unless --runner dask, got 'tcp://127.0.0.1:8786'"),
-    (Run, "artifacts", "", "must "),
-    (Run, "artifacts", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
-    (Run, "artifacts", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
-    (Run, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'; the"),
-    (RunOnPhotographs, "images", "", "must "),
+    (RunSettings, "seeds", "0", "must be greater than or equal to 1, got '0'; the default is 8."),
+    (RunSettings, "seeds", "-3", "must be greater than or equal to 1, got '-3'"),
+    (RunSettings, "seeds", "2.5", "must be a whole number, got '2.5'"),
+    (RunSettings, "seeds", "many", "must be a whole number, got 'many'"),
+    (RunSettings, "seeds", "9" * 5000, "must be"),
+    (RunSettings, "seed", "-1", "must be greater than or equal to 0, got '-1'"),
+    (RunSettings, "seed", str(2**63), "must be less than"),
+    (RunSettings, "device", "tpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'tpu'"),
+    (RunSettings, "runner", "ray", "must be 'threads', 'processes' or 'dask', got 'ray'"),
+    (RunSettings, "workers", "-1", "must be greater than or equal to 0"),
+    (RunSettings, "scheduler", "127.0.0.1", "must be an address such as tcp://127.0.0.1:8786, got '127.0.0.1'"),
+    (RunSettings, "scheduler", "tcp://127.0.0.1:8786", "must be left out unless --runner dask, got 'tcp://127.0.0.1:8786'"),
+    (RunSettings, "artifacts", "", "must "),
+    (RunSettings, "artifacts", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
+    (RunSettings, "artifacts", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
+    (RunSettings, "artifacts", "s3://NAME:SEC/RET@bucket", r"must be .* in the environment \(.*\), got 's3:\.\.\.'; the"),
+    (ImageRunSettings, "images", "", "must "),
     (Spirals, "arms", "1", "must be greater than or equal to 2, got '1'"),
     (Spirals, "noise", "nan", "must be a finite number, got 'nan'"),
     (Spirals, "noise", "-0.1", "must be greater than or equal to 0"),
@@ -108,20 +108,20 @@ def test_an_unknown_setting_lists_the_choices():
 def test_the_first_of_several_mistakes_is_told():
     """Two bad values still make one sentence."""
     with pytest.raises(InputError, match=r"^seeds must") as caught:
-        validated(Run, {"seeds": "0", "device": "tpu"})
+        validated(RunSettings, {"seeds": "0", "device": "tpu"})
     assert "device" not in str(caught.value)
 
 
 def test_settings_are_frozen():
     """Nobody changes a setting after it was checked."""
     with pytest.raises(ValueError, match="frozen"):
-        Run().seeds = 3
+        RunSettings().seeds = 3
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (Run, {"seed": 2021}),
+        (RunSettings, {"seed": 2021}),
         (Spirals, {"arms": 4, "points": 1000, "noise": 0.4}),
         (
             DepthSweep,
@@ -169,7 +169,7 @@ def test_defaults_are_the_tutorials_numbers(model, expected):
     """Every number of the tutorial is a default, to the last bit; beside the run's own options there are no others."""
     found = validated(model, {}).model_dump()
     assert {name: found[name] for name in expected} == expected
-    assert model is Run or set(found) == set(expected)
+    assert model is RunSettings or set(found) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ gains = (st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8, unique=True) | r
 training = {"optimizer": optimizers, "learning_rate": rates, "epochs": positive, "batch_size": positive}
 MODELS = st.one_of(
     st.builds(
-        RunOnPhotographs,
+        ImageRunSettings,
         seeds=positive,
         seed=st.integers(0, 2**63 - 1),
         images=st.text(min_size=1),
@@ -311,22 +311,22 @@ def test_values_are_shown_as_one_types_them(value, text):
 
 def test_lists_of_activations_are_read_and_written():
     """Names are separated by commas, whatever their spelling, and a slope's brackets are no obstacle."""
-    found = validated(Explanation, {"explain_activations": "ReLU, leaky_relu(0.10),tanh"})
-    assert found.explain_activations == ("relu", "leaky_relu(0.1)", "tanh")
-    assert text_of(found.explain_activations) == "relu,leaky_relu(0.1),tanh"
+    found = validated(Ablation, {"ablation_activations": "ReLU, leaky_relu(0.10),tanh"})
+    assert found.ablation_activations == ("relu", "leaky_relu(0.1)", "tanh")
+    assert text_of(found.ablation_activations) == "relu,leaky_relu(0.1),tanh"
 
 
 @pytest.mark.parametrize(
     ("model", "name", "value", "words"),
     [
-        (Explanation, "explain_activations", "relu,ReLU()", "must hold each value once"),
-        (Explanation, "explain_activations", "", "must "),
-        (Explanation, "explain_activations", "relu,swish", "must be one of relu"),
+        (Ablation, "ablation_activations", "relu,ReLU()", "must hold each value once"),
+        (Ablation, "ablation_activations", "", "must "),
+        (Ablation, "ablation_activations", "relu,swish", "must be one of relu"),
         (Generalization, "degrees", "0,1", "must be greater than or equal to 1"),
         (Generalization, "degrees", "1,501", "must be less than or equal to 500"),
         (Generalization, "parameter_budgets", "100,100", "must hold each value once"),
-        (Features, "depths", "", "must "),
-        (Features, "width", "0", "must be greater than or equal to 1"),
+        (FirstLayer, "depths", "", "must "),
+        (FirstLayer, "width", "0", "must be greater than or equal to 1"),
     ],
 )
 def test_bad_values_of_the_explanations_get_one_sentence(model, name, value, words):
@@ -339,12 +339,12 @@ def test_bad_values_of_the_explanations_get_one_sentence(model, name, value, wor
 def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
     """With defaults, networks that others train are not trained again, so the training's settings are the same."""
     sweep, images = DepthSweep().model_dump(), Images().model_dump()
-    generalization, features = Generalization().model_dump(), Features().model_dump()
+    generalization, features = Generalization().model_dump(), FirstLayer().model_dump()
     assert all(generalization[name] == sweep[name] for name in sweep.keys() & generalization.keys() - {"depths"})
     assert all(features[name] == images[name] for name in images.keys() & features.keys())
     assert DepthSweep().parameter_budget in Generalization().parameter_budgets
     assert Polynomial().degree in Generalization().degrees
-    assert Images().hidden_widths in [(Features().width,) * depth for depth in Features().depths]
+    assert Images().hidden_widths in [(FirstLayer().width,) * depth for depth in FirstLayer().depths]
     assert all(generalization[name] == value for name, value in Polynomial().model_dump(exclude={"degree"}).items())
 
 
@@ -352,20 +352,25 @@ def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
     ("model", "name", "value", "words"),
     [
         (
-            Signals,
+            SignalPropagation,
             "relative_gains",
             "0.5,0",
             "must be greater than or equal to 0.000001, got '0'; the default is 0.7,1.0,1.5.",
         ),
-        (Signals, "sigma_b", "-0.1", "must be greater than or equal to 0, got '-0.1'; the default is 0.3."),
-        (Signals, "sigma_b", "nan", "must be a finite number, got 'nan'"),
-        (Signals, "width", "1", "must be greater than or equal to 2, got '1'"),
-        (Signals, "layers", "1", "must be greater than or equal to 2, got '1'"),
-        (Signals, "distribution", "cauchy", "must be 'normal' or 'uniform', got 'cauchy'"),
-        (Phase, "data", "mnist", "must be 'images' or 'spirals', got 'mnist'; the default is images."),
-        (Phase, "gains", "1,1", "must hold each value once, got '1,1'; the default is 0.5,0.6,"),
-        (Phase, "depths", "2,2", "must hold each value once, got '2,2'; the default is 2,3,4,6,8,12,16,24,32,48,64."),
-        (Phase, "examples", "0", "must be greater than or equal to 1, got '0'; the default is 512."),
+        (SignalPropagation, "sigma_b", "-0.1", "must be greater than or equal to 0, got '-0.1'; the default is 0.3."),
+        (SignalPropagation, "sigma_b", "nan", "must be a finite number, got 'nan'"),
+        (SignalPropagation, "width", "1", "must be greater than or equal to 2, got '1'"),
+        (SignalPropagation, "layers", "1", "must be greater than or equal to 2, got '1'"),
+        (SignalPropagation, "distribution", "cauchy", "must be 'normal' or 'uniform', got 'cauchy'"),
+        (PhaseDiagramSettings, "data", "mnist", "must be 'images' or 'spirals', got 'mnist'; the default is images."),
+        (PhaseDiagramSettings, "gains", "1,1", "must hold each value once, got '1,1'; the default is 0.5,0.6,"),
+        (
+            PhaseDiagramSettings,
+            "depths",
+            "2,2",
+            "must hold each value once, got '2,2'; the default is 2,3,4,6,8,12,16,24,32,48,64.",
+        ),
+        (PhaseDiagramSettings, "examples", "0", "must be greater than or equal to 1, got '0'; the default is 512."),
     ],
 )
 def test_bad_values_of_theory_get_one_sentence(model, name, value, words):
@@ -376,14 +381,14 @@ def test_bad_values_of_theory_get_one_sentence(model, name, value, words):
 
 def test_a_phase_diagram_resolves_the_transition():
     """At least 15 gains on both sides of the edge, at least 8 depths from 2 to 64, two seeds unless told otherwise."""
-    grid = Phase()
+    grid = PhaseDiagramSettings()
     assert len(grid.gains) >= 15
     assert min(grid.gains) <= 0.5 < 1.156 < 3 <= max(grid.gains)
     assert len(grid.depths) >= 8
     assert (min(grid.depths), max(grid.depths)) == (2, 64)
-    assert flow_parameters("phase")["run"] == RunOnPhotographs(seeds=2)
-    assert Run().seeds == 8
-    assert validated(Phase, {name: text_of(value) for name, value in grid}) == grid
+    assert flow_parameters("phase_diagram")["run"] == ImageRunSettings(seeds=2)
+    assert RunSettings().seeds == 8
+    assert validated(PhaseDiagramSettings, {name: text_of(value) for name, value in grid}) == grid
 
 
 @pytest.mark.parametrize("model", settings_models(), ids=lambda model: model.__name__)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
-from mlp_core.engine.batches import Batch, one_hot_targets, private_epochs, shared_epochs
+from mlp_core.engine.batches import Batch, one_hot_targets, per_seed_epochs, shared_epochs
 from mlp_core.engine.configs import OPTIMIZERS
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.training import accuracy, gradients, predict, train
@@ -32,8 +32,8 @@ def epochs(kind, n_epochs, n_members, batch_size=64, n_features=2):
     inputs, labels = small_spirals()
     inputs = inputs.repeat(1, n_features // 2)
     options = {"n_classes": 4, "n_epochs": n_epochs, "batch_size": batch_size}
-    if kind == "private":
-        return private_epochs(inputs, labels, generators(*range(10, 10 + n_members)), **options)
+    if kind == "per_seed_order":
+        return per_seed_epochs(inputs, labels, generators(*range(10, 10 + n_members)), **options)
     return shared_epochs(inputs, labels, *generators(10), **options)
 
 
@@ -43,7 +43,7 @@ def examples_of(batch, member):
     return inputs[:-1].T.clone(), targets.argmin(0)
 
 
-@pytest.mark.parametrize("kind", ["private", "shared"])
+@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, kind):
     """Over 200 steps, short batches among them, each loss is within 1e-4 of PyTorch's own loop."""
@@ -77,7 +77,7 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
 
 @pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)], ids=str)
 @pytest.mark.parametrize("batch_size", [64, 1])
-@pytest.mark.parametrize("kind", ["private", "shared"])
+@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
 def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_size, sizes):
     """In float64 they agree with autograd's to 1e-10, and so does a step of SGD at rate 1; long rows are filled up."""
     ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
@@ -109,7 +109,7 @@ def test_without_weights_the_loss_is_that_of_guessing():
     """A network of zeros finds all classes equally probable: ln 4 nats."""
     ensemble = Ensemble(SIZES, "relu", generators(0, 1))
     ensemble.parameters.zero_()
-    losses = train(ensemble, epochs("private", 1, 2), optimizer="sgd", learning_rate=1e-12)
+    losses = train(ensemble, epochs("per_seed_order", 1, 2), optimizer="sgd", learning_rate=1e-12)
     torch.testing.assert_close(losses, torch.full((1, 2), math.log(4)), rtol=1e-6, atol=0)
 
 
@@ -118,11 +118,11 @@ def test_an_epochs_loss_weighs_batches_by_their_size():
     ensemble = Ensemble(SIZES, "tanh", generators(0))
     points, labels = small_spirals()
     expected = cross_entropy(ensemble.logits(points)[0].T, labels)
-    losses = train(ensemble, epochs("private", 1, 1), optimizer="sgd", learning_rate=1e-12)
+    losses = train(ensemble, epochs("per_seed_order", 1, 1), optimizer="sgd", learning_rate=1e-12)
     torch.testing.assert_close(losses[0, 0], expected, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["private", "shared"])
+@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_lost_member_does_not_touch_the_others(activation_name, optimizer, kind):
     """One member with infinite weights gets losses that are not finite; the others are equal to the last bit."""
@@ -165,12 +165,12 @@ def test_a_checkpoint_can_stop_the_training():
     with pytest.raises(Stopped):
         train(
             stopped,
-            epochs("private", 2, 1),
+            epochs("per_seed_order", 2, 1),
             optimizer="sgd",
             learning_rate=0.1,
             checkpoint=stop_at_the_third,
         )
-    first, second, *_ = next(iter(epochs("private", 1, 1)))
+    first, second, *_ = next(iter(epochs("per_seed_order", 1, 1)))
     train(two_steps, [[first, second]], optimizer="sgd", learning_rate=0.1)
     assert torch.equal(stopped.parameters, two_steps.parameters)
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from mlp_core.data.settings import Spirals
+from mlp_core.experiments.ablation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
 from mlp_core.experiments.claims import claimed_tables, tutorial_claims
 from mlp_core.experiments.depth_sweep.claims import interior_best_depth
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
-from mlp_core.experiments.features.claims import first_layer_is_not_local
+from mlp_core.experiments.first_layer.claims import first_layer_is_not_local
 from mlp_core.experiments.gain_sweep.claims import gains_differ, xavier_preserves_variance
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.claims import network_generalizes_better, shortfall_is_the_optimizers
@@ -24,17 +24,17 @@ SEEDS = 2**62 + np.arange(10)
 TUTORIAL = {**Spirals().model_dump(mode="json"), **DepthSweep().model_dump(mode="json"), "seed": 2021, "seeds": 10}
 SETTINGS = {
     "depth_sweep": TUTORIAL,
-    "explain": TUTORIAL,
+    "ablation": TUTORIAL,
     "generalization": {"seed": 2021, "arms": 4},
-    "features": {"seed": 2021, "images": "synthetic"},
+    "first_layer": {"seed": 2021, "images": "synthetic"},
     "xavier": {"seed": 2021, "layer_sizes": [3072, 128, 3], "sigma_b": 0.0},
     "gain_sweep": {**GainSweep().model_dump(mode="json"), "seed": 2021, "images": "synthetic"},
 }
 NAMES = {
     "depth_sweep": ["interior_best_depth", "published_curve_is_typical"],
-    "explain": ["decline_is_vanishing_gradients", "decline_goes_with_better_start"],
+    "ablation": ["decline_is_vanishing_gradients", "decline_goes_with_better_start"],
     "generalization": ["polynomial_does_not_generalize", "shortfall_is_the_optimizers", "network_generalizes_better"],
-    "features": ["first_layer_is_not_local"],
+    "first_layer": ["first_layer_is_not_local"],
     "xavier": ["xavier_preserves_variance_forward", "xavier_preserves_variance_backward"],
     "gain_sweep": ["best_gain_is_theoretical", "gains_differ"],
 }
@@ -57,7 +57,7 @@ def depth_sweep(depths=(1, 2, 3, 4, 5)):
     return table(*(members(0.7 + 0.1 * min(depth, 6 - depth), depth=depth) for depth in depths))
 
 
-def explain(leave_out=None):
+def ablation(leave_out=None):
     """Return starts, of which only the sweep's own epochs and the theoretical gain are what the claims are about."""
     parts = []
     for activation, start, epochs, deepest in (
@@ -96,7 +96,7 @@ def generalization(degrees=(10, 50), network_sizes=((1, 5310), (3, 5454), (3, 13
     return pa.Table.from_pandas(rows.rename(columns={"value": "outside_accuracy"}), preserve_index=False)
 
 
-def features(depths=(1, 3), kinds=("gabor", "template")):
+def first_layer(depths=(1, 3), kinds=("gabor", "template")):
     parts = [
         members(ratio + depth / 100, kind=kind, depth=depth, unit=unit)
         for kind, ratio in (("trained", 0.3), ("random", 0.4))
@@ -124,9 +124,9 @@ def gain_sweep(gains=(0.1, 1.07, 1.39, 1.71)):
 
 MAKERS = {
     "depth_sweep": depth_sweep,
-    "explain": explain,
+    "ablation": ablation,
     "generalization": generalization,
-    "features": features,
+    "first_layer": first_layer,
     "xavier": xavier,
     "gain_sweep": gain_sweep,
 }
@@ -174,16 +174,16 @@ def test_a_table_alone_gives_its_own_claims_unchanged(name):
 def test_without_tables_there_is_nothing_to_claim():
     """Tables that no claim rests on are passed over."""
     assert tutorial_claims({}, {}) == []
-    assert tutorial_claims({"phase": TABLES["depth_sweep"]}, {"phase": {"seed": 1}}) == []
+    assert tutorial_claims({"phase_diagram": TABLES["depth_sweep"]}, {"phase_diagram": {"seed": 1}}) == []
 
 
 def test_each_claim_is_about_its_rows():
     """The claims equal those that the functions make of rows chosen by hand, with generators named after the claims."""
     claims = found(**TABLES)
-    default = chosen("explain", activation="relu", initialization="pytorch", epochs=100)
-    restored = chosen("explain", activation="relu", initialization=THEORETICAL)
-    better = chosen("explain", activation="tanh", initialization=THEORETICAL)
-    trained, random = (chosen("features", kind=kind, depth=3) for kind in ("trained", "random"))
+    default = chosen("ablation", activation="relu", initialization="pytorch", epochs=100)
+    restored = chosen("ablation", activation="relu", initialization=THEORETICAL)
+    better = chosen("ablation", activation="tanh", initialization=THEORETICAL)
+    trained, random = (chosen("first_layer", kind=kind, depth=3) for kind in ("trained", "random"))
     expected = [
         interior_best_depth(TABLES["depth_sweep"], stream("interior_best_depth")),
         decline_is_vanishing_gradients(default, restored, stream("decline_is_vanishing_gradients")),
@@ -269,9 +269,9 @@ def test_a_depth_that_failed_leaves_the_published_curve_out():
 @pytest.mark.parametrize(
     ("tables", "names"),
     [
-        ({"explain": explain(("tanh", THEORETICAL, 3))}, ["decline_is_vanishing_gradients"]),
-        ({"explain": explain(("relu", THEORETICAL, 3))}, ["decline_goes_with_better_start"]),
-        ({"explain": explain(("relu", "pytorch", 1))}, []),
+        ({"ablation": ablation(("tanh", THEORETICAL, 3))}, ["decline_is_vanishing_gradients"]),
+        ({"ablation": ablation(("relu", THEORETICAL, 3))}, ["decline_goes_with_better_start"]),
+        ({"ablation": ablation(("relu", "pytorch", 1))}, []),
         ({"generalization": generalization(degrees=(10,))}, []),
         ({"generalization": generalization(network_sizes=((3, 130), (3, 6200)))}, ["polynomial_does_not_generalize"]),
         ({"generalization": generalization(network_sizes=())}, ["polynomial_does_not_generalize"]),
@@ -283,8 +283,8 @@ def test_a_depth_that_failed_leaves_the_published_curve_out():
             {"generalization": generalization(tuned=(50, 1))},
             ["polynomial_does_not_generalize", "network_generalizes_better"],
         ),
-        ({"features": features(depths=(1, 5))}, []),
-        ({"features": features(kinds=("gabor",))}, []),
+        ({"first_layer": first_layer(depths=(1, 5))}, []),
+        ({"first_layer": first_layer(kinds=("gabor",))}, []),
     ],
 )
 def test_claims_without_their_rows_are_left_out(tables, names):
@@ -292,7 +292,7 @@ def test_claims_without_their_rows_are_left_out(tables, names):
     assert list(found(**tables)) == names
 
 
-@pytest.mark.parametrize(("name", "column"), [("generalization", "training"), ("features", "extent")])
+@pytest.mark.parametrize(("name", "column"), [("generalization", "training"), ("first_layer", "extent")])
 def test_tables_of_an_earlier_version_give_no_claims(name, column):
     """A table that lies in the folder from before lacks a column: its claims are left out, the others are made."""
     names = list(found(**{**TABLES, name: TABLES[name].drop_columns(column)}))
@@ -300,19 +300,19 @@ def test_tables_of_an_earlier_version_give_no_claims(name, column):
 
 
 def test_each_claim_names_its_data_and_what_it_holds_for():
-    """Drawn faces are no photographs; where members share their order of batches the verdict is said to hold for it."""
+    """Drawn faces are not real images; where members share their order of batches the verdict is said to hold for it."""
     claims = found(**TABLES)
     data = {name: claim.data for name, claim in claims.items()}
-    assert {data[name] for table in ("features", "gain_sweep") for name in NAMES[table]} == {"drawn faces"}
-    assert {data[name] for table in ("depth_sweep", "explain", "generalization") for name in NAMES[table]} == {
+    assert {data[name] for table in ("first_layer", "gain_sweep") for name in NAMES[table]} == {"drawn faces"}
+    assert {data[name] for table in ("depth_sweep", "ablation", "generalization") for name in NAMES[table]} == {
         "spirals"
     }
     assert {data[name] for name in NAMES["xavier"]} == {"random networks"}
     shared = {table for table, names in NAMES.items() if all(claims[name].condition for name in names)}
-    assert shared == {"generalization", "features", "gain_sweep"}
+    assert shared == {"generalization", "first_layer", "gain_sweep"}
     settings = {name: {**values, "images": "animal-faces"} for name, values in SETTINGS.items()}
     real = {claim.name: claim.data for claim in tutorial_claims(TABLES, settings)}
-    assert real["gains_differ"] == real["first_layer_is_not_local"] == "photographs"
+    assert real["gains_differ"] == real["first_layer_is_not_local"] == "images"
 
 
 @pytest.mark.parametrize(
@@ -330,8 +330,8 @@ def test_theory_decides_where_it_is_exact_alone(activation, sigma_b, exact):
 
 def test_bounds_without_end_and_missing_numbers_stay_what_they_are():
     """Where the deepest is best there is no decline to share: no estimate, no limits, no verdict."""
-    rising = explain().to_pandas()
+    rising = ablation().to_pandas()
     rising["test_accuracy"] = 0.5 + 0.1 * rising["depth"]
-    claim = found(explain=pa.Table.from_pandas(rising))["decline_goes_with_better_start"]
+    claim = found(ablation=pa.Table.from_pandas(rising))["decline_goes_with_better_start"]
     assert (claim.low, claim.high, claim.verdict) == (-math.inf, math.inf, "undecided")
     assert math.isnan(claim.estimate)

@@ -35,8 +35,8 @@ from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import ReportContent, render_report
 from mlp_core.settings import validated
 from mlp_core.statistics.claims import MIN_SEEDS
-from tasks.resources import needs
-from tasks.run_settings import Run
+from tasks.resources import estimate_memory
+from tasks.run_settings import RunSettings
 from tasks.stages import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_its_memory_is_estimated(experiment, asked):
     if settings is None:
         pytest.skip("it has no place in the tutorial")
     setup = smallest_setup(experiment, change=lambda own: settings if type(own) is type(settings) else own)
-    parts = needs([Stage(experiment, setup)], Run(workers=2))
+    parts = estimate_memory([Stage(experiment, setup)], RunSettings(workers=2))
     assert parts
     assert all(0 < need.n_bytes < 10**10 for need in parts)
     owned = {name for group in (type(settings), *experiment.others) for name in group.model_fields}
@@ -155,7 +155,7 @@ def test_its_table_has_a_row_for_each_member(experiment, finished):
 
 @EVERY
 def test_its_section_shows_its_figures(experiment, finished):
-    """Each is a picture in the report, and none is made that no section shows."""
+    """Each is an image in the report, and none is made that no section shows."""
     flow = flow_with(experiment)
     folder = finished(flow)
     names = figure_names(planned_outputs(experiment, smallest_stage(experiment, flow).setup))
@@ -165,10 +165,10 @@ def test_its_section_shows_its_figures(experiment, finished):
     assert shown <= names
     assert section.count("<img ") == len(shown)
     for name in names:
-        with Image.open(folder / f"figures/{name}.png") as picture:
-            picture.load()
-            assert picture.width == 900  # the report's column
-            assert picture.height > 200
+        with Image.open(folder / f"figures/{name}.png") as image:
+            image.load()
+            assert image.width == 900  # the report's column
+            assert image.height > 200
         assert b64encode((folder / f"figures/{name}.png").read_bytes()).decode() in (section if name in shown else page)
 
 
@@ -200,14 +200,14 @@ LOST = {"none of two": (0, 1), "all but one": (1,)}
 
 
 @pytest.fixture(scope="module")
-def made_of(photographs):
+def made_of(image_zip):
     """Give a function that makes an experiment's outputs of members of a kind."""
     known = {}
 
     def made_of(experiment, kind):
         if (experiment.name, kind) not in known:
             setup = smallest_setup(experiment, **KINDS[kind])
-            known[experiment.name, kind] = make_outputs(experiment, setup, photographs, LOST.get(kind, ()))
+            known[experiment.name, kind] = make_outputs(experiment, setup, image_zip, LOST.get(kind, ()))
         return known[experiment.name, kind]
 
     return made_of
@@ -221,14 +221,14 @@ def test_its_figures_and_section_show_members_of_any_kind(experiment, kind, made
     for table in made.tables.values():
         assert units_of(table).keys() == set(table.column_names)
     for name, figure in made.figures.items():
-        figure.set_layout_engine("none")  # half the time; the pictures of whole runs are laid out
+        figure.set_layout_engine("none")  # half the time; the images of whole runs are laid out
         assert not re.search(r"\bnan\b", texts(figure)), name
     section = import_module(experiment.section).SECTION
     frames = {name: table.to_pandas() for name, table in made.tables.items()}
     page = render_report(ReportContent(frames, {}, made.settings, {}), [section], usual_seeds=8)
     assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"<[^>]*>", "", page))
     if kind == "one":
-        findings = section.find(frames[section.name], made.settings[section.name])
+        findings = section.content(frames[section.name], made.settings[section.name])
         cells = " ".join(cell for row in findings.rows for cell in row[findings.n_keys :])
         # but that of a share, which one member has, too
         assert not re.search(r"\[|±", re.sub(r"\d+\sof\s\d+\s\[[^]]*\]", "", cells)), cells
@@ -272,13 +272,13 @@ def test_drawing_and_reporting_need_neither_torch_nor_pyplot():
         "import importlib.util, sys\n"
         "from mlp_core.experiments.sections import all_sections\n"
         "import mlp_core.report.decision_maps, mlp_core.report.loss_curves, mlp_core.report.page\n"
-        "import mlp_core.report.png, mlp_core.report.signals\n"
+        "import mlp_core.report.png, mlp_core.report.signal_figure\n"
         "all_sections()\n"
         f"for name in {FOLDERS}:\n"
         "    module = f'mlp_core.experiments.{name}.figures'\n"
         "    if importlib.util.find_spec(module):\n"
         "        importlib.import_module(module)\n"
-        "assert 'mlp_core.experiments.phase.figures' in sys.modules\n"
+        "assert 'mlp_core.experiments.phase_diagram.figures' in sys.modules\n"
         "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -21,9 +21,9 @@ from claim_tables import (
     units,
 )
 
+from mlp_core.experiments.ablation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
 from mlp_core.experiments.depth_sweep.claims import interior_best_depth, published_curve_is_typical
-from mlp_core.experiments.explanation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
-from mlp_core.experiments.features.claims import first_layer_is_not_local
+from mlp_core.experiments.first_layer.claims import first_layer_is_not_local
 from mlp_core.experiments.gain_sweep.claims import best_gain_is_theoretical, gains_differ, xavier_preserves_variance
 from mlp_core.experiments.generalization.claims import (
     network_generalizes_better,

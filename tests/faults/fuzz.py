@@ -8,7 +8,7 @@ import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-_INSTRUMENTED = ["mlp_core", "tasks.checked_json", "zipfile", "PIL", "json", "urllib.parse"]
+_INSTRUMENTED = ["mlp_core", "tasks.checksummed_json", "zipfile", "PIL", "json", "urllib.parse"]
 
 
 def main(target: str, seconds: int) -> None:

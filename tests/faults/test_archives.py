@@ -19,13 +19,13 @@ from mlp_core.errors import InputError
 MOST_BYTES = 50 << 20
 
 
-def picture(colour):
+def image(colour):
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32), colour).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-GOOD = {f"{split}/{name}/1.png": picture(name) for split in ("train", "val") for name in ("red", "blue")}
+GOOD = {f"{split}/{name}/1.png": image(name) for split in ("train", "val") for name in ("red", "blue")}
 
 
 def entry(name, mode=None, **attributes):
@@ -183,12 +183,12 @@ def test_a_member_that_is_no_plain_file(tmp_path, case):
 
 
 def zeros(n_bytes, method):
-    """Return an entry, and its content: a picture's name, and nothing but zeros."""
+    """Return an entry, and its content: an image's name, and nothing but zeros."""
     return entry("train/red/bomb.png", compress_type=method), bytes(n_bytes)
 
 
 BOMBS = {
-    "deflated": (zipfile.ZIP_DEFLATED, "is no such picture"),
+    "deflated": (zipfile.ZIP_DEFLATED, "is no such image"),
     "bzip2": (zipfile.ZIP_BZIP2, "is packed in a way other than stored or deflated"),
     "lzma": (zipfile.ZIP_LZMA, "is packed in a way other than stored or deflated"),
 }
@@ -241,25 +241,25 @@ def test_files_that_lie_on_each_other(tmp_path):
 
 
 def test_a_zip_in_a_zip(tmp_path):
-    """Left alone beside the pictures; under a picture's name it is no picture."""
+    """Left alone beside the images; under an image's name it is no image."""
     inner = write(tmp_path / "inner.zip").read_bytes()
     assert decode_images(write(tmp_path / "nested.zip", ("more.zip", inner))).num_rows == 4
-    with pytest.raises(InputError, match=r"'train/red/2\.png' in .*, which is no such picture"):
+    with pytest.raises(InputError, match=r"'train/red/2\.png' in .*, which is no such image"):
         decode_images(write(tmp_path / "nested.zip", ("train/red/2.png", inner)))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_the_same_name_twice(tmp_path):
-    """One picture, the later one, as in unpacking."""
-    table = decode_images(write(tmp_path / "twice.zip", ("train/red/1.png", picture("lime"))))
+    """One image, the later one, as in unpacking."""
+    table = decode_images(write(tmp_path / "twice.zip", ("train/red/1.png", image("lime"))))
     assert table.column("source").to_pylist().count("train/red/1.png") == 1
     row = table.column("source").to_pylist().index("train/red/1.png")
     assert table.column("pixels")[row].as_py()[1024:1026] == bytes([255, 255])
 
 
 def test_names_that_differ_in_case(tmp_path):
-    """Two pictures, on any file system, since no file is written."""
-    table = decode_images(write(tmp_path / "case.zip", ("train/red/1.PNG", picture("lime"))))
+    """Two images, on any file system, since no file is written."""
+    table = decode_images(write(tmp_path / "case.zip", ("train/red/1.PNG", image("lime"))))
     assert table.column("source").to_pylist()[:3] == ["train/blue/1.png", "train/red/1.PNG", "train/red/1.png"]
 
 
@@ -328,7 +328,7 @@ def test_a_damaged_zip(tmp_path, case):
 
 
 def test_a_checksum_that_is_wrong(tmp_path):
-    """A byte that changed after packing fails the member's checksum, even if the picture still opens."""
+    """A byte that changed after packing fails the member's checksum, even if the image still opens."""
     source = write(tmp_path / "flipped.zip", compression=zipfile.ZIP_STORED)
     content = bytearray(source.read_bytes())
     content[content.index(GOOD["train/blue/1.png"]) + 45] ^= 1
@@ -339,7 +339,7 @@ def test_a_checksum_that_is_wrong(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give a folder of good pictures."""
+    """Give a folder of good images."""
     for name, content in GOOD.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import pytest
 from stored import computed, contents, result
 from watching import MARK, processes, wait_for
 
-from flows.outcome import SweepFailed
+from flows.run_collector import SweepFailed
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 

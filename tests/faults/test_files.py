@@ -31,7 +31,7 @@ KINDS = [
     ("polynomial", "tables/polynomial_features-*.parquet", "expand polynomial features degree=3"),
     ("images", "tables/images-*.parquet", "unzip and decode images"),
     ("images", "figures/samples.png", "draw samples"),
-    ("images", "figures/first_layer.png", "draw first_layer"),
+    ("images", "figures/images_first_layer.png", "draw images_first_layer"),
     ("images", "results/history.parquet", None),
     ("images", "report.html", None),
 ]

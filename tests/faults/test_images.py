@@ -1,4 +1,4 @@
-"""Pictures of every kind: converted by a stated rule, or refused by name; some may be left out if the user says so."""
+"""Images of every kind: converted by a stated rule, or refused by name; some may be left out if the user says so."""
 
 import io
 import json
@@ -22,10 +22,10 @@ GREY = NOISE[..., 0]
 
 
 def encoded(pixels, kind="PNG", mode=None, **options):
-    """Return pixels, or a picture, as a file's bytes."""
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    """Return pixels, or an image, as a file's bytes."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     buffer = io.BytesIO()
-    (picture.convert(mode) if mode else picture).save(buffer, kind, **options)
+    (image.convert(mode) if mode else image).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -47,7 +47,7 @@ def png(depth, colour, rows, size=(32, 32), *more):
 
 
 def source(folder, content, name="train/cat/0.png"):
-    """Write a folder of good pictures and one more."""
+    """Write a folder of good images and one more."""
     good = encoded(np.zeros((32, 32, 3), np.uint8))
     for path in ("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png", name):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ CONVERTED = {
 
 
 @pytest.mark.parametrize("case", CONVERTED)
-def test_a_picture_that_is_converted(tmp_path, case):
+def test_an_image_that_is_converted(tmp_path, case):
     """The pixels are those that the rule gives."""
     content, expected = CONVERTED[case]
     table = decode_images(
@@ -143,12 +143,12 @@ ZEROS = np.zeros((32, 97), np.uint8)
 REFUSED = {
     "a truncated JPEG": (encoded(RGB, "JPEG")[:400], r"which is damaged \(.*; replace it, or leave out up to N such"),
     "a truncated PNG": (encoded(RGB)[:400], r"which is damaged \("),
-    "zero bytes": (b"", "which is no such picture"),
-    "text": (b"I am a picture, believe me", "which is no such picture"),
-    "another format": (encoded(RGB, "PPM"), "which is no such picture"),
+    "zero bytes": (b"", "which is no such image"),
+    "text": (b"I am an image, believe me", "which is no such image"),
+    "another format": (encoded(RGB, "PPM"), "which is no such image"),
     "a truncated WebP": (encoded(RGB, "WEBP", lossless=True)[:400], r"which is damaged \("),
     "a truncated BMP": (encoded(RGB, "BMP")[:400], r"which is damaged \("),
-    "a truncated TIFF": (encoded(RGB, "TIFF", compression="tiff_lzw")[:400], r"which is (damaged \(|no such picture)"),
+    "a truncated TIFF": (encoded(RGB, "TIFF", compression="tiff_lzw")[:400], r"which is (damaged \(|no such image)"),
     "a truncated GIF": (encoded(PALETTE, "GIF")[:400], r"which is damaged \("),
     "a TIFF whose tile unpacks to a gigabyte": (tiled_tiff(16_384), r"which is damaged \(tiles of 268,435,456 pixels"),
     "a TIFF of numbers of 32 bits": (encoded(Image.new("F", (32, 32)), "TIFF"), r"its pixels are numbers of 32 bits"),
@@ -165,10 +165,10 @@ REFUSED = {
     ),
     "a PNG with a wrong checksum": (
         encoded(RGB).replace(b"IHDR\0\0\0 ", b"IHDR\0\0\0!"),
-        "which is damaged|no such picture",
+        "which is damaged|no such image",
     ),
-    "a PNG without pixels": (encoded(RGB).replace(b"IDAT", b"teXt"), "which is no such picture"),
-    "1 x 1": (sized(1, 1), r"images must be 32 x 32 pixels, got 1 x 1 in 'train/cat/0\.png' of .*; scale the pictures"),
+    "a PNG without pixels": (encoded(RGB).replace(b"IDAT", b"teXt"), "which is no such image"),
+    "1 x 1": (sized(1, 1), r"images must be 32 x 32 pixels, got 1 x 1 in 'train/cat/0\.png' of .*; scale the images"),
     "32 x 33": (sized(32, 33), "got 32 x 33 in"),
     "4000 x 3000": (sized(4000, 3000), "got 4000 x 3000 in"),
     "20,000 x 20,000": (png(8, 2, ZEROS[:, :96], (20_000, 20_000)), "got far too many in"),
@@ -184,7 +184,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_picture_that_is_refused(tmp_path, case):
+def test_an_image_that_is_refused(tmp_path, case):
     """Named, with what is the matter and what to do."""
     content, words = REFUSED[case]
     with pytest.raises(BadImageError, match=words) as caught:
@@ -197,7 +197,7 @@ KINDS = {"JPEG": {}, "PNG": {}, "WEBP": {"lossless": True}, "GIF": {}, "TIFF": {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_without_an_ending(tmp_path, kind):
+def test_an_image_without_an_ending(tmp_path, kind):
     """Is told by its first bytes."""
     content = encoded(PALETTE if kind == "GIF" else RGB, kind, **KINDS[kind])
     table = decode_images(source(tmp_path, content, "train/cat/IMG_0001"))
@@ -215,9 +215,9 @@ def test_a_damaged_tiff_says_nothing_of_its_own(tmp_path, capfd):
     assert capfd.readouterr().err == "and on\n"
 
 
-def damaged(photographs, path, names):
-    """Copy a zip of photographs, some of them cut in half."""
-    with zipfile.ZipFile(photographs) as good, zipfile.ZipFile(path, "w") as archive:
+def damaged(image_zip, path, names):
+    """Copy a zip of image_zip, some of them cut in half."""
+    with zipfile.ZipFile(image_zip) as good, zipfile.ZipFile(path, "w") as archive:
         for name in good.namelist():
             data = good.read(name)
             archive.writestr(name, data[: len(data) // 2] if name.removeprefix("faces/") in names else data)
@@ -225,10 +225,10 @@ def damaged(photographs, path, names):
     return path
 
 
-def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, caplog):
+def test_bad_files_are_left_out_if_the_user_says_so(run, image_zip, tmp_path, caplog):
     """Up to the number allowed; they are named in the log, in the table's own words, and in the report."""
     bad = ("train/cat/01.png", "val/dog/02.jpeg")
-    zipped = damaged(photographs, tmp_path / "cut.zip", bad)
+    zipped = damaged(image_zip, tmp_path / "cut.zip", bad)
     folder = tmp_path / "artifacts"
     with pytest.raises(InputError, match=r"got 'faces/train/cat/01\.png' in .*cut\.zip, .* --skip-bad-images N\."):
         run("images", folder, images=zipped).state.result()
@@ -253,7 +253,7 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, 
     page = (folder / "report.html").read_text()
     assert words.replace("'", "&#39;") in page
     assert settings["images_remarks"] == remark
-    assert f"About the photographs: {remark}." in page
+    assert f"About the images: {remark}." in page
 
     again = run("images", folder, images=zipped, skip_bad_images=3)
     assert "train hidden=8" in again.tasks["Cached"]
@@ -261,31 +261,29 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, photographs, tmp_path, 
     assert list(folder.glob("tables/images-*.parquet")) == [path]
 
 
-def test_a_class_that_lost_all_its_pictures(tmp_path):
+def test_a_class_that_lost_all_its_images(tmp_path):
     """Is refused like one that never had any."""
     folder = source(tmp_path, b"", "val/cat/1.png")
     with pytest.raises(InputError, match=r"same classes in train and val, got 'cat' in train but not in val"):
         decode_images(folder, skip_bad=5)
 
 
-def test_a_damaged_picture_found_by_the_run_leaves_nothing_behind(run, photographs, tmp_path):
+def test_a_damaged_image_found_by_the_run_leaves_nothing_behind(run, image_zip, tmp_path):
     """No folder, no half-written table."""
-    zipped = damaged(photographs, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
+    zipped = damaged(image_zip, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
     ran = run("images", tmp_path / "artifacts", images=zipped)
-    with pytest.raises(
-        InputError, match=r"whole JPEG, PNG, .* pictures.*'faces/val/dog/02\.jpeg' in .*damaged.*replace"
-    ):
+    with pytest.raises(InputError, match=r"whole JPEG, PNG, .* files.*'faces/val/dog/02\.jpeg' in .*damaged.*replace"):
         ran.state.result()
     assert [path.name for path in tmp_path.iterdir()] == ["cut.zip"]
 
 
 @pytest.mark.slow
-def test_the_program_says_one_line_about_a_damaged_picture(program, photographs, tmp_path):
+def test_the_program_says_one_line_about_a_damaged_image(program, image_zip, tmp_path):
     """Neither Prefect's errors nor a traceback stand beside the sentence; exit status 2."""
-    damaged(photographs, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
+    damaged(image_zip, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
     ran = program("images --images cut.zip")
     assert ran.err.startswith(
-        "deep-mlp: images must be whole JPEG, PNG, WebP, BMP, TIFF or GIF pictures, got 'faces/val/dog/02.jpeg' in "
+        "deep-mlp: images must be whole JPEG, PNG, WebP, BMP, TIFF or GIF files, got 'faces/val/dog/02.jpeg' in "
     )
     assert ran.err.count("\n") == 1
     assert (ran.status, ran.out) == (2, "")

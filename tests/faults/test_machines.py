@@ -16,7 +16,7 @@ from flows.prefect_settings import PrefectSettings, read_prefect_settings
 from flows.server import LocalServer
 from mlp_core.artifacts.storage import locked
 from mlp_core.errors import InputError
-from tasks.laboratory import alone
+from tasks.execution import exclusive_lock
 
 PROGRAM = [sys.executable, "-m", "flows.command_line"]
 flock = fcntl.flock
@@ -67,7 +67,7 @@ def test_a_file_system_without_locks_is_named(monkeypatch, run, tmp_path, reason
         run("depth_sweep", tmp_path).state.result()
     with pytest.raises(InputError, match=f"^artifacts {words}"), locked([tmp_path / "a"], lambda: None):
         pass
-    with pytest.raises(InputError, match=f"^artifacts {words}"), alone(tmp_path):
+    with pytest.raises(InputError, match=f"^artifacts {words}"), exclusive_lock(tmp_path):
         pass
     with pytest.raises(InputError, match=rf"^PREFECT_HOME {words}set it to another folder\.$"):
         LocalServer(PrefectSettings(tmp_path, None, 4200))
@@ -116,8 +116,8 @@ def test_a_limit_of_the_shell_is_one_sentence(limit, words):
 def test_worker_processes_of_a_script_without_a_guard_are_refused(tmp_path):
     """Each would run the script again; the default runner does not, and needs none."""
     script = tmp_path / "script.py"
-    check = "from tasks.preflight import check_run\nfrom tasks.run_settings import Run\n"
-    check += "check_run(Run(runner='threads'))\ncheck_run(Run(runner='processes'))\n"
+    check = "from tasks.preflight import check_run\nfrom tasks.run_settings import RunSettings\n"
+    check += "check_run(RunSettings(runner='threads'))\ncheck_run(RunSettings(runner='processes'))\n"
     script.write_text(check)
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (

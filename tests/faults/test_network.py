@@ -506,9 +506,9 @@ def test_a_proxy_that_is_down(refused, behind_proxy):
         assert refused("http://faces.invalid/faces.zip") == "the proxy could not be reached or refused"
 
 
-def test_a_zip_from_the_web_is_fetched_once(serve, run, finished, photographs, tmp_path):
+def test_a_zip_from_the_web_is_fetched_once(serve, run, finished, image_zip, tmp_path):
     """It gives what the local one gives, behind a redirection too, and again only if it is gone or damaged."""
-    content = photographs.read_bytes()
+    content = image_zip.read_bytes()
     web = serve(lambda request, _: answer(302, b"", Location="/f") if request.path != "/f" else answer(body=content))
     assert run("images", tmp_path, images=web.url).state.is_completed()
     name = "tables/images-*.parquet"

@@ -26,8 +26,8 @@ from mlp_core.artifacts.baseline import (
     BASELINE,
     RUNS,
     accept,
-    baseline_in_words,
     changes_of,
+    describe_baseline,
     keep_comparison,
     read_baseline,
     read_comparisons,
@@ -38,13 +38,13 @@ from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
 from mlp_core.errors import InputError, ResourceError
+from mlp_core.experiments.ablation.experiment import Ablation
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.experiments.images.experiment import Images
 from mlp_core.settings import validated
-from tasks.inventory import stored_files, unneeded_files
+from tasks.artifact_listing import stored_files, unneeded_files
 
 QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)
 SECONDS = 60
@@ -89,7 +89,7 @@ def read_image_source(text):
 
 
 def read_archive(content):
-    """A zip: a table of whole pictures, or one sentence."""
+    """A zip: a table of whole images, or one sentence."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "photos.zip")
         path.write_bytes(content)
@@ -102,12 +102,12 @@ def read_archive(content):
         assert os.listdir(folder) == ["photos.zip"]  # noqa: PTH208 - names alone
 
 
-def read_picture(content):
-    """A picture: pixels, or one sentence."""
+def read_image(content):
+    """An image: pixels, or one sentence."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
-            archive.writestr(name, content if name == "train/a/1.png" else GOOD_PICTURE)
+            archive.writestr(name, content if name == "train/a/1.png" else GOOD_IMAGE)
     read_archive(buffer.getvalue())
 
 
@@ -143,7 +143,7 @@ def read_accepted(content):
         path = stored(folder, BASELINE, content)
         found, words = answered(read_baseline, Path(folder))
         if found:
-            assert baseline_in_words(found)
+            assert describe_baseline(found)
             assert not compare(found, found).moved
         else:
             refused_by_name(path, words)
@@ -185,13 +185,13 @@ def read_folder(content):
 
 def read_record(text):
     """A record of a result: as it was written, or ValueError."""
-    from tasks.checked_json import loads
+    from tasks.checksummed_json import loads
 
     with suppress(ValueError):
         loads(text)
 
 
-def picture(kind):
+def image(kind):
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -199,15 +199,15 @@ def picture(kind):
     return buffer.getvalue()
 
 
-GOOD_PICTURE = picture("PNG")
-PICTURES = [GOOD_PICTURE, *map(picture, ("JPEG", "WEBP", "BMP", "TIFF", "GIF"))]
+GOOD_IMAGE = image("PNG")
+IMAGES = [GOOD_IMAGE, *map(image, ("JPEG", "WEBP", "BMP", "TIFF", "GIF"))]
 
 
 def good_archive(method):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"):
-            archive.writestr(name, GOOD_PICTURE)
+            archive.writestr(name, GOOD_IMAGE)
     return buffer.getvalue()
 
 
@@ -300,7 +300,7 @@ def test_any_text_as_an_activation(text):
         pytest.param(DepthSweep, "depths", id="depths"),
         pytest.param(Images, "hidden_widths", id="widths"),
         pytest.param(Generalization, "degrees", id="degrees"),
-        pytest.param(Explanation, "explain_activations", id="activations"),
+        pytest.param(Ablation, "ablation_activations", id="activations"),
     ],
 )
 @given(text=LISTS | NAMES)
@@ -347,15 +347,15 @@ OTHER_NAME = b"PK\3\4" + ARCHIVES[0][4:6] + b"\0\x08" + ARCHIVES[0][8:30] + b"tr
 @example(OTHER_NAME)
 @QUICKLY
 def test_any_bytes_as_a_zip(content):
-    """Pictures, or one sentence; no file beside it."""
+    """Images, or one sentence; no file beside it."""
     read_archive(content)
 
 
-@given(spoilt(*PICTURES) | st.binary(max_size=200))
+@given(spoilt(*IMAGES) | st.binary(max_size=200))
 @QUICKLY
-def test_any_bytes_as_a_picture(content):
+def test_any_bytes_as_an_image(content):
     """Left out, or whole."""
-    read_picture(content)
+    read_image(content)
 
 
 @given(spoilt(good_table()) | st.binary(max_size=200))
@@ -473,7 +473,7 @@ TARGETS = {
     "depths": (lambda data: read_setting(DepthSweep, "depths", text_of(data)), [b"1:5", b"1,2,5"]),
     "image sources": (lambda data: read_image_source(text_of(data)), [b"https://a:b@host:80/x.zip?y#z"]),
     "archives": (read_archive, ARCHIVES),
-    "pictures": (read_picture, PICTURES),
+    "images": (read_image, IMAGES),
     "tables": (read_table, [good_table()]),
     "baselines": (read_accepted, [ACCEPTED]),
     "results": (read_members, [RESULTS]),

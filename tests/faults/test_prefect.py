@@ -387,8 +387,8 @@ def test_a_deployment_whose_code_moved_fails_and_says_so(servers, tmp_path):
 
     try:
         asked("work-pool", "create", "deep-mlp", "--type", "process")
-        asked("--no-prompt", "deploy", "--name", "depth-sweep-explained", cwd=code)
-        asked("deployment", "run", "depth-sweep/depth-sweep-explained")
+        asked("--no-prompt", "deploy", "--name", "depth-sweep-ablation", cwd=code)
+        asked("deployment", "run", "depth-sweep/depth-sweep-ablation")
         code.rename(tmp_path / "moved")
         asked("worker", "start", "--pool", "deep-mlp", "--run-once")
     finally:
@@ -455,7 +455,7 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
     from prefect.states import Completed, Pending, Running
 
     from tasks.context import logger
-    from tasks.limits import waits_told
+    from tasks.limits import report_waits
 
     def nothing():
         pass
@@ -469,7 +469,7 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
         given = {"flow_run_id": flow_run.id, "task_inputs": {}}
         client.create_task_run(task(nothing), dynamic_key="0", state=Pending(), extra_tags=["polynomial"], **given)
         at_work = client.create_task_run(task(nothing), dynamic_key="1", state=Running(), **given)
-        with waits_told(flow_run.id):
+        with report_waits(flow_run.id):
             time.sleep(1)
             assert said == []
             client.set_task_run_state(at_work.id, Completed(), force=True)

@@ -34,7 +34,7 @@ from watching import (
 from flows.command_line import _status
 from flows.command_line import program as command
 from flows.lost_runs import end_lost_runs, known_to_live
-from flows.outcome import SweepFailed
+from flows.run_collector import SweepFailed
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
@@ -224,9 +224,9 @@ def test_a_run_killed_is_crashed_when_the_next_begins(program, servers, tmp_path
 
 def test_a_measurement_that_fails_in_a_fresh_folder_is_named(run, tmp_path):
     """Status 1 and what failed, though there is nothing for a report."""
-    (tmp_path / "results/features.parquet/in the way").mkdir(parents=True)  # nothing can be moved to that name
-    ran = run("features", tmp_path)
-    assert "measure features" in ran.tasks["Failed"]
+    (tmp_path / "results/first_layer.parquet/in the way").mkdir(parents=True)  # nothing can be moved to that name
+    ran = run("first_layer", tmp_path)
+    assert "measure first layer" in ran.tasks["Failed"]
     with pytest.raises(SweepFailed, match=r"tasks failed, there are no results for a report: IsADirectoryError"):
         ran.state.result()
     assert _status(ran.state.result) == 1

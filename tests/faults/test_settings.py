@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from configurations import needs_of, settings_models, stages_with
+from configurations import memory_of, settings_models, stages_with
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ from mlp_core.experiments.images.experiment import Images
 from mlp_core.experiments.polynomial.experiment import Polynomial
 from mlp_core.settings import validated
 from tasks.resources import available_bytes, check_memory
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.run_settings import ImageRunSettings, RunSettings
 
 FLOWS = settings_models()
 MODELS = sorted(FLOWS, key=lambda model: model.__name__)
@@ -55,7 +55,7 @@ def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
         assert len(said) < 400
         return
     assert model.model_validate(found.model_dump()) == found
-    for need in needs_of(FLOWS[model], found):
+    for need in memory_of(FLOWS[model], found):
         assert 0 < need.n_bytes < 10**30
 
 
@@ -87,10 +87,10 @@ def refused(tmp_path, monkeypatch, capsys):
         ("images --hidden-widths 100000,100000,100000", "hidden_widths"),
         ("images --seeds 1000000 --epochs 100000", "seeds"),
         ("gain-sweep --hidden-widths 100000,100000,100000 --seeds 1", "hidden_widths"),
-        ("phase --width 100000", "width"),
-        ("features --width 100000", "width"),
-        ("signals --seeds 1000000", "seeds"),
-        ("depth-sweep --explain --seeds 100000 --epochs 20 --explain-epochs 100000", "seeds"),
+        ("phase-diagram --width 100000", "width"),
+        ("first-layer --width 100000", "width"),
+        ("signal-propagation --seeds 1000000", "seeds"),
+        ("depth-sweep --ablation --seeds 100000 --epochs 20 --ablation-epochs 100000", "seeds"),
         ("depth-sweep --points 1000000 --arms 100", "points"),
         ("depth-sweep --parameter-budget 1000000 --depths 1 --batch-size 1000000", "parameter_budget"),
         ("generalization --degrees 500 --points 1000000", "degrees"),
@@ -106,7 +106,7 @@ def test_what_cannot_fit_into_memory_is_refused(refused, command, setting):
 
 
 def test_weights_that_cannot_fit_on_the_disk_are_refused(refused):
-    """A million networks for photographs are more than a disk holds, and that is said before the first."""
+    """A million networks for images are more than a disk holds, and that is said before the first."""
     said = refused("images --seeds 1000000 --hidden-widths 512,512 --epochs 1")
     assert re.fullmatch(
         r"deep-mlp: seeds must leave what fits on the disk, got 1000000: the weights of all members take about [\d,]+ "
@@ -122,17 +122,17 @@ def test_a_flow_without_the_program_refuses_too(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_classes_of_photographs_count():
+def test_many_classes_of_images_count():
     """Of a source with a hundred thousand classes the output layer is large, and so are the means of the classes."""
-    run = RunOnPhotographs(workers=1)
+    run = ImageRunSettings(workers=1)
     check_memory(*stages_with("images", run), available=10**9)
     with pytest.raises(InputError, match=r"hidden_widths must .* images hidden=64-64-64 needs about \d"):
         check_memory(*stages_with("images", run, n_classes=100_000), available=10**9)
-    features = [need.what for need in needs_of("features", run, n_classes=1000) if need.n_bytes > 10**8]
+    features = [need.what for need in memory_of("first_layer", run, n_classes=1000) if need.n_bytes > 10**8]
     assert "the means of all classes" in features
 
 
-def test_a_run_learns_the_number_of_classes_from_its_photographs(run, tmp_path, monkeypatch):
+def test_a_run_learns_the_number_of_classes_from_its_images(run, tmp_path, monkeypatch):
     """And is refused before anything is trained."""
     monkeypatch.setattr("flows.orchestration.available_bytes", lambda: 10**6)
     with pytest.raises(InputError, match="hidden_widths must leave what fits into memory"):
@@ -142,7 +142,7 @@ def test_a_run_learns_the_number_of_classes_from_its_photographs(run, tmp_path, 
 
 def test_what_fits_is_let_through():
     """The check goes by what there is: the same run is refused on a smaller machine."""
-    wanted = stages_with("polynomial", Run(workers=2), Polynomial(degree=200))
+    wanted = stages_with("polynomial", RunSettings(workers=2), Polynomial(degree=200))
     check_memory(*wanted, available=8 * 10**9)
     with pytest.raises(InputError, match=r"degree must .* needs about 1\.\d GB and 1\.0 GB are available"):
         check_memory(*wanted, available=10**9)
@@ -321,9 +321,9 @@ def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
 
 def test_small_networks_beside_large_ones_need_what_they_need_alone():
     """More of the small ones train at once, so that it may be they who need most."""
-    settings = Run(seeds=300, workers=2), Spirals(points=100_000)
+    settings = RunSettings(seeds=300, workers=2), Spirals(points=100_000)
     beside, alone = (
-        max(need.n_bytes for need in needs_of("generalization", *settings, model) if " depth=" in need.what)
+        max(need.n_bytes for need in memory_of("generalization", *settings, model) if " depth=" in need.what)
         for model in (Generalization(parameter_budgets=(100, 5304)), Generalization(parameter_budgets=(100,)))
     )
     assert beside >= alone > 10**9
@@ -331,4 +331,4 @@ def test_small_networks_beside_large_ones_need_what_they_need_alone():
 
 def test_a_depth_sweep_s_defaults_need_little():
     """What everybody runs is far from any limit."""
-    assert max(need.n_bytes for need in needs_of("depth_sweep", Run(workers=2))) < 10**8
+    assert max(need.n_bytes for need in memory_of("depth_sweep", RunSettings(workers=2))) < 10**8

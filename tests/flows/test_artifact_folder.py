@@ -14,7 +14,7 @@ from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from tasks.inventory import stored_files, unneeded_files
+from tasks.artifact_listing import stored_files, unneeded_files
 
 
 @pytest.fixture

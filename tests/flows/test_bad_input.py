@@ -105,7 +105,7 @@ GOOD_NAMES = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.
         ("empty", ["got none in empty", "put each class in its own folder, below train/ and val/"]),
     ],
 )
-def test_bad_photographs_are_refused_before_a_run(refused_at_last, api_url, tmp_path, source, words):
+def test_bad_images_are_refused_before_a_run(refused_at_last, api_url, tmp_path, source, words):
     """A source that cannot be used is said before anything is made; a zip is not unpacked."""
     (tmp_path / "text.zip").write_text("no zip")
     write_zip(tmp_path / "outside.zip", [*GOOD_NAMES, "../cat.jpg"])
@@ -118,7 +118,7 @@ def test_bad_photographs_are_refused_before_a_run(refused_at_last, api_url, tmp_
 
 @pytest.mark.parametrize("source", ["nowhere", "ftp://127.0.0.1/faces.zip"])
 @pytest.mark.parametrize("command", ["images", "gain-sweep", "tutorial"])
-def test_photographs_that_are_nowhere_are_refused_before_a_server_starts(refused, command, source):
+def test_images_that_are_nowhere_are_refused_before_a_server_starts(refused, command, source):
     """The sentence names what there is to choose from."""
     said = refused(command, "--images", source)
     assert said.startswith("images must be synthetic, animal-faces, an http(s) URL of a zip")

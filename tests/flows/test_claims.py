@@ -80,7 +80,7 @@ def test_every_claim_is_made_and_two_seeds_decide_none_but_the_exact(folder):
     assert {found[name]["verdict"] for name in exact} == {"not supported"}
     assert {found[name]["low"] for name in exact} == {None}
     assert "from the input to the last layer 12.4" in found["xavier_preserves_variance_forward"]["measure"]
-    assert {row["data"] for row in found.values()} == {"spirals", "photographs", "random networks"}
+    assert {row["data"] for row in found.values()} == {"spirals", "images", "random networks"}
     assert found["gains_differ"]["n"] == 0  # gains of 0.5 and 1.4 alone
     assert found["gains_differ"]["estimate"] is None
     assert found["first_layer_is_not_local"]["n"] == 2

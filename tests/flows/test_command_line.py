@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.command_line import _status
-from flows.outcome import SweepFailed
+from flows.run_collector import SweepFailed
 from flows.server import healthy
 from mlp_core.errors import Drifted, InputError, ResourceError
 from tasks.training import TimeLimitExceeded
@@ -26,10 +26,10 @@ COMMANDS = [
     "polynomial",
     "generalization",
     "images",
-    "features",
+    "first-layer",
     "gain-sweep",
-    "signals",
-    "phase",
+    "signal-propagation",
+    "phase-diagram",
     "report",
     "baseline",
     "ui",
@@ -95,7 +95,7 @@ def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, sta
         # as an installed program is started: PYTHONPATH comes before the project
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{STARTED_BY[started_by]}\n"
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
-        "from flows.command_line import program\nfrom tasks.offloading import stop_helper\n"
+        "from flows.command_line import program\nfrom tasks.helper_process import stop_helper\n"
         "if __name__ == '__main__':\n"
         "    with ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
         "        pool.submit(stop_helper).result()\n"

@@ -32,7 +32,7 @@ from prefect.states import Completed, Crashed
 from prefect.utilities.importtools import import_object
 
 from mlp_core.artifacts.baseline import accept
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 from tasks.stages import flow_names
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,10 @@ def test_the_server_knows_when_each_schedule_comes_next():
 def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
     """Its grid is not the tutorial's, and results of another grid are never compared; git looks at neither folder."""
     runs = {one["entrypoint"]: one["parameters"]["run"] for one in CONFIGURATION["deployments"] if "schedules" in one}
-    folders = {Run.model_validate(runs[flow]).artifacts for flow in ("flows.tutorial.tutorial", "flows.phase.phase")}
+    folders = {
+        RunSettings.model_validate(runs[flow]).artifacts
+        for flow in ("flows.tutorial.tutorial", "flows.phase_diagram.phase_diagram")
+    }
     assert len(folders) == 2
     for folder in folders:
         assert subprocess.run(["git", "check-ignore", "--quiet", f"{folder}/report.html"], cwd=ROOT).returncode == 0
@@ -295,7 +298,11 @@ def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory)
     def schedules(name):
         return {one.slug: one for one in client.read_deployment_by_name(name).schedules}
 
-    phase, gains, tutorial = "phase/weekly-phase", "gain-sweep/weekly-gain-sweep", "tutorial/nightly-tutorial"
+    phase, gains, tutorial = (
+        "phase-diagram/weekly-phase-diagram",
+        "gain-sweep/weekly-gain-sweep",
+        "tutorial/nightly-tutorial",
+    )
     paused, moved, gone = schedules(phase)["weekly"], schedules(gains)["weekly"], schedules(tutorial)["nightly"]
     ids = {name: client.read_deployment_by_name(name).id for name in (phase, gains, tutorial)}
     client.update_deployment_schedule(ids[phase], paused.id, active=False)

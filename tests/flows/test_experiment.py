@@ -19,14 +19,14 @@ from prefect.utilities.importtools import import_object
 
 from flows.automations import address_of, create_automations
 from flows.deploying import prepare
-from flows.experiment import goes_on, in_words_of_the_form
-from flows.outcome import SweepFailed
-from flows.phase import phase
+from flows.experiment import goes_on, in_form_terms
+from flows.phase_diagram import phase_diagram
+from flows.run_collector import SweepFailed
 from flows.tutorial import tutorial
 from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import experiments
-from mlp_core.experiments.phase.experiment import Phase
-from tasks.run_settings import RunOnPhotographs
+from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
+from tasks.run_settings import ImageRunSettings
 from tasks.stages import TUTORIAL
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +65,8 @@ def asked(client, monkeypatch):
 
 def test_one_seed_count_for_a_run_leaves_the_deployments_folder(asked):
     """The weekly phase diagram with other seeds still writes to its own folder, and is compared."""
-    run = asked("weekly-phase", run={"seeds": 2})["run"]
-    assert (run.seeds, run.artifacts, run.on_drift) == (2, "phase-artifacts", "drifted")
+    run = asked("weekly-phase-diagram", run={"seeds": 2})["run"]
+    assert (run.seeds, run.artifacts, run.on_drift) == (2, "phase-diagram-artifacts", "drifted")
 
 
 def test_a_nights_run_with_other_seeds_is_compared(asked):
@@ -76,25 +76,25 @@ def test_a_nights_run_with_other_seeds_is_compared(asked):
 
 
 def test_another_root_seed_leaves_the_deployments_seeds(asked):
-    """64 seeds and the explanation stay, with another root seed and fewer epochs of the explanation."""
-    groups = asked("depth-sweep-explained", run={"seed": 7}, explanation={"explain_epochs": 9})
+    """64 seeds and the ablation stay, with another root seed and fewer epochs of the ablation."""
+    groups = asked("depth-sweep-ablation", run={"seed": 7}, ablation={"ablation_epochs": 9})
     assert (groups["run"].seed, groups["run"].seeds) == (7, 64)
-    assert (groups["explanation"].explain, groups["explanation"].explain_epochs) == (True, 9)
+    assert (groups["ablation"].ablation, groups["ablation"].ablation_epochs) == (True, 9)
 
 
 def test_another_width_leaves_the_tutorials_small_grid(asked):
     """What the flow itself sets otherwise than the experiment's own command stays, too: 40 cells, not 165."""
-    grid = asked("nightly-tutorial", phase={"width": 32})["phase"]
-    usual = tutorial.validate_parameters({})["phase"]
+    grid = asked("nightly-tutorial", phase_diagram={"width": 32})["phase_diagram"]
+    usual = tutorial.validate_parameters({})["phase_diagram"]
     assert grid == usual.model_copy(update={"width": 32})
     assert len(grid.depths) * len(grid.gains) == 40
 
 
 def test_a_flow_called_with_some_settings_keeps_its_own_others():
     """Without a deployment, and without a server, the same."""
-    assert phase.validate_parameters({"run": {"artifacts": "here"}})["run"].seeds == 2
-    assert phase.validate_parameters({"run": None})["run"].seeds == 2
-    whole = phase.validate_parameters({"run": RunOnPhotographs(), "grid": Phase(width=8)})
+    assert phase_diagram.validate_parameters({"run": {"artifacts": "here"}})["run"].seeds == 2
+    assert phase_diagram.validate_parameters({"run": None})["run"].seeds == 2
+    whole = phase_diagram.validate_parameters({"run": ImageRunSettings(), "grid": PhaseDiagramSettings(width=8)})
     assert (whole["run"].seeds, whole["grid"].width) == (8, 8)
 
 
@@ -107,7 +107,7 @@ def test_bad_settings_of_a_run_are_one_sentence_in_the_forms_words(asked):
 def test_the_forms_words_replace_options_and_nothing_else():
     """Of options whose names begin alike each has its own title; what is no setting stays."""
     sentence = "seeds must be fewer; use --seed, --seeds, --skip-bad-images 3 or --yes and depth-sweep."
-    told = in_words_of_the_form(sentence)
+    told = in_form_terms(sentence)
     assert told == (
         "Seeds per configuration must be fewer; use Root seed, Seeds per configuration, Skip bad images 3 or --yes "
         "and depth-sweep."
@@ -141,7 +141,7 @@ def test_runs_are_named_by_what_they_do(run, client, tmp_path):
 def test_a_run_that_is_at_work_is_not_crashed(client, monkeypatch):
     """Whoever says that it is, it is Resumed as long as it is at work; what crashed for good stays so."""
     monkeypatch.setattr("flows.experiment._SECONDS_BETWEEN_LOOKS", 0.1)
-    flow_run = client.create_flow_run(phase, state=Running())
+    flow_run = client.create_flow_run(phase_diagram, state=Running())
     with goes_on(flow_run.id):
         client.set_flow_run_state(flow_run.id, Crashed(message="No sign of life"), force=True)
         deadline = time.monotonic() + 30
@@ -155,15 +155,15 @@ def test_a_run_that_is_at_work_is_not_crashed(client, monkeypatch):
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_form_begins_with_the_experiment_and_ends_with_how_to_run_it(name):
-    """Photographs are in the forms of experiments that take them alone; the rarest settings come last."""
+    """Images are in the forms of experiments that take them alone; the rarest settings come last."""
     schema = parameter_schema(import_object(DEPLOYMENTS[name]["entrypoint"])).model_dump()
     groups = sorted(schema["properties"], key=lambda group: schema["properties"][group]["position"])
     run = schema["definitions"][schema["properties"]["run"]["$ref"].rpartition("/")[2]]["properties"]
     assert groups[-1] == "run"
     assert "spirals" not in groups[:1]
     flow = DEPLOYMENTS[name]["entrypoint"].rpartition(".")[2]
-    on_photographs = any("images" in one.data for one in experiments() if flow in (TUTORIAL, one.tag))
-    assert ("images" in run) == on_photographs
+    on_images = any("images" in one.data for one in experiments() if flow in (TUTORIAL, one.tag))
+    assert ("images" in run) == on_images
     assert list(run)[-3:] == ["runner", "workers", "scheduler"]
     assert (run["seeds"]["title"], run["seed"]["title"]) == ("Seeds per configuration", "Root seed")
 

@@ -20,7 +20,7 @@ from flows.local_run import _announce, _seconds_of_such_runs
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import read_report_content, report_sections
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 
 
 def artifacts_of(state, flow_name):
@@ -32,9 +32,11 @@ def artifacts_of(state, flow_name):
     return {one.key.removeprefix(f"{flow_name}-"): one for one in found}
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "signals", pytest.param("tutorial", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "experiment", ["depth_sweep", "signal_propagation", pytest.param("tutorial", marks=pytest.mark.slow)]
+)
 def test_a_run_carries_its_results(run, copied, experiment):
-    """A table, figures that are whole pictures, the report's path; the figures stay small enough for the server."""
+    """A table, figures that are whole images, the report's path; the figures stay small enough for the server."""
     root = copied(experiment)
     found = artifacts_of(run(experiment, root).state, experiment.replace("_", "-"))
     rows = json.loads(found["results"].data)
@@ -44,23 +46,25 @@ def test_a_run_carries_its_results(run, copied, experiment):
         assert [row["hidden layers"] for row in rows] == ["1", "2"]
         assert rows[0]["test accuracy"].startswith(f"{100 * mean:.1f}")
     if experiment == "tutorial":
-        assert {"depth_sweep", "gain_sweep", "phase", "signals"} <= {row["experiment"] for row in rows}
+        assert {"depth_sweep", "gain_sweep", "phase_diagram", "signal_propagation"} <= {
+            row["experiment"] for row in rows
+        }
         assert rows[0].keys() == rows[-1].keys() == {"experiment", "configuration", "test accuracy", "more"}
     markdown = found["figures"].data
-    pictures = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
+    images = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
     sections = report_sections(read_report_content(root, all_sections()), all_sections())
     assert [section.title for section in sections] == re.findall(r"^## (.*)$", markdown, re.MULTILINE)
     left_out = markdown.count(": in the report*")
-    assert len(pictures) + left_out == sum(len(one.figures[: None if len(sections) == 1 else 1]) for one in sections)
+    assert len(images) + left_out == sum(len(one.figures[: None if len(sections) == 1 else 1]) for one in sections)
     assert len(markdown) < 300_000
     assert left_out == 0 or len(markdown) > 240_000
-    for picture in pictures:
-        Image.open(io.BytesIO(picture)).verify()
+    for image in images:
+        Image.open(io.BytesIO(image)).verify()
     in_short = re.sub(r"\\(.)", r"\1", found["report"].data)
     assert f"`{root / 'report.html'}`" in in_short
     for section in sections:
-        assert all(text in in_short for text in (section.title, *section.summary, *section.reasons))
-    if experiment != "signals":
+        assert all(text in in_short for text in (section.title, *section.summary, *section.details))
+    if experiment != "signal_propagation":
         assert found["progress"].data == 100
 
 
@@ -134,5 +138,5 @@ def test_a_run_says_what_it_is_about_to_do(caplog, tmp_path, name, seeds, second
     """The tutorial always, the others where they know how long it took before."""
     logger = logging.getLogger("deep_mlp")
     with patch.object(logger, "propagate", True), caplog.at_level(logging.INFO, "deep_mlp"):
-        _announce(name, Run(seeds=seeds, artifacts=str(tmp_path)), seconds)
+        _announce(name, RunSettings(seeds=seeds, artifacts=str(tmp_path)), seconds)
     assert caplog.messages == [line.format(tmp_path) for line in said]

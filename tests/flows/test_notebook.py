@@ -20,7 +20,7 @@ from mlp_core.artifacts.storage import locked
 from mlp_core.data.settings import Spirals
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from tasks.context import RECORDS
-from tasks.run_settings import Run
+from tasks.run_settings import RunSettings
 
 QUICK = {"spirals": Spirals(points=40), "sweep": DepthSweep(depths=(1, 2), epochs=2, batch_size=32)}
 
@@ -60,10 +60,10 @@ def two_threads():
 def test_a_flow_leaves_its_process_as_it_was(quick_settings, two_threads, tmp_path):
     """Whether it completes or fails; the second run leaves no thread that the first, with Prefect's own, did not."""
     before = state()
-    assert depth_sweep(**QUICK, run=Run(artifacts=str(tmp_path), seeds=1), return_state=True).is_completed()
+    assert depth_sweep(**QUICK, run=RunSettings(artifacts=str(tmp_path), seeds=1), return_state=True).is_completed()
     assert state() == before
     threads = running_threads()
-    failed = Run(artifacts=str(tmp_path), seeds=2, time_limit_seconds=1e-9)
+    failed = RunSettings(artifacts=str(tmp_path), seeds=2, time_limit_seconds=1e-9)
     assert depth_sweep(**QUICK, run=failed, return_state=True).is_failed()
     assert state() == before
     deadline = time.monotonic() + 10
@@ -81,14 +81,14 @@ def test_a_flow_that_fails_does_not_stop_another(quick_settings, tmp_path, caplo
     before = state()
     with ThreadPoolExecutor(1) as pool:
         with locked([waits / RECORDS / "publishing"], lambda: None):
-            how = Run(artifacts=str(waits), seeds=1)
+            how = RunSettings(artifacts=str(waits), seeds=1)
             other = pool.submit(copy_context().run, depth_sweep, **QUICK, run=how, return_state=True)
             deadline = time.monotonic() + 60
             while f"waiting for another run that publishes in {waits}" not in caplog.text:
                 assert not other.done(), other.result()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            how = Run(artifacts=str(fails), seeds=1, time_limit_seconds=1e-9)
+            how = RunSettings(artifacts=str(fails), seeds=1, time_limit_seconds=1e-9)
             assert polynomial(spirals=Spirals(points=40), run=how, return_state=True).is_failed()
             assert not other.done()
         assert other.result(60).is_completed()

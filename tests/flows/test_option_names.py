@@ -9,7 +9,7 @@ import pytest
 from flows.command_line import main, program
 from flows.option_names import in_own_names
 from mlp_core.errors import InputError
-from mlp_core.experiments.features.experiment import Features
+from mlp_core.experiments.first_layer.experiment import FirstLayer
 from mlp_core.experiments.images.experiment import Images
 
 
@@ -38,7 +38,7 @@ def options(model, **given):
     ("model", "given", "own", "told"),
     [
         (
-            Features,
+            FirstLayer,
             {"hidden_widths": "8,8"},
             {"width": "8", "depths": "2"},
             "--hidden-widths 8,8 is --width 8 --depths 2",
@@ -64,9 +64,13 @@ def test_another_command_s_name_is_taken_and_told(capsys, model, given, own, tol
 @pytest.mark.parametrize(
     ("model", "given", "message"),
     [
-        (Features, {"hidden_widths": "8,4"}, "hidden_widths must be equal in this, whose networks have one width, got"),
+        (
+            FirstLayer,
+            {"hidden_widths": "8,4"},
+            "hidden_widths must be equal in this, whose networks have one width, got",
+        ),
         (Images, {"depths": "1,2"}, "depths must be one number from 1 to 1000 in this, got '1,2'"),
-        (Features, {"hidden_widths": "8,8", "width": "8"}, "width must be given once, got it as --hidden-widths 8,8"),
+        (FirstLayer, {"hidden_widths": "8,8", "width": "8"}, "width must be given once, got it as --hidden-widths 8,8"),
     ],
 )
 def test_what_the_own_names_cannot_say_is_refused(model, given, message):
@@ -77,13 +81,13 @@ def test_what_the_own_names_cannot_say_is_refused(model, given, message):
 
 def test_the_command_line_takes_other_names(said):
     """They reach the same rules, under the command's own name."""
-    status, out, err = said("features", "--hidden-widths", "0,0")
+    status, out, err = said("first-layer", "--hidden-widths", "0,0")
     assert (status, out) == (2, "")
     assert err == (
-        "deep-mlp: --hidden-widths 0,0 is --width 0 --depths 2 in features.\n"
+        "deep-mlp: --hidden-widths 0,0 is --width 0 --depths 2 in first-layer.\n"
         "deep-mlp: width must be greater than or equal to 1, got '0'; the default is 64.\n"
     )
-    assert "hidden-widths" not in said("features", "--help")[1]
+    assert "hidden-widths" not in said("first-layer", "--help")[1]
 
 
 def test_an_option_of_other_commands_is_told(said):
@@ -93,7 +97,7 @@ def test_an_option_of_other_commands_is_told(said):
     having = [
         name for name, command in program.commands.items() if "--epochs" in [one.opts[0] for one in command.params]
     ]
-    assert {"depth-sweep", "phase"} < set(having)
+    assert {"depth-sweep", "phase-diagram"} < set(having)
     assert err == (
         f"deep-mlp: tutorial has no option --epochs, which is one of {', '.join(having)}; see tutorial --help.\n"
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from flows.outcome import SweepFailed
+from flows.run_collector import SweepFailed
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data import datasets
 from mlp_core.data.images import decode_images
@@ -123,8 +123,8 @@ def test_weights_give_the_recorded_accuracy(finished, command):
         assert command == "tutorial" or len(measured) == len(expected)
 
 
-def test_trainings_read_what_the_core_makes(finished, photographs):
-    """Spirals, features and photographs come back from their tables bit for bit, in order."""
+def test_trainings_read_what_the_core_makes(finished, image_zip):
+    """Spirals, features and images come back from their tables bit for bit, in order."""
     folder = finished("tutorial")
     read = {}
     for name in ("spirals", "polynomial_features", "images"):
@@ -136,10 +136,10 @@ def test_trainings_read_what_the_core_makes(finished, photographs):
         assert torch.equal(getattr(read["spirals"], f"{part}_labels"), labels)
         assert torch.equal(getattr(read["polynomial_features"], f"{part}_inputs"), monomials(points, 3))
         assert torch.equal(getattr(read["polynomial_features"], f"{part}_labels"), labels)
-    decoded = decode_images(photographs)
-    pictures = torch.cat([read["images"].train_inputs, read["images"].test_inputs])
-    assert pictures.flatten(1).tolist() == [list(row) for row in decoded["pixels"].to_pylist()]
-    assert tuple(pictures.shape) == (84, 3, 32, 32)
+    decoded = decode_images(image_zip)
+    images = torch.cat([read["images"].train_inputs, read["images"].test_inputs])
+    assert images.flatten(1).tolist() == [list(row) for row in decoded["pixels"].to_pylist()]
+    assert tuple(images.shape) == (84, 3, 32, 32)
     labels = torch.cat([read["images"].train_labels, read["images"].test_labels])
     assert labels.tolist() == decoded["label"].to_pylist()
 
@@ -170,9 +170,9 @@ def test_the_embedded_faces_need_no_network(run, tmp_path):
     """They are drawn into a zip, which is read like any other."""
     assert run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS).state.is_completed()
     (table,), (_,) = tmp_path.glob("tables/images-*.parquet"), tmp_path.glob("images/faces-*.zip")
-    photographs = pq.read_table(table, columns=["class", "split"]).to_pandas()
-    assert sorted(set(photographs["class"])) == ["cat", "dog", "wild"]
-    assert photographs["split"].value_counts().to_dict() == {"train": 6000, "test": 900}
+    images = pq.read_table(table, columns=["class", "split"]).to_pandas()
+    assert sorted(set(images["class"])) == ["cat", "dog", "wild"]
+    assert images["split"].value_counts().to_dict() == {"train": 6000, "test": 900}
     assert pq.read_table(tmp_path / "results/images.parquet")["status"].to_pylist() == ["ok", "ok"]
 
 

@@ -18,7 +18,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from watching import children
 
 from mlp_core.artifacts.baseline import accept
-from mlp_core.artifacts.places import artifact_folder
+from mlp_core.artifacts.paths import artifact_folder
 
 KEYS = {"AWS_ACCESS_KEY_ID": "name-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
 

@@ -23,7 +23,7 @@ def plans():
     sweep = configs_of(depth_sweep_trials, [1, 2, 3, 4, 5], 100, 4, **TRAINING, activation="relu")
     names = [name.replace("SLOPE", "0.1") for name in ACTIVATION_NAMES]
     variants = [replace(sweep[1], activation=name, optimizer=kind) for name in names for kind in ("adam", "sgd")]
-    return [*sweep, *variants, replace(sweep[2], batches="shared")]
+    return [*sweep, *variants, replace(sweep[2], batches="shared_order")]
 
 
 def digest(plan):

@@ -37,7 +37,7 @@ def plans():
         name=st.sampled_from([name.replace("SLOPE", "0.1") for name in ACTIVATION_NAMES]),
         optimizer=st.sampled_from(["adam", "sgd"]),
         batch_size=st.integers(1, 140),
-        batches=st.sampled_from(["private", "shared"]),
+        batches=st.sampled_from(["per_seed_order", "shared_order"]),
         gains=st.sampled_from([(1.0,), (0.5, 1.4)]),
     )  # fmt: skip
 

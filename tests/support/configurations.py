@@ -2,7 +2,7 @@
 
 from mlp_core.engine.configs import Training
 from mlp_core.experiments.interface import Data
-from tasks.resources import needs
+from tasks.resources import estimate_memory
 from tasks.stages import flow_names, flow_parameters, stages_of, with_images
 
 
@@ -28,9 +28,9 @@ def stages_with(flow, *models, n_classes=3):
     return with_images(stages, data), parameters["run"]
 
 
-def needs_of(flow, *models, n_classes=3):
+def memory_of(flow, *models, n_classes=3):
     """Return what a flow with some settings needs."""
-    return needs(*stages_with(flow, *models, n_classes=n_classes))
+    return estimate_memory(*stages_with(flow, *models, n_classes=n_classes))
 
 
 def settings_models():

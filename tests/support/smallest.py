@@ -23,12 +23,12 @@ from mlp_core.engine.tables import TrainedModel, joined_members, member_table, s
 from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments
 from mlp_core.experiments.interface import Data, Figure, Setup, Table, resolve
 from mlp_core.settings import validated
-from tasks.run_settings import Run, RunOnPhotographs
+from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import TUTORIAL, data_of_spirals, flow_parameters, stages_of, with_images
 
 SPIRALS = Spirals(points=40)
-PHOTOGRAPHS = Data(3072, ("cat", "dog", "wild"), n_train=60, n_test=24)
-"""What is known of the photographs that the tests draw."""
+IMAGES = Data(3072, ("cat", "dog", "wild"), n_train=60, n_test=24)
+"""What is known of the images that the tests draw."""
 
 
 def folder_of(experiment):
@@ -68,8 +68,8 @@ def flow_with(experiment):
 
 def smallest_stage(experiment, flow, n_seeds=2):
     """Return what a run of a flow with its smallest parameters asks of an experiment."""
-    run = (RunOnPhotographs if type(flow_parameters(flow)["run"]) is RunOnPhotographs else Run)(seeds=n_seeds)
-    stages = with_images(stages_of(flow, {**smallest_parameters(flow), "run": run}), PHOTOGRAPHS)
+    run = (ImageRunSettings if type(flow_parameters(flow)["run"]) is ImageRunSettings else RunSettings)(seeds=n_seeds)
+    stages = with_images(stages_of(flow, {**smallest_parameters(flow), "run": run}), IMAGES)
     return next(stage for stage in stages if stage.experiment is experiment)
 
 
@@ -77,7 +77,7 @@ def smallest_setup(experiment, n_seeds=2, change=unchanged):
     """Return what a run with the smallest settings, each changed by a function, asks of an experiment."""
     smallest = {one.settings: change(one.smallest) for one in experiments()}
     settings = smallest[experiment.settings]
-    data = PHOTOGRAPHS if experiment.kind_of_data(settings) == "images" else data_of_spirals(SPIRALS)
+    data = IMAGES if experiment.kind_of_data(settings) == "images" else data_of_spirals(SPIRALS)
     return Setup(settings, data, tuple(smallest[group] for group in experiment.others), n_seeds=n_seeds)
 
 
@@ -135,9 +135,9 @@ class Made:
 
 
 @cache
-def _examples(kind, photographs):
+def _examples(kind, image_zip):
     if kind == "images":
-        return split_of(decode_images(photographs).to_batches())
+        return split_of(decode_images(image_zip).to_batches())
     return datasets.split(*datasets.spirals(2021, points_per_arm=SPIRALS.points), 2021)
 
 
@@ -158,16 +158,16 @@ def _trained(trial, data, n_seeds, lost_seeds):
 
 
 @uniform_arithmetic()
-def make_outputs(experiment, setup, photographs, lost_seeds=()):
+def make_outputs(experiment, setup, image_zip, lost_seeds=()):
     """Train an experiment and make its tables and figures as the tasks do.
 
     Args:
         experiment: The experiment.
         setup: What is asked of it.
-        photographs: Zip of the tests' photographs.
+        image_zip: Zip of the tests' images.
         lost_seeds: Indices of seeds whose members diverge, as each of their steps is infinite.
     """
-    data = _examples(experiment.kind_of_data(setup.settings), photographs)
+    data = _examples(experiment.kind_of_data(setup.settings), image_zip)
     models = [_trained(trial, data, setup.n_seeds, lost_seeds) for trial in planned_trials(experiment, setup)]
     made, known = Made(), {}
 

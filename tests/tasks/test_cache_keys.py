@@ -17,7 +17,7 @@ from mlp_core.artifacts.storage import code_modules, versions
 from mlp_core.experiments.catalog import experiments
 from mlp_core.experiments.interface import Figure, Table
 from tasks import caching
-from tasks.caching import SameInputsAndCode
+from tasks.caching import InputsAndSourceClosure
 from tasks.report import measure_claims
 from tasks.results import draw_figure, make_table
 
@@ -80,7 +80,7 @@ def cached_tasks():
     """Return all tasks whose results are kept, by name."""
     modules = [import_module(f"tasks.{path.stem}") for path in sorted((ROOT / "tasks").glob("[!_]*.py"))]
     tasks = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Task)}
-    return {task.name: task for task in tasks.values() if isinstance(task.cache_policy, SameInputsAndCode)}
+    return {task.name: task for task in tasks.values() if isinstance(task.cache_policy, InputsAndSourceClosure)}
 
 
 TASKS = cached_tasks()
@@ -127,7 +127,7 @@ BY_NAME = {
     "mlp_core.experiments.catalog": "the experiments themselves; whose claims there are the key of those lists",
     "mlp_core.experiments.claims": "the claims, which the task lists",
     "mlp_core.experiments.sections": "the report, which is kept by no key",
-    "tasks.offloading": "what the helper shall have at hand; no result depends on it",
+    "tasks.helper_process": "what the helper shall have at hand; no result depends on it",
 }
 """Modules that import others by a name that is no line of theirs, and how a key knows of those."""
 

@@ -10,8 +10,8 @@ from configurations import config_of
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data.settings import Spirals
 from mlp_core.experiments.images.experiment import images_trial
-from tasks import checked_json
-from tasks.caching import SameInputsAndCode, canonical
+from tasks import checksummed_json
+from tasks.caching import InputsAndSourceClosure, canonical
 from tasks.context import RunContext
 from tasks.data import Examples, decode_images, generate_spirals, transform_examples
 from tasks.training import train_configurations
@@ -72,24 +72,24 @@ def test_two_tasks_never_share_a_key():
 
 def test_code_that_computes_the_result_counts():
     """The key holds the core modules that a task names, and the task's own module."""
-    policy = SameInputsAndCode(code=("mlp_core.theory.signals",))
+    policy = InputsAndSourceClosure(code=("mlp_core.theory.random_networks",))
     digests = {
         policy.code_digest("tasks.data"),
         policy.code_digest("tasks.training"),
-        SameInputsAndCode(code=("mlp_core.report.trend",)).code_digest("tasks.data"),
+        InputsAndSourceClosure(code=("mlp_core.report.trend",)).code_digest("tasks.data"),
     }
     assert len(digests) == 3
-    assert SameInputsAndCode(code=("mlp_core.theory.signals",)).code_digest("tasks.data") in digests
+    assert InputsAndSourceClosure(code=("mlp_core.theory.random_networks",)).code_digest("tasks.data") in digests
 
 
 def test_a_record_with_a_changed_letter_is_refused():
     """Every single changed letter shows, where JSON alone would let most of them pass."""
-    text = checked_json.dumps({"activation": "relu", "width": 14})
-    assert checked_json.loads(text) == {"activation": "relu", "width": 14}
+    text = checksummed_json.dumps({"activation": "relu", "width": 14})
+    assert checksummed_json.loads(text) == {"activation": "relu", "width": 14}
     for position in range(len(text)):
         changed = text[:position] + chr(ord(text[position]) ^ 1) + text[position + 1 :]
         with pytest.raises(ValueError, match="was changed after it was written"):
-            checked_json.loads(changed)
+            checksummed_json.loads(changed)
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {"a": frozenset()}])

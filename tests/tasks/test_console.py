@@ -6,10 +6,10 @@ import sys
 import pytest
 from httpx import ConnectError
 
-from flows.outcome import SweepFailed
+from flows.run_collector import SweepFailed
 from flows.server import RunLost
 from mlp_core.errors import Drifted, InputError, ResourceError, Stopped
-from tasks.console import _is_news
+from tasks.console import _is_relevant
 from tasks.training import TimeLimitExceeded
 
 
@@ -33,10 +33,10 @@ def record(error):
 )
 def test_what_the_program_says_itself_is_no_news(error):
     """Its own errors, Ctrl-C, and those of a server that is gone."""
-    assert not _is_news(record(error))
+    assert not _is_relevant(record(error))
 
 
 @pytest.mark.parametrize("error", [ValueError("a"), OSError("b")])
 def test_a_defect_is_news(error):
     """It keeps its traceback."""
-    assert _is_news(record(error))
+    assert _is_relevant(record(error))

@@ -1,9 +1,9 @@
-"""Where photographs are found, and what of a folder makes a run decode or train again."""
+"""Where images are found, and what of a folder makes a run decode or train again."""
 
 from tasks.data import locate_images
 
 
-def test_a_file_beside_photographs_changes_what_is_said_and_not_the_data(tmp_path):
+def test_a_file_beside_images_changes_what_is_said_and_not_the_data(tmp_path):
     """So that nothing is trained again for a note, and none is passed over because an earlier run saw fewer files."""
     for name in ("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png"):
         path = tmp_path / name

@@ -67,7 +67,7 @@ def test_no_other_module_changes_the_process(module):
     tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert called.isdisjoint(SWITCHES)
-    assert "signal.signal" not in called or module in ("flows.stopping", "tasks.laboratory")  # the latter in workers
+    assert "signal.signal" not in called or module in ("flows.stopping", "tasks.execution")  # the latter in workers
 
 
 def test_a_process_is_configured_with_what_the_user_has_not_set(monkeypatch):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mlp_core.engine.architecture import hidden_width
 from mlp_core.engine.configs import Labels, TrainConfig, Training, Trial
-from mlp_core.engine.sizes import hidden_width
 from mlp_core.experiments.columns import activation_column, parameters_column, shape_columns
 from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
 from mlp_core.experiments.outputs import decision_map, loss_figure, map_figure, result_table
@@ -52,7 +52,7 @@ def depth_sweep_trials(
     for depth in depths:
         width = hidden_width(depth, n_inputs=2, n_outputs=n_classes, min_parameters=parameter_budget)
         sizes = (2, *[width] * depth, n_classes)
-        config = TrainConfig.of(training, f"depth={depth} width={width}", "depth_sweep", sizes, "private")
+        config = TrainConfig.of(training, f"depth={depth} width={width}", "depth_sweep", sizes, "per_seed_order")
         columns = activation_column(config), *shape_columns(config), parameters_column(config)
         trials.append(Trial(config, Labels(experiment, columns), "parameter_budget"))
     return trials

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlp_core.report.drawing import (
+from mlp_core.report.plot_style import (
     INK,
     PALETTE,
     annotate_diverged,
@@ -22,7 +22,7 @@ from mlp_core.report.drawing import (
     new_figure,
     percent_axis,
 )
-from mlp_core.statistics.intervals import MeanInterval, median_interval
+from mlp_core.statistics.intervals import Interval, median_interval
 
 
 def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
@@ -39,7 +39,7 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     positions = {depth: position for position, depth in enumerate(ticks["depth"])}
     activations = list(dict.fromkeys(table["activation"]))
     figure, axes = new_figure(4.2)
-    counts: list[MeanInterval] = []
+    counts: list[Interval] = []
     diverged: dict[int, list[str]] = {}
     for index, activation in enumerate(activations):
         shift = 0.7 * ((index + 0.5) / len(activations) - 0.5)
@@ -76,7 +76,7 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     return figure
 
 
-def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float) -> MeanInterval:
+def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str, spread: float) -> Interval:
     accuracies = member_accuracies(group, "test_accuracy")
     places = position + spread * jitter(len(accuracies))
     axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from mlp_core.experiments.claim_source import ONE_ORDER, PHOTOGRAPHS, ClaimSource, claim_stream, rows_with
+from mlp_core.experiments.claim_source import IMAGES, ONE_ORDER, ClaimSource, claim_stream, rows_with
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.statistics.bootstrap import best_level, bootstrap_interval, resampled_means
 from mlp_core.statistics.by_seed import Table, by_seed
@@ -169,7 +169,7 @@ def _on_xavier(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 def _on_gain_sweep(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:
-    # not the gains, which the claims themselves look at, nor the batch, which few photographs may not fill
+    # not the gains, which the claims themselves look at, nor the batch, which few images may not fill
     tutorial = GainSweep().model_dump(mode="json", exclude={"gains", "batch_size"})
     if all(settings.get(name) == value for name, value in tutorial.items()):
         yield best_gain_is_theoretical(table, claim_stream(settings, "best_gain_is_theoretical"))
@@ -178,5 +178,5 @@ def _on_gain_sweep(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Cla
 
 CLAIMS = (
     ClaimSource("xavier", _on_xavier, data="random networks"),
-    ClaimSource("gain_sweep", _on_gain_sweep, data=PHOTOGRAPHS, condition=ONE_ORDER),
+    ClaimSource("gain_sweep", _on_gain_sweep, data=IMAGES, condition=ONE_ORDER),
 )

@@ -9,7 +9,7 @@ from mlp_core.engine.configs import Column, Labels, TrainConfig, Training, Trial
 from mlp_core.experiments.columns import activation_column
 from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
 from mlp_core.experiments.outputs import loss_figure, result_table
-from mlp_core.experiments.signals.experiment import SignalConfig, signal_outputs
+from mlp_core.experiments.signal_propagation.experiment import SignalConfig, signal_outputs
 from mlp_core.settings import ActivationName, Gains, OptimizerName, Positive, Rate, Settings, Widths
 
 
@@ -48,7 +48,7 @@ def gain_sweep_trials(
     for gain in gains:
         sizes, scheme = (n_pixels, *hidden_widths, n_classes), f"xavier_{distribution}"
         name = f"gain={gain:.6g}"
-        config = TrainConfig.of(training, name, "gain_sweep", sizes, "augmented", scheme=scheme, gains=(gain,))
+        config = TrainConfig.of(training, name, "gain_sweep", sizes, "shared_augmented", scheme=scheme, gains=(gain,))
         columns = (
             activation_column(config),
             Column("distribution", distribution, "normal|uniform"),
@@ -87,7 +87,7 @@ def xavier_signals(setup: Setup) -> SignalConfig:
     return SignalConfig(
         activation=sweep.activation,
         distribution=sweep.distribution,
-        inputs="photographs",
+        inputs="images",
         # leaky_relu's two gains are one number, which two ways of computing give with different last digits
         relative_gain=round(gain / critical, 12),
         gain=gain,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlp_core.report.drawing import (
+from mlp_core.report.plot_style import (
     BLUE,
     DOTS_PER_INCH,
     INK,
@@ -25,7 +25,7 @@ from mlp_core.report.drawing import (
     percent_axis,
     plain,
 )
-from mlp_core.statistics.intervals import MeanInterval, median_interval
+from mlp_core.statistics.intervals import Interval, median_interval
 
 
 def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
@@ -61,7 +61,7 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
     return figure
 
 
-def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[MeanInterval]:
+def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[Interval]:
     """Draw a panel and return the test accuracies' medians."""
     gains = np.array(sorted(table["gain"].unique()))
     step = float(np.diff(gains).min()) if len(gains) > 1 else 0.1
@@ -79,7 +79,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[Me
         # all in one: a scatter for each of a thousand gains took most of a run's time
         axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
         draw_intervals(axes, gains + step * side, found, colour, marker)
-        axes.plot(gains + step * side, [100 * one.mean for one in found], color=colour, linewidth=1.5)
+        axes.plot(gains + step * side, [100 * one.estimate for one in found], color=colour, linewidth=1.5)
     tests = [member_accuracies(cell, "test_accuracy") for cell in cells]
     medians = [median_interval(accuracies) for accuracies in tests]
     for gain, one in zip(gains, medians, strict=True):

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlp_core.data.transforms import Standardize
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import Column, Labels, TrainConfig, Training, Trial
-from mlp_core.engine.sizes import parameter_count
 from mlp_core.experiments.columns import parameters_column
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 from mlp_core.experiments.generalization.companions import AS_SET, TUNED, TUNING_RATES, alike_in_size

@@ -10,8 +10,17 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlp_core.report.drawing import DOTS_PER_INCH, GREY, INK, PALETTE, WIDTH_INCHES, bare_axes, interval_words, sentence
-from mlp_core.statistics.intervals import MeanInterval, median_interval
+from mlp_core.report.plot_style import (
+    DOTS_PER_INCH,
+    GREY,
+    INK,
+    PALETTE,
+    WIDTH_INCHES,
+    bare_axes,
+    interval_words,
+    sentence,
+)
+from mlp_core.statistics.intervals import Interval, median_interval
 
 
 def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
@@ -31,7 +40,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     marks = [(1.0, "training arms end", "right"), (training_radius, "last training point", "left")]
     if training_radius > 2:
         marks.pop()
-    counts: list[MeanInterval] = []
+    counts: list[Interval] = []
     for axes, lines in zip(panels, (_polynomial_lines(table), _perceptron_lines(table)), strict=True):
         for label, rows, colour, style in lines:
             counts += _draw_rings(axes, rows, colour, style, label)
@@ -88,15 +97,15 @@ def _perceptron_lines(table: pd.DataFrame) -> list[_Line]:
     ]
 
 
-def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: str) -> list[MeanInterval]:
+def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: str) -> list[Interval]:
     finished = rows.loc[rows["status"] == "ok", "ring_accuracy"]
     if finished.empty:
         axes.plot([], [], color=colour, linestyle=style, linewidth=1.6, label=f"{label}: diverged")
-        return [MeanInterval(0, np.nan, np.nan, np.nan, len(rows))]
+        return [Interval(0, np.nan, np.nan, np.nan, len(rows))]
     accuracies = np.stack(finished.to_numpy())
     found = [median_interval(ring) for ring in accuracies.T]
     middles = 2.0 * (np.arange(len(found)) + 0.5) / len(found)
-    medians, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("mean", "low", "high"))
+    medians, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
     axes.plot(middles, medians, color=colour, linestyle=style, linewidth=1.6, label=label)
     axes.fill_between(middles, lows, highs, color=colour, alpha=0.18, linewidth=0)
     return found

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mlp_core.experiments.generalization.companions import TUNED, alike_in_size
-from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, Findings, ReportFigure, Section
-from mlp_core.statistics.intervals import MeanInterval, median_interval
-from mlp_core.statistics.wording import bracketed, unbroken, words
+from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, ReportFigure, Section, SectionContent
+from mlp_core.statistics.intervals import Interval, median_interval
+from mlp_core.statistics.wording import format_cell, format_interval, no_break
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class _Model:
     tuned: bool
     rows: pd.DataFrame
 
-    def median(self, column: str) -> MeanInterval:
+    def median(self, column: str) -> Interval:
         values = self.rows[column].where(self.rows["status"] == "ok")
         return median_interval(values.to_numpy(dtype=float))
 
@@ -33,7 +33,7 @@ class _Model:
         return (self.rows["islands"] + self.rows["border_islands"]).astype(float)
 
 
-def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
+def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
     keys = ["model", "degree", "depth", "parameters", "training", "learning_rate"]
     models = []
     for (kind, degree, depth, parameters, training, rate), rows in table.groupby(keys, sort=False, dropna=False):
@@ -43,8 +43,8 @@ def _generalize(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         tuned = training == TUNED
         models.append(_Model(f"{name}, tuned (rate {rate:g})" if tuned else name, kind, parameters, tuned, rows))
     radius = min(2.0, float(table["training_radius"].iloc[0]))
-    return Findings(
-        _generalize_in_words(models, radius, int(settings.get("arms", 4))),
+    return SectionContent(
+        _describe_generalization(models, radius, int(settings.get("arms", 4))),
         [],
         [
             *("model", "parameters", "n", "test accuracy", "inside, to radius 1", f"rim, 1 to {radius:.2f}"),
@@ -69,14 +69,14 @@ def _model_row(one: _Model) -> list[str]:
         one.name,
         "none" if np.isnan(one.parameters) else f"{one.parameters:.0f}",
         str(one.median("test_accuracy").n),
-        *(bracketed(found) for found in regions),
+        *(format_cell(found) for found in regions),
         f"{counts.mean():.1f}" if counts.notna().any() else "none",
         f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
     ]
-    return [row[0], *(unbroken(text) for text in row[1:])]
+    return [row[0], *(no_break(text) for text in row[1:])]
 
 
-def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) -> list[str]:
+def _describe_generalization(models: list[_Model], radius: float, n_classes: int) -> list[str]:
     finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
     wide = [one for one in finished if one.kind == "polynomial"][-1:]
     if not wide:
@@ -85,39 +85,43 @@ def _generalize_in_words(models: list[_Model], radius: float, n_classes: int) ->
     outside = widest.median("outside_accuracy")
     sentences = [
         f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
-        f"{words(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
-        f"radius {radius:.2f}, for {words(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
+        f"{format_interval(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training point at "
+        f"radius {radius:.2f}, for {format_interval(outside, short=True)}, where guessing gives {100 * chance:.0f} %."
     ]
     alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, widest.parameters)]
     if alike:
         found = [one.median("outside_accuracy") for one in alike]
         parts = [
-            f"{one.name.removeprefix('perceptron, ')}: {words(accuracy, short=True)}"
+            f"{one.name.removeprefix('perceptron, ')}: {format_interval(accuracy, short=True)}"
             for one, accuracy in zip(alike, found, strict=True)
         ]
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
-        nearest = [one.median("outside_accuracy").mean for one in finished if one.kind == "nearest neighbour"]
+        nearest = [one.median("outside_accuracy").estimate for one in finished if one.kind == "nearest neighbour"]
         if all(one.rows["outside_accuracy"].max() < chance for one in alike):
             sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
     parts = [f"{one.name} {one.islands().mean():.1f}" for one in (widest, *alike)]
     sentences.append(f"Unconnected islands on the map, mean per member: {'; '.join(parts)}.")
-    return [*sentences, *_tuned_in_words(models, widest)]
+    return [*sentences, *_describe_tuned(models, widest)]
 
 
-def _tuned_in_words(models: Sequence[_Model], widest: _Model) -> list[str]:
+def _describe_tuned(models: Sequence[_Model], widest: _Model) -> list[str]:
     """Say what standardised inputs and tuned learning rates make of the widest polynomial and of a perceptron."""
     tuned = [one for one in models if one.tuned and one.median("test_accuracy").n]
     wide = [one for one in tuned if one.kind == "polynomial"]
     if not wide:
         return []
-    reached = [words(one.median("test_accuracy"), short=True) for one in (widest, *wide)]
+    reached = [format_interval(one.median("test_accuracy"), short=True) for one in (widest, *wide)]
     sentence = (
         f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it "
         f"and {reached[1]} with standardised inputs and a tuned learning rate"
     )
-    deep = [f"the {one.name}, {words(one.median('test_accuracy'), short=True)}" for one in tuned if one.kind == "mlp"]
+    deep = [
+        f"the {one.name}, {format_interval(one.median('test_accuracy'), short=True)}"
+        for one in tuned
+        if one.kind == "mlp"
+    ]
     return [f"{sentence}; {deep[0]}." if deep else f"{sentence}."]
 
 
@@ -148,5 +152,5 @@ SECTION = Section(
         ),
     ),
     links=EXPRESSIVITY,
-    find=_generalize,
+    content=_content,
 )

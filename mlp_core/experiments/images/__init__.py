@@ -1,1 +1,1 @@
-"""A multilayer perceptron on photographs."""
+"""A multilayer perceptron on images."""

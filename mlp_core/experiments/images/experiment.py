@@ -1,4 +1,4 @@
-"""A multilayer perceptron on photographs: the tutorial's section 2."""
+"""A multilayer perceptron on images: the tutorial's section 2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEASURES = "mlp_core.experiments.images.measures"
 
 
 class Images(Settings):
-    """A multilayer perceptron on photographs of animal faces (section 2)."""
+    """A multilayer perceptron on images of animal faces (section 2)."""
 
     hidden_widths: Widths = (64, 64, 64)
     """Units of each hidden layer."""
@@ -34,18 +34,18 @@ class Images(Settings):
 def images_trial(
     hidden_widths: Sequence[int], n_pixels: int, n_classes: int, training: Training, sized_by: str = "hidden_widths"
 ) -> Trial:
-    """Return the trial of a network on photographs.
+    """Return the trial of a network on images.
 
     Args:
         hidden_widths: Units of each hidden layer.
-        n_pixels: Numbers per photograph, 3 x 32 x 32.
-        n_classes: Classes of photographs.
+        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_classes: Classes of images.
         training: How to train.
         sized_by: The setting that decides the network's size.
     """
     sizes = (n_pixels, *hidden_widths, n_classes)
     widths = "-".join(str(width) for width in hidden_widths) or "none"
-    config = TrainConfig.of(training, f"hidden={widths}", "images", sizes, "augmented")
+    config = TrainConfig.of(training, f"hidden={widths}", "images", sizes, "shared_augmented")
     columns = (
         activation_column(config),
         Column("hidden_widths", widths, "units of each hidden layer"),
@@ -66,12 +66,12 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     yield result_table("images", setup, models, setup.settings)
     yield loss_figure("images", models)
     weights = f"{_MEASURES}:first_layer_of_member_0"
-    yield Figure("first_layer", f"{figures}:first_layer_figure", (models[0],), prepare=weights)
+    yield Figure("images_first_layer", f"{figures}:first_layer_figure", (models[0],), prepare=weights)
 
 
 EXPERIMENT = Experiment(
     name="images",
-    help="A multilayer perceptron on 32 x 32 photographs (section 2).",
+    help="A multilayer perceptron on 32 x 32 images (section 2).",
     settings=Images,
     parameter="model",
     run_name="{model.activation}",

@@ -1,4 +1,4 @@
-"""Figures of the photographs: training samples, and what the first layer weighs."""
+"""Figures of the images: training samples, and what the first layer weighs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from mlp_core.report.drawing import (
+from mlp_core.report.plot_style import (
     DOTS_PER_INCH,
     WIDTH_INCHES,
     fonts_for,

@@ -1,4 +1,4 @@
-"""What the figures of a network on photographs show."""
+"""What the figures of a network on images show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _N_SAMPLES = 32
 
 
 def augmented_samples(data: Split, seed: int, classes: Sequence[str]) -> tuple[NDArray[Any], list[int], Sequence[str]]:
-    """Return some training photographs as the network sees them, their labels, and the names of the classes."""
+    """Return some training images as the network sees them, their labels, and the names of the classes."""
     stream = generator(seed, "samples")
     chosen = torch.randperm(len(data.train_labels), generator=stream)[:_N_SAMPLES]
     images = rotate_and_flip(data.train_inputs[chosen], *draw_augmentations(len(chosen), stream))

@@ -1,4 +1,4 @@
-"""Section of the report on the photographs."""
+"""Section of the report on the images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from mlp_core.report.accuracy_section import (
     divergence_sentences,
 )
 from mlp_core.report.section import CASE_STUDY, ReportFigure
-from mlp_core.statistics.wording import words
+from mlp_core.statistics.wording import format_interval
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = []
     for one in configurations:
         name = f"{one.values['hidden_widths']} hidden units, {one.values['activation']}"
-        sentences.append(f"{name}: median test accuracy {words(one.test)}; train accuracy {words(one.train)}.")
+        sentences.append(
+            f"{name}: median test accuracy {format_interval(one.test)}; train accuracy {format_interval(one.train)}."
+        )
         if one.test.n:
             gap = 100 * float((one.train_accuracies - one.test_accuracies).mean())
             sentences.append(f"Train minus test, mean of the members: {gap:.1f} percentage points.")
@@ -30,8 +32,8 @@ def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[st
 SECTION = accuracy_section(
     name="images",
     command="deep-mlp images",
-    title="Classifying photographs",
-    question="What does a multilayer perceptron learn from small photographs, and are the features of "
+    title="Classifying images",
+    question="What does a multilayer perceptron learn from small images, and are the features of "
     "its first layer high-level? The tutorial's answer: whole faces show in layer one, so it "
     "is not hierarchical.",
     keys={"activation": "activation", "hidden_widths": "hidden widths", "parameters": "parameters"},
@@ -39,10 +41,10 @@ SECTION = accuracy_section(
         ReportFigure(
             "samples",
             "Training samples as the network sees them: rotated by up to 10 degrees and flipped at random.",
-            "Grid of small augmented photographs, each under the name of its class.",
+            "Grid of small augmented images, each under the name of its class.",
         ),
         ReportFigure(
-            "first_layer",
+            "images_first_layer",
             "The weights of the first layer's units as images, all on one scale, so that brightness compares.",
             "Grid of colour images, one for each unit of the first hidden layer.",
         ),

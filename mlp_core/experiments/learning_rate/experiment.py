@@ -51,7 +51,7 @@ def learning_rate_trials(
     """Return one trial per start and learning rate.
 
     Both starts are uniform, so that members of equal number differ in the size of their weights alone. What the depth
-    sweep or its explanation trains too is here the same configuration, and is not trained twice.
+    sweep or its ablation trains too is here the same configuration, and is not trained twice.
 
     Args:
         learning_rates: Step sizes.

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from mlp_core.experiments.learning_rate.experiment import STARTS
-from mlp_core.report.drawing import (
+from mlp_core.report.plot_style import (
     INK,
     PALETTE,
     chance_line,
@@ -22,7 +22,7 @@ from mlp_core.report.drawing import (
     new_figure,
     percent_axis,
 )
-from mlp_core.statistics.intervals import MeanInterval, median_interval
+from mlp_core.statistics.intervals import Interval, median_interval
 
 _MARKERS = "os"
 
@@ -42,7 +42,7 @@ def learning_rate_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     starts = [start for start in STARTS if (table["initialization"] == start).any()]
     figure, axes = new_figure(4.4)
     axes.set_xscale("log")
-    medians: list[MeanInterval] = []
+    medians: list[Interval] = []
     for index, start in enumerate(starts):
         shift = 0.9 * step * ((index + 0.5) / len(starts) - 0.5)
         rows = table[table["initialization"] == start]
@@ -65,10 +65,10 @@ def learning_rate_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 
 def _draw_start(
     axes: Axes, rows: pd.DataFrame, shift: float, spread: float, colour: str, marker: str
-) -> list[MeanInterval]:
+) -> list[Interval]:
     """Draw the members of a start, shifted and spread by decades, and return their medians."""
     places: list[float] = []
-    medians: list[MeanInterval] = []
+    medians: list[Interval] = []
     for rate, group in rows.groupby("learning_rate"):
         accuracies = member_accuracies(group, "test_accuracy")
         place = float(rate) * 10**shift
@@ -78,7 +78,7 @@ def _draw_start(
         medians.append(median_interval(accuracies))
         _draw_diverged(axes, dots[np.isnan(accuracies)], place, colour)
     draw_intervals(axes, np.array(places), medians, colour, marker)
-    axes.plot(places, [100 * one.mean for one in medians], color=colour, linewidth=1.5)
+    axes.plot(places, [100 * one.estimate for one in medians], color=colour, linewidth=1.5)
     return medians
 
 

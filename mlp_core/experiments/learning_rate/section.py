@@ -18,9 +18,9 @@ from mlp_core.experiments.learning_rate.widths import (
     trained_by_rate,
 )
 from mlp_core.report.accuracy_section import ConfigurationAccuracy, accuracy_section, divergence_sentences
-from mlp_core.report.section import INITIALIZATION, Findings, FurtherTable, ReportFigure
+from mlp_core.report.section import INITIALIZATION, ExtraTable, ReportFigure, SectionContent
 from mlp_core.statistics.comparisons import listed
-from mlp_core.statistics.wording import unbroken
+from mlp_core.statistics.wording import no_break
 
 
 def _best_rates(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -64,16 +64,16 @@ _ACCURACIES = accuracy_section(
 )
 
 
-def _find(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
-    findings = _ACCURACIES.find(table, settings)
+def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
+    findings = _ACCURACIES.content(table, settings)
     n_classes, ranges = int(settings["arms"]), {}
     for start in STARTS:
         rows = table[table["initialization"] == start]
         if len(rows):
             stream = claim_stream(settings, f"trainable_range {start}")
             ranges[STARTS[start]] = measured_range(trained_by_rate(rows, n_classes), stream)
-    sentence = "; ".join(f"from {start} {_in_words(one)}" for start, one in ranges.items())
-    widths = FurtherTable(
+    sentence = "; ".join(f"from {start} {_describe(one)}" for start, one in ranges.items())
+    widths = ExtraTable(
         "Rates that train",
         ["start", "n", "smallest", "largest", "decades", "ends"],
         [_row(start, one) for start, one in ranges.items()],
@@ -81,10 +81,12 @@ def _find(table: pd.DataFrame, settings: Mapping[str, Any]) -> Findings:
         f"{100 * needed_accuracy(n_classes):.1f} %; a member that diverged does not. Decades from the smallest such "
         "rate to the largest [95 % interval, bootstrap over seeds]: known to a step of the rates tried.",
     )
-    return replace(findings, summary=[f"{sentence[0].upper()}{sentence[1:]}.", *findings.summary], further=(widths,))
+    return replace(
+        findings, summary=[f"{sentence[0].upper()}{sentence[1:]}.", *findings.summary], extra_tables=(widths,)
+    )
 
 
-def _in_words(one: TrainableRange) -> str:
+def _describe(one: TrainableRange) -> str:
     if math.isnan(one.width):
         return "no rate trains"
     interval = f" (95 % interval {one.low:.2f} to {one.high:.2f})" if one.has_interval else ""
@@ -101,9 +103,9 @@ def _row(start: str, one: TrainableRange) -> list[str]:
     ends = f"{listed(outermost)} rate tried: may be wider" if outermost else "inside the rates tried"
     return [
         *(start, str(one.n), f"{one.smallest:.4g}", f"{one.largest:.4g}"),
-        unbroken(f"{one.width:.2f}{interval}"),
+        no_break(f"{one.width:.2f}{interval}"),
         ends,
     ]
 
 
-SECTION = replace(_ACCURACIES, find=_find)
+SECTION = replace(_ACCURACIES, content=_content)

@@ -34,7 +34,7 @@ def polynomial_trial(degree: int, n_classes: int, training: Training, experiment
     monomials = Monomials(degree)
     sizes = (monomials.n_inputs(2), n_classes)
     name = f"degree={degree}"
-    config = TrainConfig.of(training, name, "polynomial", sizes, "shared", inputs=(monomials,))
+    config = TrainConfig.of(training, name, "polynomial", sizes, "shared_order", inputs=(monomials,))
     columns = Column("degree", degree, "highest total degree"), Column("features", sizes[0], "monomials")
     return Trial(config, Labels(experiment, columns), "degree")
 

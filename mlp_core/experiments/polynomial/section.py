@@ -15,7 +15,7 @@ from mlp_core.report.accuracy_section import (
     published_sentences,
 )
 from mlp_core.report.section import EXPRESSIVITY, ReportFigure
-from mlp_core.statistics.wording import words
+from mlp_core.statistics.wording import format_interval
 
 # What the tutorial's own loop prints for degree 50, seed 2021 and 100 epochs with torch 2.14.1, in percent
 _PUBLISHED_TRAIN, _PUBLISHED_TEST = 69.9, 72.6
@@ -28,7 +28,7 @@ def _published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = [
         f"One linear layer on {one.values['features']} monomials (degree {one.values['degree']}): "
-        f"median test accuracy {words(one.test)}; train accuracy {words(one.train)}."
+        f"median test accuracy {format_interval(one.test)}; train accuracy {format_interval(one.train)}."
         for one in configurations
     ]
     sentences += [*divergence_sentences(configurations), *published_sentences("degree", configurations)]

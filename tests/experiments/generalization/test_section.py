@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from said import said
+from section_text import section_text
 
 from mlp_core.experiments.generalization.section import SECTION
 from mlp_core.report.page import ReportContent, render_report
@@ -50,7 +50,7 @@ def generalized(network_outside: float, parameters: int = 5310) -> pd.DataFrame:
 
 def test_polynomial_and_perceptron_are_compared_outside() -> None:
     """The sentences give both accuracies outside, chance, and the islands of each."""
-    text = said(SECTION, generalized(0.0), arms=4)
+    text = section_text(SECTION, generalized(0.0), arms=4)
     assert (
         "beyond the last training point at radius 1.37, for 6.0 % (5.5 to 6.5, n = 6), where guessing gives 25 %"
         in text
@@ -65,9 +65,9 @@ def test_a_perceptron_above_chance_is_not_called_worse_than_guessing() -> None:
     """The explanation of failure is said of failures only, the nearest neighbour's too."""
     right = generalized(0.0)
     right.loc[right["model"] == "nearest neighbour", "outside_accuracy"] = 0.9
-    assert "less than guessing" in said(SECTION, right, arms=4)
-    assert "nearest training point" not in said(SECTION, right, arms=4)
-    assert "less than guessing" not in said(SECTION, generalized(0.5), arms=4)
+    assert "less than guessing" in section_text(SECTION, right, arms=4)
+    assert "nearest training point" not in section_text(SECTION, right, arms=4)
+    assert "less than guessing" not in section_text(SECTION, generalized(0.5), arms=4)
 
 
 def test_what_tuning_makes_of_wide_and_deep_is_said() -> None:
@@ -75,26 +75,26 @@ def test_what_tuning_makes_of_wide_and_deep_is_said() -> None:
     tuned = generalized(0.0).iloc[:-1].assign(training="tuned", learning_rate=0.01)
     tuned.loc[tuned["model"] == "polynomial", "test_accuracy"] = 0.95
     table = pd.concat([generalized(0.0), tuned], ignore_index=True)
-    text = said(SECTION, table, arms=4)
+    text = section_text(SECTION, table, arms=4)
     assert "reaches 70.0 %, n = 6, no interval as the settings have it and 95.0 %, n = 6, no interval with" in text
     assert "the perceptron, depth 3, tuned (rate 0.01), 95.0 %" in text
     assert text.count("depth 3: 0.0 %") == 1
-    names = [row[0] for row in SECTION.find(table, {"arms": 4}).rows]
+    names = [row[0] for row in SECTION.content(table, {"arms": 4}).rows]
     assert "polynomial, degree 50, tuned (rate 0.01)" in names
 
 
 def test_perceptrons_of_another_size_are_not_called_equal() -> None:
     """Without one of about as many parameters there is no comparison."""
-    assert "give or take" not in said(SECTION, generalized(0.0, parameters=102), arms=4)
+    assert "give or take" not in section_text(SECTION, generalized(0.0, parameters=102), arms=4)
     diverged = generalized(0.0).assign(status="diverged")
-    assert said(SECTION, diverged) == "Of no polynomial there is an accuracy outside the training region."
+    assert section_text(SECTION, diverged) == "Of no polynomial there is an accuracy outside the training region."
 
 
 def test_members_that_diverged_have_no_numbers() -> None:
     """Where nobody finished the table says none."""
     missing = ["test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy", "islands", "island_area"]
     failed = generalized(0.0).assign(status="diverged", **dict.fromkeys([*missing, "border_islands"], np.nan))
-    assert SECTION.find(failed, {}).rows[0][3:] == ["none"] * 6
+    assert SECTION.content(failed, {}).rows[0][3:] == ["none"] * 6
 
 
 def test_the_report_holds_the_section() -> None:

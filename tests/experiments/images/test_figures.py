@@ -1,4 +1,4 @@
-"""Figures of photographs and of first-layer weights."""
+"""Figures of images and of first-layer weights."""
 
 from __future__ import annotations
 

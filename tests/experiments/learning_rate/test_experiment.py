@@ -6,9 +6,9 @@ import pytest
 from stored import computed
 
 from mlp_core.errors import InputError
+from mlp_core.experiments.ablation.experiment import Ablation
 from mlp_core.experiments.catalog import experiment_in
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.experiments.explanation.experiment import Explanation
 from mlp_core.experiments.interface import Data, Setup
 from mlp_core.experiments.learning_rate.experiment import EXPERIMENT, LearningRate
 from mlp_core.settings import validated
@@ -21,13 +21,13 @@ def configs(experiment, settings, *others):
 
 
 def test_the_usual_rate_is_the_configuration_of_others():
-    """From PyTorch's start the depth sweep's own, from Xavier's that of its explanation; no other is shared."""
+    """From PyTorch's start the depth sweep's own, from Xavier's that of its ablation; no other is shared."""
     own = configs(EXPERIMENT, LearningRate())
     assert len(own) == 26
     (shared,) = own & configs(experiment_in("depth_sweep"), DepthSweep())
     assert (shared.layer_sizes, shared.scheme, shared.learning_rate) == ((2, 6, 6, 6, 4), "pytorch", 1e-3)
     explained = configs(
-        experiment_in("explanation"), Explanation(explain=True, explain_activations=("relu",)), DepthSweep()
+        experiment_in("ablation"), Ablation(ablation=True, ablation_activations=("relu",)), DepthSweep()
     )
     assert own & explained == {shared, *(one for one in explained if one.gains[0] > 1 and len(one.layer_sizes) == 5)}
     assert len(own & explained) == 2

@@ -31,7 +31,7 @@ def table(accuracies, n=8):
 
 
 def findings(accuracies, n=8):
-    return SECTION.find(table(accuracies, n), {"seed": 2021, "arms": 4})
+    return SECTION.content(table(accuracies, n), {"seed": 2021, "arms": 4})
 
 
 INSIDE, OPEN = (0.3, 0.9, 0.95, np.nan), (0.7, 0.9, 0.95, 0.8)
@@ -47,7 +47,7 @@ def test_both_ranges_are_said_with_the_best_rates():
     ]
     assert told.summary[2].startswith("Of 64 members 8 diverged")
     assert len(told.rows) == 8
-    (widths,) = told.further
+    (widths,) = told.extra_tables
     assert [row[-1] for row in widths.rows] == [
         "inside the rates tried",
         "smallest and largest rate tried: may be wider",
@@ -58,7 +58,7 @@ def test_one_seed_has_no_interval():
     """The range of the one member is shown all the same."""
     told = findings((INSIDE, OPEN), n=1)
     assert "rates from 0.01 to 0.1 train, 1.00 decades;" in told.summary[0]
-    assert [row[4] for row in told.further[0].rows] == ["1.00", "3.00"]
+    assert [row[4] for row in told.extra_tables[0].rows] == ["1.00", "3.00"]
 
 
 @pytest.mark.parametrize("accuracy", [0.25, np.nan])
@@ -66,7 +66,7 @@ def test_a_start_from_which_no_rate_trains(accuracy):
     """Is said, not shown as a range of no width."""
     told = findings(((accuracy,) * 4, INSIDE))
     assert told.summary[0].startswith("From PyTorch's start no rate trains; from Xavier's start rates")
-    assert told.further[0].rows[0][1:] == ["8", "none", "none", "none", "no rate trains"]
+    assert told.extra_tables[0].rows[0][1:] == ["8", "none", "none", "none", "no rate trains"]
 
 
 def test_a_start_whose_trainings_failed_is_left_out():

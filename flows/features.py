@@ -1,5 +1,0 @@
-"""What the first layer sees: the tutorial's question of section 2, as numbers."""
-
-from flows.experiment import experiment_flow
-
-features = experiment_flow("features")

@@ -1,0 +1,183 @@
+"""What the tasks of a run made and what failed, and the run's end: report, comparison with the baseline, state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from uuid import UUID
+
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed
+
+from mlp_core.engine.configs import TrainConfig, Trial
+from mlp_core.errors import DeepMlpError, Drifted
+from tasks.context import RunContext, logger
+from tasks.drift import compare_with_baseline
+from tasks.monitoring import Progress, report_lost
+from tasks.report import Failure, claimed_tables, measure_claims, write_report
+from tasks.results import collect_history
+from tasks.training import TrainedConfig, TrainedTrial, names_in_short, train_configurations
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A training that was submitted: one configuration, or several together.
+
+    Attributes:
+        configs: What it trains.
+        data: What it trains on, or the task that makes that.
+        n_members: Members of each configuration.
+        future: Its task.
+    """
+
+    configs: tuple[TrainConfig, ...]
+    data: Any
+    n_members: int
+    future: PrefectFuture[list[TrainedConfig]]
+
+    def one_by_one(self, context: RunContext) -> list[Submitted]:
+        """Submit the training of each configuration alone."""
+        data, n_members = self.data, self.n_members
+        return [
+            Submitted((config,), data, n_members, train_configurations.submit(context, (config,), data, n_members))
+            for config in self.configs
+        ]
+
+
+_NAMES_IN_A_LINE = 8
+
+
+class SweepFailed(DeepMlpError):
+    """Some tasks failed; what the others made is kept, and in the report."""
+
+    said = True
+
+
+def _reason(future: PrefectFuture[Any]) -> str:
+    """Return why a task failed; one that was lost with its dask workers has no state of its end yet."""
+    if not future.state.is_final():
+        try:
+            future.result()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return (future.state.message or future.state.name or "").removeprefix("Task run encountered an exception ")
+
+
+class RunCollector:
+    """Collects what the tasks of a run made, and what failed."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.trained: list[TrainedTrial] = []
+        self.failed: dict[UUID, Failure] = {}
+        self.experiments: set[str] = set()
+        self._one_by_one: dict[UUID, list[Submitted]] = {}
+        self.progress = Progress(context)
+
+    def collect(
+        self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
+    ) -> list[Result]:
+        """Wait for all and return the results of those that succeeded.
+
+        Args:
+            futures: The tasks.
+            experiment: Whose they are, if they are one's.
+            names: Of the trainings, one for each future.
+        """
+        futures = list(futures)
+        names = [*names] or [""] * len(futures)
+        wait(futures)
+        if futures and experiment:
+            self.experiments.add(experiment)
+        results = []
+        for future, name in zip(futures, names, strict=True):
+            if future.state.is_completed():
+                results.append(future.result())
+            else:
+                reason = _reason(future)
+                if not future.state.is_final():
+                    report_lost(future.task_run_id, reason)
+                # by task run, as two experiments may wait for the same training
+                self.failed[future.task_run_id] = Failure(experiment, f"{name}: {reason}" if name else reason)
+        return results
+
+    def collect_trainings(
+        self, trials: Sequence[Trial], submitted: Mapping[TrainConfig, Submitted], experiment: str
+    ) -> list[TrainedTrial]:
+        """Wait for an experiment's trainings and return those that succeeded.
+
+        Args:
+            trials: The experiment's.
+            submitted: The trainings of the run.
+            experiment: Its name.
+        """
+        own = {trial.config: submitted[trial.config] for trial in trials}
+        self.progress.expect(training.future for training in own.values())
+        tasks = {training.future.task_run_id: training for training in own.values()}
+        wait([training.future for training in tasks.values()])
+        asked = [one for training in tasks.values() for one in self._retry_individually(training)]
+        made = self.collect([one.future for one in asked], experiment, [names_in_short(one.configs) for one in asked])
+        by_config = {one.config: one for together in made for one in together}
+        trained = [
+            TrainedTrial(trial, by_config[trial.config].n_members, by_config[trial.config].blocks)
+            for trial in trials
+            if trial.config in by_config
+        ]
+        if kept := [config.name for config, training in own.items() if training.future.state.name == "Cached"]:
+            more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
+            shown = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
+            logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, shown)
+        self.trained += trained
+        return trained
+
+    def _retry_individually(self, training: Submitted) -> list[Submitted]:
+        """Return a training; where several configurations failed together, one of each, as one may be to blame."""
+        if len(training.configs) == 1 or training.future.state.is_completed():
+            return [training]
+        key = training.future.task_run_id
+        if key not in self._one_by_one:
+            logger.warning("training %d configurations together failed; each is trained alone", len(training.configs))
+            self._one_by_one[key] = training.one_by_one(self.context)
+        return self._one_by_one[key]
+
+    def publish(self, results: Sequence[PrefectFuture[Any]], on_drift: str) -> Any:
+        """Wait for tables and figures, compare with the baseline, write history and report.
+
+        Args:
+            results: The tasks of tables and figures.
+            on_drift: See `RunSettings`.
+
+        Returns:
+            The report's path; in a state named Drifted if a figure moved and the run is to end so.
+
+        Raises:
+            SweepFailed: If any task failed; after everything that could be written was written.
+            Drifted: If a figure moved and the run is to fail then.
+        """
+        made = self.collect(results)
+        self.progress.end()
+        report = ""
+        if self.trained:
+            made += self.collect([collect_history.submit(self.context, self.trained)])
+        if tables := claimed_tables(self.context.root, made):
+            made += self.collect([measure_claims.submit(self.context, tables)])
+        drift = ""
+        if made and on_drift != "ignore":
+            drift = "".join(self.collect([compare_with_baseline.submit(self.context, made)]))
+        if made or self.failed:
+            whole = ", ".join(sorted(self.experiments))
+            failures = [replace(one, experiment=one.experiment or whole) for one in self.failed.values()]
+            report = write_report.submit(self.context, made, sorted(self.experiments), failures).result()
+        if self.failed:
+            shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
+            kept = "the report holds what the others made" if report else "there are no results for a report"
+            count = "1 task" if len(self.failed) == 1 else f"{len(self.failed)} tasks"
+            message = f"{count} failed, {kept}: {shown}"
+            logger.error(message)
+            raise SweepFailed(message)
+        if drift and on_drift == "failed":
+            raise Drifted(drift)
+        return Completed(name="Drifted", message=drift, data=report) if drift else report

@@ -1,5 +1,0 @@
-"""Signals and gradients in random networks, next to what theory predicts: the tutorial's bonus without training."""
-
-from flows.experiment import experiment_flow
-
-signals = experiment_flow("signals")

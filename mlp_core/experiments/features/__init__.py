@@ -1,1 +1,0 @@
-"""What the first layer of networks on photographs looks for."""

@@ -1,0 +1,1 @@
+"""What the first layer of networks on images looks for."""

@@ -1,0 +1,208 @@
+"""The place where a flow's tasks run: task runner, artifact folder, and a way to stop at once."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+from mlp_core.artifacts.backends import backend_of
+from mlp_core.artifacts.locks import opened_folder, try_acquire
+from mlp_core.artifacts.paths import artifact_folder
+from mlp_core.errors import InputError, ResourceError
+from mlp_core.machine import cores
+from tasks.artifact_listing import KINDS
+from tasks.caching import result_storage_in
+from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
+from tasks.context import RECORDS, RunContext, logger, stop_run
+from tasks.helper_process import stop_helper
+from tasks.limits import check_tag_limits, report_waits
+from tasks.preflight import check_run
+from tasks.process import TERMINAL_SIGNALS, configure, flow_at_work, terminal_signals_blocked
+from tasks.run_settings import RunSettings
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
+
+
+def _start_worker(stop: Any, token: str, on_console: bool) -> None:
+    """Let a worker process stop when the run does, and end when the program is killed; the terminal speaks to that."""
+    configure()
+    logger.setLevel(logging.INFO)
+    if on_console:
+        silence_prefect_console()
+        logger.addHandler(ConsoleHandler(stderr_console()))
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    program = parent_process()
+
+    def watch() -> None:
+        while program is not None and program.is_alive():
+            if stop.value:
+                stop_run(token)
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _shared_lock(context: RunContext) -> Iterator[None]:
+    """Hold the artifact folder as one of its runs, and clear at the end what Prefect keeps of failed tasks."""
+    root = context.root
+    waiting = context.waiting_for(f"`deep-mlp artifacts prune` in {root}")
+    with backend_of(root).in_use(waiting, written=KINDS, removed=(RECORDS, "images")):
+        try:
+            yield
+        finally:
+            for error in (root / RECORDS).glob("[0-9a-f]" * 32):
+                error.unlink(missing_ok=True)
+
+
+class _Processes(ProcessPoolTaskRunner):
+    """Worker processes that the terminal's signals do not reach, from their first moment on.
+
+    They are started by threads that the first submissions start, and inherit what those have blocked.
+    """
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task with them put off for that moment."""
+        with terminal_signals_blocked():
+            return super().submit(*args, **kwargs)
+
+
+def _runner(run: RunSettings, token: str, stops: list[Callable[[], object]]) -> Any:
+    """Return what runs the tasks; `stops` gets one more if its processes have to be told."""
+    n_workers = run.workers or cores()
+    if run.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=n_workers)
+    if run.runner == "processes":
+        # No Event: to set one waits for all who wait for it, and a killed worker never answers
+        stop = get_context("spawn").RawValue("b", 0)
+        stops.append(lambda: setattr(stop, "value", 1))
+        on_console = any(isinstance(handler, ConsoleHandler) for handler in logger.handlers)
+        return _Processes(n_workers, initializer=_start_worker, initargs=(stop, token, on_console))
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    if run.scheduler:
+        return DaskTaskRunner(address=run.scheduler)
+    # Dask's own defaults listen on every interface
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "processes": True}
+    return DaskTaskRunner(cluster_kwargs={**local, "n_workers": n_workers, "threads_per_worker": 1})
+
+
+def _count_workers(scheduler: str, runner: Any) -> int:
+    """Return how many tasks the workers of a dask scheduler work on at the same time.
+
+    Raises:
+        InputError: If the scheduler cannot be reached or has no workers: tasks would wait for ever.
+    """
+    try:
+        n_workers = int(sum(runner.client.nthreads().values()))
+        reason = "it has no workers"
+    except OSError as error:
+        n_workers, reason = 0, str(error)
+    if n_workers == 0:
+        message = (
+            f"scheduler must be a dask scheduler with workers, got {scheduler}, but {reason}; "
+            f"start one with `dask scheduler`, and workers with `dask worker {scheduler}`."
+        )
+        raise InputError(message)
+    return n_workers
+
+
+def _listen_to_dask(run: RunSettings, client: Any) -> None:
+    """Show the project's own lines of dask's workers on this console; those that this run started show nothing else."""
+    from distributed.diagnostics.plugin import ForwardLoggingPlugin
+
+    client.run(configure)
+    client.run(logger.setLevel, logging.INFO)
+    for lines in (handler for handler in logger.handlers if isinstance(handler, ConsoleHandler)):
+        topic = f"lines of {flow_run.id}"
+        client.subscribe_topic(topic, lambda event, lines=lines: lines.handle(logging.makeLogRecord(event[1])))
+        forward: Any = ForwardLoggingPlugin
+        client.register_plugin(forward(logger.name, logging.INFO, topic), name=topic)
+        if not run.scheduler:
+            client.run(silence_prefect_console)
+
+
+@contextmanager
+def exclusive_lock(root: Path) -> Iterator[None]:
+    """Hold an artifact folder while no run is at work in it; one that starts meanwhile waits.
+
+    Raises:
+        InputError: If a run is.
+    """
+    with opened_folder(root) as folder:
+        if not try_acquire(folder, root):
+            message = f"artifacts must be a folder that no run is at work in, got {root}; wait until the run has ended."
+            raise InputError(message)
+        yield
+
+
+@contextmanager
+def run_environment(run: RunSettings) -> Iterator[RunContext]:
+    """Run the tasks of the current flow on the runner, and in the artifact folder, that the settings name.
+
+    To be entered in the body of a flow: a deployment knows its settings no sooner. Why the flow's context is entered
+    once more, and not `Flow.with_options` called: docs/decisions/0008-prefect-runner-and-results.md.
+
+    Yields:
+        What its tasks need to know.
+
+    Raises:
+        InputError: If the settings ask for what this machine does not have.
+        ResourceError: If the disk of the artifact folder is full or refuses.
+    """
+    of_flow = FlowRunContext.get()
+    if of_flow is None or of_flow.result_store is None or of_flow.flow is None or of_flow.flow_run is None:
+        message = "run_environment() works in the body of a flow"
+        raise RuntimeError(message)
+    check_run(run)
+    root, token = artifact_folder(run.artifacts), uuid4().hex
+    stops: list[Callable[[], object]] = [partial(stop_run, token), stop_helper]
+    runner = _runner(run, token, stops)
+    inside = of_flow.model_copy(
+        update={
+            "task_runner": runner,
+            "result_store": of_flow.result_store.model_copy(update={"result_storage": result_storage_in(root)}),
+        }
+    )
+    refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh})
+    check_tag_limits(of_flow.flow.name.replace("-", "_"))
+    context = RunContext(str(root), run.workers or cores(), run.time_limit_seconds, run.refresh, token)
+    with flow_at_work(), _shared_lock(context), refreshed, runner, inside, report_waits(of_flow.flow_run.id):
+        if run.scheduler:
+            context = replace(context, n_parallel=_count_workers(run.scheduler, runner))
+        try:
+            if run.runner == "dask":
+                _listen_to_dask(run, runner.client)
+            yield context
+        except BaseException as error:
+            for stop in stops:
+                stop()
+            if run.runner == "dask":
+                with suppress(Exception):  # the scheduler may be what is gone
+                    runner.client.run(stop_run, token)
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                message = (
+                    f"artifacts must be where there is room and permission to write, got {root}: "
+                    f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
+                )
+                raise ResourceError(message) from error
+            raise

@@ -1,0 +1,158 @@
+"""The helper process: what it works out, and what becomes of the work when it is stopped or killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from mlp_core.data.image_files import BadImageError
+from mlp_core.data.images import decode_images
+from mlp_core.errors import Stopped
+from tasks.helper_process import preload_in_helper, run_in_helper, stop_helper
+
+
+@pytest.fixture(autouse=True)
+def _no_helper_left():
+    yield
+    stop_helper()
+
+
+def alive(process_id):
+    """Return whether a process, or a thread of it, runs; one that has ended and was not waited for yet does not."""
+    process = Path(f"/proc/{process_id}")
+    try:
+        ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return not ended or len(list((process / "task").iterdir())) > 1  # it cannot be waited for before they end
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_the_end_of(process_id, seconds=10):
+    deadline = time.monotonic() + seconds
+    while alive(process_id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(process_id)
+
+
+def test_one_process_works_for_all():
+    first = run_in_helper(os.getpid)
+    assert first != os.getpid()
+    preload_in_helper("json")
+    assert run_in_helper(os.getpid) == first
+
+
+def test_ctrl_c_is_for_the_program():
+    helper = run_in_helper(os.getpid)
+    os.kill(helper, signal.SIGINT)
+    assert run_in_helper(os.getpid) == helper
+
+
+def test_a_killed_helper_is_replaced():
+    killed = run_in_helper(os.getpid)
+    os.kill(killed, signal.SIGKILL)
+    wait_for_the_end_of(killed)
+    assert run_in_helper(pow, 2, 10) == 1024
+    assert run_in_helper(os.getpid) not in (killed, os.getpid())
+
+
+def test_work_whose_helper_was_killed_is_done_in_place():
+    helper, began = run_in_helper(os.getpid), time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run_in_helper, time.sleep, 1)
+        time.sleep(0.2)
+        os.kill(helper, signal.SIGKILL)
+        wait_for_the_end_of(helper, seconds=0.7)
+        assert waiting.result() is None
+    assert time.monotonic() - began > 1.2
+    assert run_in_helper(os.getpid) != helper
+
+
+def test_work_of_a_stopped_run_is_not_done():
+    helper, began = run_in_helper(os.getpid), time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        stopped = threading.Event()
+
+        def checkpoint():
+            if stopped.is_set():
+                raise Stopped
+
+        waiting = pool.submit(run_in_helper, time.sleep, 30, checkpoint=checkpoint)
+        time.sleep(0.2)
+        stopped.set()
+        stop_helper()
+        with pytest.raises(Stopped):
+            waiting.result()
+    assert time.monotonic() - began < 10
+    wait_for_the_end_of(helper)
+    assert run_in_helper(os.getpid) != helper
+
+
+def test_it_ends_with_a_killed_program():
+    program = "import os, time\nfrom tasks.helper_process import run_in_helper\nif __name__ == '__main__':\n"
+    program += "    print(run_in_helper(os.getpid), flush=True)\n    time.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        helper = int(process.stdout.readline())
+        assert alive(helper)
+        process.kill()
+    wait_for_the_end_of(helper)
+
+
+def test_a_script_without_a_guard_is_executed_once(tmp_path):
+    """A script that ends with a call, with no `if __name__ == "__main__":` around it, as a first one does."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\nfrom tasks.helper_process import run_in_helper\nprint(os.getpid(), run_in_helper(os.getpid))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    (line,) = done.stdout.splitlines()
+    assert len(set(line.split())) == 2
+    assert done.stderr == ""
+
+
+def test_the_helper_finds_its_modules_wherever_the_program_was_started(tmp_path):
+    """Neither a `tasks.py` on PYTHONPATH gets in between nor a `random.py` in the folder where the user stands."""
+    for name in ("path/tasks.py", "path/mlp_core.py", "standing/random.py", "standing/tasks.py"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("raise SystemExit('a file of the user')")
+    # as an installed program is started: PYTHONPATH comes before the project
+    program = f"import sys\nsys.path.insert(0, {str(tmp_path / 'path')!r})\nimport deep_mlp_program, os\n"
+    program += "from tasks.helper_process import run_in_helper\nprint(run_in_helper(os.getpid) != os.getpid())"
+    command = [sys.executable, "-P", "-c", program]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        command, cwd=tmp_path / "standing", env=environment, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_no_semaphore_is_needed():
+    """Containers do not always let one write to /dev/shm, where they are; here there is no way to make one."""
+    program = "import sys\nsys.modules['multiprocessing.synchronize'] = None\n"
+    program += "from tasks.helper_process import run_in_helper\nprint(run_in_helper(pow, 2, 10))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1024\n", "")
+
+
+def test_errors_come_back_whole(tmp_path):
+    """Among them the file that is to blame, for those that may be left out, and where in the helper it was."""
+    for name in ("train/cat/0.png", "train/dog/1.png", "val/cat/2.png", "val/dog/3.png"):
+        path = tmp_path / "faces" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"no image")
+    with pytest.raises(BadImageError, match="which is no such image") as raised:
+        run_in_helper(decode_images, tmp_path / "faces", 0)
+    assert (raised.value.name, raised.value.reason) == ("train/cat/0.png", "is no such image")
+    assert "in decode_images\n" in raised.value.__notes__[0]
+
+
+def test_a_worker_process_does_it_in_place():
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(run_in_helper, os.getpid).result() == pool.submit(os.getpid).result()
