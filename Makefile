@@ -74,7 +74,7 @@ audit: .venv/installed-bench ## Look every pinned package up in the advisory dat
 	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt
 
 lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
-	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --group build --output-file requirements/run.txt
 	$(LOCK) --group test --constraint requirements/run.txt --output-file requirements/test.txt
 	$(LOCK) --group bench --constraint requirements/run.txt --output-file requirements/bench.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
