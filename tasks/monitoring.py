@@ -120,7 +120,7 @@ def _markdown(sections: Sequence[ShownSection]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text that Markdown shows as it stands, whatever names of classes or folders are in it.
+    r"""Return text that Markdown shows as it stands, whatever names of classes or folders are in it.
 
     Example:
         >>> print(_plain("a [link](to)"))

@@ -17,7 +17,7 @@ def drawn_png(draw: Callable[..., Figure], *data: object) -> bytes:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
+    r"""Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
 
     Example:
         >>> figure_png(Figure(figsize=(1, 1)))[:4]
