@@ -124,7 +124,7 @@ def _plain(text: str) -> str:
 
     Example:
         >>> print(_plain("a [link](to)"))
-        a \\[link\\]\\(to\\)
+        a \[link\]\(to\)
     """
     return re.sub(r"([\\`*_{}\[\]()<>#!|~&])", r"\\\1", text)
 

@@ -21,7 +21,7 @@ def figure_png(figure: Figure) -> bytes:
 
     Example:
         >>> figure_png(Figure(figsize=(1, 1)))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     buffer = io.BytesIO()
     figure.set_dpi(DOTS_PER_INCH)
