@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all tests all-tests faults fuzz check bench bench-quick audit lock
+.PHONY: help install tutorial test test-all tests all-tests faults fuzz check notebook docs coverage bench bench-quick audit lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,6 +36,14 @@ endif
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/bench.txt
 	@touch $@
 
+.venv/installed-notebook: .venv/installed requirements/notebook.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/notebook.txt
+	@touch $@
+
+.venv/installed-docs: .venv/installed requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/docs.txt
+	@touch $@
+
 # Two workers wait for processes now and then: the checks fit in between
 test: ## Check style and types, run the tests
 	@$(MAKE) --no-print-directory --jobs 2 check tests
@@ -64,6 +72,19 @@ check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+notebook: .venv/installed-notebook ## Open the tutorial as a notebook: notebooks/deep_mlps.ipynb
+	$(BIN)/jupyter lab notebooks/deep_mlps.ipynb
+
+# After a change of notebooks/deep_mlps.py, its text
+notebooks/deep_mlps.ipynb: notebooks/deep_mlps.py .venv/installed-test
+	$(BIN)/jupytext --to ipynb --execute $<
+
+docs: .venv/installed-docs tutorial ## Make the pages in site/, with the API and a gallery of all figures: site/index.html
+	$(BIN)/mkdocs build
+
+coverage: .venv/installed-test ## Say which lines no test reaches: site/coverage/index.html
+	$(PYTEST) --cov=deep_mlp --cov=flows --cov=mlp_core --cov=tasks --cov-report=term --cov-report=html:site/coverage
+
 bench: .venv/installed-bench ## Measure the project beside its peers, about 50 minutes: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks --out benchmarks
 
@@ -71,12 +92,14 @@ bench-quick: .venv/installed-bench ## The same in half a minute; fails where a r
 	$(BIN)/python -m benchmarks --quick --repetitions 1
 
 audit: .venv/installed-bench ## Look every pinned package up in the advisory database; needs the network
-	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt
+	$(BIN)/pip-audit --strict --disable-pip --requirement requirements/run.txt --requirement requirements/test.txt --requirement requirements/bench.txt --requirement requirements/notebook.txt --requirement requirements/docs.txt
 
 lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay unless ARGS=--upgrade
-	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --group build --output-file requirements/run.txt
 	$(LOCK) --group test --constraint requirements/run.txt --output-file requirements/test.txt
 	$(LOCK) --group bench --constraint requirements/run.txt --output-file requirements/bench.txt
+	$(LOCK) pyproject.toml --extra notebook --constraint requirements/run.txt --output-file requirements/notebook.txt
+	$(LOCK) --group docs --constraint requirements/run.txt --output-file requirements/docs.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
 
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)

@@ -218,7 +218,7 @@ def _command(arguments: list[str], server: int, place: Place) -> Load:
 
 
 def _schedule(n_runs: int, server: int, place: Place) -> Load:
-    """Deploy by the README's commands, and wait for so many runs of a schedule."""
+    """Deploy by the commands of docs/schedule-it.md, and wait for so many runs of a schedule."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
 

@@ -120,7 +120,7 @@ class Results:
         write_file(folder / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
 
     def markdown(self, repetitions: int, libraries: Mapping[str, str]) -> str:
-        """Return the tables for the README."""
+        """Return the table for `docs/how-fast.md`."""
         named = ", ".join(f"{name} {number}" for name, number in libraries.items())
         peaks = ", ".join(f"{self.peak(n):.0f} on {n}" for n in sorted({1, CORES}))
         return "\n".join(

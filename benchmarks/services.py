@@ -136,7 +136,7 @@ def descendants(pid: int) -> set[int]:
 
 @contextmanager
 def scheduled(client: SyncPrefectClient, place: Place, parameters: dict[str, Any], seconds: float) -> Iterator[UUID]:
-    """Deploy the depth sweep as the README says, and let it run by a schedule.
+    """Deploy the depth sweep as docs/schedule-it.md says, and let it run by a schedule.
 
     Args:
         client: Of the server.

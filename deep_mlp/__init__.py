@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deep_mlp._comparison import Comparison, compare
     from deep_mlp._ensemble import Summary, TrainedEnsemble, spirals, train
     from deep_mlp._estimator import EnsembleMLPClassifier
+    from deep_mlp._images import images
     from deep_mlp._theory import Theory, theory
     from mlp_core.data.datasets import Split
     from mlp_core.errors import DeepMlpError, InputError
@@ -34,6 +35,7 @@ _HOME = {
     "Theory": "deep_mlp._theory",
     "TrainedEnsemble": "deep_mlp._ensemble",
     "compare": "deep_mlp._comparison",
+    "images": "deep_mlp._images",
     "spirals": "deep_mlp._ensemble",
     "theory": "deep_mlp._theory",
     "train": "deep_mlp._ensemble",
@@ -50,6 +52,7 @@ __all__ = [
     "Theory",
     "TrainedEnsemble",
     "compare",
+    "images",
     "spirals",
     "theory",
     "train",

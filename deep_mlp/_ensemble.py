@@ -73,6 +73,19 @@ class Summary:
     high: float
     parameters: int
 
+    def __str__(self) -> str:
+        """Return the summary in a line.
+
+        Example:
+            >>> print(Summary(8, 0, 1, 0.76, 0.8, 0.4, 0.85, 130))
+            median 80.0 % [40.0 to 85.0], n = 8, 0 diverged, 1 never learned, 130 parameters
+        """
+        interval = "" if np.isnan(self.low) else f" [{100 * self.low:.1f} to {100 * self.high:.1f}]"
+        return (
+            f"median {100 * self.median:.1f} %{interval}, n = {self.n}, {self.diverged} diverged, "
+            f"{self.never_learned} never learned, {self.parameters:,} parameters"
+        )
+
 
 @dataclass(frozen=True)
 class TrainedEnsemble:

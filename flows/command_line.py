@@ -62,9 +62,8 @@ def _options(parameters: dict[str, Settings]) -> list[click.Parameter]:
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
             metavar = "|".join(choices) or _metavar(value)
             options.append(click.Option([flag], type=str, metavar=metavar, help=help_text))
-    for name in other_names(name for group in parameters.values() for name in type(group).model_fields):
-        options.append(click.Option([f"--{name.replace('_', '-')}"], type=str, hidden=True))
-    return options
+    others = other_names(name for group in parameters.values() for name in type(group).model_fields)
+    return options + [click.Option([f"--{name.replace('_', '-')}"], type=str, hidden=True) for name in others]
 
 
 def _syntax(default: object) -> str:

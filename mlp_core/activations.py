@@ -59,11 +59,13 @@ def activation_family(name: str) -> tuple[str, tuple[float, ...]]:
         (('leaky_relu', (0.1,)), ('relu', ()))
     """
     try:
-        if canonical_activation(name) != name:
-            raise ValueError(_CHOICES)
+        canonical = canonical_activation(name)
     except ValueError as error:
         message = f"activation {error}, got {name!r}."
         raise InputError(message) from None
+    if canonical != name:
+        message = f"activation {_CHOICES}, got {name!r}."
+        raise InputError(message)
     family, _, slope = name.rstrip(")").partition("(")
     return family, (float(slope),) if slope else ()
 

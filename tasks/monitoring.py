@@ -120,11 +120,11 @@ def _markdown(sections: Sequence[ShownSection]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text that Markdown shows as it stands, whatever names of classes or folders are in it.
+    r"""Return text that Markdown shows as it stands, whatever names of classes or folders are in it.
 
     Example:
         >>> print(_plain("a [link](to)"))
-        a \\[link\\]\\(to\\)
+        a \[link\]\(to\)
     """
     return re.sub(r"([\\`*_{}\[\]()<>#!|~&])", r"\\\1", text)
 

@@ -41,11 +41,11 @@ def artifact_folder(location: str) -> Path | UPath:
             except OSError as error:
                 if error.errno in _NO_NAME:
                     raise ValueError(error.strerror) from error
-            return root
         except (RuntimeError, ValueError) as error:  # nobody's home, a zero byte
             reason = str(error).rstrip(".")
             message = f"artifacts must be the name of a folder, got {location!r}: {reason}; choose another --artifacts."
             raise InputError(message) from error
+        return root
     require_extra("s3", f"--artifacts {location}")
     from upath import UPath
 
@@ -54,6 +54,15 @@ def artifact_folder(location: str) -> Path | UPath:
 
 
 def require_extra(extra: str, wanted_by: str) -> None:
+    """Refuse what needs an extra of this package that is not installed.
+
+    Args:
+        extra: Its name in `pyproject.toml`.
+        wanted_by: What needs it, for the message.
+
+    Raises:
+        InputError: If one of its packages is missing.
+    """
     missing = [name for name in _EXTRAS[extra] if find_spec(name) is None]
     if missing:
         message = (

@@ -17,11 +17,11 @@ def drawn_png(draw: Callable[..., Figure], *data: object) -> bytes:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
+    r"""Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
 
     Example:
         >>> figure_png(Figure(figsize=(1, 1)))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     buffer = io.BytesIO()
     figure.set_dpi(DOTS_PER_INCH)

@@ -1,0 +1,46 @@
+"""Images as examples for networks: drawn faces, or files of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from mlp_core.data.augmentation import normalize
+from mlp_core.data.datasets import Split
+from mlp_core.data.faces import write_faces
+from mlp_core.data.images import decode_images
+
+
+def images(source: str | Path | None = None, *, seed: int = 2021, per_class: int = 600) -> Split:
+    """Return images of 32 by 32 pixels, as networks see them.
+
+    Args:
+        source: A zip or a folder with `train/CLASS/` and `val/CLASS/`; None: drawn cats, dogs and wild animals.
+        seed: Of the drawn faces, and of the split of a source that has none.
+        per_class: Drawn faces to train on in each class, at least 1; a quarter as many are drawn to test on.
+
+    Returns:
+        float32 inputs `[n, 3072]` in -1 .. 1, in channel, row, column order; classes are the folders' names.
+
+    Raises:
+        InputError: If the source is no such zip or folder.
+
+    Example:
+        >>> data = images(per_class=4)
+        >>> data.classes, tuple(data.train_inputs.shape)
+        (('cat', 'dog', 'wild'), (12, 3072))
+    """
+    with TemporaryDirectory() as folder:
+        if source is None:
+            source = Path(folder, "faces.zip")
+            write_faces(source, seed=seed, n_train_per_class=per_class, n_val_per_class=max(1, per_class // 4))
+        table = decode_images(Path(source), seed=seed)
+    pixels = torch.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=torch.uint8)
+    inputs = normalize(pixels.view(len(table), -1))
+    labels = torch.tensor(table["label"].to_pylist())
+    is_test = torch.tensor([part == "test" for part in table["split"].to_pylist()])
+    names = dict(zip(table["label"].to_pylist(), table["class"].to_pylist(), strict=True))
+    classes = tuple(names[label] for label in sorted(names))
+    return Split(inputs[~is_test], labels[~is_test], inputs[is_test], labels[is_test], classes)

@@ -1,0 +1,39 @@
+"""The notebook: its text and its file are one, its images are of today's text, and it runs."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+@pytest.fixture
+def notebook():
+    return jupytext.read(NOTEBOOKS / "deep_mlps.ipynb")
+
+
+def test_the_text_and_the_file_are_one(notebook):
+    text = jupytext.read(NOTEBOOKS / "deep_mlps.py")
+    assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [
+        (cell.cell_type, cell.source) for cell in text.cells
+    ], "run make notebooks/deep_mlps.ipynb"
+
+
+def test_it_was_run_from_top_to_bottom(notebook):
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_it_shows_no_path_of_the_machine_that_ran_it(notebook):
+    assert str(Path.home()) not in str(notebook.cells)
+
+
+@pytest.mark.slow
+def test_it_runs_without_a_network_or_prefect(notebook, tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # whoever asks there is refused
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "prefect" not in str([cell.source for cell in notebook.cells if cell.cell_type == "code"])
