@@ -16,7 +16,7 @@ from mlp_core.data.image_layout import TEST_FOLDERS, TRAIN_FOLDERS
 from mlp_core.data.preprocessing import LevelColumn, NumberColumn, Preprocessing, numbers_of, texts_of
 from mlp_core.data.settings import DataSource
 from mlp_core.data.sizes import MIN_ROWS
-from mlp_core.data.table_columns import check_usable, chosen, classes_of, is_number, without_nan
+from mlp_core.data.table_columns import check_usable, chosen, classes_of, is_number, without, without_nan
 from mlp_core.data.table_files import refuse
 from mlp_core.errors import InputError
 from mlp_core.seeds import derive_seed
@@ -110,7 +110,7 @@ def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamp
     missing = {name: int(table[name].null_count) for name in used}
     for name in features:
         if missing[name] == table.num_rows:
-            refuse("have values in each column", f"none in {name!r}", f"leave it out with --ignore {name}")
+            refuse("have values in each column", f"none in {name!r}", without(name))
         check_usable(name, table[name])
     kept = _without_missing(table, source, target, missing)
     classes, labels = classes_of(target, kept[target])
@@ -164,10 +164,10 @@ def _without_missing(table: pa.Table, source: DataSource, target: str, missing: 
         got = f"{any_missing:,} of {table.num_rows:,} rows without one, in {', '.join(gaps[:5])}"
         got += f" and {len(gaps) - 5} more columns" if len(gaps) > 5 else ""
         refuse("have a value in every row", got, "use --missing mean or drop, or --ignore those columns")
-    without = _rows_without(table, needed)
-    if without.all():
+    gaps_in_rows = _rows_without(table, needed)
+    if gaps_in_rows.all():
         refuse("have rows that miss no value", "none", "use --missing mean, or --ignore empty columns")
-    kept = table.filter(pa.array(~without))
+    kept = table.filter(pa.array(~gaps_in_rows))
     if kept.num_rows < MIN_ROWS:
         got = f"{kept.num_rows} that miss none"
         refuse(f"have at least {MIN_ROWS} rows", got, "use --missing mean, or --ignore empty columns")
