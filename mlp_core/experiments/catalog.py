@@ -8,6 +8,7 @@ from importlib import import_module
 from mlp_core.experiments.interface import Experiment
 
 FOLDERS = (
+    "data",
     "depth_sweep",
     "ablation",
     "learning_rate",
