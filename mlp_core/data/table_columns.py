@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -71,9 +72,14 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def without(name: str) -> str:
-    """Return how to leave a column out, in words."""
-    plain = re.fullmatch(r"[\w.-]{1,60}", name)
-    return f"leave it out with --ignore {name}" if plain else "leave it out with --ignore"
+    """Return how to leave a column out, in words.
+
+    Example:
+        >>> without("user id"), without("a, b")
+        ("leave it out with --ignore 'user id'", 'leave it out with --ignore')
+    """
+    can_be_given = name.isprintable() and "," not in name and len(name) <= 60
+    return f"leave it out with --ignore {shlex.quote(name)}" if can_be_given else "leave it out with --ignore"
 
 
 def check_usable(name: str, column: pa.ChunkedArray) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlp_core.report.section import ExtraTable, ReportFigure, Section, SectionContent
 
-_MOST_ROWS = 40
+_MOST_ROWS = 20
 _MOST_LETTERS = 120
 
 
@@ -31,34 +31,30 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         constant = " Constant and ignored columns are left out." if {"constant", "ignored"} & set(uses.index) else ""
         summary.insert(1, f"Columns: {', '.join(used)}.{constant}")
     more = len(columns) - _MOST_ROWS
-    return SectionContent(
-        summary,
-        [],
+    further = ExtraTable(
+        "Columns",
         ["column", "use", "inputs", "missing", "values"],
-        1,
         [
-            [_short(row.name), row.use, str(int(row.inputs)), str(int(row.missing)), _short(row.values_)]
-            for row in columns.head(_MOST_ROWS).rename(columns={"values": "values_"}).itertuples(index=False)
+            [_short(name), use, str(int(inputs)), str(int(missing)), _short(values)]
+            for name, use, inputs, missing, values in columns[["name", "use", "inputs", "missing", "values"]]
+            .head(_MOST_ROWS)
+            .itertuples(index=False)
         ],
         "Standardised: minus the mean of the training rows, divided by their standard deviation. One-hot: an input of "
         "0 or 1 for each level of the training rows; any other value, and a missing one, has none."
         + (f" {more} more columns are in results/data.parquet." if more > 0 else ""),
-        (
-            ExtraTable(
-                "Classes",
-                ["class", "to train on", "to test on", "share"],
-                [
-                    [
-                        _short(name),
-                        f"{int(train):,}",
-                        f"{int(test):,}",
-                        f"{100 * (train + test) / (n_train + n_test):.1f} %",
-                    ]
-                    for name, train, test in classes[["name", "train_rows", "test_rows"]].itertuples(index=False)
-                ],
-                "Rows of each class.",
-            ),
-        ),
+    )
+    return SectionContent(
+        summary,
+        [],
+        ["class", "to train on", "to test on", "share"],
+        1,
+        [
+            [_short(name), f"{int(train):,}", f"{int(test):,}", f"{100 * (train + test) / (n_train + n_test):.1f} %"]
+            for name, train, test in classes[["name", "train_rows", "test_rows"]].itertuples(index=False)
+        ],
+        "Rows of each class.",
+        (further,),
     )
 
 
