@@ -8,7 +8,6 @@ from importlib import import_module
 from mlp_core.experiments.interface import Experiment
 
 FOLDERS = (
-    "data",
     "depth_sweep",
     "ablation",
     "learning_rate",
@@ -19,6 +18,7 @@ FOLDERS = (
     "gain_sweep",
     "signal_propagation",
     "phase_diagram",
+    "data",
 )
 """Whoever adds an experiment adds its folder here."""
 

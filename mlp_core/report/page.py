@@ -257,7 +257,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
     return ShownSection(
         section.name,
         f"{section.title} (here: {here})" if here else section.title,
-        section.question,
+        section.question + (f" Here the same is asked of {other}." if (other := other_data(settings)) else ""),
         [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
         [sentence.replace(" %", "\u00a0%") for sentence in findings.details],
         [
