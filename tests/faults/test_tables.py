@@ -2,6 +2,8 @@
 
 import gzip
 import re
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.data import table_files
+from mlp_core.data.downloads import TABLE, download
 from mlp_core.data.preprocessing import NumberColumn, Preprocessing
 from mlp_core.data.settings import DataSource
 from mlp_core.data.table_files import read_table_file
 from mlp_core.data.tables import table_examples
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import validated
 
 ROWS = 60
@@ -153,6 +156,36 @@ def test_what_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_bytes(b"a,b\n1,2\n1,2\n1,2\n")
     for name in ("rows.parquet", "rows.csv"):
         assert "got 3 rows and 2 columns" in refused_sentence(read_table_file, tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"<!DOCTYPE html><p>gone"], ids=["a table", "a page"])
+def test_a_table_from_the_web_is_kept_as_it_came(content, tmp_path):
+    """Whatever its form, but no page; what is no zip is no fault of a table."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url, file = f"http://127.0.0.1:{server.server_port}/wine.csv", tmp_path / "wine.csv"
+        try:
+            if content.startswith(b"<"):
+                with pytest.raises(
+                    ResourceError, match="^data could not be downloaded .* an HTML page, not a table; .*"
+                ):
+                    download(url, file, wanted=TABLE)
+            else:
+                assert download(url, file, wanted=TABLE) == 1
+                assert file.read_bytes() == content
+        finally:
+            server.shutdown()
 
 
 def test_new_rows_that_do_not_fit_a_model_are_refused():
