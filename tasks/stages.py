@@ -178,6 +178,6 @@ def check_batches(stages: Iterable[Stage]) -> None:
             if trial.config.batches == "per_seed_order" and trial.config.batch_size > n_train:
                 message = (
                     f"batch_size must be at most the {n_train} training points, got {trial.config.batch_size}; "
-                    "use a smaller --batch-size or more --points."
+                    f"use a smaller --batch-size or more {'rows' if stage.kind_of_data == 'tables' else '--points'}."
                 )
                 raise InputError(message)

@@ -23,7 +23,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     used = [f"{uses[use]} {use}" for use in ("standardised", "one-hot", "constant", "ignored") if uses.get(use)]
     summary = [
         f"{n_train + n_test:,} rows of {len(classes)} classes, {n_train:,} to train on and {n_test:,} to test on; "
-        f"{n_inputs:,} inputs.",
+        f"{n_inputs:,} input{'s' * (n_inputs != 1)}.",
         f"The largest class holds {100 * largest / (n_train + n_test):.1f} % of the rows: whoever always answers it is "
         "right so often.",
     ]
