@@ -12,11 +12,11 @@ PROJECT = Path(__file__).parents[2]
 PROGRAM = """
 import numpy as np
 from mlp_core.engine.compilation import program
-from mlp_core.engine.vectors import load, store
+from mlp_core.engine.vectors import LANES, load, store
 
 @program
 def double(numbers):
-    for index in range(0, len(numbers), 8):
+    for index in range(0, len(numbers), LANES):
         store(numbers, index, load(numbers, index) + load(numbers, index))
 
 numbers = np.ones(16, np.float32)
