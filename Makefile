@@ -26,6 +26,7 @@ ifneq ($(STANDS),yes)
 endif
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/run.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c "from mlp_core.engine.small import compile_ahead; compile_ahead()"
 	@touch $@
 
 .venv/installed-test: .venv/installed requirements/test.txt

@@ -116,6 +116,19 @@ def train_small(
     return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
 
 
+def compile_ahead() -> None:
+    """Compile what trains and measures small networks, or find that it is compiled: some seconds, once on a machine."""
+    generators = [torch.Generator()]
+    ensemble, inputs, labels = (
+        Ensemble([1, 1, 2], "relu", generators),
+        torch.zeros(1, 1),
+        torch.zeros(1, dtype=torch.int64),
+    )
+    options = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
+    train_small(ensemble, inputs, labels, generators, **options)
+    predict_small(ensemble, inputs)
+
+
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
     """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`.
 
