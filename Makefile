@@ -65,7 +65,7 @@ check: .venv/installed-test ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/installed-bench ## Measure the project beside its peers, about 50 minutes: benchmarks/RESULTS.md
+bench: .venv/installed-bench ## Measure the project beside its peers, about half an hour: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks --out benchmarks
 
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be
