@@ -26,6 +26,7 @@ ifneq ($(STANDS),yes)
 endif
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/run.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c "from mlp_core.engine.small import compile_ahead; compile_ahead()"
 	@touch $@
 
 .venv/installed-test: .venv/installed requirements/test.txt
@@ -85,7 +86,7 @@ docs: .venv/installed-docs tutorial ## Make the pages in site/, with the API and
 coverage: .venv/installed-test ## Say which lines no test reaches: site/coverage/index.html
 	$(PYTEST) --cov=deep_mlp --cov=flows --cov=mlp_core --cov=tasks --cov-report=term --cov-report=html:site/coverage
 
-bench: .venv/installed-bench ## Measure the project beside its peers, about 50 minutes: benchmarks/RESULTS.md
+bench: .venv/installed-bench ## Measure the project beside its peers, about half an hour: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks --out benchmarks
 
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from benchmarks.measure import Bench
+from benchmarks.measure import LONG_REPETITIONS, LONG_ROWS, Bench
 from benchmarks.report import Results
 from benchmarks.rows import images_comparisons, spirals_comparisons
 from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
@@ -68,12 +68,13 @@ def _measure(bench: Bench, rows: Sequence[str], repetitions: int, images: str, f
     bench.warm_up((comparison.work, method) for comparison in comparisons for method in comparison.methods)
     for repetition in range(repetitions):
         bench.measure_limit(repetition)
-        for comparison in comparisons:
+        wanted = rows if repetition < LONG_REPETITIONS else [row for row in rows if row not in LONG_ROWS]
+        for comparison in (comparison for comparison in comparisons if comparison.work.row in wanted):
             for method in comparison.methods:
                 bench.run(comparison.work, method, repetition)
-        if not {"tutorial", "cached"}.isdisjoint(rows):
+        if not {"tutorial", "cached"}.isdisjoint(wanted):
             measure_tutorial(bench, image_files(), repetition)
-        if "growth" in rows:
+        if "growth" in wanted:
             measure_growth(bench, folder, repetition)
     floors = {
         (comparison.work.row, comparison.work.name, method): floor

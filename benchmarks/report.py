@@ -12,7 +12,7 @@ from statistics import mean, median, stdev, variance
 
 import pyarrow as pa
 
-from benchmarks.measure import CORES, OURS, OURS_ONE_THREAD, Run
+from benchmarks.measure import CORES, LONG_REPETITIONS, LONG_ROWS, OURS, OURS_ONE_THREAD, Run
 from benchmarks.whole import CONFIGURATIONS, MEMBERS, PROGRAM
 from mlp_core.artifacts.storage import Provenance, code_digest, machine, write_file, write_table
 
@@ -125,7 +125,8 @@ class Results:
         peaks = ", ".join(f"{self.peak(n):.0f} on {n}" for n in sorted({1, CORES}))
         return "\n".join(
             [
-                f"{machine()}; Python {platform.python_version()}, {named}. {repetitions} repetitions after a warm-up.",
+                f"{machine()}; Python {platform.python_version()}, {named}. {repetitions} repetitions after a warm-up, "
+                f"of {', '.join(LONG_ROWS)} {min(repetitions, LONG_REPETITIONS)}.",
                 f"Best matrix product, GFLOP/s by threads: {peaks}.",
                 "",
                 *self._comparison_lines(),

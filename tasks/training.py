@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,12 +222,21 @@ def _train_blocks(
             whom = f"{name}, members {members[0]} to {members[-1]}"
             logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
 
+    _tell_of_own_bits()
     with training_at_work() as has_spare_core:
         trained = train_batched(configs, data, members, watch, has_spare_core)
     blocks = [_keep(context.root, config, examples, part) for config, part in zip(configs, trained, strict=True)]
     seconds, n_members = time.monotonic() - started, len(configs) * len(members)
     logger.info("trained %s %s: %d members in %.1f s", config.seed_namespace, name, n_members, seconds)
     return blocks
+
+
+@cache
+def _tell_of_own_bits() -> None:
+    from mlp_core.engine.arithmetic import has_bits_of_its_own
+
+    if has_bits_of_its_own():
+        logger.warning("this processor has no AVX2: results have other last digits than on those that have it")
 
 
 def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: TrainedMembers) -> MemberBlock:

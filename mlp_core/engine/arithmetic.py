@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
@@ -55,6 +56,14 @@ def uniform_arithmetic() -> Iterator[None]:
 def flushes_subnormals() -> bool:
     """Return whether this thread's processor takes subnormal numbers for 0."""
     return (torch.tensor([1e-40]) * 1).item() == 0
+
+
+def has_bits_of_its_own() -> bool:
+    """Return whether this x86-64 processor lacks AVX2, so that networks have other last digits than on others.
+
+    PyTorch then draws other first weights, and computes other spirals.
+    """
+    return platform.machine().lower() in ("x86_64", "amd64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 
 
 def _enter() -> None:

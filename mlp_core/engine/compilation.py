@@ -23,8 +23,12 @@ from numba.misc.appdirs import AppDirs
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_SOURCES = ("compilation", "vectors", "elementary", "compiled")
-_V3 = ("avx2", "fma", "bmi2")  # some of what the target has, and a processor without it lacks
+_SOURCES = ("compilation", "vectors", "elementary", "compiled", "orders")
+_TARGETS = {
+    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
+    "x86-64-v3": ("avx2", "fma", "bmi2"),
+}
+"""Processors to compile for, the best one first, and some of what they have, and a processor that is less lacks."""
 _OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True}
 
 
@@ -33,7 +37,10 @@ def _target() -> tuple[str | None, str | None]:
     if name := os.environ.get("NUMBA_CPU_NAME"):
         return name, os.environ.get("NUMBA_CPU_FEATURES", "")
     features = llvmlite.binding.get_host_cpu_features()
-    return ("x86-64-v3", "") if all(features.get(name) for name in _V3) else (None, None)
+    for target, needed in _TARGETS.items():
+        if all(features.get(name) for name in needed):
+            return target, ""
+    return None, None
 
 
 # Before the first function is made, or numba has chosen already. The bits are the same for every target, see `vectors`

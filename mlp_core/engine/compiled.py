@@ -20,7 +20,25 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
-from mlp_core.engine.vectors import absolute, constant, fma, gather, load, select, spread, square_root, store, total
+from mlp_core.engine.vectors import (
+    LANES,
+    absolute,
+    constant,
+    fma,
+    gather,
+    load,
+    load_pair,
+    load_twice,
+    lower,
+    number,
+    select,
+    spread,
+    square_root,
+    store,
+    total,
+    totals,
+    upper,
+)
 
 BLOCK = 32
 """Examples that a product computes at a time."""
@@ -46,26 +64,20 @@ def _multiply(
     """Write rows of outputs: each the sum over the inputs of weight times row."""
     for row in range(0, n_out, 2):
         for column in range(0, width, BLOCK):
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = constant(work, 0.0)
+            a0 = a1 = b0 = b1 = constant(work, 0.0)
             weight, at = first + row * out_step, signal + column
             for _ in range(n_in):
                 a, b = spread(weights, weight), spread(weights, weight + out_step)
-                x0, x1, x2, x3 = load(work, at), load(work, at + 8), load(work, at + 16), load(work, at + 24)
-                a0, a1, a2, a3 = fma(a, x0, a0), fma(a, x1, a1), fma(a, x2, a2), fma(a, x3, a3)
-                b0, b1, b2, b3 = fma(b, x0, b0), fma(b, x1, b1), fma(b, x2, b2), fma(b, x3, b3)
+                x0, x1 = load(work, at), load(work, at + LANES)
+                a0, a1, b0, b1 = fma(a, x0, a0), fma(a, x1, a1), fma(b, x0, b0), fma(b, x1, b1)
                 weight += in_step
                 at += width
             at = out + row * width + column
             store(work, at, a0)
-            store(work, at + 8, a1)
-            store(work, at + 16, a2)
-            store(work, at + 24, a3)
+            store(work, at + LANES, a1)
             if row + 1 < n_out:
-                at += width
-                store(work, at, b0)
-                store(work, at + 8, b1)
-                store(work, at + 16, b2)
-                store(work, at + 24, b3)
+                store(work, at + width, b0)
+                store(work, at + width + LANES, b1)
 
 
 @part
@@ -73,31 +85,28 @@ def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: 
     """Write the gradient of a layer's weights: sums over the batch of delta times input."""
     for row in range(0, n_out, 2):
         for column in range(0, n_in, 4):
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = constant(work, 0.0)
+            s0 = s1 = s2 = s3 = constant(work, 0.0)  # their first halves are of this row, the second of the next
             up, at = delta + row * width, signal + column * width
             for _ in range(0, width, 8):
-                a, b = load(work, up), load(work, up + width)
-                x0, x1 = load(work, at), load(work, at + width)
-                x2, x3 = load(work, at + 2 * width), load(work, at + 3 * width)
-                a0, a1, a2, a3 = fma(a, x0, a0), fma(a, x1, a1), fma(a, x2, a2), fma(a, x3, a3)
-                b0, b1, b2, b3 = fma(b, x0, b0), fma(b, x1, b1), fma(b, x2, b2), fma(b, x3, b3)
+                deltas = load_pair(work, up, up + width)
+                s0, s1 = fma(deltas, load_twice(work, at), s0), fma(deltas, load_twice(work, at + width), s1)
+                s2 = fma(deltas, load_twice(work, at + 2 * width), s2)
+                s3 = fma(deltas, load_twice(work, at + 3 * width), s3)
                 up += 8
                 at += 8
-            at, left = first + row * n_in + column, min(4, n_in - column)
-            _put(gradient, at, left, total(a0), total(a1), total(a2), total(a3))
+            sums, at, left = totals(s0, s1, s2, s3), first + row * n_in + column, n_in - column
+            _put(gradient, at, left, lower(sums))
             if row + 1 < n_out:
-                _put(gradient, at + n_in, left, total(b0), total(b1), total(b2), total(b3))
+                _put(gradient, at + n_in, left, upper(sums))
 
 
 @part
-def _put(out: Any, at: int, left: int, a: Any, b: Any, c: Any, d: Any) -> None:
-    out[at] = a
-    if left > 1:
-        out[at + 1] = b
-    if left > 2:
-        out[at + 2] = c
-    if left > 3:
-        out[at + 3] = d
+def _put(out: Any, at: int, left: int, sums: Any) -> None:
+    if left >= 4:
+        store(out, at, sums)
+    else:
+        for index in range(left):
+            out[at + index] = number(sums, index)
 
 
 @part
@@ -144,15 +153,15 @@ def _slope(kind: int, z: Any, h: Any) -> Any:
 def _activate(kind: int, leak: float, work: Any, results: int, signals: int, n: int) -> None:
     """Write the activations of a layer; the short ones in loops of their own, since to ask which would take as long."""
     if kind == RELU:
-        for at in range(0, n, 8):
+        for at in range(0, n, LANES):
             z = load(work, results + at)
             store(work, signals + at, select(z < 0.0, 0.0, z))
     elif kind == LEAKY_RELU:
-        for at in range(0, n, 8):
+        for at in range(0, n, LANES):
             z = load(work, results + at)
             store(work, signals + at, select(z < 0.0, z * leak, z))
     else:
-        for at in range(0, n, 8):
+        for at in range(0, n, LANES):
             store(work, signals + at, _curve(kind, load(work, results + at)))
 
 
@@ -161,11 +170,11 @@ def _deactivate(kind: int, leak: float, work: Any, results: int, signals: int, d
     """Turn the gradient of a layer's activations into that of its pre-activations."""
     if kind in (RELU, LEAKY_RELU):
         # A product: to choose between two numbers, one of which is loaded, took four times as long
-        for at in range(0, n, 8):
+        for at in range(0, n, LANES):
             slope = select(load(work, signals + at) > 0.0, constant(work, 1.0), leak)
             store(work, deltas + at, load(work, deltas + at) * slope)
     else:
-        for at in range(0, n, 8):
+        for at in range(0, n, LANES):
             slope = _slope(kind, load(work, results + at), load(work, signals + at))
             store(work, deltas + at, load(work, deltas + at) * slope)
 
@@ -185,9 +194,9 @@ def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, wi
 @part
 def _loss(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
     """Return the mean cross-entropy of a batch; write its gradient with respect to the logits in their place."""
-    losses = constant(work, 0.0)
+    losses = lower(constant(work, 0.0))
     end = n_classes * width
-    for column in range(0, width, 8):
+    for column in range(0, width, LANES):
         largest = load(work, logits + column)
         for at in range(logits + column + width, logits + end, width):
             logit = load(work, at)
@@ -201,7 +210,8 @@ def _loss(work: Any, logits: int, n_classes: int, labels: int, shares: int, widt
             power = exponential(logit)
             store(work, at, power)
             normalizer = normalizer + power
-        losses = fma(logarithm(normalizer) - wanted, share, losses)
+        loss = logarithm(normalizer) - wanted
+        losses = fma(upper(loss), upper(share), fma(lower(loss), lower(share), losses))
         factor = share / normalizer
         for row in range(n_classes):
             at = logits + row * width + column
@@ -231,7 +241,7 @@ def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, powers: Any
     powers[1] *= _BETA2
     step, root = rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1])
     first, second = moments[0], moments[1]
-    for at in range(0, len(gradient), 8):
+    for at in range(0, len(gradient), LANES):
         g, m, v = load(gradient, at), load(first, at), load(second, at)
         m = fma(g - m, 1.0 - _BETA1, m)
         v = fma(g * g, 1.0 - _BETA2, v * _BETA2)
@@ -243,7 +253,7 @@ def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, powers: Any
 
 @part
 def _sgd(parameters: Any, gradient: Any, rate: float) -> None:
-    for at in range(0, len(gradient), 8):
+    for at in range(0, len(gradient), LANES):
         store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at)))
 
 
@@ -265,7 +275,7 @@ def train(
         is_adam: Whether to step as Adam does, else as SGD.
         rate: Learning rate.
         examples: `[n, features + 1]`, flat, the last one the number of the class: one cache line for a point.
-        orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and seven numbers more.
+        orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and fifteen numbers more.
         batch_size: Examples of a step; the last of an epoch may have fewer.
         n_batches: Steps of an epoch.
         first: The first step, counted from the first one of these epochs.
@@ -283,7 +293,7 @@ def train(
         epoch, batch = divmod(step, n_batches)
         start = batch * batch_size
         size = min(batch_size, n_examples - start)
-        for column in range(0, size, 8):
+        for column in range(0, size, LANES):
             at = epoch * n_examples + start + column
             for row in range(n_inputs):
                 store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
@@ -326,7 +336,7 @@ def classify(
             for row in range(n_inputs):
                 work[signal + row * width + column] = inputs[start + column, row]
         _forward(parameters, layers, kind, leak, work, width)
-        for column in range(0, width, 8):
+        for column in range(0, width, LANES):
             largest = load(work, logits + column)
             best = constant(work, 0.0)
             for row in range(1, n_classes):

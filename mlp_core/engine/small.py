@@ -28,7 +28,9 @@ from mlp_core.engine.compiled import (
 )
 from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
+from mlp_core.engine.vectors import LANES
 
 _KINDS = {
     "relu": RELU,
@@ -63,7 +65,7 @@ def train_small(
         ensemble: Changed in place.
         inputs: `[n, features]`, of the parameters' type.
         labels: int64 `[n]`.
-        streams: One per member; its orders are drawn from it.
+        streams: One per member; its orders are those that it would draw. They are left as they are.
         n_epochs: Number of epochs.
         batch_size: Examples per step.
         drop_last: Leave out the last batch of an epoch if it is short.
@@ -92,27 +94,39 @@ def train_small(
     n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
     n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
     n_together = max(1, min(n_epochs, n_steps // n_batches))  # epochs
-    orders = torch.zeros(n_together * n + 7, dtype=torch.int32)
+    orders = np.zeros(n_together * n + LANES - 1, np.uint32)
     numbers = _packed(ensemble)
     layers, work = _layout(ensemble, batch_size)
     kind, leak = _activation(ensemble)
     examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
     losses = np.zeros((ensemble.n_members, n_epochs))
     for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
-        moments, powers = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2)
+        moments, powers, state = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2), order_state(stream)
         for epoch in range(0, n_epochs, n_together):
-            some = torch.split(orders, n)[: min(n_together, n_epochs - epoch)]
-            for order in some:
-                torch.randperm(n, generator=stream, out=order)
-            for first in range(0, len(some) * n_batches, n_steps):
+            n_orders = min(n_together, n_epochs - epoch)
+            draw_orders(state, orders[: n_orders * n].reshape(n_orders, n))
+            for first in range(0, n_orders * n_batches, n_steps):
                 checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
                 train(
                     parameters, moments, powers, layers, kind, leak, is_adam, learning_rate,
-                    examples, orders.numpy().view(np.uint32), batch_size, n_batches,
-                    first, min(first + n_steps, len(some) * n_batches), work, losses[member, epoch:],
+                    examples, orders, batch_size, n_batches,
+                    first, min(first + n_steps, n_orders * n_batches), work, losses[member, epoch:],
                 )  # fmt: skip
     _unpack(numbers, ensemble)
     return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
+
+
+def compile_ahead() -> None:
+    """Compile what trains and measures small networks, or find that it is compiled: some seconds, once on a machine."""
+    generators = [torch.Generator()]
+    ensemble, inputs, labels = (
+        Ensemble([1, 1, 2], "relu", generators),
+        torch.zeros(1, 1),
+        torch.zeros(1, dtype=torch.int64),
+    )
+    options = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
+    train_small(ensemble, inputs, labels, generators, **options)
+    predict_small(ensemble, inputs)
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:

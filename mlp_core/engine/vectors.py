@@ -1,8 +1,9 @@
-"""Eight numbers at a time in compiled code: what numba lacks to say how a loop is computed, sum by sum.
+"""Sixteen numbers at a time in compiled code: what numba lacks to say how a loop is computed, sum by sum.
 
 A compiler that may choose how wide it computes also chooses the order of every sum, and so its last digits. Here the
-source chooses: a `Vector` is eight numbers in a register, each operation is one of IEEE 754, rounded once, `fma` is
-fused, and `total` adds in one order. Whatever processor the code is compiled for, these are the same bits.
+source chooses: a `Vector` is sixteen numbers, each operation is one of IEEE 754, rounded once, `fma` is fused, and
+`total` and `totals` add eight numbers in one order. The compiler may only cut a vector into the registers that a
+processor has, which changes no number. Whatever processor the code is compiled for, these are the same bits.
 
 For functions that numba compiles; outside of them nothing here can be called.
 """
@@ -19,45 +20,50 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import lower_builtin, models, register_model
 
-LANES = 8
+LANES = 16
 intrinsic: Callable[[Any], Any] = numba_intrinsic
 _BITS = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}
 """Of a number: its bits, those of its mantissa, and the bias of its exponent."""
 
 
 class Vector(types.Type):
-    """The type of eight numbers, or of eight answers of a comparison."""
+    """The type of sixteen numbers, or of sixteen answers of a comparison; of fewer where a part is taken."""
 
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-        super().__init__(f"Vector({dtype})")
+    def __init__(self, dtype: Any, lanes: int = LANES) -> None:
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(f"Vector({dtype}, {lanes})")
 
 
 _LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
 
 
-def _vector(dtype: Any) -> ir.VectorType:
-    return ir.VectorType(_LLVM[dtype], LANES)
+def _vector(kind: Vector) -> ir.VectorType:
+    return ir.VectorType(_LLVM[kind.dtype], kind.lanes)
+
+
+def _shuffled(builder: Any, a: Any, b: Any, places: Any) -> Any:
+    """Return the numbers at some places of two vectors, the second one's counted after the first one's."""
+    places = [*places]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, _vector(vector.dtype))
+        super().__init__(manager, vector, _vector(vector))
 
 
-def _spread(builder: Any, number: Any) -> Any:
-    """Return eight times a number."""
-    kind = ir.VectorType(number.type, LANES)
+def _spread(builder: Any, number: Any, lanes: int) -> Any:
+    """Return many times a number."""
+    kind = ir.VectorType(number.type, lanes)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
-    nowhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, first, nowhere)
+    return _shuffled(builder, first, first, [0] * lanes)
 
 
 def _as_vector(context: Any, builder: Any, value: Any, kind: Any, vector: Vector) -> Any:
     if isinstance(kind, Vector):
         return value
-    return _spread(builder, context.cast(builder, value, kind, vector.dtype))
+    return _spread(builder, context.cast(builder, value, kind, vector.dtype), vector.lanes)
 
 
 def _element(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -66,26 +72,72 @@ def _element(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.gep(data, [index])
 
 
+def _loaded(context: Any, builder: Any, lanes: int, array_type: Any, array: Any, index: Any) -> Any:
+    kind = _vector(Vector(array_type.dtype, lanes))
+    address = _element(context, builder, array_type, array, index)
+    return builder.load(builder.bitcast(address, kind.as_pointer()), align=array_type.dtype.bitwidth // 8)
+
+
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Return the eight numbers of an array that begin at an index."""
+    """Return the sixteen numbers of an array that begin at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.return_type.dtype
-        address = _element(context, builder, signature.args[0], *arguments)
-        return builder.load(builder.bitcast(address, _vector(kind).as_pointer()), align=kind.bitwidth // 8)
+        return _loaded(context, builder, LANES, signature.args[0], *arguments)
 
     return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
+def load_pair(typing: Any, array: Any, index: Any, other: Any) -> Any:
+    """Return the eight numbers of an array that begin at an index, and the eight at another."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, *indices = arguments
+        first, second = (_loaded(context, builder, LANES // 2, signature.args[0], array, at) for at in indices)
+        return _shuffled(builder, first, second, range(LANES))
+
+    return Vector(array.dtype)(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def load_twice(typing: Any, array: Any, index: Any) -> Any:
+    """Return the eight numbers of an array that begin at an index, and again."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = _loaded(context, builder, LANES // 2, signature.args[0], *arguments)
+        return _shuffled(builder, half, half, [*range(LANES // 2)] * 2)
+
+    return Vector(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def lower(typing: Any, vector: Any) -> Any:
+    """Return the first half of a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2))
+
+    return Vector(vector.dtype, vector.lanes // 2)(vector), generate
+
+
+@intrinsic
+def upper(typing: Any, vector: Any) -> Any:
+    """Return the second half of a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2, vector.lanes))
+
+    return Vector(vector.dtype, vector.lanes // 2)(vector), generate
+
+
+@intrinsic
 def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index: Any) -> Any:
-    """Return the numbers of an array at `step` times each of eight integers, which begin at an index, plus `offset`."""
+    """Return an array's numbers at `step` times each of sixteen integers, which begin at an index, plus `offset`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, step, offset, numbers, index = arguments
-        kind = signature.return_type.dtype
-        result = ir.Constant(_vector(kind), ir.Undefined)
+        result = ir.Constant(_vector(signature.return_type), ir.Undefined)
         for lane in range(LANES):
             at = builder.add(index, ir.Constant(index.type, lane))
             number = builder.load(_element(context, builder, signature.args[3], numbers, at))
@@ -99,14 +151,14 @@ def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write eight numbers into an array of their type, from an index on."""
+    """Write the numbers of a vector into an array of their type, from an index on."""
     if array.dtype != vector.dtype:
         return None  # numba then says that the types do not fit
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_type, _, vector_type = signature.args
         address = _element(context, builder, array_type, *arguments[:2])
-        address = builder.bitcast(address, _vector(vector_type.dtype).as_pointer())
+        address = builder.bitcast(address, _vector(vector_type).as_pointer())
         builder.store(arguments[2], address, align=vector_type.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -115,17 +167,17 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
-    """Return eight times the number of an array at an index."""
+    """Return sixteen times the number of an array at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(builder, builder.load(_element(context, builder, signature.args[0], *arguments)))
+        return _spread(builder, builder.load(_element(context, builder, signature.args[0], *arguments)), LANES)
 
     return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
 def constant(typing: Any, like: Any, number: Any) -> Any:
-    """Return eight times a number, of the type that an array or a vector holds."""
+    """Return sixteen times a number, of the type that an array or a vector holds."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _as_vector(context, builder, arguments[1], signature.args[1], signature.return_type)
@@ -147,19 +199,19 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def square_root(typing: Any, vector: Any) -> Any:
-    """Return the square roots of eight numbers."""
+    """Return the square roots of a vector's numbers."""
     return vector(vector), lambda context, builder, signature, arguments: _call(builder, "sqrt", *arguments)
 
 
 @intrinsic
 def nearest_whole(typing: Any, vector: Any) -> Any:
-    """Return the whole numbers nearest to eight numbers, of two equally near ones the even one."""
+    """Return the whole numbers nearest to a vector's, of two equally near ones the even one."""
     return vector(vector), lambda context, builder, signature, arguments: _call(builder, "rint", *arguments)
 
 
 @intrinsic
 def absolute(typing: Any, vector: Any) -> Any:
-    """Return the sizes of eight numbers."""
+    """Return the sizes of a vector's numbers."""
     return vector(vector), lambda context, builder, signature, arguments: _call(builder, "fabs", *arguments)
 
 
@@ -168,7 +220,7 @@ def _call(builder: Any, name: str, *vectors: Any) -> Any:
     kind = vectors[0].type
     suffix = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}[kind.element]
     function_type = ir.FunctionType(kind, [kind] * len(vectors))
-    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.v{LANES}{suffix}")
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.v{kind.count}{suffix}")
     return builder.call(function, vectors)
 
 
@@ -191,55 +243,87 @@ def total(typing: Any, vector: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (numbers,) = arguments
         for half in (4, 2, 1):
-            low, high = (
-                ir.Constant(ir.VectorType(ir.IntType(32), half), [*range(start, start + half)]) for start in (0, half)
-            )
-            low, high = (builder.shuffle_vector(numbers, numbers, places) for places in (low, high))
+            low, high = (_shuffled(builder, numbers, numbers, range(start, start + half)) for start in (0, half))
             numbers = builder.fadd(low, high)
         return builder.extract_element(numbers, ir.Constant(ir.IntType(32), 0))
 
-    return vector.dtype(vector), generate
+    return vector.dtype(vector), generate if vector.lanes == 8 else None
+
+
+@intrinsic
+def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Return eight sums of eight numbers each, those of the vectors' first halves before those of the second ones.
+
+    Each is what `total` makes of it; eight at once take a third of the instructions.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
+            others = [place + distance for place in places]
+            return builder.fadd(_shuffled(builder, a, b, places), _shuffled(builder, a, b, others))
+
+        # The halves of a and of b, each as four sums of two numbers; the same of c and d
+        places = [start + lane for start in (0, 8, 16, 24) for lane in range(4)]
+        a, b, c, d = arguments
+        ab, cd = added(a, b, places, 4), added(c, d, places, 4)
+        # Each as two sums of four: of a, c, then of their second halves, then of b, d, and theirs
+        places = [start + lane for four in (0, 4, 8, 12) for start in (four, LANES + four) for lane in range(2)]
+        twos = added(ab, cd, places, 2)
+        places = [2 * half for half in (0, 4, 1, 5, 2, 6, 3, 7)]
+        return added(twos, twos, places, 1)
+
+    return Vector(a.dtype, LANES // 2)(a, b, c, d), generate
+
+
+@intrinsic
+def number(typing: Any, vector: Any, index: Any) -> Any:
+    """Return a vector's number at an index."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], arguments[1])
+
+    return vector.dtype(vector, types.intp), generate
 
 
 @intrinsic
 def power_of_two(typing: Any, exponents: Any) -> Any:
-    """Return 2 to the power of eight whole numbers, none so large or small that the power is not normal."""
+    """Return 2 to the power of whole numbers, none so large or small that the power is not normal."""
     bits, mantissa, bias = _BITS[exponents.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind, integers = arguments[0].type, ir.VectorType(ir.IntType(bits), LANES)
+        kind, integers = arguments[0].type, ir.VectorType(ir.IntType(bits), exponents.lanes)
         # Beyond this number the mantissa's last bit counts ones; the shift leaves them alone
-        shifted = builder.fadd(arguments[0], ir.Constant(kind, [1.5 * 2.0**mantissa] * LANES))
-        whole = builder.shl(builder.bitcast(shifted, integers), ir.Constant(integers, [mantissa] * LANES))
-        return builder.bitcast(builder.add(whole, ir.Constant(integers, [bias << mantissa] * LANES)), kind)
+        shifted = builder.fadd(arguments[0], ir.Constant(kind, [1.5 * 2.0**mantissa] * exponents.lanes))
+        whole = builder.shl(builder.bitcast(shifted, integers), ir.Constant(integers, [mantissa] * exponents.lanes))
+        return builder.bitcast(builder.add(whole, ir.Constant(integers, [bias << mantissa] * exponents.lanes)), kind)
 
     return exponents(exponents), generate
 
 
 @intrinsic
 def exponent(typing: Any, vector: Any) -> Any:
-    """Return the whole numbers e of eight normal numbers m 2^e, 1 <= m < 2."""
+    """Return the whole numbers e of normal numbers m 2^e, 1 <= m < 2."""
     bits, mantissa, bias = _BITS[vector.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(bits), LANES)
-        whole = builder.lshr(builder.bitcast(arguments[0], integers), ir.Constant(integers, [mantissa] * LANES))
-        return builder.sitofp(builder.sub(whole, ir.Constant(integers, [bias] * LANES)), arguments[0].type)
+        integers = ir.VectorType(ir.IntType(bits), vector.lanes)
+        whole = builder.lshr(builder.bitcast(arguments[0], integers), ir.Constant(integers, [mantissa] * vector.lanes))
+        return builder.sitofp(builder.sub(whole, ir.Constant(integers, [bias] * vector.lanes)), arguments[0].type)
 
     return vector(vector), generate
 
 
 @intrinsic
 def mantissa(typing: Any, vector: Any) -> Any:
-    """Return the numbers m of eight normal numbers m 2^e, 1 <= m < 2."""
+    """Return the numbers m of normal numbers m 2^e, 1 <= m < 2."""
     bits, digits, bias = _BITS[vector.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(bits), LANES)
+        integers = ir.VectorType(ir.IntType(bits), vector.lanes)
         fraction = builder.and_(
-            builder.bitcast(arguments[0], integers), ir.Constant(integers, [(1 << digits) - 1] * LANES)
+            builder.bitcast(arguments[0], integers), ir.Constant(integers, [(1 << digits) - 1] * vector.lanes)
         )
-        whole = builder.or_(fraction, ir.Constant(integers, [bias << digits] * LANES))
+        whole = builder.or_(fraction, ir.Constant(integers, [bias << digits] * vector.lanes))
         return builder.bitcast(whole, arguments[0].type)
 
     return vector(vector), generate
@@ -253,54 +337,14 @@ class _Operation(AbstractTemplate):  # type: ignore[misc]
         vectors = [kind for kind in args if isinstance(kind, Vector)]
         if len(args) != 2 or not vectors or not all(isinstance(kind, Vector | types.Number) for kind in args):
             return None
-        result = Vector(types.boolean) if self.key in _COMPARISONS else vectors[0]
+        result = Vector(types.boolean, vectors[0].lanes) if self.key in _COMPARISONS else vectors[0]
         return result(*args)
 
 
 _COMPARISONS = (operator.lt, operator.le, operator.gt, operator.eq)
 
 
-@infer_global(operator.add)
-class _Add(_Operation):
-    pass
-
-
-@infer_global(operator.sub)
-class _Subtract(_Operation):
-    pass
-
-
-@infer_global(operator.mul)
-class _Multiply(_Operation):
-    pass
-
-
-@infer_global(operator.truediv)
-class _Divide(_Operation):
-    pass
-
-
-@infer_global(operator.lt)
-class _Less(_Operation):
-    pass
-
-
-@infer_global(operator.gt)
-class _Greater(_Operation):
-    pass
-
-
-@infer_global(operator.eq)
-class _Equal(_Operation):
-    pass
-
-
-@infer_global(operator.le)
-class _AtMost(_Operation):
-    pass
-
-
-def _lowered(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> Any:
+def _lower(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> None:
     """Let numba make an operation of two vectors, or of a vector and a number, by a function of LLVM's builder."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -310,16 +354,18 @@ def _lowered(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> Any:
 
     for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
         lower_builtin(operation, *kinds)(lower)
-    return lower
 
 
-_OPERATIONS = [
-    _lowered(operator.add, lambda builder, a, b: builder.fadd(a, b)),
-    _lowered(operator.sub, lambda builder, a, b: builder.fsub(a, b)),
-    _lowered(operator.mul, lambda builder, a, b: builder.fmul(a, b)),
-    _lowered(operator.truediv, lambda builder, a, b: builder.fdiv(a, b)),
-    _lowered(operator.lt, lambda builder, a, b: builder.fcmp_ordered("<", a, b)),
-    _lowered(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b)),
-    _lowered(operator.eq, lambda builder, a, b: builder.fcmp_ordered("==", a, b)),
-    _lowered(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b)),
-]
+_OPERATIONS: dict[Any, Callable[[Any, Any, Any], Any]] = {
+    operator.add: lambda builder, a, b: builder.fadd(a, b),
+    operator.sub: lambda builder, a, b: builder.fsub(a, b),
+    operator.mul: lambda builder, a, b: builder.fmul(a, b),
+    operator.truediv: lambda builder, a, b: builder.fdiv(a, b),
+    operator.lt: lambda builder, a, b: builder.fcmp_ordered("<", a, b),
+    operator.gt: lambda builder, a, b: builder.fcmp_ordered(">", a, b),
+    operator.eq: lambda builder, a, b: builder.fcmp_ordered("==", a, b),
+    operator.le: lambda builder, a, b: builder.fcmp_ordered("<=", a, b),
+}
+for _operation, _generate in _OPERATIONS.items():
+    infer_global(_operation)(type(f"_{_operation.__name__}", (_Operation,), {}))
+    _lower(_operation, _generate)

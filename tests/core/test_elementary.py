@@ -8,18 +8,18 @@ import torch
 from numba import njit
 
 from mlp_core.engine import elementary
-from mlp_core.engine.vectors import load, store
+from mlp_core.engine.vectors import LANES, load, store
 
 SMALLEST, LARGEST = 2.0**-126, float(np.finfo(np.float32).max)
 STEP = 997  # of the numbers that there are, one in so many: a million and more of each sign
 
 
 def over(function):
-    """Return a function of arrays, whose length is a multiple of eight."""
+    """Return a function of arrays, whose length is a multiple of `LANES`."""
 
     @njit
     def run(numbers, results):
-        for index in range(0, len(numbers), 8):
+        for index in range(0, len(numbers), LANES):
             store(results, index, function(load(numbers, index)))
 
     def call(numbers):
@@ -33,8 +33,8 @@ def over(function):
 def numbers_between(low, high):
     """Return float32 numbers from `low` to `high`, both included, in steps of `STEP` of those that there are."""
     first, last = np.array([low, high], np.float32).view(np.uint32)
-    bits = np.append(np.arange(first, last, STEP, dtype=np.uint32), [last] * 8)
-    return bits[: len(bits) // 8 * 8].view(np.float32)
+    bits = np.append(np.arange(first, last, STEP, dtype=np.uint32), [last] * LANES)
+    return bits[: len(bits) // LANES * LANES].view(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_errors_are_as_small_as_is_said(name, exact, high, sign, most):
 )
 def test_special_numbers(name, pairs):
     """Zero, infinity and what is not a number give what they should."""
-    numbers, expected = np.ones((2, 8), np.float32)
+    numbers, expected = np.ones((2, LANES), np.float32)
     for place, (number, result) in enumerate(pairs):
         numbers[place], expected[place] = number, result
     results = over(getattr(elementary, name))(numbers)

@@ -12,17 +12,39 @@ PROJECT = Path(__file__).parents[2]
 PROGRAM = """
 import numpy as np
 from mlp_core.engine.compilation import program
-from mlp_core.engine.vectors import load, store
+from mlp_core.engine.vectors import LANES, load, store
 
 @program
 def double(numbers):
-    for index in range(0, len(numbers), 8):
+    for index in range(0, len(numbers), LANES):
         store(numbers, index, load(numbers, index) + load(numbers, index))
 
 numbers = np.ones(16, np.float32)
 double(numbers)
 assert numbers.tolist() == 16 * [2]
 print("found" if double.stats.cache_hits else "compiled")
+"""
+
+AHEAD = """
+import torch
+from mlp_core.engine import compiled, orders
+from mlp_core.engine.members import train_members
+from mlp_core.data.datasets import spirals, split
+from mlp_core.engine.configs import Training, TrainConfig
+from mlp_core.engine.small import compile_ahead
+
+def n_compiled():
+    return sum(sum(function.stats.cache_misses.values()) for function in PROGRAMS)
+
+PROGRAMS = compiled.train, compiled.classify, orders.draw_orders
+compile_ahead()
+print(sum(sum(function.stats.cache_hits.values()) for function in PROGRAMS))
+before = n_compiled()
+for activation, optimizer in (("relu", "adam"), ("gelu", "sgd"), ("leaky_relu(0.1)", "sgd")):
+    training = Training(activation, optimizer, epochs=1)
+    config = TrainConfig.of(training, "any", "any", (2, 5, 5, 4), "shared_order")
+    train_members(config, split(*spirals()), [0, 1])
+print(n_compiled() - before)
 """
 
 
@@ -87,6 +109,20 @@ def test_a_damaged_file_is_made_again(run, tmp_path, suffix, content):
     (path,) = folder.rglob(f"*{suffix}")
     path.write_bytes(content)
     assert [run(folder) for _ in range(2)] == ["compiled", "found"]
+
+
+@pytest.mark.slow
+def test_what_is_compiled_ahead_is_all_that_a_training_needs(tmp_path):
+    """`make install` compiles once; the first training, of any small network, finds all of it."""
+    program = tmp_path / "program.py"
+    program.write_text(AHEAD)
+    for expected in ("0", "3"):  # programs, of which all were found
+        done = subprocess.run(
+            [sys.executable, program],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(PROJECT)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == [expected, "0"]
 
 
 def test_where_nothing_can_be_written_each_program_compiles(run, tmp_path):
