@@ -30,6 +30,9 @@ from mlp_core.statistics.intervals import median_interval
 
 _Floats = NDArray[np.float64]
 _Start = tuple[str, str, float]
+_Wrong = Literal["wrong", "supported", "not supported", ""]
+_OUTSIDE: tuple[tuple[int, _Wrong], ...] = ((1, "supported"), (-1, "not supported"))
+"""Beyond the edge or short of it, and what must not be said there."""
 _DEFAULT: _Start = ("relu", "pytorch", 1.0)
 
 
@@ -47,7 +50,7 @@ class Decision:
     name: str
     truth: str
     decide: Callable[[NDArray[np.int64]], str]
-    wrong: Literal["wrong", "supported", "not supported", ""]
+    wrong: _Wrong
 
 
 def populations(folder: Path) -> dict[_Start, _Floats]:
@@ -99,9 +102,9 @@ def decisions(found: dict[_Start, _Floats]) -> Iterator[Decision]:
     published, typical = _typical(default)
     yield Decision("the one curve is typical", f"as it is: a median decline of {typical:.3f}", published(0), wrong="")
     edge = max(PUBLISHED_CURVE.values()) - PUBLISHED_CURVE[max(PUBLISHED_CURVE)] + TYPICAL_MARGIN
-    for beyond, wrong in ((1e-9, "supported"), (-1e-9, "not supported")):
+    for beyond, wrong in _OUTSIDE:
         truth = f"the median decline is at the edge, {'outside' if beyond > 0 else 'inside'}"
-        yield Decision("the one curve is typical", truth, published(edge + beyond - typical), wrong)
+        yield Decision("the one curve is typical", truth, published(edge + 1e-9 * beyond - typical), wrong)
     alike = [values for key, values in found.items() if key != _DEFAULT]
     reference = int(default.mean(1).argmax())
     half = [values[reference] - values[-1] - (default[reference] - default[-1]) / 2 for values in alike]
@@ -142,12 +145,12 @@ def decisions_on_starts(found: dict[_Start, _Floats]) -> Iterator[Decision]:
         )
         # what is left of each decline moves so that half of all seeds, those without a decline on the wrong side, lose
         # more than half: then either verdict is wrong
-        for sign, wrong in ((-1, "supported"), (1, "not supported")):
+        for beyond, wrong in _OUTSIDE:
             left = other[best] - other[-1] - lost / 2
-            ranked = np.where(lost > 0, -left, sign * math.inf)
+            ranked = np.where(lost > 0, -left, -beyond * math.inf)
             moved = other.copy()
-            moved[-1] -= np.sort(ranked)[len(ranked) // 2 - (sign < 0)] + sign * -1e-9
-            side = "less" if sign < 0 else "more"
+            moved[-1] -= np.sort(ranked)[len(ranked) // 2 - (beyond > 0)] + 1e-9 * beyond
+            side = "less" if beyond > 0 else "more"
             yield Decision(name, f"just {side} than half of the seeds lose more than half", decide(moved), wrong)
 
 
@@ -177,12 +180,12 @@ def decisions_on_gains(gains: list[float], values: _Floats) -> Iterator[Decision
         lambda places: gains_differ(table(places), pair).verdict,
         "",
     )
-    for beyond, wrong in ((-1e-9, "supported"), (1e-9, "not supported")):
+    for beyond, wrong in _OUTSIDE:
         moved = values.copy()
-        moved[gains.index(pair[0])] += 0.01 + beyond - np.median(difference)
+        moved[gains.index(pair[0])] += 0.01 - 1e-9 * beyond - np.median(difference)
         yield Decision(
             f"gains {pair[0]:g} and {pair[1]:g} differ",
-            f"the median difference is at the edge, {'inside' if beyond < 0 else 'outside'}",
+            f"the median difference is at the edge, {'too small' if beyond > 0 else 'large enough'}",
             lambda places, moved=moved: gains_differ(table(places, moved), pair).verdict,  # type: ignore[misc]
             wrong,
         )
@@ -192,14 +195,14 @@ def constructed(n_networks: int) -> Iterator[Decision]:
     """Yield a claim on a share of values that are skewed, at its edge."""
     stream = np.random.default_rng(0)
     shares = stream.exponential(size=n_networks)
-    for beyond, wrong in ((1e-9, "not supported"), (-1e-9, "supported")):
-        values = shares - np.median(shares) + 0.5 - beyond
+    for beyond, wrong in _OUTSIDE:
+        values = shares - np.median(shares) + 0.5 + 1e-9 * beyond
 
         def decide(places: NDArray[np.int64], values: _Floats = values) -> str:
             claim = median_claim("", "ours", "", "", "", Range(high=0.5), values[places], lambda: 0.0, "", "")
             return claim.verdict
 
-        side = "less" if beyond > 0 else "more"
+        side = "more" if beyond > 0 else "less"
         yield Decision("at most half is kept (constructed, exponential)", f"just {side} than half is", decide, wrong)
 
 

@@ -51,7 +51,7 @@ _UNITS = {
     "after_low": "lower end of the 95 % interval of that mean, null if n < 2",
     "after_high": "upper end of the same",
     "change": "after - before",
-    "low": "lower end of the simultaneous 99 % interval of the change, null for shares and if the spread is not known",
+    "low": "lower end of the simultaneous 99.5 % interval of the change, null for shares and without a known spread",
     "high": "upper end of the same",
     "least": "the least change that could be shown; null if the spread is not known, inf if none could be",
     "lost": "members that finished and now diverge, or learned and now do not; 0 for accuracies",
