@@ -48,7 +48,7 @@ _UNITS = {
     "n": "members that both sides have",
     "before": "mean of the baseline",
     "after": "mean of this run",
-    "after_low": "lower end of the 95 % interval of that mean, null if n < 2",
+    "after_low": "lower end of Student's 95 % interval of that mean, too high where few fail; null if n < 2",
     "after_high": "upper end of the same",
     "change": "after - before",
     "low": "lower end of the simultaneous 99.5 % interval of the change, null for shares and without a known spread",
