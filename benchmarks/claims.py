@@ -1,100 +1,226 @@
-"""How often claims and comparisons are decided wrongly, on populations of this project's own networks.
+"""How often claims and comparisons are decided wrongly, and how often at all, on this project's own networks.
 
 Samples of 8, 16 and 64 seeds are drawn from the populations of `benchmarks.coverage`, which this program does not
-train, and moved to where the truth is at the edge of what is claimed: there every decision for one side is wrong.
+train. Where they are moved to the edge of what is claimed, every decision for one side is wrong; as they are, every
+decision is right that says what the whole population does.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import FOLDER, SIZES, configs, population
-from mlp_core.experiments.ablation.claims import decline_goes_with_better_start
-from mlp_core.experiments.depth_sweep.claims import TYPICAL_MARGIN, published_curve_is_typical
+from mlp_core.experiments.ablation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
+from mlp_core.experiments.depth_sweep.claims import TYPICAL_MARGIN, interior_best_depth, published_curve_is_typical
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
-from mlp_core.statistics import bootstrap
-from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
-from mlp_core.statistics.claims import MIN_SEEDS, Range
+from mlp_core.experiments.depth_sweep.published import PUBLISHED_CURVE
+from mlp_core.experiments.gain_sweep.claims import best_gain_is_theoretical, gains_differ
+from mlp_core.statistics.claims import Claim, Range, median_claim
 from mlp_core.statistics.comparisons import not_best
 from mlp_core.statistics.intervals import median_interval
 
 _Floats = NDArray[np.float64]
-_RESAMPLES = 2000
-_PUBLISHED_DECLINE = 0.036
+_Start = tuple[str, str, float]
+_Wrong = Literal["wrong", "supported", "not supported", ""]
+_OUTSIDE: tuple[tuple[int, _Wrong], ...] = ((1, "supported"), (-1, "not supported"))
+"""Beyond the edge or short of it, and what must not be said there."""
+_DEFAULT: _Start = ("relu", "pytorch", 1.0)
 
 
-def populations(folder: Path) -> dict[tuple[str, str, float], _Floats]:
+@dataclass(frozen=True)
+class Decision:
+    """Something that is decided on a sample of a population.
+
+    Attributes:
+        name: What is decided.
+        truth: What is so in the population, in words.
+        decide: From the places of some networks to what is said.
+        wrong: What must not be said; empty where the population is as it is, and what is said is counted.
+    """
+
+    name: str
+    truth: str
+    decide: Callable[[NDArray[np.int64]], str]
+    wrong: _Wrong
+
+
+def populations(folder: Path) -> dict[_Start, _Floats]:
     """Return test accuracies `[depths, networks]` by activation, scheme and gain; equal places have equal seeds."""
-    by_start: dict[tuple[str, str, float], dict[int, _Floats]] = {}
+    by_start: dict[_Start, dict[int, _Floats]] = {}
     named = configs()
     for config in (*named["depth sweep"], *named["ablation"]):
         table = population(folder, config)
         if table is not None and config.epochs == DepthSweep().epochs:
-            key = config.activation, config.scheme, config.gains[0]
+            key = config.activation, config.scheme, float(config.gains[0])
             by_start.setdefault(key, {})[len(config.layer_sizes) - 2] = table["test_accuracy"].to_numpy()
     whole = {key: depths for key, depths in by_start.items() if len(depths) == len(DepthSweep().depths)}
     n = min(len(values) for depths in whole.values() for values in depths.values())
     return {key: np.stack([depths[depth][:n] for depth in sorted(depths)]) for key, depths in whole.items()}
 
 
-def decisions(found: dict[tuple[str, str, float], _Floats]) -> Iterator[tuple[str, str, Callable[[_Floats], str]]]:
-    """Yield what is decided, what would be wrong, and from the places of some networks to what is said."""
-    default = found["relu", "pytorch", 1.0]
-    best = int(default.mean(1).argmax())
-    shares = (default[:, None] > default[None]).mean(2) + np.eye(len(default))
-    wins = shares.min(1)
-    most_wins = int(wins.argmax())
+def gain_populations(folder: Path) -> tuple[list[float], _Floats]:
+    """Return the gains, and test accuracies `[gains, networks]`, equal places having equal seeds; none if none are."""
+    tables = {config.gains[0]: population(folder, config) for config in configs()["gain sweep"]}
+    trained = {gain: table["test_accuracy"].to_numpy() for gain, table in sorted(tables.items()) if table is not None}
+    n = min((len(values) for values in trained.values()), default=0)
+    return list(trained), np.array([values[:n] for values in trained.values()])
 
-    def excluded(places: _Floats) -> str:
-        return "wrong" if not_best(default[:, places])[0][most_wins] else ""
 
-    wrong = f"depth {most_wins + 1}, with {100 * wins[most_wins]:.1f} % of pairs at least, is excluded"
-    yield "which depth is best (sign tests)", wrong, excluded
+def best_by_pairs(values: _Floats) -> int:
+    """Return the row that does better than each other one in most pairs, of `[rows, networks]`."""
+    shares = (values[:, None] > values[None]).mean(2) + np.eye(len(values))
+    return int(shares.min(1).argmax())
 
-    alike = [values for key, values in found.items() if key != ("relu", "pytorch", 1.0)]
-    half = [values[best] - values[-1] - (default[best] - default[-1]) / 2 for values in alike]
+
+def decisions(found: dict[_Start, _Floats]) -> Iterator[Decision]:
+    """Yield what is decided on the depth sweep and its ablation."""
+    default = found[_DEFAULT]
+    best = best_by_pairs(default)
+    truth = f"depth {best + 1} wins most pairs with each other one: it is excluded"
+    yield Decision(
+        "which depth is best (sign tests)",
+        truth,
+        lambda places: "wrong" if not_best(default[:, places])[0][best] else "",
+        "wrong",
+    )
+    yield Decision(
+        "a depth between the extremes is best", f"as it is: depth {best + 1} is", _on_depths(default), wrong=""
+    )
+    at_the_end = default[np.r_[np.delete(np.arange(len(default)), best), best]]
+    yield Decision(
+        "a depth between the extremes is best", "the best depth is the deepest", _on_depths(at_the_end), "supported"
+    )
+    published, typical = _typical(default)
+    yield Decision("the one curve is typical", f"as it is: a median decline of {typical:.3f}", published(0), wrong="")
+    edge = max(PUBLISHED_CURVE.values()) - PUBLISHED_CURVE[max(PUBLISHED_CURVE)] + TYPICAL_MARGIN
+    for beyond, wrong in _OUTSIDE:
+        truth = f"the median decline is at the edge, {'outside' if beyond > 0 else 'inside'}"
+        yield Decision("the one curve is typical", truth, published(edge + 1e-9 * beyond - typical), wrong)
+    alike = [values for key, values in found.items() if key != _DEFAULT]
+    reference = int(default.mean(1).argmax())
+    half = [values[reference] - values[-1] - (default[reference] - default[-1]) / 2 for values in alike]
     half = [values - np.median(values) for values in half]
+    yield Decision(
+        f"more than half of the decline goes, best of {len(half)} starts",
+        "each leaves just half",
+        lambda places: "wrong" if any(median_interval(one[places], len(half)).high < 0 for one in half) else "",
+        "wrong",
+    )
 
-    def goes(places: _Floats) -> str:
-        return "wrong" if any(median_interval(one[places], len(half)).high < 0 for one in half) else ""
 
-    yield f"more than half of the decline goes, best of {len(half)} starts", "said where each leaves just half", goes
+def decisions_on_starts(found: dict[_Start, _Floats]) -> Iterator[Decision]:
+    """Yield the claims on what the decline goes with, as the starts are and moved to the edge."""
+    default = found[_DEFAULT]
+    gradients = {"first_gradient_mean_square": np.ones(0)}
+    best = int(default.mean(1).argmax())
+    for activation, claim in (("relu", decline_is_vanishing_gradients), ("tanh", decline_goes_with_better_start)):
+        key = max(one for one in found if one[0] == activation and one[1] != "pytorch")  # the larger gain: theory's
+        other, name = found[key], claim.__name__.replace("_", " ")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lost = default[best] - default[-1]
+            share = np.where(lost > 0, 1 - (other[best] - other[-1]) / lost, np.nan)
 
-    better = min(alike, key=lambda values: values[best].mean() - values[-1].mean())
-    loss = default[best].mean() - default[-1].mean()
-    shift = loss / 2 - (better[best].mean() - better[-1].mean())
-    edge = better.copy()
-    edge[-1] -= shift
+        def decide(values: _Floats, make: Callable[..., Claim] = claim) -> Callable[[NDArray[np.int64]], str]:
+            def on(places: NDArray[np.int64]) -> str:
+                tables = [_table(one[:, places]) for one in (default, values)]
+                tables[0] |= {column: np.ones(default.shape[0] * len(places)) for column in gradients}
+                return make(*tables).verdict
 
-    def start(places: _Floats) -> str:
-        tables = (_table(values[:, places]) for values in (default, edge))
-        return decline_goes_with_better_start(*tables, np.random.default_rng(int(places[0]))).verdict
+            return on
 
-    yield "half of the mean decline goes with one start", "decided where just half goes", start
+        yield Decision(
+            name,
+            f"as it is: {np.nanmedian(share):.2f} in the median of the seeds that decline",
+            decide(other),
+            wrong="",
+        )
+        # what is left of each decline moves so that half of all seeds, those without a decline on the wrong side, lose
+        # more than half: then either verdict is wrong
+        for beyond, wrong in _OUTSIDE:
+            left = other[best] - other[-1] - lost / 2
+            ranked = np.where(lost > 0, -left, -beyond * math.inf)
+            moved = other.copy()
+            moved[-1] -= np.sort(ranked)[len(ranked) // 2 - (beyond > 0)] + 1e-9 * beyond
+            side = "less" if beyond > 0 else "more"
+            yield Decision(name, f"just {side} than half of the seeds lose more than half", decide(moved), wrong)
 
-    published = default.copy()
-    published[-1] += default[2].mean() - default[4].mean() - (_PUBLISHED_DECLINE + TYPICAL_MARGIN)
 
-    def typical(places: _Floats) -> str:
-        return published_curve_is_typical(_table(published[:, places]), np.random.default_rng(int(places[0]))).verdict
+def decisions_on_gains(gains: list[float], values: _Floats) -> Iterator[Decision]:
+    """Yield the claims on the gain sweep, on a coarser grid than its own."""
+    best = gains[best_by_pairs(values)]
 
-    yield "the one curve is typical", "decided where the mean decline is at the edge", typical
+    def table(places: NDArray[np.int64], values: _Floats = values) -> dict[str, NDArray[np.generic]]:
+        columns = _table(values[:, places])
+        return {
+            **columns,
+            "gain": np.repeat(gains, len(places)),
+            "theoretical_gain": np.full(values.shape[0] * len(places), 1.407),
+        }
 
-    def ratio(places: _Floats) -> str:
-        values = default[0][places] - 0.25
-        outside = 0.5 * (default[0].mean() - 0.25) + 0.8 * (values - values.mean())
-        outside += (default[1][places] - default[1].mean()) * 0.5
-        weights = bootstrap_weights(len(places), np.random.default_rng(int(places[0])), _RESAMPLES)
-        interval = bootstrap_interval((weights @ outside) / (weights @ values), len(places))
-        return Range(high=0.5).verdict(*interval, max(len(places), MIN_SEEDS))
+    yield Decision(
+        "the best gain is the theoretical one",
+        f"as it is: {best:g} is the best of {len(gains)}",
+        lambda places: best_gain_is_theoretical(table(places)).verdict,
+        "",
+    )
+    pair = (1.4, 1.7)
+    difference = values[gains.index(pair[0])] - values[gains.index(pair[1])]
+    yield Decision(
+        f"gains {pair[0]:g} and {pair[1]:g} differ",
+        f"as it is: by {100 * np.median(difference):.2f} points",
+        lambda places: gains_differ(table(places), pair).verdict,
+        "",
+    )
+    for beyond, wrong in _OUTSIDE:
+        moved = values.copy()
+        moved[gains.index(pair[0])] += 0.01 - 1e-9 * beyond - np.median(difference)
+        yield Decision(
+            f"gains {pair[0]:g} and {pair[1]:g} differ",
+            f"the median difference is at the edge, {'too small' if beyond > 0 else 'large enough'}",
+            lambda places, moved=moved: gains_differ(table(places, moved), pair).verdict,  # type: ignore[misc]
+            wrong,
+        )
 
-    yield "a share of an advantage is kept (constructed)", "decided where just half is kept", ratio
+
+def constructed(n_networks: int) -> Iterator[Decision]:
+    """Yield a claim on a share of values that are skewed, at its edge."""
+    stream = np.random.default_rng(0)
+    shares = stream.exponential(size=n_networks)
+    for beyond, wrong in _OUTSIDE:
+        values = shares - np.median(shares) + 0.5 + 1e-9 * beyond
+
+        def decide(places: NDArray[np.int64], values: _Floats = values) -> str:
+            claim = median_claim("", "ours", "", "", "", Range(high=0.5), values[places], lambda: 0.0, "", "")
+            return claim.verdict
+
+        side = "more" if beyond > 0 else "less"
+        yield Decision("at most half is kept (constructed, exponential)", f"just {side} than half is", decide, wrong)
+
+
+def _on_depths(values: _Floats) -> Callable[[NDArray[np.int64]], str]:
+    return lambda places: interior_best_depth(_table(values[:, places])).verdict
+
+
+def _typical(default: _Floats) -> tuple[Callable[[float], Callable[[NDArray[np.int64]], str]], float]:
+    """Return the claim on the published curve for networks that lose so much more, and the median that they lose."""
+    depths = sorted(PUBLISHED_CURVE)
+    best, deepest = depths.index(max(PUBLISHED_CURVE, key=PUBLISHED_CURVE.__getitem__)), len(depths) - 1
+
+    def moved(by: float) -> Callable[[NDArray[np.int64]], str]:
+        values = default.copy()
+        values[deepest] -= by
+        return lambda places: published_curve_is_typical(_table(values[:, places])).verdict
+
+    return moved, float(np.median(default[best] - default[deepest]))
 
 
 def _table(values: _Floats) -> dict[str, NDArray[np.generic]]:
@@ -106,25 +232,37 @@ def _table(values: _Floats) -> dict[str, NDArray[np.generic]]:
     }
 
 
+def _cell(decision: Decision, verdicts: list[str]) -> str:
+    shares = {word: 100 * verdicts.count(word) / len(verdicts) for word in ("supported", "not supported")}
+    if decision.wrong:
+        return f"{100 * verdicts.count(decision.wrong) / len(verdicts):.1f} %"
+    return f"{shares['supported']:.1f} % / {shares['not supported']:.1f} %"
+
+
 def main() -> int:
-    """Print the table of docs/statistics.md."""
+    """Print the tables of docs/statistics.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="of each size")
+    parser.add_argument("--samples", type=int, default=2000, metavar="N", help="of each size")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the populations lie")
     options = parser.parse_args()
-    bootstrap.N_RESAMPLES = _RESAMPLES
     found = populations(options.folder)
     n_networks = next(iter(found.values())).shape[1]
-    print(f"{n_networks} networks for each depth and start, {options.samples} samples of each size.\n")
-    print(f"| decision | wrong | {' | '.join(f'n = {n}' for n in SIZES)} |\n|---|---|{'---:|' * len(SIZES)}")
-    for what, wrong, decide in decisions(found):
-        cells = []
-        for n in SIZES:
-            stream = np.random.default_rng([n, *what.encode()])
-            said = [decide(stream.integers(n_networks, size=n)) for _ in range(options.samples)]
-            parts = [100 * said.count(word) / len(said) for word in ("wrong", "supported", "not supported")]
-            cells.append(f"{parts[0]:.1f} %" if not any(parts[1:]) else f"{parts[1]:.1f} % / {parts[2]:.1f} %")
-        print(f"| {what} | {wrong} | {' | '.join(cells)} |", flush=True)
+    parts = [(n_networks, [*decisions(found), *decisions_on_starts(found), *constructed(n_networks)])]
+    gains, values = gain_populations(options.folder)
+    if values.size:
+        parts.append((values.shape[1], list(decisions_on_gains(gains, values))))
+    print(f"{' and '.join(f'{n:,}' for n, _ in parts)} networks of each, {options.samples:,} samples of each size.")
+    columns = " | ".join(f"n = {n}" for n in SIZES)
+    for is_wrong, title in ((True, "said wrongly, at the edge"), (False, "supported / not supported, as it is")):
+        print(f"\n| decision | {title} | {columns} |\n|---|---|{'---:|' * len(SIZES)}")
+        for n_members, some in parts:
+            for decision in (one for one in some if bool(one.wrong) is is_wrong):
+                cells = []
+                for n in SIZES:
+                    stream = np.random.default_rng([n, *decision.name.encode(), *decision.truth.encode()])
+                    samples = (stream.integers(n_members, size=n) for _ in range(options.samples))
+                    cells.append(_cell(decision, [decision.decide(places) for places in samples]))
+                print(f"| {decision.name} | {decision.truth} | {' | '.join(cells)} |", flush=True)
     return 0
 
 

@@ -45,7 +45,6 @@ from mlp_core.experiments.ablation.init_diagnostics import measure_at_init
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.interface import Data, Setup
-from mlp_core.statistics.bootstrap import bootstrap_interval, bootstrap_weights
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval, student_t_factor
 from mlp_core.theory.gains import forward_gain
 
@@ -203,7 +202,7 @@ def quantities(folder: Path) -> Iterator[Quantity]:
                 yield Quantity(name, "never learned", interval, shown, never, never.mean(), _by_count(method))
             methods: dict[str, Method] = {"Student t": _student}
             if experiment == "depth sweep":
-                methods |= {"bootstrap": _bootstrap, "Anderson's bounds": _anderson}
+                methods |= {"Anderson's bounds": _anderson}
             for interval, means in methods.items():
                 yield Quantity(name, "mean test accuracy", interval, False, test, test.mean(), means)
     yield from _declines(folder)
@@ -228,7 +227,7 @@ def _declines(folder: Path) -> Iterator[Quantity]:
             decline, where = best - deepest, _named(start[3]).replace("depth 3 width 6", "depth 3 to 5")
             name = f"decline: {where}, {n:,} pairs"
             yield _median(name, "median decline", decline)
-            yield Quantity(name, "mean decline", "Student t", True, decline, decline.mean(), _student)
+            yield Quantity(name, "mean decline", "Student t", False, decline, decline.mean(), _student)
 
 
 def _median(population: str, value: str, members: NDArray[np.float64]) -> Quantity:
@@ -263,13 +262,6 @@ def _student(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     n, means = samples.shape[1], samples.mean(1)
     half_widths = student_t_factor(n - 1) * samples.std(1, ddof=1) / math.sqrt(n)
     return means - half_widths, means + half_widths
-
-
-def _bootstrap(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    n = samples.shape[1]
-    weights = bootstrap_weights(n, np.random.default_rng(n), 2000)
-    ends = np.array([bootstrap_interval(weights @ sample, n) for sample in samples[:1000]])  # enough to compare
-    return ends[:, 0], ends[:, 1]
 
 
 def _anderson(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

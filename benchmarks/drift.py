@@ -14,18 +14,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import mlp_core.engine.members
 from benchmarks.work import depth_configs
 from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import Origin, Results
+from mlp_core.artifacts.storage import machine
 from mlp_core.data.datasets import spirals, split
 from mlp_core.engine.architecture import LEARNED_MARGIN
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.networks import Ensemble
+from mlp_core.statistics.intervals import share_interval
+from mlp_core.statistics.wording import format_bounds
 
 Members = NDArray[np.float64]  # train and test accuracy, diverged, never learned: `[..., 4]`
 Night = Callable[[np.random.Generator, int], tuple[Members, Members]]
@@ -46,13 +52,13 @@ def results(members: Members) -> Results:
     return Results({"experiment": _ORIGIN}, named)
 
 
-def alarms(night: Night, n: int, nights: int) -> float:
-    """Return the share of nights on which any figure moves."""
+def alarms(night: Night, n: int, nights: int) -> int:
+    """Return the number of nights on which any figure moves."""
     n_moved = 0
     for number in range(nights):
         before, after = night(np.random.default_rng(number), n)
         n_moved += bool(compare(results(before), results(after)).moved)
-    return n_moved / nights
+    return n_moved
 
 
 def finished(accuracy: NDArray[np.float64]) -> Members:
@@ -142,27 +148,23 @@ class Pool:
 @contextmanager
 def rounded(ulps: int) -> Iterator[None]:
     """Start trainings from weights that differ by so many units in the last place."""
-    untouched = mlp_core.engine.members.untrained_members
 
-    def touched(config: TrainConfig, members: Sequence[int]) -> Ensemble:
-        ensemble = untouched(config, members)
+    def touched(*arguments: Any) -> Ensemble:
+        ensemble = Ensemble(*arguments)
         ensemble.parameters.mul_(1 + ulps * 2.0**-23)
         return ensemble
 
-    mlp_core.engine.members.untrained_members = touched
-    try:
+    with patch.object(mlp_core.engine.members, "Ensemble", touched):
         yield
-    finally:
-        mlp_core.engine.members.untrained_members = untouched
 
 
-def train(name: str, configs: Sequence[TrainConfig], n_members: int, kinds: Sequence[int]) -> Pool:
-    """Train the members of each config once for each kind of rounding."""
+def train(name: str, configs: Sequence[TrainConfig], members: Sequence[int], kinds: Sequence[int]) -> Pool:
+    """Train members of each config once for each kind of rounding."""
     data = split(*spirals())
     values = []
     for kind in kinds:
         with rounded(kind):
-            trained = [mlp_core.engine.members.train_members(config, data, range(n_members)) for config in configs]
+            trained = [mlp_core.engine.members.train_members(config, data, members) for config in configs]
         rows = []
         for config, found in zip(configs, trained, strict=True):
             train_accuracy, test_accuracy = found.train_accuracy.numpy(), found.test_accuracy.numpy()
@@ -173,7 +175,7 @@ def train(name: str, configs: Sequence[TrainConfig], n_members: int, kinds: Sequ
     return Pool(name, np.array(values))
 
 
-def pools(n_members: int, kinds: Sequence[int]) -> list[Pool]:
+def pools(members: Sequence[int], kinds: Sequence[int]) -> list[Pool]:
     """Train networks as the depth sweep does, and with steps so large that rounding decides how they end."""
     configs = depth_configs()
     large = [
@@ -182,8 +184,8 @@ def pools(n_members: int, kinds: Sequence[int]) -> list[Pool]:
         for activation, rate in (("relu", 1.0), ("relu", 3.0), ("leaky_relu(0.1)", 1.0), ("leaky_relu(0.1)", 3.0))
     ]
     return [
-        train("rounding noise, depth sweep", configs, n_members, kinds),
-        train("rounding noise, steps of 1 and 3 (SGD)", large, n_members, kinds),
+        train("rounding noise, depth sweep", configs, members, kinds),
+        train("rounding noise, steps of 1 and 3 (SGD)", large, members, kinds),
     ]
 
 
@@ -191,7 +193,8 @@ def shifted(noise: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.f
     """Return nights on which all members of one configuration lose so many points, besides noise in all."""
 
     def changes(stream: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-        return noise(stream, shape) - _TEST / 100 * points * (np.arange(shape[0]) == 0)[:, None]
+        lost: NDArray[np.float64] = _TEST / 100 * points * (np.arange(shape[0]) == 0)[:, None]
+        return noise(stream, shape) - lost
 
     return by_examples(changes)
 
@@ -227,28 +230,39 @@ _NOISE: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.fl
 _SHIFTS = (0.5, 1, 2, 3, 5, 10)
 
 
-def in_markdown(trained: Sequence[Pool], nights: int) -> str:
-    """Measure and return the tables."""
-    real = {pool.name: pool.night for pool in trained}
+def in_markdown(runs: Sequence[Sequence[Pool]], nights: int) -> str:
+    """Measure and return the tables.
+
+    Args:
+        runs: Of each run, with members of its own, the pools by the kind of noise.
+        nights: For each number of constructed noise.
+    """
+    real = {pools[0].name: [pool.night for pool in pools] for pools in zip(*runs, strict=True)}
+    constructed = {name: [night] for name, night in CONSTRUCTED.items()}
     power = {
-        f"{name}, {points:g} points": shifted(noise, points) for name, noise in _NOISE.items() for points in _SHIFTS
+        f"{name}, {points:g} points": [shifted(noise, points)] for name, noise in _NOISE.items() for points in _SHIFTS
     }
-    unchanged = [f"{pool.name}: {pool.unchanged()} of the members of its configurations" for pool in trained]
+    events = {name: [night] for name, night in LOST.items()}
+    unchanged = [f"{pool.name}: {pool.unchanged()} of the members of its configurations" for pool in runs[0]]
+    n_members = runs[0][0].values.shape[2]
     return "\n".join(
         [
             "# How often a comparison with the baseline rings",
             "",
-            f"By `python -m benchmarks.drift`: {nights} nights for each number, five times as many of real "
-            f"noise and a quarter of power, {_CONFIGURATIONS} configurations with "
-            f"train and test accuracies on {_TEST} examples where noise is constructed, those that were trained where "
-            f"it is real, n members each. Not changed at all by rounding are, of "
-            f"{'; of '.join(unchanged)}.",
+            f"By `python -m benchmarks.drift` on {machine()}, torch {torch.__version__}. {nights} nights for each "
+            "number, as many of each run of real noise, a quarter of power. Constructed noise is that of "
+            f"{_CONFIGURATIONS} configurations with train and test accuracies on {_TEST} examples. Real noise is that "
+            f"of {len(runs)} runs with {n_members} members of each configuration, of which a night draws n: no member "
+            "is in two runs. In brackets stands the 95 % interval over nights (Clopper and Pearson), and of real noise "
+            "the least and the most of a run, as nights of one run share their members.",
+            "",
+            f"Not changed at all by rounding are, in the first run, of {'; of '.join(unchanged)}.",
             "",
             "## False alarms: nights on which any figure moved",
             "",
-            *_table("real noise", real, 5 * nights),
+            *_table("real noise", real, nights),
             "",
-            *_table("constructed noise", CONSTRUCTED, nights),
+            *_table("constructed noise", constructed, nights),
             "",
             "## Power: nights on which one configuration that lost points, or any other, was named",
             "",
@@ -256,29 +270,45 @@ def in_markdown(trained: Sequence[Pool], nights: int) -> str:
             "",
             "## Members that diverge or no longer learn: nights on which any figure moved",
             "",
-            *_table("what happened", LOST, max(1, nights // 40)),
+            *_table("what happened", events, max(1, nights // 40)),
             "",
         ]
     )
 
 
-def _table(first: str, rows: Mapping[str, Night], nights: int) -> list[str]:
+def _table(first: str, rows: Mapping[str, Sequence[Night]], nights: int) -> list[str]:
     lines = [f"| {first} | {' | '.join(f'n = {n}' for n in SIZES)} |", f"|---|{'---:|' * len(SIZES)}"]
-    for name, night in rows.items():
-        shares = " | ".join(f"{100 * alarms(night, n, nights):.1f} %" for n in SIZES)
+    for name, kinds in rows.items():
+        shares = " | ".join(_share([alarms(night, n, nights) for night in kinds], nights) for n in SIZES)
         lines.append(f"| {name} | {shares} |")
         print(lines[-1], file=sys.stderr, flush=True)
     return lines
+
+
+def _share(moved: Sequence[int], nights: int) -> str:
+    """Return the share of nights with an alarm in words, with its interval and the least and the most of several runs.
+
+    Example:
+        >>> _share([2, 6], 100), _share([100], 100)
+        ('4.0 % [1.7 to 7.7], 2.0 to 6.0', '100.0 % [96.4 to 100.0]')
+    """
+    share = share_interval(sum(moved), nights * len(moved))
+    runs = f", {100 * min(moved) / nights:.1f} to {100 * max(moved) / nights:.1f}" if len(moved) > 1 else ""
+    return f"{100 * share.estimate:.1f} % [{format_bounds(share)}]{runs}"
 
 
 def main() -> int:
     """Train, measure, and write `benchmarks/DRIFT.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
     parser.add_argument("--nights", type=int, default=400, metavar="N", help="for each number  [default: 400]")
-    parser.add_argument("--members", type=int, default=64, metavar="N", help="to train of each  [default: 64]")
+    parser.add_argument("--members", type=int, default=128, metavar="N", help="to train of each  [default: 128]")
     parser.add_argument("--roundings", type=int, default=5, metavar="N", help="trainings of each  [default: 5]")
+    parser.add_argument("--runs", type=int, default=4, metavar="N", help="with members of their own  [default: 4]")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="member of the first run  [default: 0]")
     options = parser.parse_args()
-    TABLE.write_text(in_markdown(pools(options.members, range(options.roundings)), options.nights), encoding="utf-8")
+    starts = range(options.first, options.first + options.runs * options.members, options.members)
+    runs = [pools(range(start, start + options.members), range(options.roundings)) for start in starts]
+    TABLE.write_text(in_markdown(runs, options.nights), encoding="utf-8")
     return 0
 
 

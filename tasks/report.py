@@ -81,7 +81,6 @@ def measure_claims(context: RunContext, results: Sequence[Artifact]) -> Artifact
     import pyarrow as pa
 
     from mlp_core.experiments.claims import tutorial_claims
-    from mlp_core.statistics.bootstrap import N_RESAMPLES
     from mlp_core.statistics.claims import Claim
 
     root = context.root
@@ -97,7 +96,7 @@ def measure_claims(context: RunContext, results: Sequence[Artifact]) -> Artifact
         values = pa.array([getattr(claim, field.name) for claim in measured], kind, from_pandas=True)
         columns["claim" if field.name == "name" else field.name] = values
     provenance = Provenance(
-        {"resamples": N_RESAMPLES, "tables": settings},
+        {"tables": settings},
         code_digest(*_CLAIMS),
         {artifact.path: artifact.sha256 for artifact in results},
         _UNITS,

@@ -5,7 +5,7 @@ network trained by the same rules, and between the two runs there is only roundi
 or two processors make it. It changes a member's accuracy by a random amount of mean 0, whose size is like that in the
 other configurations of the experiment, and may shift a configuration by up to one example. It makes a member that
 finished diverge, or one that learned no longer learn, as often as the other way round. Under the null hypothesis at
-most 5 of 100 comparisons name a figure: means are tested at 1 in 100, which leaves room for tails heavier than normal,
+most 5 of 100 comparisons name a figure: means are tested at 1 in 200, which leaves room for tails heavier than normal,
 and events at 2 in 100, Bonferroni within both.
 
 - Means: the mean change of a configuration's accuracies, with Student's t. Their spread is the larger of the
@@ -14,7 +14,7 @@ and events at 2 in 100, Bonferroni within both.
   to each side of the interval: less than one example is no change.
 - Events: a member that was there and diverges, or that learned and no longer learns, or either the other way round.
   Over an experiment they are counted by McNemar's exact test. A configuration that lost most of its members is named
-  however few they are, unless as many events the other way round show that rounding does it.
+  however few they are, unless events the other way round, or of single members elsewhere, show that rounding does it.
 
 A figure that could not show even the largest possible change is not judged.
 
@@ -37,7 +37,7 @@ from mlp_core.artifacts.changes import ALL, Change, first_listed
 from mlp_core.artifacts.results import EVENTS, MEASURES
 from mlp_core.statistics.intervals import mean_interval
 
-_ALPHA_MEANS = 0.01
+_ALPHA_MEANS = 0.005
 _ALPHA_EVENTS = 0.02 / 4  # two kinds of events, each by experiment and by configuration
 _RARE = 1 / 500  # how often rounding alone makes a member diverge or no longer learn, where nothing says otherwise
 _KNOWN_BY = 8  # members from which a pooled spread counts as known
@@ -139,6 +139,7 @@ def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _
 def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]:
     """Return what happened to members as a whole, by configuration and by experiment."""
     changes: list[Change] = []
+    single = _single_events(pairs)
     for event in EVENTS:
         happened = {key: found for key, one in pairs.items() if len((found := one.happened(event))[0])}
         experiments: dict[str, list[str]] = {}
@@ -156,7 +157,7 @@ def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change
             for name in names:
                 members, both = happened[experiment, name]
                 flips = _flips(both)
-                least = _least_lost(flips, total, len(happened))
+                least = _least_lost(flips, total, single[experiment], len(happened))
                 moved = max(flips[:2]) >= least
                 if len(names) == 1:
                     least, moved = min(least, needed), moved or experiment_moved
@@ -215,15 +216,33 @@ def _alpha_of_experiments(discordant: Sequence[int]) -> float:
     return _ALPHA_EVENTS / n_tests
 
 
-def _least_lost(flips: tuple[int, int, int], total: tuple[int, int, int], n_configurations: int) -> float:
+def _single_events(pairs: Mapping[tuple[str, str], PairedMembers]) -> dict[str, tuple[int, int]]:
+    """Return by experiment the events of either kind in configurations that kept at least half of their members.
+
+    With them stands how many there could have been: by chance either direction is as likely.
+    """
+    single: dict[str, tuple[int, int]] = {}
+    for (experiment, _), members in pairs.items():
+        for event in EVENTS:
+            lost, gained, n = _flips(members.happened(event)[1])
+            events, possible = single.get(experiment, (0, 0))
+            kept = max(lost, gained) <= n // 2
+            single[experiment] = (events + lost + gained, possible + 2 * n) if kept else (events, possible)
+    return single
+
+
+def _least_lost(
+    flips: tuple[int, int, int], total: tuple[int, int, int], single: tuple[int, int], n_configurations: int
+) -> float:
     """Return how many members of a configuration must be lost, or gained, for it to be named; inf if all are too few.
 
-    More than half, and more than chance does where each is lost as often as events the other way round say.
+    More than half, and more than chance does where each is lost as often as events the other way round say, or those of
+    single members in the other configurations.
     """
     lost, gained, n = flips
     others = total[1] if lost >= gained else total[0]
     # one more than were seen: a few events say little of how frequent they are
-    seen = ((others, total[2]), (min(lost, gained), n))
+    seen = ((others, total[2]), (min(lost, gained), n), single)
     share = min(1.0, max([_RARE, *((events + 1) / members for events, members in seen if events)]))
     for least in range(n // 2 + 1, n + 1):
         if bdtrc(least - 1, n, share) * n_configurations <= _ALPHA_EVENTS:

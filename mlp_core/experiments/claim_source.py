@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.data.settings import other_data
-from mlp_core.seeds import derive_seed
 from mlp_core.statistics.claims import Claim
 
 IMAGES, _DRAWN_FACES = "images", "drawn faces"
@@ -48,17 +46,6 @@ class ClaimSource:
         drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
         data = _DRAWN_FACES if drawn else self.data
         return [replace(one, data=data, condition=self.condition) for one in self.make(table, settings)]
-
-
-def claim_stream(settings: Mapping[str, Any], name: str) -> np.random.Generator:
-    """Return the generator of a claim, by its name and its table's root seed.
-
-    Example:
-        >>> one, other = (claim_stream({"seed": 2021}, name).random() for name in ("gains_differ", "best_gain"))
-        >>> one == other
-        False
-    """
-    return np.random.default_rng(derive_seed(settings["seed"], "claims", name))
 
 
 def rows_with(table: pa.Table, **values: str | int) -> pa.Table:

@@ -20,19 +20,18 @@ from mlp_core.statistics.claims import Claim
 def tutorial_claims(tables: Mapping[str, pa.Table], settings: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
     """Return the claims that can be made on some result tables, in the order of the tutorial's sections.
 
-    Each claim resamples from a generator of its own, by its name and its table's root seed: no interval depends on
-    which other tables there are.
+    No claim depends on which other tables there are.
 
     Args:
         tables: By name, those of `claimed_tables()` that there are. A claim whose rows are not there is left out.
-        settings: Of each table: `seed`, and what the claims on it need to know (`arms`, `epochs`, `layer_sizes`).
+        settings: Of each table: what the claims on it need to know (`arms`, `epochs`, `layer_sizes`).
 
     Returns:
         The claims.
 
     Example:
         >>> depths = {"depth": [1, 2, 3] * 8, "seed": sorted(list(range(8)) * 3), "test_accuracy": [0.7, 0.9, 0.8] * 8}
-        >>> claims = tutorial_claims({"depth_sweep": pa.table(depths)}, {"depth_sweep": {"seed": 2021}})
+        >>> claims = tutorial_claims({"depth_sweep": pa.table(depths)}, {"depth_sweep": {}})
         >>> [(claim.name, claim.estimate, claim.verdict) for claim in claims]
         [('interior_best_depth', 2.0, 'supported')]
     """

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.errors import InputError
-from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE
+from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_NOTE, VERDICT_RULE
 from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.wording import no_break
 
@@ -54,7 +54,7 @@ def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds
         )
         raise InputError(message)
     return {
-        "rule": VERDICT_RULE.replace(" %", "\u00a0%"),
+        "rule": f"{VERDICT_RULE} {VERDICT_NOTE}".replace(" %", "\u00a0%"),
         "sentences": _sentences(table, usual_seeds),
         "rows": [_row(row, figures) for row in table.to_dict("records")],
     }
@@ -84,6 +84,8 @@ def _interval(low: float, high: float) -> str:
         return "no interval"
     if math.isinf(low) and math.isinf(high):
         return "[no limits]"
+    if low == high:
+        return f"{low:.3g} alone"
     ends = ["no limit" if math.isinf(end) else f"{end:.3g}" for end in (low, high)]
     return no_break(f"[{ends[0]} to {ends[1]}]")
 

@@ -78,3 +78,19 @@ def common_seeds(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
     if not len(common):
         return False, [first.values, second.values]
     return True, [group.values[:, column] for group, column in zip((first, second), columns, strict=True)]
+
+
+def in_pairs(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
+    """Return whether two groups share seeds, and as many values of one as of the other.
+
+    Members of different seeds are independent draws, so that which of them are set against each other is of no matter:
+    the order of their seeds decides.
+
+    Example:
+        >>> first, second = ({"seed": seeds, "loss": seeds} for seeds in ([1, 2], [3, 4, 5]))
+        >>> in_pairs(by_seed(first, "loss"), by_seed(second, "loss"))
+        (False, [array([[1., 2.]]), array([[3., 4.]])])
+    """
+    paired, values = common_seeds(first, second)
+    n = min(part.shape[1] for part in values)
+    return paired, [part[:, :n] for part in values]

@@ -1,5 +1,9 @@
 """Claims, each with a measure, an interval over seeds and a verdict by one rule.
 
+A claim is about the median over seeds, or over pairs of equal seeds, or about which of some settings is best. Neither
+the median's order statistics nor the sign tests assume how values are distributed. So at most 5 of 100 verdicts are
+wrong, by construction, where a few networks that fail would mislead an interval of the mean.
+
 A claim is worded as its source says it, so that *supported* always means that its source is right. It names a measure
 and the values of it that would bear the claim out, before any number is seen.
 """
@@ -11,6 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_core.statistics.intervals import median_bounds
+
 MIN_SEEDS = 8
 # Accuracies closer than this are called equal: with seeds enough, any two configurations differ in some digit
 SMALLEST_DIFFERENCE = 0.01
@@ -19,6 +28,11 @@ VERDICT_RULE = (
     "wholly in the range claimed, not supported if the interval lies wholly outside it, neither if both models that it "
     "compares do worse than guessing, and undecided if the interval holds values of both kinds or rests on fewer than "
     f"{MIN_SEEDS} seeds."
+)
+VERDICT_NOTE = (
+    "Intervals are of the median over the seeds (order statistics); where a claim is about what is best, they hold all "
+    "that sign tests in pairs of equal seeds leave. Neither assumes how accuracies are distributed, so that at most 5 "
+    "of 100 verdicts are wrong."
 )
 Verdict = Literal["supported", "not supported", "neither", "undecided"]
 Source = Literal["tutorial", "ours"]
@@ -76,8 +90,8 @@ class Claim:
         claimed: The values of the measure that bear the claim out.
         n: Seeds; with two unpaired groups those of the smaller one.
         estimate: The measure; NaN if there is none.
-        low: Lower end of its 95 % interval over seeds, by bootstrap; may be infinite, NaN if there is none, as for an
-            exact number.
+        low: Lower end of its 95 % interval over seeds, or the lowest setting that may be the best; may be infinite, NaN
+            if there is none, as for an exact number or for members that are all alike.
         high: Upper end.
         effect_size: A second number, such as how large the effect is; NaN if there is none.
         effect: What kind of number the effect size is.
@@ -105,21 +119,23 @@ class Claim:
     condition: str = ""
 
 
-def measured_claim(
+def median_claim(
     name: str,
     source: Source,
     section: str,
     statement: str,
     measure: str,
     claimed: Range,
-    n: int,
-    estimate: float,
-    interval: tuple[float, float],
+    values: NDArray[np.float64],
     effect_size: Callable[[], float],
     effect: str,
     figure: str,
+    n_comparisons: int = 1,
 ) -> Claim:
-    """Return a claim with its verdict, as `Claim` names its parts.
+    """Return a claim about the median over seeds, with its verdict.
+
+    Values that are all alike have no interval, but they do decide: were the median on the other side of the claim's
+    edge, eight of eight members on this one would be seen less than once in a hundred times.
 
     Args:
         name: As in `Claim`, like all that is not named here.
@@ -128,19 +144,62 @@ def measured_claim(
         statement: As in `Claim`.
         measure: As in `Claim`.
         claimed: The range that bears the claim out.
-        n: As in `Claim`.
-        estimate: As in `Claim`.
-        interval: Its lower and upper end.
+        values: The measure of each seed, `[n]`; NaN where it is not defined, which speaks against either verdict.
+        effect_size: Computes the effect size; with fewer than 2 seeds it is not called.
+        effect: As in `Claim`.
+        figure: As in `Claim`.
+        n_comparisons: How many such measures this one was chosen from (Bonferroni).
+
+    Example:
+        >>> values = np.linspace(0.1, 0.5, 8)
+        >>> claim = median_claim("rises", "ours", "", "It rises.", "slope", Range(low=0), values, lambda: 1.2,
+        ...     "Cohen's d", "slopes")
+        >>> claim.verdict, claim.low, claim.high
+        ('supported', 0.1, 0.5)
+    """
+    n, (low, high) = len(values), median_bounds(values, n_comparisons)
+    verdict = claimed.verdict(low, high, n)
+    defined = values[~np.isnan(values)]
+    estimate = float(np.median(defined)) if len(defined) else math.nan
+    if low == high:
+        low = high = math.nan
+    size = effect_size() if n > 1 else math.nan
+    words = statement, measure, str(claimed)
+    return Claim(name, source, section, *words, n, estimate, low, high, size, effect, verdict, figure)
+
+
+def best_claim(
+    name: str,
+    source: Source,
+    section: str,
+    statement: str,
+    measure: str,
+    claimed: Range,
+    best: tuple[int, float, tuple[float, float]],
+    effect_size: Callable[[], float],
+    effect: str,
+    figure: str,
+) -> Claim:
+    """Return a claim about which of some settings is best, with its verdict.
+
+    Args:
+        name: As in `Claim`, like all that is not named here.
+        source: As in `Claim`.
+        section: As in `Claim`.
+        statement: As in `Claim`.
+        measure: As in `Claim`.
+        claimed: The range that bears the claim out.
+        best: As `best_level` returns it.
         effect_size: Computes the effect size; with fewer than 2 seeds it is not called.
         effect: As in `Claim`.
         figure: As in `Claim`.
 
     Example:
-        >>> measured_claim("rises", "ours", "", "It rises.", "slope", Range(low=0), 8, 0.3, (0.1, 0.5), lambda: 1.2,
-        ...     "Cohen's d", "slopes").verdict
+        >>> best_claim("inner", "ours", "", "It lies inside.", "best depth", Range(2, 4), (8, 3.0, (3.0, 4.0)),
+        ...     lambda: 1.2, "Cohen's d", "depths").verdict
         'supported'
     """
+    n, level, (low, high) = best
     size = effect_size() if n > 1 else math.nan
-    verdict = claimed.verdict(*interval, n)
-    words = statement, measure, str(claimed)
-    return Claim(name, source, section, *words, n, estimate, *interval, size, effect, verdict, figure)
+    words, verdict = (statement, measure, str(claimed)), claimed.verdict(low, high, n)
+    return Claim(name, source, section, *words, n, level, low, high, size, effect, verdict, figure)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
+from mlp_core.statistics.by_seed import BySeed
+
 ERROR_RATE = 0.05
 """How often at most a family of comparisons may say something that is not so."""
 
@@ -67,6 +69,39 @@ def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
         dtype=bool,
     )
     return excluded, 0.5 ** values.shape[1] <= level
+
+
+def best_level(group: BySeed, fewest_levels: int) -> tuple[int, float, tuple[float, float]]:
+    """Return the level that does best in pairs of equal seeds, and the lowest and the highest that may be it.
+
+    The best is the level that does better than each other one in at least half of all pairs. `not_best` leaves it with
+    a probability of 95 % at least, so that the levels left are a confidence set: one level, if all others are
+    excluded. Should none be left, as where each is beaten by another, all are.
+
+    Args:
+        group: Levels to choose from.
+        fewest_levels: With fewer there is nothing to choose.
+
+    Returns:
+        How many seeds, the level whose least share of pairs won is the largest, and the ends of those left; 0 and NaN
+        if there is nothing to choose.
+
+    Example:
+        >>> group = BySeed(np.array([1, 2]), np.arange(8), np.repeat([[0.5], [0.9]], 8, axis=1))
+        >>> best_level(group, 2)
+        (8, 2.0, (2.0, 2.0))
+    """
+    levels, values = group.levels, group.values
+    n = values.shape[1]
+    if not n or len(levels) < fewest_levels:
+        return 0, math.nan, (math.nan, math.nan)
+    # row by row, as all pairs of levels at once would take levels squared times the seeds
+    wins = np.array([(own > np.delete(values, row, axis=0)).mean(1).min(initial=1) for row, own in enumerate(values)])
+    ahead = np.flatnonzero(wins == wins.max())
+    best = float(levels[ahead[values[ahead].mean(1).argmax()]])
+    excluded, _ = not_best(values)
+    left = levels if excluded.all() else levels[~excluded]
+    return n, best, (float(left[0]), float(left[-1]))
 
 
 def seeds_needed(n_configurations: int) -> int:

@@ -153,12 +153,40 @@ def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:
     n = len(finite)
     if n == 0:
         return Interval(0, math.nan, math.nan, math.nan, missing)
-    median = float(np.median(finite))
+    median, (low, high) = float(np.median(finite)), median_bounds(finite, n_comparisons)
+    if low == high:
+        low = high = math.nan
+    return Interval(n, median, low, high, missing)
+
+
+def median_bounds(values: NDArray[Any], n_comparisons: int = 1) -> tuple[float, float]:
+    """Return the two values between which the median of all possible members lies, 95 times in 100 at least.
+
+    These are the ends of `median_interval`, also where they are equal: a claim is decided by how many members lie on
+    which side of its edge, which is the sign test, and that needs no spread. A value that is not defined (NaN) counts
+    as beyond both ends, so that it speaks against either verdict.
+
+    Args:
+        values: One per member, `[n]`; infinite ones are ranked.
+        n_comparisons: As in `median_interval`.
+
+    Returns:
+        Lower and upper end; NaN if there are too few values for any.
+
+    Example:
+        >>> median_bounds(np.full(8, 0.5)), median_bounds(np.array([np.nan, 1, 2, 3, 4, 5, 6, 7]))
+        ((0.5, 0.5), (-inf, inf))
+
+    Source:
+        As of `median_interval`; Conover 1999, "Practical nonparametric statistics", section 3.4 (sign test).
+    """
+    n, undefined = len(values), np.isnan(values)
     # bdtr(d - 1, n, 1/2) is the probability that fewer than d of n values lie below the median
     left_out = int(np.count_nonzero(bdtr(np.arange(n // 2), n, 0.5) <= 0.025 / n_comparisons))
-    if left_out == 0 or finite[left_out - 1] == finite[-left_out]:
-        return Interval(n, median, math.nan, math.nan, missing)
-    return Interval(n, median, float(finite[left_out - 1]), float(finite[-left_out]), missing)
+    if left_out == 0:
+        return math.nan, math.nan
+    lowest, highest = (np.sort(np.where(undefined, beyond, values)) for beyond in (-math.inf, math.inf))
+    return float(lowest[left_out - 1]), float(highest[-left_out])
 
 
 def share_interval(hits: int, n: int) -> Interval:

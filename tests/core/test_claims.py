@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 from claim_tables import (
     BOTH,
@@ -10,7 +11,7 @@ from claim_tables import (
     UP,
 )
 
-from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE, Range
+from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_RULE, Range, median_claim
 
 
 def test_the_rule_is_one_sentence():
@@ -60,3 +61,43 @@ def test_the_whole_interval_decides(claimed, low, high, verdict):
 def test_ranges_are_printed_in_words(claimed, words):
     """The table says which values would bear a claim out."""
     assert str(claimed) == words
+
+
+def decided(values, claimed, n_comparisons=1):
+    """Return the claim that some values are in a range."""
+    return median_claim("name", "ours", "", "It is.", "it", claimed, values, lambda: 1.0, "size", "", n_comparisons)
+
+
+def test_members_that_are_all_alike_decide_without_an_interval():
+    """Eight of eight on one side of the edge is a sign test, which needs no spread; no interval has a width of zero."""
+    claim = decided(np.full(8, 0.7), Range(low=0.5))
+    assert (claim.verdict, claim.estimate, claim.n) == (UP, 0.7, 8)
+    assert np.isnan([claim.low, claim.high]).all()
+    assert decided(np.full(8, 0.7), Range(high=0.5)).verdict == DOWN
+
+
+def test_a_seed_without_a_value_speaks_against_either_verdict():
+    """With 16 seeds three may be on the other side, or have no value; a fourth leaves the claim open."""
+    for undefined, verdicts in ((3, (UP, DOWN)), (4, (BOTH, BOTH))):
+        values = np.r_[np.full(undefined, math.nan), np.linspace(0.6, 0.9, 16 - undefined)]
+        assert tuple(decided(values, one).verdict for one in (Range(low=0.5), Range(high=0.5))) == verdicts
+        assert decided(values, Range(low=0.5)).estimate == pytest.approx(0.75)
+
+
+def test_a_measure_chosen_among_several_needs_more():
+    """One of twelve seeds on the other side: that decides about one measure, but not about the best of ten."""
+    values = np.r_[0.4, np.linspace(0.6, 0.9, 11)]
+    assert (decided(values, Range(low=0.5)).verdict, decided(values, Range(low=0.5), 10).verdict) == (UP, BOTH)
+
+
+@pytest.mark.parametrize("n", [8, 16, 64])
+@pytest.mark.parametrize("failing", [0.0, 0.03])
+def test_at_most_five_verdicts_of_a_hundred_are_wrong(n, failing):
+    """Skewed values with failures, their median a hair on either side of the edge of what is claimed."""
+    generator = np.random.default_rng(n)
+    samples = generator.exponential(size=(2000, n))
+    samples[generator.random((2000, n)) < failing] = -5
+    median = math.log(2 * (1 - failing))
+    for claimed, wrong in ((Range(low=median + 1e-9), UP), (Range(low=median), DOWN)):
+        share = np.mean([decided(sample, claimed).verdict == wrong for sample in samples])
+        assert share <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / 2000)

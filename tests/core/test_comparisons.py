@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlp_core.statistics.comparisons import describe_best, not_best, seeds_needed, win_probability
+from mlp_core.statistics.by_seed import BySeed
+from mlp_core.statistics.comparisons import best_level, describe_best, not_best, seeds_needed, win_probability
 from mlp_core.statistics.intervals import median_interval
 
 REPEATS = 1000
@@ -134,3 +135,46 @@ def test_too_few_values_have_no_interval():
         assert math.isnan(found.low)
         assert found.estimate == np.nanmedian(values)
     assert median_interval(np.array([math.nan]), 1).n == 0
+
+
+def levels(*values):
+    """Return levels 1, 2 and so on with a row of values each."""
+    return BySeed(np.arange(1, len(values) + 1), np.arange(len(values[0])), np.array(values))
+
+
+def test_the_best_level_is_the_one_that_wins_its_pairs():
+    """A mean that two failures pull down does not make it lose: it is ahead in 30 of 32 seeds."""
+    steps = np.linspace(0, 0.01, 32)
+    best = np.where(np.arange(32) < 2, 0.1, 0.9) + steps
+    group = levels(0.5 + steps, best, 0.88 + steps)
+    assert group.values.mean(1).argmax() == 2
+    assert best_level(group, 3) == (32, 2.0, (2.0, 2.0))
+
+
+def test_levels_that_sign_tests_do_not_tell_apart_all_may_be_best():
+    """Two that are ahead of each other by turns are left, and of two alike none is ahead; a circle leaves all."""
+    steps = np.linspace(0, 0.01, 32)
+    turns = np.where(np.arange(32) % 2, 0.91, 0.89)
+    assert best_level(levels(0.5 + steps, turns, 0.9 + steps / 100), 3)[2] == (2.0, 3.0)
+    assert best_level(levels(steps, steps, steps), 3)[2] == (1.0, 3.0)
+    first, second, third = (np.arange(300) % 3 == turn for turn in range(3))
+    circle = levels(first * 2 + second * 1.0, second * 2 + third * 1.0, third * 2 + first * 1.0)
+    assert best_level(circle, 3)[2] == (1.0, 3.0)
+
+
+def test_of_too_few_levels_or_seeds_there_is_no_best():
+    """Nothing to choose from, or nobody to ask."""
+    for group in (levels([0.5], [0.6]), levels([], [], [])):
+        n, level, ends = best_level(group, 3)
+        assert n == 0
+        assert np.isnan([level, *ends]).all()
+
+
+@pytest.mark.parametrize("n", [8, 16, 64])
+def test_the_best_level_is_held_95_times_in_100(n):
+    """Of skewed values with failures, as networks have them: the level that wins its pairs lies within the ends."""
+    stream = np.random.default_rng(n)
+    failures = stream.random((400, 4, n)) < np.array([0.0, 0.1, 0.2, 0.3])[:, None]
+    values = np.where(failures, 0.25, np.array([0.85, 0.9, 0.9, 0.91])[:, None] + stream.normal(0, 0.02, (400, 4, n)))
+    held = [low <= 2 <= high for *_, (low, high) in (best_level(levels(*sample), 3) for sample in values)]
+    assert np.mean(held) >= 0.95

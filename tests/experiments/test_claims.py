@@ -17,7 +17,6 @@ from mlp_core.experiments.first_layer.claims import first_layer_is_not_local
 from mlp_core.experiments.gain_sweep.claims import gains_differ, xavier_preserves_variance
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.claims import network_generalizes_better, shortfall_is_the_optimizers
-from mlp_core.seeds import derive_seed
 
 THEORETICAL = "xavier at the theoretical gain"
 SEEDS = 2**62 + np.arange(10)
@@ -133,10 +132,6 @@ MAKERS = {
 TABLES = {name: make() for name, make in MAKERS.items()}
 
 
-def stream(name, seed=2021):
-    return np.random.default_rng(derive_seed(seed, "claims", name))
-
-
 def found(**tables):
     return {claim.name: claim for claim in tutorial_claims(tables, SETTINGS)}
 
@@ -178,57 +173,43 @@ def test_without_tables_there_is_nothing_to_claim():
 
 
 def test_each_claim_is_about_its_rows():
-    """The claims equal those that the functions make of rows chosen by hand, with generators named after the claims."""
+    """The claims equal those that the functions make of rows chosen by hand."""
     claims = found(**TABLES)
     default = chosen("ablation", activation="relu", initialization="pytorch", epochs=100)
     restored = chosen("ablation", activation="relu", initialization=THEORETICAL)
     better = chosen("ablation", activation="tanh", initialization=THEORETICAL)
     trained, random = (chosen("first_layer", kind=kind, depth=3) for kind in ("trained", "random"))
     expected = [
-        interior_best_depth(TABLES["depth_sweep"], stream("interior_best_depth")),
-        decline_is_vanishing_gradients(default, restored, stream("decline_is_vanishing_gradients")),
-        decline_goes_with_better_start(default, better, stream("decline_goes_with_better_start")),
+        interior_best_depth(TABLES["depth_sweep"]),
+        decline_is_vanishing_gradients(default, restored),
+        decline_goes_with_better_start(default, better),
         shortfall_is_the_optimizers(
             tuple(chosen("generalization", degree=50, training=training) for training in ("as set", "tuned")),
             tuple(chosen("generalization", parameters=5454, training=training) for training in ("as set", "tuned")),
             "depth 3, 5454 parameters against 5304",
-            stream("shortfall_is_the_optimizers"),
         ),
         network_generalizes_better(
             chosen("generalization", parameters=5454, training="as set"),
             chosen("generalization", degree=50, training="as set"),
             4,
             "depth 3, 5454 parameters against 5304",
-            stream("network_generalizes_better"),
         ),
         first_layer_is_not_local(
             *(trained, random, np.array([0.08, 0.09, 0.1]), np.array([0.3, 0.32])),
-            stream("first_layer_is_not_local"),
         ),
         xavier_preserves_variance(
             TABLES["xavier"],
             "backward",
             "3072-128-3, relu, gain 1.414",
             0.25,
-            stream("xavier_preserves_variance_backward"),
         ),
-        gains_differ(TABLES["gain_sweep"], stream("gains_differ")),
+        gains_differ(TABLES["gain_sweep"]),
     ]
     for claim in expected:
         made = claims[claim.name]
         assert str(replace(made, data="", condition="")) == str(claim)
         assert claim.n == 10
     assert claims["polynomial_does_not_generalize"].estimate == pytest.approx((0.06 - 0.25) / (0.7 - 0.25), abs=0.03)
-
-
-def test_every_claim_has_a_stream_of_its_own_by_the_root_seed():
-    """Another root seed resamples anew: other ends of the interval, the same estimate."""
-    first = found(gain_sweep=TABLES["gain_sweep"])["gains_differ"]
-    settings = {**SETTINGS, "gain_sweep": {**SETTINGS["gain_sweep"], "seed": 1}}
-    other = {claim.name: claim for claim in tutorial_claims(TABLES, settings)}
-    assert other["gains_differ"].estimate == first.estimate
-    assert (other["gains_differ"].low, other["gains_differ"].high) != (first.low, first.high)
-    assert other["interior_best_depth"] == found(**TABLES)["interior_best_depth"]
 
 
 @pytest.mark.parametrize(

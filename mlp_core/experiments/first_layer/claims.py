@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlp_core.experiments.claim_source import IMAGES, ONE_ORDER, ClaimSource, claim_stream, rows_with
-from mlp_core.statistics.bootstrap import bootstrap_interval, resampled_means
+from mlp_core.experiments.claim_source import IMAGES, ONE_ORDER, ClaimSource, rows_with
 from mlp_core.statistics.by_seed import Table, by_seed
-from mlp_core.statistics.claims import Claim, Range, measured_claim
+from mlp_core.statistics.claims import Claim, Range, median_claim
 from mlp_core.statistics.measures import cohens_d, mean_or_nan
 
 _DEPTH = 3
@@ -24,7 +23,6 @@ def first_layer_is_not_local(
     random: Table,
     edge_filters: _Floats,
     templates: _Floats,
-    stream: np.random.Generator,
     figure: str = "first_layer",
 ) -> Claim:
     """Claim: first-layer units are not local, they look at whole faces.
@@ -38,25 +36,21 @@ def first_layer_is_not_local(
         random: The same of random weights, such as the members' own before training.
         edge_filters: Extents of local filters, `[filters]`.
         templates: Extents of templates of classes, `[classes]`.
-        stream: Where the resamples come from.
         figure: Name of the figure.
     """
     units = by_seed(trained, "extent", "unit").values
     local, whole = float(edge_filters.mean()), float(templates.mean())
-    extents = units.mean(0, keepdims=True)
+    extents = (units.mean(0) - local) / (whole - local)
     start = float((mean_or_nan(by_seed(random, "extent", "unit").values) - local) / (whole - local))
-    resampled = (resampled_means([extents], stream)[0][:, 0] - local) / (whole - local)
-    return measured_claim(
+    return median_claim(
         "first_layer_is_not_local",
         "tutorial",
         "Section 2",
         "First-layer units are not local: they look at whole faces.",
-        "mean extent of the units on a scale from 0, edge filters, to 1, templates of whole faces (class means); "
-        f"before training {start:.2f}",
+        "mean extent of a network's units on a scale from 0, edge filters, to 1, templates of whole faces (class "
+        f"means); before training {start:.2f}",
         Range(low=0.5),
-        extents.shape[1],
-        (mean_or_nan(extents) - local) / (whole - local),
-        bootstrap_interval(resampled, extents.shape[1]),
+        extents,
         lambda: cohens_d(units.ravel(), edge_filters),
         "Cohen's d between trained units and edge filters",
         figure,
@@ -67,8 +61,7 @@ def _on_first_layer(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Cl
     trained, random = (rows_with(table, kind=kind, depth=_DEPTH) for kind in ("trained", "random"))
     filters, templates = (np.asarray(rows_with(table, kind=kind)["extent"]) for kind in ("gabor", "template"))
     if len(trained) and len(random) and len(filters) and len(templates):
-        stream = claim_stream(settings, "first_layer_is_not_local")
-        yield first_layer_is_not_local(trained, random, filters, templates, stream)
+        yield first_layer_is_not_local(trained, random, filters, templates)
 
 
 CLAIMS = (ClaimSource("first_layer", _on_first_layer, data=IMAGES, condition=ONE_ORDER, column="extent"),)

@@ -10,15 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from mlp_core.experiments.claim_source import IMAGES, ONE_ORDER, ClaimSource, claim_stream, rows_with
+from mlp_core.experiments.claim_source import IMAGES, ONE_ORDER, ClaimSource, rows_with
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
-from mlp_core.statistics.bootstrap import best_level, bootstrap_interval, resampled_means
 from mlp_core.statistics.by_seed import Table, by_seed
-from mlp_core.statistics.claims import SMALLEST_DIFFERENCE, Claim, Range, measured_claim
+from mlp_core.statistics.claims import SMALLEST_DIFFERENCE, Claim, Range, best_claim, median_claim
+from mlp_core.statistics.comparisons import best_level
 from mlp_core.statistics.measures import cohens_d, mean_or_nan, share
 
 
-def best_gain_is_theoretical(table: Table, stream: np.random.Generator, figure: str = "gain_sweep") -> Claim:
+def best_gain_is_theoretical(table: Table, figure: str = "gain_sweep") -> Claim:
     """Claim: the gain that trains best is the one that theory gives.
 
     An interval that merely holds the theoretical gain would prove nothing: the fewer the seeds, the wider it is, the
@@ -28,7 +28,6 @@ def best_gain_is_theoretical(table: Table, stream: np.random.Generator, figure: 
 
     Args:
         table: Columns `gain`, `theoretical_gain`, `seed`, `test_accuracy`.
-        stream: Where the resamples come from.
         figure: Name of the figure.
     """
     accuracy = by_seed(table, "test_accuracy", "gain")
@@ -38,15 +37,15 @@ def best_gain_is_theoretical(table: Table, stream: np.random.Generator, figure: 
     step = float(gains[above] - gains[above - 1]) if len(gains) > 1 else math.nan
     within_reach = gains[0] - step <= theory <= gains[-1] + step
     reason = "" if within_reach else "; no gain of the grid is within a step of theory"
-    return measured_claim(
+    return best_claim(
         "best_gain_is_theoretical",
         "tutorial",
         "Bonus",
         "The gain that trains best is the theoretical one.",
-        f"gain of highest mean test accuracy; theory for layers of equal width {theory:.3f}, step of the grid "
-        f"{step:.3f}{reason}",
+        "gain that does better than each other one in at least half of the pairs of equal seeds; theory for layers of "
+        f"equal width {theory:.3f}, step of the grid {step:.3f}{reason}",
         Range(theory - step, theory + step),
-        *(best_level(accuracy, 2, stream) if within_reach else (0, math.nan, (math.nan, math.nan))),
+        best_level(accuracy, 2) if within_reach else (0, math.nan, (math.nan, math.nan)),
         lambda: cohens_d(values[values.mean(1).argmax()] - values[np.abs(gains - theory).argmin()]),
         "Cohen's d_z, best gain minus the one nearest to theory",
         figure,
@@ -55,7 +54,6 @@ def best_gain_is_theoretical(table: Table, stream: np.random.Generator, figure: 
 
 def gains_differ(
     table: Table,
-    stream: np.random.Generator,
     gains: tuple[float, float] = (1.07, 1.71),
     figure: str = "gain_sweep",
 ) -> Claim:
@@ -65,26 +63,22 @@ def gains_differ(
 
     Args:
         table: Columns `gain`, `seed`, `test_accuracy`.
-        stream: Where the resamples come from.
         gains: Two gains; the nearest ones of the table are compared.
         figure: Name of the figure.
     """
     accuracy = by_seed(table, "test_accuracy", "gain")
     distances = np.abs(accuracy.levels - np.array(gains)[:, None])
     first, second = accuracy.values[distances.argmin(1)]
-    difference = (first - second)[None]
-    n = difference.shape[1] if distances.min(1).max() < 0.05 else 0
-    return measured_claim(
+    difference = first - second if distances.min(1).max() < 0.05 else np.zeros(0)
+    return median_claim(
         "gains_differ",
         "ours",
         "Bonus",
         f"The difference in accuracy between gains {gains[0]:g} and {gains[1]:g} is real.",
         f"difference in test accuracy, gain {gains[0]:g} minus gain {gains[1]:g}",
         Range(-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE, within=False),
-        n,
-        mean_or_nan(difference) if n else math.nan,
-        bootstrap_interval(resampled_means([difference], stream)[0][:, 0], n),
-        lambda: cohens_d(difference[0]),
+        difference,
+        lambda: cohens_d(difference),
         "Cohen's d_z",
         figure,
     )
@@ -95,15 +89,13 @@ def xavier_preserves_variance(
     direction: Literal["forward", "backward"],
     network: str,
     exact: float | None,
-    stream: np.random.Generator,
     figure: str = "xavier",
 ) -> Claim:
     """Claim: weights by Xavier keep the variance of signals (forward) or of gradients (backward) through the layers.
 
     Kept means: within a factor of two from one end of the network to the other. Where the mean over all networks is
-    known exactly, as with leaky ReLUs without biases at any width, it decides, and what was measured stands next to it.
-    Else means over members are compared, as the theory is about means: a single network scatters, and the mean of a
-    ratio is not the ratio of the means.
+    known exactly, as with leaky ReLUs without biases at any width, it decides, and what was measured stands next to it:
+    the ratio of the means, as the theory is about means. Else the median of the networks' own ratios decides.
 
     Args:
         table: Columns `layer`, `member`, and `mean_square` (forward) or `gradient_mean_square` (backward) of
@@ -111,7 +103,6 @@ def xavier_preserves_variance(
         direction: `forward` or `backward`.
         network: What was measured, in words, such as `3072-128-64-32-3, leaky_relu(0.1), gain 1.407`.
         exact: The measure as theory has it, if that is exact for these networks.
-        stream: Where the resamples come from.
         figure: Name of the figure.
     """
     column, carried, ends = {
@@ -119,20 +110,16 @@ def xavier_preserves_variance(
         "backward": ("gradient_mean_square", "gradients", (-1, 0)),
     }[direction]
     squares = by_seed(table, column, "layer", key="member")
-    (start, end), (first, last) = squares.values[list(ends), None], squares.levels[list(ends)]
-    resampled = resampled_means([start, end], stream, paired=True)
-    n, measured = start.shape[1], float(share(mean_or_nan(end), mean_or_nan(start)))
-    claim = measured_claim(
+    (start, end), (first, last) = squares.values[list(ends)], squares.levels[list(ends)]
+    claim = median_claim(
         f"xavier_preserves_variance_{direction}",
         "tutorial",
         "Bonus",
         f"Xavier's weights at the theoretical gain keep the variance of {carried} {direction}.",
         f"mean square of {carried} in layer {last} over that in layer {first}; {network}",
         Range(0.5, 2.0),
-        n,
-        measured,
-        bootstrap_interval(share(resampled[1][:, 0], resampled[0][:, 0]), n),
-        lambda: cohens_d((end - start)[0]),
+        share(end, start),
+        lambda: cohens_d(end - start),
         "Cohen's d_z of the difference",
         figure,
     )
@@ -144,7 +131,7 @@ def xavier_preserves_variance(
         low=math.nan,
         high=math.nan,
         verdict="supported" if 0.5 <= exact <= 2.0 else "not supported",
-        effect_size=measured,
+        effect_size=float(share(mean_or_nan(end), mean_or_nan(start))),
         effect="the same measured, ratio of the means over n networks; the estimate is exact",
     )
 
@@ -164,16 +151,15 @@ def _on_xavier(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:
             shown = f"{network}; from the input to the last layer {from_input:.3g}"
         else:
             exact = 1 / exact
-        stream = claim_stream(settings, f"xavier_preserves_variance_{direction}")
-        yield xavier_preserves_variance(table, direction, shown, exact if is_exact else None, stream)
+        yield xavier_preserves_variance(table, direction, shown, exact if is_exact else None)
 
 
 def _on_gain_sweep(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:
     # not the gains, which the claims themselves look at, nor the batch, which few images may not fill
     tutorial = GainSweep().model_dump(mode="json", exclude={"gains", "batch_size"})
     if all(settings.get(name) == value for name, value in tutorial.items()):
-        yield best_gain_is_theoretical(table, claim_stream(settings, "best_gain_is_theoretical"))
-        yield gains_differ(table, claim_stream(settings, "gains_differ"))
+        yield best_gain_is_theoretical(table)
+        yield gains_differ(table)
 
 
 CLAIMS = (

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from mlp_core.experiments.claim_source import claim_stream
 from mlp_core.experiments.learning_rate.experiment import STARTS
 from mlp_core.experiments.learning_rate.widths import (
     TrainableRange,
@@ -70,16 +69,16 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     for start in STARTS:
         rows = table[table["initialization"] == start]
         if len(rows):
-            stream = claim_stream(settings, f"trainable_range {start}")
-            ranges[STARTS[start]] = measured_range(trained_by_rate(rows, n_classes), stream)
+            ranges[STARTS[start]] = measured_range(trained_by_rate(rows, n_classes))
     sentence = "; ".join(f"from {start} {_describe(one)}" for start, one in ranges.items())
     widths = ExtraTable(
         "Rates that train",
         ["start", "n", "smallest", "largest", "decades", "ends"],
         [_row(start, one) for start, one in ranges.items()],
         "A rate trains if at least half of the members reach a train accuracy half-way from chance to 100 %, here "
-        f"{100 * needed_accuracy(n_classes):.1f} %; a member that diverged does not. Decades from the smallest such "
-        "rate to the largest [95 % interval, bootstrap over seeds]: known to a step of the rates tried.",
+        f"{100 * needed_accuracy(n_classes):.1f} %; a member that diverged does not. Each member has a range of its "
+        "own, from the smallest rate that trains it to the largest: decades are the median of these [95 % interval, "
+        "order statistics], known to a step of the rates tried.",
     )
     return replace(
         findings, summary=[f"{sentence[0].upper()}{sentence[1:]}.", *findings.summary], extra_tables=(widths,)
@@ -87,23 +86,28 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
 
 
 def _describe(one: TrainableRange) -> str:
-    if math.isnan(one.width):
+    if math.isnan(one.smallest):
         return "no rate trains"
-    interval = f" (95 % interval {one.low:.2f} to {one.high:.2f})" if one.has_interval else ""
-    return f"rates from {one.smallest:.4g} to {one.largest:.4g} train, {one.width:.2f} decades{interval}"
+    width = one.width
+    interval = f", 95 % interval {width.low:.2f} to {width.high:.2f}" if width.has_interval else ""
+    return (
+        f"rates from {one.smallest:.4g} to {one.largest:.4g} train, and a member's own range is {width.estimate:.2f} "
+        f"decades wide (median{interval})"
+    )
 
 
 def _row(start: str, one: TrainableRange) -> list[str]:
-    if math.isnan(one.width):
+    if math.isnan(one.smallest):
         return [start, str(one.n), "none", "none", "none", "no rate trains"]
-    interval = f" [{one.low:.2f} to {one.high:.2f}]" if one.has_interval else ""
+    width = one.width
+    interval = f" [{width.low:.2f} to {width.high:.2f}]" if width.has_interval else ""
     outermost = [
         name for name, is_outermost in (("smallest", one.cut_below), ("largest", one.cut_above)) if is_outermost
     ]
     ends = f"{listed(outermost)} rate tried: may be wider" if outermost else "inside the rates tried"
     return [
         *(start, str(one.n), f"{one.smallest:.4g}", f"{one.largest:.4g}"),
-        no_break(f"{one.width:.2f}{interval}"),
+        no_break(f"{width.estimate:.2f}{interval}"),
         ends,
     ]
 

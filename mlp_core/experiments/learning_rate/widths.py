@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.statistics.bootstrap import bootstrap_interval, resampled_means
 from mlp_core.statistics.by_seed import BySeed, Table, by_seed
+from mlp_core.statistics.intervals import Interval, median_interval
 
 _Floats = NDArray[np.float64]
 
@@ -61,24 +61,32 @@ def trainable_range(rates: _Floats, shares: _Floats) -> tuple[_Floats, _Floats]:
         >>> [float(end) for end in trainable_range(rates, shares)]
         [0.01, 0.1]
     """
-    trains = shares >= 0.5 - 1e-9  # resampled shares are sums of 1/n, of which some fall short of a half by rounding
+    trains = shares >= 0.5
     first, last = trains.argmax(-1), len(rates) - 1 - trains[..., ::-1].argmax(-1)
     return tuple(np.where(trains.any(-1), rates[end], np.nan) for end in (first, last))  # type: ignore[return-value]
 
 
-def width_in_decades(rates: _Floats, shares: _Floats) -> _Floats:
-    """Return how many decades `trainable_range` spans: 0 for one rate, NaN for none.
+def member_widths(rates: _Floats, trained: _Floats) -> _Floats:
+    """Return how many decades of rates train each member, from the smallest rate to the largest.
 
-    It is known to a step of the rates, and too small where the range reaches an end of them.
+    It is known to a step of the rates, and too small where the range reaches an end of them. A member that one rate
+    trains, or none, has a width of 0.
+
+    Args:
+        rates: `[rates]`, rising.
+        trained: 1 where a rate trains a member, else 0, `[rates, members]`.
+
+    Returns:
+        `[members]`.
 
     Example:
-        >>> rates, shares = np.array([1e-3, 1e-2, 1e-1]), np.array([[1.0, 0.9, 0.7], [0.0, 0.9, 0.1]])
-        >>> width_in_decades(rates, shares).round(3).tolist()
-        [2.0, 0.0]
+        >>> rates, trained = np.array([1e-3, 1e-2, 1e-1]), np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 0]])
+        >>> member_widths(rates, trained).round(3).tolist()
+        [2.0, 0.0, 0.0]
     """
-    smallest, largest = trainable_range(rates, shares)
-    width: _Floats = np.log10(largest) - np.log10(smallest)
-    return width
+    smallest, largest = trainable_range(rates, trained.T)
+    widths: _Floats = np.nan_to_num(np.log10(largest) - np.log10(smallest))
+    return widths
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,9 @@ class TrainableRange:
 
     Attributes:
         n: Seeds.
-        smallest: Of `trainable_range`; NaN if no rate trains.
+        smallest: Of `trainable_range`; NaN if no rate trains half of the members.
         largest: The same.
-        width: Decades; NaN if no rate trains.
-        low: Lower end of the 95 % interval of the width over seeds; NaN for fewer than 2, infinite where in too many
-            resamples no rate trains.
-        high: Upper end.
+        width: Median of the members' own widths, decades, with its interval over seeds.
         cut_below: Whether the smallest rate tried trains, so that smaller ones might.
         cut_above: Whether the largest rate tried trains, so that larger ones might.
     """
@@ -100,37 +105,27 @@ class TrainableRange:
     n: int
     smallest: float
     largest: float
-    width: float
-    low: float
-    high: float
+    width: Interval
     cut_below: bool
     cut_above: bool
 
-    @property
-    def has_interval(self) -> bool:
-        """Return whether both ends of the interval are numbers."""
-        return bool(np.isfinite([self.low, self.high]).all())
 
-
-def measured_range(trained: BySeed, stream: np.random.Generator) -> TrainableRange:
-    """Return the range of rates that train, with the interval of its width: its ends are found anew in each resample.
+def measured_range(trained: BySeed) -> TrainableRange:
+    """Return the range of rates that train, and how wide the members' own ranges are.
 
     Args:
         trained: As `trained_by_rate` returns it.
-        stream: Where the resamples come from.
 
     Example:
         >>> trained = BySeed(np.array([0.01, 0.1, 1.0]), np.arange(8), np.repeat([[1.0], [1.0], [0.0]], 8, axis=1))
-        >>> measured = measured_range(trained, np.random.default_rng(0))
-        >>> measured.smallest, measured.largest, measured.width, measured.low, measured.cut_below, measured.cut_above
-        (0.01, 0.1, 1.0, 1.0, True, False)
+        >>> measured = measured_range(trained)
+        >>> measured.smallest, measured.largest, measured.width.estimate, measured.cut_below, measured.cut_above
+        (0.01, 0.1, 1.0, True, False)
     """
     rates, shares, n = trained.levels, trained.values.mean(1), trained.values.shape[1]
     smallest, largest = (float(end) for end in trainable_range(rates, shares))
-    (means,) = resampled_means([trained.values], stream)
     return TrainableRange(
-        *(n, smallest, largest, float(width_in_decades(rates, shares))),
-        *bootstrap_interval(width_in_decades(rates, means), n),
+        *(n, smallest, largest, median_interval(member_widths(rates, trained.values))),
         cut_below=bool(smallest == rates[0]),
         cut_above=bool(largest == rates[-1]),
     )

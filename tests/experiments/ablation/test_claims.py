@@ -10,7 +10,6 @@ from claim_tables import (
     DOWN,
     UP,
     depths,
-    stream,
 )
 
 from mlp_core.experiments.ablation.claims import decline_goes_with_better_start, decline_is_vanishing_gradients
@@ -24,7 +23,7 @@ def test_vanishing_gradients(restored, verdict, estimate):
     """If most of the decline goes with restored gradients the claim holds, if little goes it does not."""
     default = depths(*DEFAULT)
     default["first_gradient_mean_square"] = np.exp(50 * default["test_accuracy"])
-    found = decline_is_vanishing_gradients(default, depths(*restored, seed=1), stream())
+    found = decline_is_vanishing_gradients(default, depths(*restored, seed=1))
     assert found.verdict == verdict
     assert found.estimate == pytest.approx(estimate, abs=0.03)
     assert found.effect_size == pytest.approx(1)
@@ -34,10 +33,10 @@ def test_gradients_are_ranked_within_a_depth():
     """That gradients and accuracy both fall with depth is no association: within each depth it is the other way."""
     default = depths(0.5, 0.92, 0.8, 0.7)
     default["first_gradient_mean_square"] = default["depth"] * -10 - default["test_accuracy"]
-    found = decline_is_vanishing_gradients(default, default, stream())
+    found = decline_is_vanishing_gradients(default, default)
     assert found.effect_size == pytest.approx(-1)
     default["first_gradient_mean_square"][-3] = np.nan  # left out of the association, not of the claim
-    found = decline_is_vanishing_gradients(default, default, stream())
+    found = decline_is_vanishing_gradients(default, default)
     assert (found.n, found.effect_size) == (16, pytest.approx(-1))
 
 
@@ -47,14 +46,14 @@ def test_gradients_are_ranked_within_a_depth():
 )
 def test_a_decline_that_goes_with_a_better_start(better, verdict, estimate):
     """The decline from the default's best depth is looked for again, wherever the better start has its own best."""
-    found = decline_goes_with_better_start(depths(*DEFAULT), depths(*better, seed=1), stream())
+    found = decline_goes_with_better_start(depths(*DEFAULT), depths(*better, seed=1))
     assert found.verdict == verdict
     assert found.estimate == pytest.approx(estimate, abs=0.03)
 
 
 def test_without_a_decline_nothing_can_go():
     """If the deepest network is best there is no decline to explain: no number, no verdict."""
-    found = decline_goes_with_better_start(depths(0.7, 0.8, 0.9), depths(0.9, 0.9, 0.5), stream())
+    found = decline_goes_with_better_start(depths(0.7, 0.8, 0.9), depths(0.9, 0.9, 0.5))
     assert found.verdict == BOTH
     assert math.isnan(found.estimate)
     assert (found.low, found.high) == (-math.inf, math.inf)
@@ -63,4 +62,4 @@ def test_without_a_decline_nothing_can_go():
 def test_starts_must_be_compared_at_the_same_depths():
     """A table with other depths is refused, with both lists in the message."""
     with pytest.raises(ValueError, match=r"depth must be the same.*\[\[1, 2, 3\], \[1, 2\]\]"):
-        decline_goes_with_better_start(depths(*DEFAULT), depths(0.9, 0.9), stream())
+        decline_goes_with_better_start(depths(*DEFAULT), depths(0.9, 0.9))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from claim_tables import BOTH, DOWN, FILTERS, TEMPLATES, UP, stream, units
+from claim_tables import BOTH, DOWN, FILTERS, TEMPLATES, UP, units
 
 from mlp_core.data.faces import write_faces
 from mlp_core.data.images import decode_images
@@ -14,7 +14,7 @@ from mlp_core.experiments.first_layer.unit_measures import extent, gabor_filters
 @pytest.mark.parametrize(("trained", "verdict", "estimate"), [(0.33, UP, 1.1), (0.1, DOWN, 0.06), (0.1975, BOTH, 0.5)])
 def test_units_that_are_not_local(trained, verdict, estimate):
     """Units as wide as whole faces are not local, units near edge filters are, and half-way is open."""
-    found = first_layer_is_not_local(units(trained), units(0.4, seed=1), FILTERS, TEMPLATES, stream())
+    found = first_layer_is_not_local(units(trained), units(0.4, seed=1), FILTERS, TEMPLATES)
     assert (found.verdict, found.n) == (verdict, 10)
     assert found.estimate == pytest.approx(estimate, abs=0.04)
     assert found.effect_size > 0
@@ -33,7 +33,7 @@ def test_whole_faces_themselves_are_not_local_and_edge_filters_are(tmp_path):
         reach = extent(images).numpy()
         columns = {"unit": np.repeat(np.arange(len(reach)), 8), "seed": np.tile(np.arange(8), len(reach))}
         columns["extent"] = np.repeat(reach, 8)
-        return first_layer_is_not_local(columns, columns, *ends, stream()).verdict
+        return first_layer_is_not_local(columns, columns, *ends).verdict
 
     assert (verdict(templates), verdict(single), verdict(filters)) == (UP, UP, DOWN)
     local_on_the_old_scale = (
