@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -196,11 +197,20 @@ def _check_environment() -> None:
 
 def _run() -> None:
     _check_environment()
-    program.main(prog_name="deep-mlp", standalone_mode=False)
+    output = sys.stdout
+    try:
+        program.main(prog_name="deep-mlp", standalone_mode=False)
+    except SystemExit:
+        if sys.stdout is not output:  # click replaces it when nobody reads it any more, and ends with 1
+            sys.exit(128 + signal.SIGPIPE)
+        raise
 
 
 def main() -> None:
-    """Run the program and end with its status: 0, that of a `DeepMlpError`, 2 for bad options, 130 for Ctrl-C."""
+    """Run the program and end with its status: 0, that of a `DeepMlpError`, 2 for bad options, 130 for Ctrl-C.
+
+    If nobody reads its output any more, as after `| head`, it is quiet and ends with 141.
+    """
     configure()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program

@@ -270,6 +270,7 @@ def run(api_url, ended_tasks, image_zip):
     """
     from importlib import import_module
 
+    from drawn import DrawnOnce
     from prefect.context import SettingsContext
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -285,6 +286,7 @@ def run(api_url, ended_tasks, image_zip):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
+    drawn_once = DrawnOnce()
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 
@@ -296,7 +298,9 @@ def run(api_url, ended_tasks, image_zip):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
-        with context.model_copy(), kept_helper():
+        with context.model_copy(), kept_helper(), pytest.MonkeyPatch.context() as patch:
+            if not how.refresh:  # which is to make everything again
+                patch.setattr("tasks.results.run_in_helper", drawn_once)
             state = flow(run=how, **{**smallest_parameters(experiment), **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:

@@ -1,6 +1,7 @@
 """An experiment is named in its folder, its flow, `prefect.yaml` and the list alone: read from the sources."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def rooms_of(experiment):
     return f"mlp_core/experiments/{folder_of(experiment)}/", f"flows/{experiment.tag}.py", LIST
 
 
+@cache
 def named_in(module):
     """Return all identifiers, dotted names of imports, and quoted strings of a module, without its documentation."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
@@ -47,14 +49,11 @@ def named_in(module):
     return identifiers, imported, quoted
 
 
-NAMED_IN = {module: named_in(module) for module in MODULES}
-
-
 def foreign(experiment):
     """Yield the modules outside an experiment's rooms, with what they name."""
-    for module, names in NAMED_IN.items():
+    for module in MODULES:
         if not module.startswith(rooms_of(experiment)):
-            yield module, *names
+            yield module, *named_in(module)
 
 
 def is_other_experiment(module):

@@ -78,6 +78,7 @@ def train_small(
 
     Raises:
         InputError: If there is no such optimizer; the message lists the choices.
+        TypeError: If inputs and parameters have different types.
 
     Example:
         >>> generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
@@ -89,6 +90,9 @@ def train_small(
         ((50, 2), True)
     """
     is_adam = known_optimizer(optimizer) == "adam"
+    if inputs.dtype != ensemble.parameters.dtype:  # compiled code would refuse them, too, after three seconds
+        message = f"inputs must be {ensemble.parameters.dtype} as the parameters are, got {inputs.dtype}"
+        raise TypeError(message)
     n = len(labels)
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
     n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)

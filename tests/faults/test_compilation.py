@@ -1,30 +1,15 @@
 """Compiled code is kept, and whatever is wrong with where it is kept costs no more than compiling again."""
 
 import os
-import resource
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from doubling import double_numbers
 
 PROJECT = Path(__file__).parents[2]
-PROGRAM = """
-import numpy as np
-from mlp_core.engine.compilation import program
-from mlp_core.engine.vectors import LANES, load, store
-
-@program
-def double(numbers):
-    for index in range(0, len(numbers), LANES):
-        store(numbers, index, load(numbers, index) + load(numbers, index))
-
-numbers = np.ones(16, np.float32)
-double(numbers)
-assert numbers.tolist() == 16 * [2]
-print("found" if double.stats.cache_hits else "compiled")
-"""
-
 AHEAD = """
 import torch
 from mlp_core.engine import compiled, orders
@@ -48,47 +33,53 @@ print(n_compiled() - before)
 """
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Give a function that starts a program with compiled code in a cache folder."""
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
+@pytest.fixture(scope="module")
+def processes():
+    """Give what starts processes that have imported numba: that takes it longer than to compile a function."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["numba"])
+    return context
 
-    def start(folder, **options):
-        environment = {
-            **os.environ,
-            "NUMBA_CACHE_DIR": str(folder),
-            "PYTHONPATH": str(PROJECT),
-            **options.pop("env", {}),
-        }
-        return subprocess.Popen(
-            [sys.executable, program], env=environment, stdout=-1, stderr=-1, text=True, cwd=tmp_path, **options
-        )
+
+@pytest.fixture
+def start(processes):
+    """Give a function that starts a process with compiled code in a cache folder."""
+
+    def start(folder, most_bytes=None, **environment):
+        answers, its_end = processes.Pipe(duplex=False)
+        with its_end:
+            arguments = its_end, {"NUMBA_CACHE_DIR": str(folder), **environment}, most_bytes
+            process = processes.Process(target=double_numbers, args=arguments)
+            process.start()
+        return process, answers
 
     return start
 
 
 @pytest.fixture
 def run(start):
-    """Give a function that runs it to its end and returns what it did."""
+    """Give a function that runs a process to its end and returns what it did."""
 
     def run(folder, **options):
-        return told(start(folder, **options))
+        return told(*start(folder, **options))
 
     return run
 
 
-def told(process):
-    output, errors = process.communicate()
-    assert (process.returncode, errors) == (0, "")
-    return output.strip()
+def told(process, answers):
+    with answers:
+        what, errors = answers.recv()
+    process.join()
+    assert (process.exitcode, errors) == (0, "")
+    process.close()
+    return what
 
 
 def test_what_was_compiled_is_found_for_the_same_processor(run, tmp_path):
     """By the next program; another processor's code lies next to it."""
     folder = tmp_path / "cache"
     assert [run(folder) for _ in range(2)] == ["compiled", "found"]
-    other = {"env": {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}}
+    other = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}
     assert [run(folder, **other) for _ in range(2)] == ["compiled", "found"]
     assert run(folder) == "found"
 
@@ -129,14 +120,13 @@ def test_where_nothing_can_be_written_each_program_compiles(run, tmp_path):
     """A folder that cannot be made, or a disk that takes no byte; what is there already is found."""
     (tmp_path / "file").touch()
     assert run(tmp_path / "file" / "cache") == "compiled"
-    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
-    assert [run(tmp_path / "cache", **full) for _ in range(2)] == ["compiled", "compiled"]
+    assert [run(tmp_path / "cache", most_bytes=0) for _ in range(2)] == ["compiled", "compiled"]
     assert run(tmp_path / "cache") == "compiled"
-    assert run(tmp_path / "cache", **full) == "found"
+    assert run(tmp_path / "cache", most_bytes=0) == "found"
 
 
 def test_programs_that_compile_at_once_do_not_harm_each_other(start, run, tmp_path):
     """Each has its numbers, and what they leave is whole."""
-    processes = [start(tmp_path / "cache") for _ in range(3)]
-    assert {told(process) for process in processes} <= {"compiled", "found"}
+    started = [start(tmp_path / "cache") for _ in range(3)]
+    assert {told(*one) for one in started} <= {"compiled", "found"}
     assert run(tmp_path / "cache") == "found"

@@ -130,6 +130,15 @@ def test_help_waits_for_nothing_heavy():
     assert ran.stdout.endswith("set()\n")
 
 
+def test_output_that_nobody_reads_ends_it_quietly():
+    """Where `head` has gone other programs are killed by SIGPIPE: `deep-mlp --help | head -1` ends with that status."""
+    command = [sys.executable, "-m", "flows.command_line", "--help"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
 def test_the_report_is_written_again_from_results_alone(said, copied):
     """`deep-mlp report` makes the page that the run had made."""
     folder = copied("tutorial")
