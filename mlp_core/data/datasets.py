@@ -26,6 +26,9 @@ class Split:
         test_inputs: As the train inputs, `[n_test, ...]`.
         test_labels: int64 `[n_test]`.
         classes: What the labels stand for, in their order; None for the labels themselves.
+        validation_inputs: Taken from the training examples to choose by, as these `[n_validation, ...]`; None if none
+            were.
+        validation_labels: int64 `[n_validation]`, or None.
     """
 
     train_inputs: Tensor
@@ -33,6 +36,8 @@ class Split:
     test_inputs: Tensor
     test_labels: Tensor
     classes: tuple[Any, ...] | None = None
+    validation_inputs: Tensor | None = None
+    validation_labels: Tensor | None = None
 
     @classmethod
     def from_arrays(

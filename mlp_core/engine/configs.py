@@ -53,6 +53,9 @@ class Training:
         batch_size: Examples per step.
         seed: Root seed.
         device: `cpu`, `cuda` or `mps`.
+        weight_decay: Decoupled from the gradient, as in AdamW: each step takes this share of the weights times its size.
+        patience: Epochs without a rise of the validation accuracy after which a member stops; 0 for no early stop.
+        balanced: Whether the loss weighs examples so that all classes count alike.
     """
 
     activation: str = "relu"
@@ -62,6 +65,9 @@ class Training:
     batch_size: int = 128
     seed: int = 2021
     device: str = "cpu"
+    weight_decay: float = 0.0
+    patience: int = 0
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,9 @@ class TrainConfig:
     batch_size: int
     seed: int
     device: str
+    weight_decay: float = 0.0
+    patience: int = 0
+    balanced: bool = False
 
     @classmethod
     def of(
