@@ -103,7 +103,7 @@ def names_in_short(configs: Sequence[TrainConfig]) -> str:
 def train_configurations(
     context: RunContext, configs: tuple[TrainConfig, ...], data: Examples, n_members: int
 ) -> list[TrainedConfig]:
-    """Train the members that no earlier run has trained already, of configurations that differ in their gains alone.
+    """Train the members that no earlier run has trained already; configurations that differ in their gains alone together.
 
     Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
     """
@@ -131,12 +131,13 @@ def _train_missing(
 ) -> list[TrainedConfig]:
     started, root = time.monotonic(), context.root
     blocks: dict[TrainConfig, list[MemberBlock]] = {}
-    alike: dict[tuple[int, ...], list[TrainConfig]] = {}  # by the members to train
+    # By the members to train, and by what all have in common that train as one ensemble
+    alike: dict[tuple[tuple[int, ...], TrainConfig], list[TrainConfig]] = {}
     for config in configs:
         blocks[config] = [] if context.refresh else _earlier_blocks(root, _file_name(config, examples), n_members)
         missing = set(range(n_members)) - {member for block in blocks[config] for member in _members(block)}
-        alike.setdefault(tuple(sorted(missing)), []).append(config)
-    for members, together in alike.items():
+        alike.setdefault((tuple(sorted(missing)), config.apart_from_gains()), []).append(config)
+    for (members, _), together in alike.items():
         if not members:
             logger.info("found %s %s: all %d members", configs[0].seed_namespace, names_in_short(together), n_members)
         for run in _runs(members):

@@ -38,6 +38,10 @@ class _Transform:
         """Return how many examples there are afterwards."""
         return n_train + n_test
 
+    def n_train(self, n_train: int, n_classes: int) -> int:
+        """Return how many training examples there are afterwards at least."""
+        return n_train
+
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
         """Return inputs `[n, ...]` transformed as the data are, with what was learned from their training part."""
         raise NotImplementedError
@@ -173,6 +177,10 @@ class HoldOut(_Transform):
     def title(self) -> str:
         """Return what is done, in words."""
         return f"set aside {100 * self.share:g} % for validation"
+
+    def n_train(self, n_train: int, n_classes: int) -> int:
+        """Return how many are left if each class's share is rounded up."""
+        return max(0, int(n_train * (1 - self.share)) - n_classes)
 
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
         """Return inputs as they are."""

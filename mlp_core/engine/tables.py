@@ -5,7 +5,8 @@ Nothing of the artifact folder is known here, so that a change in how files are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,9 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
         >>> split_of(pa.table(columns).to_batches()).test_inputs
         tensor([[2., 4.]], dtype=torch.float64)
     """
-    inputs_parts, labels_parts, n_train, n_validation = [], [], 0, 0
+    inputs_parts, labels_parts, n_train, n_validation, about = [], [], 0, 0, None
     for piece in pieces:
+        about = about or _about(piece)
         inputs_parts.append(_inputs(piece))
         labels_parts.append(piece.column("label").to_numpy())
         parts = piece.column("split").to_pylist()
@@ -52,10 +54,17 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
         slice(n_train, n_train + n_validation),
         slice(n_train + n_validation, None),
     )
-    whole = Split(inputs[train], labels[train], inputs[test], labels[test])
+    classes = tuple(about["preprocessing"]["classes"]) if about else None
+    whole = Split(inputs[train], labels[train], inputs[test], labels[test], classes, about)
     if not n_validation:
         return whole
     return replace(whole, validation_inputs=inputs[validation], validation_labels=labels[validation])
+
+
+def _about(piece: pa.RecordBatch) -> Mapping[str, Any] | None:
+    """Return what examples of somebody's table say of its columns."""
+    settings = json.loads((piece.schema.metadata or {}).get(b"settings", b"{}"))
+    return settings if "preprocessing" in settings else None
 
 
 def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:

@@ -133,10 +133,10 @@ def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> Sw
 
     Args:
         columns: Of the table, a row per member, configuration by configuration.
-        settings: Of the table: `levels` of the grid, `classes`, and the root `seed` if it has one.
+        settings: Of the table: `levels` of the grid, `class_names`, and the root `seed` if it has one.
     """
     n_seeds = int(np.max(columns["member"])) + 1
-    chance = 1 / len(settings["classes"])
+    chance = 1 / len(settings["class_names"])
 
     def by_member(name: str) -> NDArray[Any]:
         return np.asarray(columns[name]).reshape(-1, n_seeds)

@@ -212,13 +212,6 @@ def _trials(setup: Setup) -> list[Trial]:
     from mlp_core.theory.gains import forward_gain
 
     sweep, data = setup.settings, setup.data
-    n_fitted = int(data.n_train * (1 - sweep.validation_share)) - data.n_classes
-    if max(sweep.batch_sizes) > n_fitted:
-        message = (
-            f"batch_sizes must be at most the {max(0, n_fitted)} training examples that are left without those for "
-            f"validation, got {max(sweep.batch_sizes)}; use smaller --batch-sizes or more data."
-        )
-        raise InputError(message)
     gains = {activation: forward_gain(activation) for activation in sweep.activations}
     return sweep_trials(sweep, data.n_inputs, data.n_classes, gains, setup.training())
 
@@ -233,7 +226,10 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
         (data, held_out.share, held_out.seed, held_out.namespace, sweep.class_weights),
         title="train yardsticks",
     )
-    shown = {"classes": list(setup.data.classes), "levels": {name: list(one) for name, one in levels_of(sweep).items()}}
+    shown = {
+        "class_names": list(setup.data.classes),
+        "levels": {name: list(one) for name, one in levels_of(sweep).items()},
+    }
     settings = setup.table_settings(sweep, **shown)
     table = Table("results/sweep", f"{measures}:sweep_table", (models, yardsticks), settings, "summarize sweep")
     classes = Table("results/sweep_classes", f"{measures}:class_table", (models, data), settings, "count confusions")
@@ -249,8 +245,8 @@ EXPERIMENT = Experiment(
     help="A grid of settings: which configuration to choose on validation examples, and which settings matter?",
     settings=Sweep,
     parameter="sweep",
-    run_name="{spirals.arms} arms",
-    data=("spirals",),
+    run_name="",
+    data=("spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
     smallest=Sweep(
