@@ -103,7 +103,7 @@ def names_in_short(configs: Sequence[TrainConfig]) -> str:
 def train_configurations(
     context: RunContext, configs: tuple[TrainConfig, ...], data: Examples, n_members: int
 ) -> list[TrainedConfig]:
-    """Train the members that no earlier run has trained already; configurations that differ in their gains alone together.
+    """Train the members that no earlier run has trained already; what differs in its gains alone trains together.
 
     Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
     """
@@ -233,7 +233,7 @@ def _train_blocks(
 def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
-    from mlp_core.engine.tables import member_table
+    from mlp_core.engine.tables import MEMBER_UNITS, member_table
 
     first, last = trained.member[0], trained.member[-1]
     name, numbers = _file_name(config, examples), f"{first:03d}-{last:03d}"
@@ -243,21 +243,14 @@ def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: 
     # safetensors writes several entries in a random order
     metadata = {"config": json.dumps(settings, sort_keys=True)}
     write_file(weights, lambda file: save_file(trained.state, file, metadata))
-    parameters = Artifact.of(root, weights)
+    parameters, members = Artifact.of(root, weights), member_table(trained)
     provenance = Provenance(
         settings,
         code_digest(*_CODE),
         {"data": examples.sha256, "weights": parameters.sha256},
-        {
-            "member": "number",
-            "seed": "seed of weights and order",
-            "train_accuracy": "0..1",
-            "test_accuracy": "0..1",
-            "train_loss": "nats, mean of each epoch",
-            "status": "ok|diverged",
-        },
+        {name: MEMBER_UNITS[name] for name in members.column_names},
     )
-    table = write_table(root, f"members/{stem}.parquet", member_table(trained), provenance)
+    table = write_table(root, f"members/{stem}.parquet", members, provenance)
     # Last, so that what it names is there and whole: Parquet has no checksum of its footer
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
     write_file(root / RECORDS / name / f"{numbers}.json", lambda file: file.write_text(digests))

@@ -56,7 +56,7 @@ class Training:
         batch_size: Examples per step.
         seed: Root seed.
         device: `cpu`, `cuda` or `mps`.
-        weight_decay: Decoupled from the gradient, as in AdamW: each step takes this share of the weights times its size.
+        weight_decay: Decoupled, as in AdamW: each step takes this share of the weights, times its size.
         patience: Epochs without a rise of the validation accuracy after which a member stops; 0 for no early stop.
         balanced: Whether the loss weighs examples so that all classes count alike.
     """

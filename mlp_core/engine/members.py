@@ -195,7 +195,8 @@ def _train_small(
     is_private = config.batches == "per_seed_order"
     after_epoch = None
     if stopping is not None:
-        assert data.validation_inputs is not None and data.validation_labels is not None
+        assert data.validation_inputs is not None
+        assert data.validation_labels is not None
         predicted, wanted = small_predictor(ensemble, data.validation_inputs), data.validation_labels.numpy()
         best: dict[int, NDArray[np.floating]] = {}
 
@@ -257,7 +258,8 @@ def _train_together(
     def validate(epoch: int) -> bool:
         if stopping is None:
             return True
-        assert data.validation_inputs is not None and data.validation_labels is not None
+        assert data.validation_inputs is not None
+        assert data.validation_labels is not None
         reached = accuracy(
             ensemble, data.validation_inputs.to(config.device), data.validation_labels.to(config.device)
         ).tolist()

@@ -72,10 +72,9 @@ def train_small(
         drop_last: Leave out the last batch of an epoch if it is short.
         optimizer: `adam` or `sgd`.
         learning_rate: Step size, above 0.
-        weight_decay: Times the step size the share of all parameters that each step takes away, apart from its gradient.
+        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
-        after_epoch: Called with a member's place, the epoch from 0 and its parameters, `packed` as those of all; it may
-            change them. The member ends when it returns False.
+        after_epoch: Called with a member's place, the epoch from 0 and its `packed` parameters; it may change them. The member ends when it returns False.
         checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
     Returns:
@@ -139,7 +138,7 @@ def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
 
 
 def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.floating]], NDArray[np.int64]]:
-    """Return what gives the most probable classes `[n]` of inputs `[n, features]` by the `packed` parameters of a member.
+    """Return what gives the most probable classes of inputs `[n, features]` by the `packed` parameters of a member.
 
     For who asks again and again while members train.
     """

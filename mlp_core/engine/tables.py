@@ -28,7 +28,7 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
     """Return a table of examples as tensors.
 
     Args:
-        pieces: With the columns `label`, `split` (train|validation|test), and `x1` and `x2`, or `features`, or `pixels`.
+        pieces: With the columns `label`, `split` (train|validation|test), and `x1` and `x2`, `features` or `pixels`.
 
             The train ones come first, the test ones last.
 
@@ -77,6 +77,20 @@ def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:
         features: NDArray[Any] = piece.column("features").flatten().to_numpy()
         return features.reshape(len(piece), -1)
     return np.stack([piece.column(name).to_numpy() for name in ("x1", "x2")], 1)
+
+
+MEMBER_UNITS = {
+    "member": "number",
+    "seed": "seed of weights and order",
+    "train_accuracy": "0..1",
+    "test_accuracy": "0..1",
+    "train_loss": "nats, mean of each epoch",
+    "validation_accuracy": "0..1, after each epoch",
+    "kept_epoch": "number, from 1: its weights are kept",
+    "train_seconds": "processor time of a member's training, the mean of those trained together",
+    "status": "ok|diverged",
+}
+"""Of the columns of `member_table`."""
 
 
 def member_table(trained: TrainedMembers) -> pa.Table:

@@ -47,13 +47,13 @@ def train(
         epochs: Epochs of batches, as `per_seed_epochs` or `shared_epochs` make them.
         optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size, above 0.
-        weight_decay: Times the step size the share of all parameters that each step takes away, apart from its gradient.
+        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
         after_epoch: Called with the number of each epoch from 0; when it returns False, the training ends.
         checkpoint: Called before every step; it may raise to stop the training.
 
     Returns:
-        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; of those epochs that there were.
+        Mean training loss in nats of the epochs that there were, `[epochs, members]`, each batch weighted by its size.
 
     Example:
         >>> from mlp_core.engine.batches import per_seed_epochs

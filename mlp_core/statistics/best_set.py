@@ -1,4 +1,4 @@
-"""Which of many configurations cannot be told from a chosen one, in pairs of equal seeds, corrected for their number."""
+"""Which of many configurations cannot be told from a chosen one, in pairs of equal seeds, corrected for how many."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _signs(n: int, stream: np.random.Generator) -> _Floats:
 def _t_values(differences: _Floats, signs: _Floats) -> _Floats:
     """Return the t of each configuration with the signs of its differences flipped, `[patterns, configurations]`."""
     n = differences.shape[1]
-    means = signs @ differences.T / n
+    means: _Floats = signs @ differences.T / n
     squares = (differences**2).mean(1)  # which flips leave as they are
     spread = (squares - means**2) / max(1, n - 1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,7 +1,7 @@
 """How much of the variance of results each setting of a grid explains, alone and in pairs, against that of seeds.
 
 A result is a function of the settings and of the seed. Over a whole grid, each combination of levels as probable as any
-other, it falls apart into a mean, an effect of each setting alone, one of each pair beyond these, and so on (Hoeffding);
+other, it falls apart into a mean, an effect of each setting alone, one of each pair beyond, and so on (Hoeffding);
 the variances of these parts add up to the whole (Sobol'). The seeds' part is the variance within a configuration.
 """
 

@@ -170,7 +170,7 @@ def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> Sw
 _DERIVED = ("width", "gain", "parameters", "theory_gain", "xi_c")
 
 
-def describe(configurations: Mapping[str, Sequence[Any]], number: int, names: Sequence[str]) -> str:
+def describe(configurations: Mapping[str, Any], number: int, names: Sequence[str]) -> str:
     """Return what tells a configuration from others of the grid.
 
     Example:

@@ -103,7 +103,7 @@ class Sweep(Settings):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of each class's training examples that is set aside to choose by."""
     early_stopping: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Epochs without a rise of the validation accuracy after which a network stops with its best weights; 0 for none."""
+    """Epochs without a rise of validation accuracy after which a network stops with its best weights; 0 for none."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss weighs examples so that all classes count alike."""
 

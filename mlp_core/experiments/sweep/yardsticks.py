@@ -64,7 +64,8 @@ def yardsticks(
         checkpoint: Called before each; it may raise to stop.
     """
     parts = HoldOut(share, seed, namespace).split(data)
-    assert parts.validation_inputs is not None and parts.validation_labels is not None
+    assert parts.validation_inputs is not None
+    assert parts.validation_labels is not None
     measured = (
         (parts.train_inputs, parts.train_labels),
         (parts.validation_inputs, parts.validation_labels),
