@@ -252,8 +252,8 @@ def _sgd(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
 @program
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
-    decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int, work: Any,
-    losses: Any,
+    decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
+    work: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Take some steps of a member's training, in place.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -105,12 +104,10 @@ def _train(
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
     stopping = EarlyStopping(len(seeds), config.epochs, config.patience) if data.validation_labels is not None else None
-    started = time.thread_time()
     if is_small(config.layer_sizes, config.device):
         losses = _train_small(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)
     else:
         losses = _train_together(config, ensemble, data, inputs, labels, seeds, checkpoint, has_spare_core, stopping)
-    seconds = (time.thread_time() - started) / len(seeds)
     checkpoint(1.0)
     if config.batches == "shared_augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
@@ -124,7 +121,7 @@ def _train(
     validation = None
     if stopping is not None:
         losses[torch.from_numpy(stopping.stopped.T[: len(losses)])] = math.nan
-        validation = ValidationHistory(stopping.accuracy, stopping.kept_epoch, seconds)
+        validation = ValidationHistory(stopping.accuracy, stopping.kept_epoch, stopping.seconds)
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return TrainedMembers(
         numbers,
@@ -201,6 +198,7 @@ def _train_small(
         best: dict[int, NDArray[np.floating]] = {}
 
         def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
+            stopping.clock()
             reached = float((predicted(parameters) == wanted).mean())
             if stopping.record(member, epoch, reached) and config.patience:
                 best[member] = parameters.copy()
@@ -258,6 +256,7 @@ def _train_together(
     def validate(epoch: int) -> bool:
         if stopping is None:
             return True
+        stopping.clock()
         assert data.validation_inputs is not None
         assert data.validation_labels is not None
         reached = accuracy(

@@ -74,7 +74,8 @@ def train_small(
         learning_rate: Step size, above 0.
         weight_decay: Times the step size, the share of all parameters that a step takes away besides.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
-        after_epoch: Called with a member's place, the epoch from 0 and its `packed` parameters; it may change them. The member ends when it returns False.
+        after_epoch: Called with a member's place, the epoch from 0 and its `packed` parameters, which it may change.
+            The member ends when it returns False.
         checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
     Returns:

@@ -206,7 +206,8 @@ def _optimizer(
         adam = torch._fused_adamw_ if weight_decay else torch._fused_adam_
         adam(
             [parameters], [gradient], [moments[0]], [moments[1]], [], [n_steps],
-            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8, amsgrad=False, maximize=False,
+            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8,
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
     return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step

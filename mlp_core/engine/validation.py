@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,17 @@ class EarlyStopping:
         self.kept_epoch = np.zeros(n_members, np.int64)
         self._best = np.full(n_members, -1.0)
         self._last = np.zeros(n_members, np.int64)
+        self._times = [time.thread_time()]
+
+    def clock(self) -> None:
+        """Take down that an epoch has ended, of one member or of all at once."""
+        self._times.append(time.thread_time())
+
+    @property
+    def seconds(self) -> float:
+        """Return the processor time of a member's training, from the median epoch: the first may compile code."""
+        epochs = np.diff(self._times)
+        return float(np.median(epochs)) * len(epochs) / len(self.accuracy)
 
     def record(self, member: int, epoch: int, accuracy: float) -> bool:
         """Take down what a member reached after an epoch, counted from 0; return whether these weights are to keep."""

@@ -95,11 +95,13 @@ def _panels(n: int, height_inches: float) -> tuple[Figure, list[Axes]]:
 def _draw_yardsticks(panels: list[Axes], settings: Mapping[str, Any]) -> list[Line2D]:
     """Draw the test accuracy of each yardstick as a line across all axes; return what a legend shows."""
     handles = []
-    for (name, reached), style in zip(settings.get("yardsticks", {}).items(), _YARDSTICK_STYLES, strict=False):
-        look: dict[str, Any] = {"color": _YARDSTICK_COLOURS.get(name, GREY), "linestyle": style, "linewidth": 1.2}
-        for axes in panels:
-            axes.axhline(100 * reached["test"], zorder=0, **look)
-        handles.append(Line2D([], [], label=f"{name} {100 * reached['test']:.1f} %", **look))
+    reached = settings.get("yardsticks", {})
+    for (name, colour), style in zip(_YARDSTICK_COLOURS.items(), _YARDSTICK_STYLES, strict=True):
+        if name in reached:
+            look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.2}
+            for axes in panels:
+                axes.axhline(100 * reached[name]["test"], zorder=0, **look)
+            handles.append(Line2D([], [], label=f"{name} {100 * reached[name]['test']:.1f} %", **look))
     return handles
 
 
@@ -141,7 +143,8 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     if "start" in names:
         asked = dict(zip(results.configurations["activation"], results.configurations["theory_gain"], strict=True))
         gains = ", ".join(f"{name} {gain:.3g}" for name, gain in asked.items())
-        handles.append(Line2D([], [], linestyle="", label=f"theory asks for a gain of: {gains}"))
+        words = shortened(f"start; theory's gain: {gains}", 50)
+        plain(panels[names.index("start")].set_title(words, loc="left", fontsize=9))
     lowest, highest = _effect_range(results)
     kept = {
         name: one
@@ -210,9 +213,11 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     axes.xaxis.grid(True, color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlim(0, None)
-    axes.set_xlabel("share of the variance of test accuracy (%), 95 % interval over seeds")
+    axes.set_xlabel("share of variance (%), 95 % interval over seeds")
     how = "the whole grid, exactly" if found.exact else "estimated by a random forest from the configurations trained"
-    axes.set_title(f"What explains the variance:\n{how}, n = {results.n_seeds}", loc="left", fontsize=11)
+    axes.set_title(
+        f"What explains the variance of test accuracy:\n{how}, n = {results.n_seeds}", loc="left", fontsize=11
+    )
     return figure
 
 

@@ -36,9 +36,9 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     ]
     rows = [_row(results, int(number), rank) for rank, number in enumerate(results.ranking[:_SHOWN], 1)]
     note = (
-        f"The {min(_SHOWN, len(results))} of {len(results):,} configurations with the highest mean validation accuracy. "
-        "Choosing uses validation examples alone; the test examples choose nothing. A member that diverged counts as one "
-        "that guesses in means, comparisons and shares of the variance; medians leave it out. "
+        f"The {min(_SHOWN, len(results))} of {len(results):,} configurations of highest mean validation accuracy. "
+        "Validation examples alone choose; test examples choose nothing. A member that diverged counts as one that "
+        "guesses in means, comparisons and shares of the variance; medians leave it out. "
         + MEDIAN_NOTE
         + " "
         + NEVER_LEARNED_NOTE
@@ -92,8 +92,8 @@ def _worth(results: SweepResults, settings: Mapping[str, Any]) -> list[str]:
         interval = ""
     than = "from" if verdict == "no different" else "than"
     return [
-        f"Is a network worth it? The chosen one's mean test accuracy {100 * own.estimate:.1f} %{interval} is {verdict} {than} "
-        f"that of the best yardstick by validation, {best}: {100 * reached:.1f} %."
+        f"Is a network worth it? The chosen one's mean test accuracy {100 * own.estimate:.1f} %{interval} is {verdict} "
+        f"{than} that of the best yardstick by validation, {best}: {100 * reached:.1f} %."
     ]
 
 
@@ -186,7 +186,7 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
                 ]
                 for number in front
             ],
-            "No configuration with as many parameters or fewer reaches more in mean validation accuracy (Pareto front).",
+            "No configuration of as many parameters or fewer reaches more in mean validation accuracy (Pareto front).",
         )
     )
     if found := results.shares:
@@ -204,9 +204,9 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
                     ]
                     for name in kept
                 ],
-                "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): the "
-                "variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond both "
-                "settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. "
+                "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): "
+                "the variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond "
+                "both settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. "
                 + (
                     "All combinations were trained: nothing is estimated but by seeds."
                     if found.exact
@@ -239,14 +239,14 @@ SECTION = Section(
         ),
         ReportFigure(
             "sweep_effects",
-            "What each setting does: mean test accuracy at each of its levels over all configurations that have it, one "
-            "dot per seed, with mean and 95 % interval over seeds (Student's t).",
+            "What each setting does: mean test accuracy at each of its levels over all configurations that have it, "
+            "one dot per seed, with mean and 95 % interval over seeds (Student's t).",
             "A panel for each setting with dots, means and intervals by level.",
         ),
         ReportFigure(
             "sweep_variance",
-            "Share of the variance of test accuracies that each setting explains alone (blue), pairs beyond both settings "
-            "alone (orange), and what is left to higher orders and to seeds (grey).",
+            "Share of the variance of test accuracies that each setting explains alone (blue), pairs beyond both "
+            "settings alone (orange), and what is left to higher orders and to seeds (grey).",
             "Bars of shares of variance by setting and pair. The table has the numbers.",
         ),
         ReportFigure(
