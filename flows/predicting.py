@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @on_artifacts
-@click.option(
-    "--data", required=True, metavar="FILE", help="Rows: CSV, Parquet or Arrow, or one of scikit-learn's tables."
-)
+@click.option("--data", required=True, metavar="FILE", help="Rows: a CSV, Parquet or Arrow file.")
 @click.option("--model", default="", metavar="NAME", help="Part of a file's name in models/; the last sweep's choice.")
 @click.option("--member", type=str, metavar="N", help="One network, from 0; left out, all: their mean probability.")
 @click.option("--out", default="", metavar="FILE", help="Where to write the CSV; left out, to the terminal.")
