@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from mlp_core.data.transforms import HoldOut
 from mlp_core.engine.architecture import hidden_width, parameter_count
 from mlp_core.engine.configs import Column, Labels, TrainConfig, Training, Trial
-from mlp_core.errors import InputError
 from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
 from mlp_core.experiments.sweep.design import MOST_CONFIGURATIONS, sobol_design, whole_product
 from mlp_core.seeds import derive_seed
@@ -72,6 +71,20 @@ _Rates = BeforeValidator(list_of_numbers), AfterValidator(distinct)
 _Decay = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
+def _enough_for_the_product(configurations: int, others: ValidationInfo) -> int:
+    """Refuse a whole product that is too large."""
+    lists = [others.data.get(name, ()) for name in FACTORS.values() if name != "widths"]
+    widths = () if others.data.get("parameter_budgets") else others.data.get("widths", ())
+    n_whole = prod(max(1, len(values)) for values in (*lists, widths))
+    if not configurations and n_whole > MOST_CONFIGURATIONS:
+        message = (
+            f"must be from 1 to {MOST_CONFIGURATIONS:,} for a product of {n_whole:,} (or shorten the lists, such as "
+            "--learning-rates)"
+        )
+        raise ValueError(message)
+    return configurations
+
+
 class Sweep(Settings):
     """A grid of settings, of which the best configuration is chosen on validation examples."""
 
@@ -98,7 +111,9 @@ class Sweep(Settings):
     """Passes over the training set."""
     weight_decays: Annotated[tuple[_Decay, ...], Field(min_length=1), *_Rates] = (0.0,)
     """Shares of the weights that each step takes away, times its size, as AdamW does."""
-    configurations: Annotated[int, Field(ge=0, le=MOST_CONFIGURATIONS)] = 0
+    configurations: Annotated[
+        int, Field(ge=0, le=MOST_CONFIGURATIONS, validate_default=True), AfterValidator(_enough_for_the_product)
+    ] = 0
     """How many configurations of the whole product to train, spread by a Sobol sequence; 0 for all."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of each class's training examples that is set aside to choose by."""
@@ -106,17 +121,6 @@ class Sweep(Settings):
     """Epochs without a rise of validation accuracy after which a network stops with its best weights; 0 for none."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss weighs examples so that all classes count alike."""
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Sweep:
-        n_whole = prod(len(values) for values in levels_of(self).values())
-        if not self.configurations and n_whole > MOST_CONFIGURATIONS:
-            message = (
-                f"configurations must be given for a product of more than {MOST_CONFIGURATIONS:,}, got {n_whole:,} of "
-                "them; add --configurations N, or shorten the lists."
-            )
-            raise InputError(message)
-        return self
 
 
 def levels_of(settings: Sweep) -> dict[str, tuple[Any, ...]]:

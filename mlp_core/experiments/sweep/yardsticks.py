@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from mlp_core.artifacts.units import with_units
 from mlp_core.data.datasets import Split
@@ -75,8 +76,9 @@ def yardsticks(
     chosen = classifiers(seed % 2**32, None if class_weights == "none" else class_weights)
     for name, classifier in chosen.items():
         checkpoint()
-        classifier.fit(parts.train_inputs.flatten(1).numpy(), parts.train_labels.numpy())
-        reached = [classifier.score(inputs.flatten(1).numpy(), labels.numpy()) for inputs, labels in measured]
+        with threadpool_limits(1, "openmp"):  # as many tasks as cores, a thread each
+            classifier.fit(parts.train_inputs.flatten(1).numpy(), parts.train_labels.numpy())
+            reached = [classifier.score(inputs.flatten(1).numpy(), labels.numpy()) for inputs, labels in measured]
         rows.append((name, *map(float, reached)))
     columns = dict(zip(_UNITS, map(list, zip(*rows, strict=True)), strict=True))
     return with_units(pa.table(columns), _UNITS)
