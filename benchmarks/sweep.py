@@ -1,4 +1,4 @@
-"""`python -m benchmarks.sweep`: a grid over `digits` by `deep-mlp sweep`, and by scikit-learn's GridSearchCV scaled down.
+"""`python -m benchmarks.sweep`: a grid over `digits` by `deep-mlp sweep`, and by scikit-learn's GridSearchCV, smaller.
 
 The same 16 shapes, three activations, batches, epochs and training examples. The peer trains one network of each shape
 and activation, its time counts as often as ours has networks for each of these. Processor time is what a machine with

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_core.experiments.sweep.experiment import FACTORS
 from mlp_core.seeds import derive_seed
 from mlp_core.statistics.best_set import not_told_apart, pareto_front
 from mlp_core.statistics.variance_shares import VarianceShares, variance_shares
@@ -149,7 +150,7 @@ def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> Sw
 
     names = [name for name in (*settings["levels"], *_DERIVED) if name in columns]
     configurations = {name: by_member(name)[:, 0] for name in names}
-    levels = {name: list(values) for name, values in settings["levels"].items() if len(values) > 1}
+    levels = {name: list(settings["levels"][name]) for name in FACTORS if len(settings["levels"].get(name, ())) > 1}
     numbers = np.array(
         [[values.index(value) for value in configurations[name].tolist()] for name, values in levels.items()], np.int64
     )

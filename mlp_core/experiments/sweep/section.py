@@ -208,7 +208,7 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
                 "the variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond "
                 "both settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. "
                 + (
-                    "All combinations were trained: nothing is estimated but by seeds."
+                    "All combinations were trained, so that seeds alone are a sample."
                     if found.exact
                     else "Some combinations were trained: a random forest fitted to means over seeds stands for the "
                     f"others, and “{HIGHER}” holds what it does not ablation."
