@@ -72,8 +72,8 @@ def _signs(n: int, stream: np.random.Generator) -> _Floats:
     """Return patterns of signs `[patterns, n]`, the one that changes nothing first."""
     if n <= _ALL_FLIPS:
         numbers = np.arange(2**n)[:, None] >> np.arange(n)
-        return 1.0 - 2.0 * (numbers & 1)
-    signs = 1.0 - 2.0 * stream.integers(2, size=(2**_ALL_FLIPS, n))
+        return np.where(numbers & 1, -1.0, 1.0)
+    signs = np.where(stream.integers(2, size=(2**_ALL_FLIPS, n)), -1.0, 1.0)
     signs[0] = 1.0
     return signs
 

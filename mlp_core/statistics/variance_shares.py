@@ -116,7 +116,8 @@ def _exact_parts(levels: _Levels, sizes: Sequence[int], values: _Floats) -> _Flo
         return float((effect.mean(-1) ** 2 - noise).mean())
 
     def averaged(*kept: int) -> _Floats:
-        return grid.mean(tuple(axis for axis in range(len(sizes)) if axis not in kept))
+        means: _Floats = grid.mean(tuple(axis for axis in range(len(sizes)) if axis not in kept))
+        return means
 
     alone = [averaged(axis) for axis in range(len(sizes))]
     pairs = [
@@ -134,8 +135,8 @@ def _forest_parts(levels: _Levels, sizes: Sequence[int], values: _Floats) -> _Fl
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(_TREES, random_state=0, n_jobs=1).fit(levels, values.mean(1))
-    alone = [np.zeros(size) for size in sizes]
-    pairs = [np.zeros((sizes[one], sizes[two])) for one, two in combinations(range(len(sizes)), 2)]
+    alone: list[_Floats] = [np.zeros(size) for size in sizes]
+    pairs: list[_Floats] = [np.zeros((sizes[one], sizes[two])) for one, two in combinations(range(len(sizes)), 2)]
     for tree in forest.estimators_:
         leaf_values, boxes = _leaves(tree.tree_, sizes)
         inside = [

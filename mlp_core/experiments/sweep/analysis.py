@@ -53,7 +53,7 @@ class SweepResults:
     @property
     def n_seeds(self) -> int:
         """Return how many members each configuration has."""
-        return self.validation.shape[1]
+        return int(self.validation.shape[1])
 
     def __len__(self) -> int:
         """Return how many configurations there are."""
@@ -111,7 +111,7 @@ class SweepResults:
         total, count = np.zeros(shape), np.zeros(shape)
         np.add.at(total, (rows, columns), self.test.mean(1))
         np.add.at(count, (rows, columns), 1)
-        return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+        return np.asarray(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
 
     def strongest_pairs(self, n: int) -> list[tuple[str, str]]:
         """Return the pairs of settings that ablation most, alone and together, the most first."""
