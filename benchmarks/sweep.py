@@ -23,8 +23,7 @@ from mlp_core.artifacts.storage import machine
 DEPTHS, WIDTHS, EPOCHS, BATCH = (1, 2, 3, 4), (8, 16, 32, 64), 30, 64
 STARTS = "pytorch,theory,xavier:0.5,xavier:1,xavier:1.5,xavier:2,xavier:3"
 RATES = "0.001,0.003,0.01"
-ACTIVATIONS = ("relu", "tanh", "gelu")
-PEERS_ACTIVATIONS = ("relu", "tanh", "logistic")  # it has no gelu
+ACTIVATIONS, PEERS_ACTIVATIONS = ("relu", "tanh", "sigmoid"), ("relu", "tanh", "logistic")  # its name of the same
 CONFIGURATIONS = len(DEPTHS) * len(WIDTHS) * len(ACTIVATIONS) * len(STARTS.split(",")) * len(RATES.split(","))
 
 

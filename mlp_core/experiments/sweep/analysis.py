@@ -148,7 +148,7 @@ def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> Sw
         values = np.array(columns[name], dtype=np.float64).reshape(-1, n_seeds)
         return np.where(diverged | np.isnan(values), chance, values)
 
-    names = [name for name in (*settings["levels"], *_DERIVED) if name in columns]
+    names = [name for name in dict.fromkeys((*settings["levels"], *_DERIVED)) if name in columns]
     configurations = {name: by_member(name)[:, 0] for name in names}
     levels = {name: list(settings["levels"][name]) for name in FACTORS if len(settings["levels"].get(name, ())) > 1}
     numbers = np.array(
@@ -168,7 +168,7 @@ def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> Sw
     )
 
 
-_DERIVED = ("width", "gain", "parameters", "theory_gain", "xi_c")
+_DERIVED = ("depth", "width", "activation", "start", "gain", "parameters", "theory_gain", "xi_c")
 
 
 def describe(configurations: Mapping[str, Any], number: int, names: Sequence[str]) -> str:
