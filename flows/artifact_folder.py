@@ -54,7 +54,7 @@ def list_files(root: Path | UPath) -> None:
     """List all files: kind, rows, size, age, and the settings that each was made with."""
     from tasks.artifact_listing import stored_files
 
-    files = stored_files(_here(root))
+    files = stored_files(local_folder(root))
     now = time.time()
     totals: dict[str, tuple[int, int]] = {}
     click.echo(f"{'kind':<9}{'rows':>9}{'size':>10}{'age':>7}  file and settings")
@@ -77,7 +77,7 @@ def show(root: Path | UPath, file: str) -> None:
     """Show what a file was made with, and the first rows of a table; FILE as `list` names it, or a part of that."""
     from tasks.artifact_listing import stored_files
 
-    root = _here(root)
+    root = local_folder(root)
     files = [stored for stored in stored_files(root) if stored.kind != ".records"]
     found = [stored for stored in files if stored.path == file] or [stored for stored in files if file in stored.path]
     if len(found) != 1:
@@ -107,7 +107,7 @@ def prune(root: Path | UPath, yes: bool) -> None:
     from tasks.artifact_listing import unneeded_files
     from tasks.execution import exclusive_lock
 
-    root = _here(root)
+    root = local_folder(root)
     with exclusive_lock(root):
         unneeded = unneeded_files(root)
         size_bytes = sum((root / path).stat().st_size for path in unneeded)
@@ -121,7 +121,12 @@ def prune(root: Path | UPath, yes: bool) -> None:
     click.echo(f"{len(unneeded):,} files, {_size(size_bytes)}, {done}")
 
 
-def _here(artifacts: Path | UPath) -> Path:
+def local_folder(artifacts: Path | UPath) -> Path:
+    """Return an artifact folder of this machine.
+
+    Raises:
+        InputError: If it is a bucket, or is not there.
+    """
     root = backend_of(artifacts).local_path
     if root is None:
         message = (

@@ -17,6 +17,7 @@ import click
 
 from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
+from flows.predicting import predict
 from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
 from mlp_core.errors import DeepMlpError, Drifted, InputError, ResourceError, Stopped
@@ -125,6 +126,7 @@ def report(root: Path | UPath) -> None:
 
 
 program.add_command(artifacts)
+program.add_command(predict)
 
 
 @program.group()

@@ -215,10 +215,10 @@ def _joined(parts: Split, axis: int) -> Any:
     return np.concatenate([parts.train_inputs[:, axis].numpy(), parts.test_inputs[:, axis].numpy()])
 
 
-def _split_column(n_train: int, n_test: int) -> pa.Array:
+def _split_column(n_train: int, n_test: int, n_validation: int = 0) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array(["train"] * n_train + ["test"] * n_test).dictionary_encode()
+    return pa.array(["train"] * n_train + ["validation"] * n_validation + ["test"] * n_test).dictionary_encode()
 
 
 @task(name="transform examples", task_run_name="{transform.title}", **cached(*_TRANSFORMS))
@@ -229,21 +229,25 @@ def transform_examples(context: RunContext, transform: Transform, examples: Exam
 
     root = context.root
     split = transform.split(load_split(root, examples.table))
-    inputs = torch.cat([split.train_inputs, split.test_inputs])
+    parts = [(split.train_inputs, split.train_labels), (split.test_inputs, split.test_labels)]
+    if split.validation_inputs is not None and split.validation_labels is not None:
+        parts.insert(1, (split.validation_inputs, split.validation_labels))
+    inputs, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    n_train, n_test = len(split.train_labels), len(split.test_labels)
     flat = pa.array(inputs.contiguous().flatten().numpy())
     table = pa.table(
         {
             "features": pa.FixedSizeListArray.from_arrays(flat, inputs.shape[1]),
-            "label": pa.array([*split.train_labels.tolist(), *split.test_labels.tolist()], pa.int64()),
-            "split": _split_column(len(split.train_labels), len(split.test_labels)),
+            "label": pa.array(labels.numpy(), pa.int64()),
+            "split": _split_column(n_train, n_test, len(labels) - n_train - n_test),
         }
     )
     settings = asdict(transform)
-    units = {"features": transform.unit, "label": "class index", "split": "train|test"}
+    units = {"features": transform.unit, "label": "class index", "split": "train|validation|test"}
     provenance = Provenance(settings, code_digest(*_TRANSFORMS), {"examples": examples.table.sha256}, units)
     name = settings_digest(settings, provenance.code, examples.table.sha256)[:12]
     made = write_table(root, f"tables/{transform.name}-{name}.parquet", table, provenance)
-    return replace(examples, table=made, n_train=len(split.train_labels))
+    return replace(examples, table=made, n_train=n_train)
 
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))

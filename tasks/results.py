@@ -152,7 +152,10 @@ def collect_history(context: RunContext, trained: Sequence[TrainedTrial]) -> Art
         [root / "results"], context.checkpoint
     ):  # two runs that add to it at once must not lose each other's rows
         with suppress(OSError, ValueError, KeyError, pa.ArrowException):  # none, damaged, or another table of this name
-            earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata().cast(schema)
+            earlier = read_table(root, Artifact.of(root, path)).replace_schema_metadata()
+            if "validation_accuracy" not in earlier.column_names:  # of a version that had none
+                earlier = earlier.append_column("validation_accuracy", pa.nulls(len(earlier), pa.float64()))
+            earlier = earlier.cast(schema)
             for experiment in set(pc.unique(earlier["experiment"]).to_pylist()) - set(by_experiment):
                 by_experiment[experiment] = [earlier.filter(pc.equal(earlier["experiment"], experiment))]
         table = pa.concat_tables([part for name in sorted(by_experiment) for part in by_experiment[name]])

@@ -173,8 +173,11 @@ def check_batches(stages: Iterable[Stage]) -> None:
         InputError: If the training set is smaller than a batch.
     """
     for stage in stages:
-        n_train = stage.setup.data.n_train
+        data = stage.setup.data
         for trial in stage.experiment.trials(stage.setup):
+            n_train = data.n_train
+            for transform in trial.config.inputs:
+                n_train = transform.n_train(n_train, data.n_classes)
             if trial.config.batches == "per_seed_order" and trial.config.batch_size > n_train:
                 message = (
                     f"batch_size must be at most the {n_train} training points, got {trial.config.batch_size}; "

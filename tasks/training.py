@@ -104,7 +104,7 @@ def names_in_short(configs: Sequence[TrainConfig]) -> str:
 def train_configurations(
     context: RunContext, configs: tuple[TrainConfig, ...], data: Examples, n_members: int
 ) -> list[TrainedConfig]:
-    """Train the members that no earlier run has trained already, of configurations that differ in their gains alone.
+    """Train the members that no earlier run has trained already; what differs in its gains alone trains together.
 
     Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
     """
@@ -132,12 +132,13 @@ def _train_missing(
 ) -> list[TrainedConfig]:
     started, root = time.monotonic(), context.root
     blocks: dict[TrainConfig, list[MemberBlock]] = {}
-    alike: dict[tuple[int, ...], list[TrainConfig]] = {}  # by the members to train
+    # By the members to train, and by what all have in common that train as one ensemble
+    alike: dict[tuple[tuple[int, ...], TrainConfig], list[TrainConfig]] = {}
     for config in configs:
         blocks[config] = [] if context.refresh else _earlier_blocks(root, _file_name(config, examples), n_members)
         missing = set(range(n_members)) - {member for block in blocks[config] for member in _members(block)}
-        alike.setdefault(tuple(sorted(missing)), []).append(config)
-    for members, together in alike.items():
+        alike.setdefault((tuple(sorted(missing)), config.apart_from_gains()), []).append(config)
+    for (members, _), together in alike.items():
         if not members:
             logger.info("found %s %s: all %d members", configs[0].seed_namespace, names_in_short(together), n_members)
         for run in _runs(members):
@@ -242,7 +243,7 @@ def _tell_of_own_bits() -> None:
 def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: TrainedMembers) -> MemberBlock:
     from safetensors.torch import save_file
 
-    from mlp_core.engine.tables import member_table
+    from mlp_core.engine.tables import MEMBER_UNITS, member_table
 
     first, last = trained.member[0], trained.member[-1]
     name, numbers = _file_name(config, examples), f"{first:03d}-{last:03d}"
@@ -252,21 +253,14 @@ def _keep(root: Path | UPath, config: TrainConfig, examples: Artifact, trained: 
     # safetensors writes several entries in a random order
     metadata = {"config": json.dumps(settings, sort_keys=True)}
     write_file(weights, lambda file: save_file(trained.state, file, metadata))
-    parameters = Artifact.of(root, weights)
+    parameters, members = Artifact.of(root, weights), member_table(trained)
     provenance = Provenance(
         settings,
         code_digest(*_CODE),
         {"data": examples.sha256, "weights": parameters.sha256},
-        {
-            "member": "number",
-            "seed": "seed of weights and order",
-            "train_accuracy": "0..1",
-            "test_accuracy": "0..1",
-            "train_loss": "nats, mean of each epoch",
-            "status": "ok|diverged",
-        },
+        {name: MEMBER_UNITS[name] for name in members.column_names},
     )
-    table = write_table(root, f"members/{stem}.parquet", member_table(trained), provenance)
+    table = write_table(root, f"members/{stem}.parquet", members, provenance)
     # Last, so that what it names is there and whole: Parquet has no checksum of its footer
     digests = json.dumps({"table": table.sha256, "weights": parameters.sha256})
     write_file(root / RECORDS / name / f"{numbers}.json", lambda file: file.write_text(digests))

@@ -27,6 +27,9 @@ class Split:
         test_labels: int64 `[n_test]`.
         classes: What the labels stand for, in their order; None for the labels themselves.
         about: Of a table what became of its columns, see `mlp_core.data.tables.described`.
+        validation_inputs: Taken from the training examples to choose by, as these `[n_validation, ...]`; None if none
+            were.
+        validation_labels: int64 `[n_validation]`, or None.
     """
 
     train_inputs: Tensor
@@ -35,6 +38,8 @@ class Split:
     test_labels: Tensor
     classes: tuple[Any, ...] | None = None
     about: Mapping[str, Any] | None = None
+    validation_inputs: Tensor | None = None
+    validation_labels: Tensor | None = None
 
     @classmethod
     def from_arrays(

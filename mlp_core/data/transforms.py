@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mlp_core.data.sizes import monomial_count
@@ -38,16 +38,19 @@ class _Transform:
         """Return how many examples there are afterwards."""
         return n_train + n_test
 
+    def n_train(self, n_train: int, n_classes: int) -> int:
+        """Return how many training examples there are afterwards at least."""
+        return n_train
+
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
         """Return inputs `[n, ...]` transformed as the data are, with what was learned from their training part."""
         raise NotImplementedError
 
     def split(self, data: Split) -> Split:
         """Return the data transformed."""
-        from mlp_core.data.datasets import Split
-
         train, test = (self.apply(data, inputs) for inputs in (data.train_inputs, data.test_inputs))
-        return Split(train, data.train_labels, test, data.test_labels)
+        validation = None if data.validation_inputs is None else self.apply(data, data.validation_inputs)
+        return replace(data, train_inputs=train, test_inputs=test, validation_inputs=validation)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,68 @@ class Subset(_Transform):
         return Split(train, data.train_labels[chosen], self.apply(data, data.test_inputs), data.test_labels)
 
 
-Transform = Monomials | Standardize | Subset
+@dataclass(frozen=True)
+class HoldOut(_Transform):
+    """A part of the training examples is set aside for validation, of each class the same share.
+
+    Of each class one example at least stays for training; of a class of two or more one at least is set aside.
+
+    Attributes:
+        share: Of each class's training examples, above 0 and below 1.
+        seed: Root seed of the draw.
+        namespace: Of the draw: another one gives other examples.
+    """
+
+    share: float
+    seed: int
+    namespace: str
+    kind: Literal["hold out"] = "hold out"
+
+    name = "held_out"
+    unit = "as the examples"
+
+    @property
+    def title(self) -> str:
+        """Return what is done, in words."""
+        return f"set aside {100 * self.share:g} % for validation"
+
+    def n_train(self, n_train: int, n_classes: int) -> int:
+        """Return how many are left if each class's share is rounded up."""
+        return max(0, int(n_train * (1 - self.share)) - n_classes)
+
+    def apply(self, data: Split, inputs: Tensor) -> Tensor:
+        """Return inputs as they are."""
+        return inputs
+
+    def split(self, data: Split) -> Split:
+        """Return the data with validation examples.
+
+        Example:
+            >>> from mlp_core.data.datasets import spirals, split
+            >>> parts = HoldOut(0.25, 2021, "sweep").split(split(*spirals()))
+            >>> len(parts.train_labels), len(parts.validation_labels), len(parts.test_labels)
+            (2400, 800, 800)
+        """
+        import torch
+
+        from mlp_core.seeds import generator
+
+        labels, stream = data.train_labels, generator(self.seed, self.namespace, "validation")
+        is_out = torch.zeros(len(labels), dtype=torch.bool)
+        for number in range(int(labels.max()) + 1):
+            members = (labels == number).nonzero().flatten()
+            n_out = min(max(1, round(self.share * len(members))), max(0, len(members) - 1))
+            is_out[members[torch.randperm(len(members), generator=stream)[:n_out]]] = True
+        return replace(
+            data,
+            train_inputs=data.train_inputs[~is_out],
+            train_labels=labels[~is_out],
+            validation_inputs=data.train_inputs[is_out],
+            validation_labels=labels[is_out],
+        )
+
+
+Transform = Monomials | Standardize | Subset | HoldOut
 
 
 def applied(transforms: tuple[Transform, ...], data: Split) -> Callable[[Tensor], Tensor]:

@@ -236,10 +236,11 @@ def _backward(
 
 
 @part
-def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, powers: Any) -> None:
+def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, decay: float, powers: Any) -> None:
     powers[0] *= _BETA1
     powers[1] *= _BETA2
     step, root = rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1])
+    kept = 1.0 - rate * decay
     first, second = moments[0], moments[1]
     for at in range(0, len(gradient), LANES):
         g, m, v = load(gradient, at), load(first, at), load(second, at)
@@ -248,20 +249,21 @@ def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, powers: Any
         store(first, at, m)
         store(second, at, v)
         denominator = fma(square_root(v), root, _EPSILON)
-        store(parameters, at, load(parameters, at) - (m * step) / denominator)
+        store(parameters, at, load(parameters, at) * kept - (m * step) / denominator)
 
 
 @part
-def _sgd(parameters: Any, gradient: Any, rate: float) -> None:
+def _sgd(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
+    kept = 1.0 - rate * decay
     for at in range(0, len(gradient), LANES):
-        store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at)))
+        store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at) * kept))
 
 
 @program
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
-    examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int, work: Any,
-    losses: Any,
+    decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
+    work: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Take some steps of a member's training, in place.
 
@@ -274,6 +276,8 @@ def train(
         leak: The slope of the leaky one below 0; 0 for the others.
         is_adam: Whether to step as Adam does, else as SGD.
         rate: Learning rate.
+        decay: Of the weights, decoupled from the gradient; without it, 0, the bits are those of no decay.
+        class_weights: Factor on the loss of an example of each class, `[classes]`; empty if all count alike.
         examples: `[n, features + 1]`, flat, the last one the number of the class: one cache line for a point.
         orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and fifteen numbers more.
         batch_size: Examples of a step; the last of an epoch may have fewer.
@@ -299,6 +303,9 @@ def train(
                 store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
             store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
             store(work, share_row + column, constant(work, 1.0 / size))
+        if len(class_weights):
+            for column in range(size):
+                work[share_row + column] *= class_weights[int(work[label_row + column])]
         for column in range(size, width):  # what fills up the rows counts nothing
             for row in range(n_inputs):
                 work[signal + row * width + column] = 0.0
@@ -307,9 +314,9 @@ def train(
         losses[epoch] += size * _loss(work, logits, n_classes, label_row, share_row, width)
         _backward(parameters, layers, kind, leak, work, width, gradient)
         if is_adam:
-            _adam(parameters, gradient, moments, rate, powers)
+            _adam(parameters, gradient, moments, rate, decay, powers)
         else:
-            _sgd(parameters, gradient, rate)
+            _sgd(parameters, gradient, rate, decay)
 
 
 @program

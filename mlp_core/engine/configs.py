@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from mlp_core.data.transforms import Transform
 from mlp_core.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
+TASKS_AT_MOST = 128
+"""Of a run's trainings, where there are fewer shapes of networks."""
 NETWORKS_TOGETHER = 8
 """Of one ensemble: more train no faster per network, and leave less for the other workers."""
 
@@ -53,6 +56,9 @@ class Training:
         batch_size: Examples per step.
         seed: Root seed.
         device: `cpu`, `cuda` or `mps`.
+        weight_decay: Decoupled, as in AdamW: each step takes this share of the weights, times its size.
+        patience: Epochs without a rise of the validation accuracy after which a member stops; 0 for no early stop.
+        balanced: Whether the loss weighs examples so that all classes count alike.
     """
 
     activation: str = "relu"
@@ -62,6 +68,9 @@ class Training:
     batch_size: int = 128
     seed: int = 2021
     device: str = "cpu"
+    weight_decay: float = 0.0
+    patience: int = 0
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,9 @@ class TrainConfig:
     batch_size: int
     seed: int
     device: str
+    weight_decay: float = 0.0
+    patience: int = 0
+    balanced: bool = False
 
     @classmethod
     def of(
@@ -177,13 +189,16 @@ class Trial:
 def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers: int) -> list[tuple[TrainConfig, ...]]:
     """Gather configurations that differ in their gains alone, which can be trained as one ensemble.
 
+    Where that leaves more than `TASKS_AT_MOST`, as of a sweep, those of equal shape follow each other in a task: a task
+    costs as much as the training of some small networks.
+
     Args:
         configs: All different.
         n_members: Members that each configuration shall have.
         n_workers: How many ensembles are trained at the same time; none of the workers shall be left without work.
 
     Returns:
-        The configurations, in their order within each ensemble.
+        The configurations, in their order within each ensemble or task.
 
     Example:
         >>> sizes = (3072, 8, 3)
@@ -201,4 +216,18 @@ def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers
     for group in alike.values():
         size = min(max(1, NETWORKS_TOGETHER // n_members), -(-len(group) // n_workers))
         together += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
-    return together
+    return together if len(together) <= TASKS_AT_MOST else _by_shape(together)
+
+
+def _by_shape(together: Iterable[tuple[TrainConfig, ...]]) -> list[tuple[TrainConfig, ...]]:
+    """Return one task for several ensembles of equal shape, the largest networks first."""
+    shapes: dict[tuple[int, ...], list[tuple[TrainConfig, ...]]] = {}
+    for ensemble in together:
+        shapes.setdefault(ensemble[0].layer_sizes, []).append(ensemble)
+    size = -(-sum(map(len, shapes.values())) // TASKS_AT_MOST)
+    in_order = sorted(shapes.items(), key=lambda shape: -sum(a * b for a, b in pairwise(shape[0])))
+    return [
+        tuple(config for ensemble in ensembles[start : start + size] for config in ensemble)
+        for _, ensembles in in_order
+        for start in range(0, len(ensembles), size)
+    ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlp_core.data.augmentation import normalize
@@ -19,6 +21,7 @@ from mlp_core.engine.batches import Batch, augmented_epochs, per_seed_epochs, sh
 from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
 from mlp_core.engine.training import accuracy, train
+from mlp_core.engine.validation import EarlyStopping, ValidationHistory
 from mlp_core.seeds import derive_seed, generator
 
 _EVALUATION_BATCH = 512
@@ -33,8 +36,9 @@ class TrainedMembers:
         seed: The seed each member's weights and order derive from.
         train_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
         test_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
-        train_loss: float32 `[members, epochs]`, mean loss of each epoch in nats.
+        train_loss: float32 `[members, epochs]`, mean loss of each epoch in nats; NaN after an early stop.
         state: Stacked parameters, see `Ensemble.state`.
+        validation: What they reached on validation examples, if the data have some.
     """
 
     member: list[int]
@@ -43,6 +47,7 @@ class TrainedMembers:
     test_accuracy: Tensor
     train_loss: Tensor
     state: dict[str, Tensor]
+    validation: ValidationHistory | None = None
 
 
 def member_seed(config: TrainConfig, seed_index: int) -> int:
@@ -98,10 +103,11 @@ def _train(
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
+    stopping = EarlyStopping(len(seeds), config.epochs, config.patience) if data.validation_labels is not None else None
     if is_small(config.layer_sizes, config.device):
-        losses = _train_small(config, ensemble, inputs, labels, seeds, checkpoint)
+        losses = _train_small(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)
     else:
-        losses = _train_together(config, ensemble, inputs, labels, seeds, checkpoint, has_spare_core)
+        losses = _train_together(config, ensemble, data, inputs, labels, seeds, checkpoint, has_spare_core, stopping)
     checkpoint(1.0)
     if config.batches == "shared_augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
@@ -112,6 +118,10 @@ def _train(
     test_accuracy = accuracy(ensemble, test_inputs, test_labels)
     is_finite = losses.isfinite().all(0) & torch.stack([p.flatten(1).isfinite().all(1) for p in ensemble.layers]).all(0)
     diverged = ~is_finite.cpu()
+    validation = None
+    if stopping is not None:
+        losses[torch.from_numpy(stopping.stopped.T[: len(losses)])] = math.nan
+        validation = ValidationHistory(stopping.accuracy, stopping.kept_epoch, stopping.seconds)
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return TrainedMembers(
         numbers,
@@ -120,6 +130,7 @@ def _train(
         torch.where(diverged, missing, test_accuracy),
         losses.T.cpu().contiguous(),
         ensemble.state(),
+        validation,
     )
 
 
@@ -155,6 +166,12 @@ def train_batched(
             together.test_accuracy[part],
             together.train_loss[part],
             {name: parameters[part] for name, parameters in together.state.items()},
+            together.validation
+            and replace(
+                together.validation,
+                accuracy=together.validation.accuracy[part],
+                kept_epoch=together.validation.kept_epoch[part],
+            ),
         )
         for part in parts
     ]
@@ -163,14 +180,34 @@ def train_batched(
 def _train_small(
     config: TrainConfig,
     ensemble: Ensemble,
+    data: Split,
     inputs: Tensor,
     labels: Tensor,
     seeds: Sequence[int],
     checkpoint: Callable[[float], object],
+    stopping: EarlyStopping | None,
 ) -> Tensor:
-    from mlp_core.engine.small import train_small
+    from mlp_core.engine.small import small_predictor, train_small
 
     is_private = config.batches == "per_seed_order"
+    after_epoch = None
+    if stopping is not None:
+        assert data.validation_inputs is not None
+        assert data.validation_labels is not None
+        predicted, wanted = small_predictor(ensemble, data.validation_inputs), data.validation_labels.numpy()
+        best: dict[int, NDArray[np.floating]] = {}
+
+        def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
+            stopping.clock()
+            reached = float((predicted(parameters) == wanted).mean())
+            if stopping.record(member, epoch, reached) and config.patience:
+                best[member] = parameters.copy()
+            goes_on = stopping.goes_on(member)
+            if config.patience and (not goes_on or epoch == config.epochs - 1):
+                parameters[:] = best.pop(member)
+            return goes_on
+
+        after_epoch = validate
     return train_small(
         ensemble,
         inputs,
@@ -181,31 +218,75 @@ def _train_small(
         drop_last=is_private,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        class_weights=balanced_weights(labels, config.layer_sizes[-1]) if config.balanced else None,
+        after_epoch=after_epoch,
         checkpoint=checkpoint,
     )
+
+
+def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
+    """Return the factor on the loss of each class's examples with which all classes count alike, float32 `[classes]`.
+
+    It is `n / (classes * n of the class)`, as scikit-learn's `balanced`; 1 for a class without examples.
+
+    Example:
+        >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+        tensor([0.6667, 2.0000])
+    """
+    counts = labels.bincount(minlength=n_classes).double()
+    return torch.where(counts > 0, len(labels) / (n_classes * counts), 1.0).float()
 
 
 def _train_together(
     config: TrainConfig,
     ensemble: Ensemble,
+    data: Split,
     inputs: Tensor,
     labels: Tensor,
     seeds: Sequence[int],
     checkpoint: Callable[[float], object],
     has_spare_core: Callable[[], bool],
+    stopping: EarlyStopping | None,
 ) -> Tensor:
     n_steps = config.epochs * math.ceil(len(labels) / config.batch_size)
     steps = count()
+    best: list[Tensor] = []
+
+    def validate(epoch: int) -> bool:
+        if stopping is None:
+            return True
+        stopping.clock()
+        assert data.validation_inputs is not None
+        assert data.validation_labels is not None
+        reached = accuracy(
+            ensemble, data.validation_inputs.to(config.device), data.validation_labels.to(config.device)
+        ).tolist()
+        if not best:
+            best.extend(layer.clone() for layer in ensemble.layers)
+        going = [member for member in range(len(seeds)) if stopping.goes_on(member)]
+        for member in going:
+            if stopping.record(member, epoch, reached[member]):
+                for kept, layer in zip(best, ensemble.layers, strict=True):
+                    kept[member] = layer[member]
+        return any(stopping.goes_on(member) for member in going)
+
     with closing(
         _epochs(config, inputs, labels, seeds, has_spare_core)
     ) as epochs:  # or a kept error keeps their thread
-        return train(
+        losses = train(
             ensemble,
             epochs,
             optimizer=config.optimizer,
             learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            class_weights=balanced_weights(labels, config.layer_sizes[-1]) if config.balanced else None,
+            after_epoch=validate,
             checkpoint=lambda: checkpoint(next(steps) / n_steps),
         )
+    for kept, layer in zip(best, ensemble.layers, strict=bool(best)):
+        layer.copy_(kept)
+    return torch.cat([losses, losses.new_zeros(config.epochs - len(losses), losses.shape[1])])
 
 
 def _shared_order(config: TrainConfig) -> torch.Generator:

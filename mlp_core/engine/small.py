@@ -57,6 +57,9 @@ def train_small(
     drop_last: bool,
     optimizer: str,
     learning_rate: float,
+    weight_decay: float = 0.0,
+    class_weights: Tensor | None = None,
+    after_epoch: Callable[[int, int, NDArray[np.floating]], bool] | None = None,
     checkpoint: Callable[[float], object] = lambda done: None,
 ) -> Tensor:
     """Train the members of an ensemble one after the other, in place.
@@ -71,10 +74,14 @@ def train_small(
         drop_last: Leave out the last batch of an epoch if it is short.
         optimizer: `adam` or `sgd`.
         learning_rate: Step size, above 0.
+        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
+        class_weights: float32 `[classes]`, factor on the loss of an example of each class.
+        after_epoch: Called with a member's place, the epoch from 0 and its `packed` parameters, which it may change.
+            The member ends when it returns False.
         checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
     Returns:
-        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 where a member had ended.
 
     Raises:
         InputError: If there is no such optimizer; the message lists the choices.
@@ -97,12 +104,13 @@ def train_small(
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
     n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
     n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
-    n_together = max(1, min(n_epochs, n_steps // n_batches))  # epochs
+    n_together = 1 if after_epoch else max(1, min(n_epochs, n_steps // n_batches))  # epochs
     orders = np.zeros(n_together * n + LANES - 1, np.uint32)
-    numbers = _packed(ensemble)
+    numbers = packed(ensemble)
     layers, work = _layout(ensemble, batch_size)
     kind, leak = _activation(ensemble)
     examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
+    weights = np.empty(0, np.float32) if class_weights is None else class_weights.numpy()
     losses = np.zeros((ensemble.n_members, n_epochs))
     for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
         moments, powers, state = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2), order_state(stream)
@@ -113,9 +121,11 @@ def train_small(
                 checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
                 train(
                     parameters, moments, powers, layers, kind, leak, is_adam, learning_rate,
-                    examples, orders, batch_size, n_batches,
+                    weight_decay, weights, examples, orders, batch_size, n_batches,
                     first, min(first + n_steps, n_orders * n_batches), work, losses[member, epoch:],
                 )  # fmt: skip
+            if after_epoch and not after_epoch(member, epoch, parameters):
+                break
     _unpack(numbers, ensemble)
     return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
 
@@ -142,12 +152,25 @@ def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
         >>> predict_small(ensemble, torch.tensor([[3.0], [-3.0]]))
         tensor([[0, 1]])
     """
+    predict_packed = small_predictor(ensemble, inputs)
+    return torch.from_numpy(np.stack([predict_packed(parameters) for parameters in packed(ensemble)]))
+
+
+def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.floating]], NDArray[np.int64]]:
+    """Return what gives the most probable classes of inputs `[n, features]` by the `packed` parameters of a member.
+
+    For who asks again and again while members train.
+    """
     layers, work = _layout(ensemble, _CLASSIFIED)
+    kind, leak = _activation(ensemble)
     rows = np.ascontiguousarray(inputs.numpy())
-    classes = np.empty((ensemble.n_members, len(inputs)), np.int64)
-    for parameters, classes_of_member in zip(_packed(ensemble), classes, strict=True):
-        classify(parameters, layers, *_activation(ensemble), rows, work, _CLASSIFIED, classes_of_member)
-    return torch.from_numpy(classes)
+
+    def classes(parameters: NDArray[np.floating]) -> NDArray[np.int64]:
+        answers = np.empty(len(rows), np.int64)
+        classify(parameters, layers, kind, leak, rows, work, _CLASSIFIED, answers)
+        return answers
+
+    return classes
 
 
 def _activation(ensemble: Ensemble) -> tuple[int, float]:
@@ -179,7 +202,7 @@ def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDA
     return np.array(table), memory.numpy()
 
 
-def _packed(ensemble: Ensemble) -> NDArray[np.floating]:
+def packed(ensemble: Ensemble) -> NDArray[np.floating]:
     """Return the parameters of each member in a row; products read up to a row of weights too many."""
     flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
     longest = max(ensemble.layer_sizes) + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +28,9 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
     """Return a table of examples as tensors.
 
     Args:
-        pieces: With the columns `label`, `split` (train|test), and `x1` and `x2`, or `features`, or `pixels`.
+        pieces: With the columns `label`, `split` (train|validation|test), and `x1` and `x2`, `features` or `pixels`.
 
-            The train ones come first.
+            The train ones come first, the test ones last.
 
     Returns:
         Points `[n, 2]` or features `[n, features]`, float32, or images, uint8 `[n, 3, 32, 32]`.
@@ -40,15 +40,25 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
         >>> split_of(pa.table(columns).to_batches()).test_inputs
         tensor([[2., 4.]], dtype=torch.float64)
     """
-    inputs_parts, labels_parts, n_train, about = [], [], 0, None
+    inputs_parts, labels_parts, n_train, n_validation, about = [], [], 0, 0, None
     for piece in pieces:
         about = about or _about(piece)
         inputs_parts.append(_inputs(piece))
         labels_parts.append(piece.column("label").to_numpy())
-        n_train += piece.column("split").to_pylist().count("train")
+        parts = piece.column("split").to_pylist()
+        n_train += parts.count("train")
+        n_validation += parts.count("validation")
     inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
+    train, validation, test = (
+        slice(n_train),
+        slice(n_train, n_train + n_validation),
+        slice(n_train + n_validation, None),
+    )
     classes = tuple(about["preprocessing"]["classes"]) if about else None
-    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:], classes, about)
+    whole = Split(inputs[train], labels[train], inputs[test], labels[test], classes, about)
+    if not n_validation:
+        return whole
+    return replace(whole, validation_inputs=inputs[validation], validation_labels=labels[validation])
 
 
 def _about(piece: pa.RecordBatch) -> Mapping[str, Any] | None:
@@ -69,11 +79,33 @@ def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:
     return np.stack([piece.column(name).to_numpy() for name in ("x1", "x2")], 1)
 
 
+MEMBER_UNITS = {
+    "member": "number",
+    "seed": "seed of weights and order",
+    "train_accuracy": "0..1",
+    "test_accuracy": "0..1",
+    "train_loss": "nats, mean of each epoch",
+    "validation_accuracy": "0..1, after each epoch",
+    "kept_epoch": "number, from 1: its weights are kept",
+    "train_seconds": "processor time of a member's training, the mean of those trained together",
+    "status": "ok|diverged",
+}
+"""Of the columns of `member_table`."""
+
+
 def member_table(trained: TrainedMembers) -> pa.Table:
     """Return a row per member, its losses of every epoch as a list; one that diverged has no accuracy."""
     n_epochs = trained.train_loss.shape[1]
     diverged = trained.test_accuracy.isnan().numpy()
     losses = pa.array(trained.train_loss.flatten().numpy())
+    validated: dict[str, pa.Array] = {}
+    if trained.validation is not None:
+        accuracies = pa.array(trained.validation.accuracy.ravel())
+        validated = {
+            "validation_accuracy": pa.FixedSizeListArray.from_arrays(accuracies, n_epochs),
+            "kept_epoch": pa.array(trained.validation.kept_epoch),
+            "train_seconds": pa.array([trained.validation.seconds] * len(diverged)),
+        }
     return pa.table(
         {
             "member": pa.array(trained.member, pa.int64()),
@@ -81,6 +113,7 @@ def member_table(trained: TrainedMembers) -> pa.Table:
             "train_accuracy": pa.array(trained.train_accuracy.numpy(), mask=diverged),
             "test_accuracy": pa.array(trained.test_accuracy.numpy(), mask=diverged),
             "train_loss": pa.FixedSizeListArray.from_arrays(losses, n_epochs),
+            **validated,
             "status": pa.array(["diverged" if bad else "ok" for bad in diverged]),
         }
     )
@@ -99,6 +132,10 @@ RESULT_UNITS = {
     "train_accuracy": "0..1",
     "test_accuracy": "0..1",
     "final_train_loss": "nats, mean of the last epoch",
+    "validation_accuracy": "0..1, after the epoch whose weights are kept",
+    "kept_epoch": "number, from 1: its weights are kept",
+    "trained_epochs": "passes over the training set until the training stopped",
+    "train_seconds": "processor time of a member's training, the mean of those trained together",
     "status": "ok|diverged",
     "learned": "train accuracy at least 5 points above chance",
 }
@@ -142,12 +179,35 @@ def result_rows(trial: Trial, members: pa.Table) -> pa.Table:
     columns |= {"member": members["member"], "seed": members["seed"]}
     columns["epochs"] = pa.array([config.epochs] * len(members), pa.int64())
     columns |= {"train_accuracy": members["train_accuracy"], "test_accuracy": members["test_accuracy"]}
-    columns["final_train_loss"] = losses.flatten().take(
-        pa.array([row * config.epochs + config.epochs - 1 for row in range(len(members))])
-    )
+    lengths = _trained_epochs(config.epochs, members)
+    last = pa.array(np.arange(len(members)) * config.epochs + lengths - 1)
+    columns["final_train_loss"] = losses.flatten().take(last)
+    if "kept_epoch" in members.column_names:
+        kept = members["kept_epoch"].to_numpy()
+        reached = _by_epoch(members, "validation_accuracy")[np.arange(len(members)), kept - 1]
+        diverged = pc.is_null(members["test_accuracy"]).to_numpy()
+        columns |= {
+            "validation_accuracy": pa.array(reached, mask=diverged),
+            "kept_epoch": pa.array(kept),
+            "trained_epochs": pa.array(lengths),
+            "train_seconds": members["train_seconds"],
+        }
     threshold = 1 / config.layer_sizes[-1] + LEARNED_MARGIN
     learned = pc.fill_null(pc.greater_equal(members["train_accuracy"], threshold), False)
     return pa.table({**columns, "status": members["status"], "learned": learned})
+
+
+def _by_epoch(members: pa.Table, column: str) -> NDArray[np.float64]:
+    """Return a column of a number for each epoch, `[members, epochs]`."""
+    values: NDArray[np.float64] = members[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(members), -1)
+
+
+def _trained_epochs(n_epochs: int, members: pa.Table) -> NDArray[np.int64]:
+    """Return how many epochs each member trained: fewer than all after an early stop, `[members]`."""
+    if "kept_epoch" not in members.column_names:
+        return np.full(len(members), n_epochs)
+    return np.asarray(np.isfinite(_by_epoch(members, "validation_accuracy")).sum(1))
 
 
 def result_units(labels: Labels) -> dict[str, str]:
@@ -162,19 +222,28 @@ HISTORY_UNITS = {
     "member": "number",
     "epoch": "number, from 1",
     "train_loss": "nats, mean of the epoch",
+    "validation_accuracy": "0..1 after the epoch; null without validation examples",
 }
 """Of `history_rows`."""
 
 
 def history_rows(trial: Trial, members: pa.Table) -> pa.Table:
-    """Return a row per member and epoch, in this order."""
+    """Return a row per member and epoch that it trained, in this order."""
     n_members, n_epochs = len(members), trial.config.epochs
-    return pa.table(
+    validation = pa.nulls(n_members * n_epochs, pa.float64())
+    if "kept_epoch" in members.column_names:
+        validation = members["validation_accuracy"].combine_chunks().flatten()
+    rows = pa.table(
         {
             "experiment": pa.repeat(trial.labels.experiment, n_members * n_epochs),
             "configuration": pa.repeat(trial.config.name, n_members * n_epochs),
             "member": np.repeat(members["member"].to_numpy(), n_epochs),
             "epoch": np.tile(np.arange(1, n_epochs + 1), n_members),
             "train_loss": members["train_loss"].combine_chunks().flatten(),
+            "validation_accuracy": validation,
         }
+    )
+    lengths = _trained_epochs(n_epochs, members)
+    return (
+        rows.filter(pa.array((np.arange(n_epochs) < lengths[:, None]).ravel())) if (lengths < n_epochs).any() else rows
     )

@@ -33,6 +33,9 @@ def train(
     *,
     optimizer: str,
     learning_rate: float,
+    weight_decay: float = 0.0,
+    class_weights: Tensor | None = None,
+    after_epoch: Callable[[int], bool] = lambda epoch: True,
     checkpoint: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Train all members of an ensemble at once, in place.
@@ -44,10 +47,13 @@ def train(
         epochs: Epochs of batches, as `per_seed_epochs` or `shared_epochs` make them.
         optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size, above 0.
+        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
+        class_weights: float32 `[classes]`, factor on the loss of an example of each class.
+        after_epoch: Called with the number of each epoch from 0; when it returns False, the training ends.
         checkpoint: Called before every step; it may raise to stop the training.
 
     Returns:
-        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size.
+        Mean training loss in nats of the epochs that there were, `[epochs, members]`, each batch weighted by its size.
 
     Example:
         >>> from mlp_core.engine.batches import per_seed_epochs
@@ -59,22 +65,27 @@ def train(
         >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
         ((50, 2), True)
     """
-    new_pass, step = _optimizer(optimizer, ensemble, learning_rate)
+    new_pass, step = _optimizer(optimizer, ensemble, learning_rate, weight_decay)
     passes: dict[int, _Pass] = {}  # by batch size: the usual one, and the last of an epoch
     history = []
-    for batches in epochs:
+    for epoch, batches in enumerate(epochs):
         losses, sizes = [], []
         for batch in batches:
             checkpoint()
+            if class_weights is not None:
+                batch = Batch(batch.inputs, batch.targets * class_weights.unsqueeze(1))
             size = batch.targets.shape[-1]
             if size not in passes:
                 passes[size] = new_pass(batch)
+                passes[size].weighted = class_weights is not None
             losses.append(passes[size].backward(batch))
             sizes.append(size)
             step()
         weights = torch.tensor(sizes, dtype=torch.float32, device=ensemble.parameters.device)
         # A running sum: the order of its terms does not depend on how many members there are
         history.append((torch.stack(losses) * (weights / weights.sum()).unsqueeze(1)).cumsum(0)[-1])
+        if not after_epoch(epoch):
+            break
     return torch.stack(history)
 
 
@@ -130,7 +141,7 @@ class _Pass:
         self.exponentiate: Callable[[], object] = self.log_probabilities.exp_
         if self.log_probabilities.device.type == "cpu":  # NumPy's is the faster one
             self.exponentiate = partial(np.exp, self.log_probabilities.numpy(), self.log_probabilities.numpy())
-        self.scale = 1 / batch_size
+        self.scale, self.weighted = 1 / batch_size, False
 
         gradients = layers if gradient is None else ensemble.views(gradient)
         factor = -learning_rate if gradient is None else None
@@ -161,6 +172,8 @@ class _Pass:
 
         # d loss / d logits = (softmax - one-hot) / batch size
         self.exponentiate()
+        if self.weighted:  # each example's probabilities count as much as its target
+            log_probabilities.mul_(batch.targets.sum(-2, keepdim=True).neg_().mul_(1 / self.scale))
         torch.add(batch.targets, log_probabilities, alpha=self.scale, out=self.deltas[last])
         for layer in range(last - 1, -1, -1):
             self.products_backward[layer]()  # before its gradient: a step changes these weights
@@ -171,21 +184,30 @@ class _Pass:
 
 
 def _optimizer(
-    name: str, ensemble: Ensemble, learning_rate: float
+    name: str, ensemble: Ensemble, learning_rate: float, weight_decay: float
 ) -> tuple[Callable[[Batch], _Pass], Callable[[], object]]:
     """Return what makes the pass of batches like a first one, and the step that follows it."""
     parameters = ensemble.parameters
     if known_optimizer(name) == "sgd":
-        return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), lambda: None
+        before = parameters.clone() if weight_decay else None
+
+        def decay_step() -> None:
+            if before is not None:  # the pass has taken the step; what decays are the weights before it
+                parameters.add_(before, alpha=-learning_rate * weight_decay)
+                before.copy_(parameters)
+
+        return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), decay_step
     gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
     n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
 
     def adam_step() -> None:
         n_steps.add_(one)  # a Python number would be made a tensor every time
         # What torch.optim.Adam(fused=True) runs; its Python wrapper costs more than a step of a small network
-        torch._fused_adam_(
+        adam = torch._fused_adamw_ if weight_decay else torch._fused_adam_
+        adam(
             [parameters], [gradient], [moments[0]], [moments[1]], [], [n_steps],
-            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+            lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8,
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
     return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step

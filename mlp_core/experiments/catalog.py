@@ -18,6 +18,7 @@ FOLDERS = (
     "gain_sweep",
     "signal_propagation",
     "phase_diagram",
+    "sweep",
     "data",
 )
 """Whoever adds an experiment adds its folder here."""

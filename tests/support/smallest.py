@@ -50,7 +50,9 @@ def unchanged(settings):
 def one_configuration(settings):
     """Return settings with the first of each list alone, and with one epoch."""
     values = {name: value[:1] if isinstance(value, tuple) else value for name, value in dict(settings).items()}
-    return validated(type(settings), {**values, **({"epochs": 1} if "epochs" in values else {})})
+    if "epochs" in values:
+        values["epochs"] = (1,) if isinstance(values["epochs"], tuple) else 1
+    return validated(type(settings), values)
 
 
 def smallest_parameters(flow):

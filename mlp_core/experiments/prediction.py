@@ -1,0 +1,209 @@
+"""Kept networks applied to new rows: their mean probabilities, and how much they disagree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from mlp_core.artifacts.backends import file_digest
+from mlp_core.data.preprocessing import Preprocessing, texts_of
+from mlp_core.engine.networks import Ensemble
+from mlp_core.errors import InputError
+
+_STEM = re.compile(r"(?P<name>.+-[0-9a-f]{12})-(?P<first>\d+)-\d+")
+_CHUNK = 1024
+_CHOSEN = "results/sweep_classes.parquet"
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """The trained members of a configuration, as an artifact folder keeps them.
+
+    Attributes:
+        name: Of its files.
+        ensemble: All its members.
+        preprocessing: What makes inputs of rows; None for points, whose columns are x1 and x2.
+        classes: Names in the order of the outputs.
+    """
+
+    name: str
+    ensemble: Ensemble
+    preprocessing: Preprocessing | None
+    classes: tuple[str, ...]
+
+    def inputs(self, rows: pa.Table) -> NDArray[np.float32]:
+        """Return the inputs of a table's rows, float32 `[n, inputs]`.
+
+        Raises:
+            InputError: If a column is missing, or does not hold what it held.
+        """
+        if self.preprocessing is not None:
+            return self.preprocessing.apply(rows)
+        if not {"x1", "x2"} <= set(rows.column_names):
+            message = (
+                f"data must have the columns x1 and x2 of points, got {', '.join(rows.column_names[:10])}; add them."
+            )
+            raise InputError(message)
+        return np.stack([rows[name].cast(pa.float32()).to_numpy() for name in ("x1", "x2")], 1)
+
+
+def kept_model(root: Path, name: str = "") -> KeptModel:
+    """Return a configuration's trained members from an artifact folder.
+
+    Args:
+        root: The artifact folder.
+        name: A part of the names of its files in `models`; left out, what the last sweep chose.
+
+    Raises:
+        InputError: If no configuration has that name, or several do; if it was trained on images, or on transformed
+            inputs; or if what it was trained on is gone.
+    """
+    files = _chosen_files(root) if not name else sorted((root / "models").glob("*.safetensors"))
+    found: dict[str, list[Path]] = {}
+    for path in files:
+        match = _STEM.fullmatch(path.stem)
+        if match and name in path.stem:
+            found.setdefault(match["name"], []).append(path)
+    if len(found) != 1:
+        shown = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
+        message = (
+            f"model must name one trained configuration of {root}, got {name!r}, which fits {shown or 'none'}; "
+            "`deep-mlp artifacts list` has all names."
+        )
+        raise InputError(message)
+    ((stem, paths),) = found.items()
+    config, state = _read(paths)
+    if any(transform["kind"] != "hold out" for transform in config["inputs"]):
+        message = (
+            f"model must take its rows as they are, got {stem}, which was trained on transformed ones; use another."
+        )
+        raise InputError(message)
+    preprocessing, classes = _learned(root, root / "members" / f"{paths[0].stem}.parquet", config["layer_sizes"][-1])
+    return KeptModel(stem, Ensemble.from_state(state, config["activation"]), preprocessing, classes)
+
+
+def _chosen_files(root: Path) -> list[Path]:
+    if not (root / _CHOSEN).is_file():
+        message = f"model must be given where no sweep has chosen one, got none in {root}; run `deep-mlp sweep` first."
+        raise InputError(message)
+    metadata = pq.read_metadata(root / _CHOSEN).metadata
+    name = re.sub(r"[^A-Za-z0-9=.-]", "-", json.loads(metadata[b"settings"])["configuration"])
+    members = (
+        Path(path).stem for path in json.loads(metadata[b"inputs"]) if path.startswith(f"members/sweep-{name[:100]}-")
+    )
+    return [root / "models" / f"{stem}.safetensors" for stem in sorted(members)]
+
+
+def _read(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the configuration of blocks of members, and their stacked parameters."""
+    parts: list[dict[str, torch.Tensor]] = []
+    config: dict[str, Any] = {}
+    for path in sorted(paths, key=_first_member):
+        with safe_open(path, framework="pt") as file:
+            config = json.loads(file.metadata()["config"])
+            parts.append({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 # no mapping
+    return config, {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _first_member(path: Path) -> int:
+    match = _STEM.fullmatch(path.stem)
+    assert match is not None
+    return int(match["first"])
+
+
+def _learned(root: Path, members: Path, n_classes: int) -> tuple[Preprocessing | None, tuple[str, ...]]:
+    """Return what was learned from the table that members were trained on, followed by the digests of their inputs."""
+    numbers = tuple(str(number) for number in range(n_classes))
+    for metadata, columns in _origins(root, members):
+        settings = metadata.get("settings", {})
+        if "preprocessing" in settings:
+            preprocessing = Preprocessing.from_json(settings["preprocessing"])
+            return preprocessing, preprocessing.classes
+        if "pixels" in columns:
+            message = f"model must be one of points or of a table, got {members.stem}, which takes images; use another."
+            raise InputError(message)
+        if {"x1", "x2"} <= columns:
+            return None, numbers
+    message = f"the table that {members.stem} was trained on must be in {root / 'tables'}, got none; train again."
+    raise InputError(message)
+
+
+def _origins(root: Path, members: Path) -> Iterator[tuple[Mapping[str, Any], set[str]]]:
+    """Yield metadata and columns of the tables that members were made from, the nearest first."""
+    digests = {file_digest(path): path for path in (root / "tables").glob("*.parquet")}
+    waiting = [members]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_file():
+            return
+        schema = pq.read_schema(path)
+        metadata = {key.decode(): value for key, value in (schema.metadata or {}).items()}
+        known = {key: json.loads(metadata[key]) for key in ("settings", "inputs") if key in metadata}
+        if path != members:
+            yield known, set(schema.names)
+        waiting += [digests[digest] for digest in known.get("inputs", {}).values() if digest in digests]
+
+
+def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> pa.Table:
+    """Return what kept networks say of new rows, one row for each.
+
+    Args:
+        model: The networks.
+        rows: With the columns that they were trained on, in any order; others do not count.
+        member: The number of one network, or None for all of them.
+
+    Returns:
+        `prediction` is the class of the highest mean probability, `probability` that probability, `disagreement` the
+        share of the networks that answer another class, 0 .. 1; then the mean probability of each class.
+
+    Raises:
+        InputError: If there is no such member, or the rows do not fit.
+
+    Example:
+        >>> ensemble = Ensemble([2, 4, 2], "relu", [torch.Generator().manual_seed(seed) for seed in range(3)])
+        >>> model = KeptModel("points", ensemble, None, ("left", "right"))
+        >>> predictions(model, pa.table({"x1": [0.0, 1.0], "x2": [1.0, 0.0]})).column_names
+        ['prediction', 'probability', 'disagreement', 'probability of left', 'probability of right']
+    """
+    inputs, ensemble = torch.from_numpy(model.inputs(rows)), model.ensemble
+    if member is not None:
+        if not 0 <= member < ensemble.n_members:
+            message = f"member must be from 0 to {ensemble.n_members - 1}, got {member}; leave --member out for all."
+            raise InputError(message)
+        state = {name: stacked[member : member + 1] for name, stacked in ensemble.state().items()}
+        ensemble = Ensemble.from_state(state, ensemble.activation_name)
+    means, disagreements = [], []
+    for part in torch.split(inputs, _CHUNK):
+        probabilities = torch.softmax(ensemble.logits(part).double(), 1)  # [members, classes, rows]
+        mean = probabilities.mean(0)
+        means.append(mean.T.numpy())
+        disagreements.append((probabilities.argmax(1) != mean.argmax(0)).double().mean(0).numpy())
+    mean_probabilities = np.concatenate(means)
+    answers = mean_probabilities.argmax(1)
+    columns = {
+        "prediction": pa.array([model.classes[answer] for answer in answers]),
+        "probability": mean_probabilities[np.arange(len(answers)), answers],
+        "disagreement": np.concatenate(disagreements),
+    }
+    columns |= {f"probability of {name}": mean_probabilities[:, place] for place, name in enumerate(model.classes)}
+    return pa.table(columns)
+
+
+def share_right(model: KeptModel, rows: pa.Table, predicted: pa.Table) -> float | None:
+    """Return how often a prediction is the rows' own class, 0 .. 1; None where they have no such column."""
+    target = model.preprocessing.target if model.preprocessing else "label"
+    if target not in rows.column_names:
+        return None
+    wanted = texts_of(rows[target])
+    return float(np.mean([one == two for one, two in zip(wanted, predicted["prediction"].to_pylist(), strict=True)]))

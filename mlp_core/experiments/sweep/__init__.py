@@ -1,0 +1,1 @@
+"""A grid of settings: which configuration to choose, what the choice costs, and which settings matter."""

@@ -1,0 +1,353 @@
+"""Figures of a sweep: accuracy against size and time, what each setting does, what explains the variance, theory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from mlp_core.experiments.sweep.analysis import SCALES, SweepResults, level_text, sweep_results, title
+from mlp_core.report.plot_style import (
+    BLUE,
+    DOTS_PER_INCH,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    WIDTH_INCHES,
+    bare_axes,
+    jitter,
+    legend_below,
+    new_figure,
+    note,
+    plain,
+    shortened,
+)
+from mlp_core.statistics.intervals import mean_interval
+
+_YARDSTICK_COLOURS = dict(
+    zip(
+        ("majority class", "logistic regression", "nearest neighbour", "gradient boosting"),
+        ("#767676", PALETTE[3], PALETTE[4], PALETTE[2]),
+        strict=True,
+    )
+)
+_YARDSTICK_STYLES = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))
+_MOST_PAIRS, _MOST_BARS, _MOST_CLASSES = 4, 14, 30
+
+
+def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw every configuration's mean test accuracy against its size, and against the time its training takes.
+
+    Args:
+        table: Rows of the `sweep` table, one per member.
+        settings: Of the table.
+    """
+    results = sweep_results(table, settings)
+    figure, panels = _panels(2, 6.4)
+    costs = (results.configurations["parameters"].astype(float), results.seconds)
+    words = ("trainable parameters", "processor time of a training (s)")
+    for axes, cost, label in zip(panels, costs, words, strict=True):
+        _draw_costs(axes, results, cost)
+        axes.set_xlabel(f"{label}, log scale")
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", linestyle="", alpha=0.5, label="a configuration"),
+        Line2D([], [], color=ORANGE, marker="o", markersize=4, label="best for its cost, by validation"),
+        Line2D([], [], color=INK, marker="*", markersize=11, linestyle="", label="chosen"),
+        *_draw_yardsticks(panels, settings),
+    ]
+    _accuracy_axes(panels, results, settings)
+    panels[0].set_title(
+        f"Mean test accuracy of {len(results):,} configuration{'s' * (len(results) != 1)}, n = {results.n_seeds} each",
+        loc="left",
+        fontsize=11,
+    )
+    legend_below(figure, handles)
+    return figure
+
+
+def _draw_costs(axes: Axes, results: SweepResults, costs: NDArray[np.float64]) -> None:
+    test = 100 * results.test.mean(1)
+    axes.set_xscale("log")
+    axes.scatter(costs, test, s=10, color=BLUE, alpha=0.4, linewidths=0)
+    front = results.front(costs)
+    axes.plot(costs[front], test[front], color=ORANGE, marker="o", markersize=4, linewidth=1.5)
+    axes.plot(costs[results.chosen], test[results.chosen], color=INK, marker="*", markersize=11, linestyle="")
+
+
+def _panels(n: int, height_inches: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes below each other."""
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
+    panels = list(figure.subplots(n, 1, squeeze=False).ravel())
+    for axes in panels:
+        bare_axes(axes)
+    return figure, panels
+
+
+def _draw_yardsticks(panels: list[Axes], settings: Mapping[str, Any]) -> list[Line2D]:
+    """Draw the test accuracy of each yardstick as a line across all axes; return what a legend shows."""
+    handles = []
+    reached = settings.get("yardsticks", {})
+    for (name, colour), style in zip(_YARDSTICK_COLOURS.items(), _YARDSTICK_STYLES, strict=True):
+        if name in reached:
+            look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.2}
+            for axes in panels:
+                axes.axhline(100 * reached[name]["test"], zorder=0, **look)
+            handles.append(Line2D([], [], label=f"{name} {100 * reached[name]['test']:.1f} %", **look))
+    return handles
+
+
+def _accuracy_axes(panels: list[Axes], results: SweepResults, settings: Mapping[str, Any]) -> None:
+    shown = [*results.test.mean(1), *(one["test"] for one in settings.get("yardsticks", {}).values())]
+    for axes in panels:
+        axes.set_ylim(max(0.0, 100 * min(shown) - 4), min(101.5, 100 * max(shown) + 4))
+        axes.set_ylabel("test accuracy (%)")
+
+
+def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw what each setting does: the mean over all other settings at each of its levels, for each seed a dot.
+
+    Args:
+        table: Rows of the `sweep` table, one per member.
+        settings: Of the table.
+    """
+    results = sweep_results(table, settings)
+    names = list(results.levels)
+    if not names:
+        figure, axes = new_figure(2.6)
+        note(axes, "one configuration: no setting varies")
+        return figure
+    n_rows = math.ceil(len(names) / 2)
+    figure = Figure(figsize=(WIDTH_INCHES, 1.2 + 2.3 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
+    grid = figure.subplots(n_rows, 2, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(names) :]:
+        axes.set_visible(False)
+    panels = list(grid[: len(names)])
+    for axes, name in zip(panels, names, strict=True):
+        bare_axes(axes)
+        _draw_effect(axes, results, name)
+    for axes in panels[::2]:
+        axes.set_ylabel("test accuracy (%)")
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", linestyle="", alpha=0.5, label="a seed's mean over the grid"),
+        Line2D([], [], color=INK, marker="D", linestyle="-", markersize=4, label="mean, 95 % interval over seeds"),
+    ]
+    if "start" in names:
+        asked = dict(zip(results.configurations["activation"], results.configurations["theory_gain"], strict=True))
+        gains = ", ".join(f"{name} {gain:.3g}" for name, gain in asked.items())
+        words = shortened(f"start; theory's gain: {gains}", 50)
+        plain(panels[names.index("start")].set_title(words, loc="left", fontsize=9))
+    lowest, highest = _effect_range(results)
+    kept = {
+        name: one
+        for name, one in settings.get("yardsticks", {}).items()
+        if lowest - 0.1 <= one["test"] <= highest + 0.1
+    }
+    handles += _draw_yardsticks(panels, {"yardsticks": kept})
+    figure.suptitle(f"What each setting does, averaged over all others, n = {results.n_seeds}", fontsize=11)
+    legend_below(figure, handles)
+    return figure
+
+
+def _effect_range(results: SweepResults) -> tuple[float, float]:
+    values = np.concatenate([results.effect(name).ravel() for name in results.levels])
+    return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+def _draw_effect(axes: Axes, results: SweepResults, name: str) -> None:
+    values, labels = results.effect(name), results.levels[name]
+    places = np.arange(len(labels))
+    if all(isinstance(label, (int, float)) for label in labels):  # lists may come in any order
+        order = np.argsort(labels)
+        values, labels = values[order], [labels[number] for number in order]
+    for place, by_seed in zip(places, values, strict=True):
+        dots = by_seed[np.isfinite(by_seed)]
+        axes.scatter(place + 0.4 * jitter(len(dots)), 100 * dots, s=12, color=BLUE, alpha=0.4, linewidths=0)
+    means = [mean_interval(by_seed) for by_seed in values]
+    axes.plot(places, [100 * one.estimate for one in means], color=INK, marker="D", markersize=4, linewidth=1)
+    for place, one in zip(places, means, strict=True):
+        if one.has_interval:
+            axes.plot([place, place], [100 * one.low, 100 * one.high], color=INK, linewidth=1.5)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    step = max(1, math.ceil(len(labels) / 6))
+    axes.set_xticks(places[::step], [shortened(level_text(label), 12) for label in labels[::step]], fontsize=9)
+    axes.set_title(title(name), loc="left", fontsize=9)
+    for text in axes.get_xticklabels():
+        plain(text)
+
+
+def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw the share of the variance that each setting and pair of settings explains, against that of seeds.
+
+    Args:
+        table: Rows of the `sweep` table, one per member.
+        settings: Of the table.
+    """
+    results = sweep_results(table, settings)
+    found = results.shares
+    if found is None:
+        figure, axes = new_figure(2.6)
+        note(axes, "shares of the variance take two seeds and a setting with two levels")
+        return figure
+    shares = found.shares
+    settings_first = [name for name in shares if " x " not in name]
+    pairs = sorted((name for name in shares if " x " in name), key=lambda name: -shares[name].estimate)
+    shown = sorted([*settings_first[:-2]], key=lambda name: -shares[name].estimate)
+    shown = [*shown, *pairs[: max(0, _MOST_BARS - len(settings_first))], *settings_first[-2:]]
+    figure, axes = new_figure(1.4 + 0.27 * len(shown))
+    places = np.arange(len(shown))[::-1]
+    colours = [ORANGE if " x " in name else GREY if name in settings_first[-2:] else BLUE for name in shown]
+    axes.barh(places, [100 * max(0.0, shares[name].estimate) for name in shown], color=colours, height=0.65)
+    for place, name in zip(places, shown, strict=True):
+        if shares[name].has_interval:
+            axes.plot([100 * shares[name].low, 100 * shares[name].high], [place, place], color=INK, linewidth=1.2)
+    axes.set_yticks(places, [title(name).replace(" x ", " and ") for name in shown], fontsize=9)
+    axes.xaxis.grid(True, color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlim(0, None)
+    axes.set_xlabel("share of variance (%), 95 % interval over seeds")
+    how = "the whole grid, exactly" if found.exact else "estimated by a random forest from the configurations trained"
+    axes.set_title(
+        f"What explains the variance of test accuracy:\n{how}, n = {results.n_seeds}", loc="left", fontsize=11
+    )
+    return figure
+
+
+def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw mean test accuracy over both settings of the pairs that ablation most beyond each setting alone.
+
+    Args:
+        table: Rows of the `sweep` table, one per member.
+        settings: Of the table.
+    """
+    results = sweep_results(table, settings)
+    pairs = results.strongest_pairs(_MOST_PAIRS)
+    if not pairs:
+        figure, axes = new_figure(2.6)
+        note(axes, "fewer than two settings vary: there is no pair")
+        return figure
+    n_rows = math.ceil(len(pairs) / 2)
+    figure = Figure(figsize=(WIDTH_INCHES, 0.9 + 2.6 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
+    grid = figure.subplots(n_rows, 2, squeeze=False).ravel()
+    values = [100 * results.pair(*pair) for pair in pairs]
+    lowest, highest = (
+        float(limit(np.concatenate([one.ravel() for one in values]))) for limit in (np.nanmin, np.nanmax)
+    )
+    for axes in grid[len(pairs) :]:
+        axes.set_visible(False)
+    for axes, (rows, columns), accuracies in zip(grid, pairs, values, strict=False):
+        image = axes.imshow(
+            accuracies, cmap="viridis", vmin=lowest, vmax=max(highest, lowest + 1e-9), aspect="auto", origin="lower"
+        )
+        _draw_levels(axes, results, rows, columns)
+        if accuracies.size <= 30:
+            middle = (lowest + highest) / 2
+            for (row, column), value in np.ndenumerate(accuracies):
+                if np.isfinite(value):
+                    ink = "white" if value < middle else "black"
+                    axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9, color=ink)
+    figure.colorbar(image, ax=list(grid), label="mean test accuracy (%)", shrink=0.8)
+    figure.suptitle(f"Pairs of settings that ablation most, n = {results.n_seeds}", fontsize=11)
+    return figure
+
+
+def _draw_levels(axes: Axes, results: SweepResults, rows: str, columns: str) -> None:
+    for axis, name in ((axes.yaxis, rows), (axes.xaxis, columns)):
+        labels = [shortened(level_text(label), 11) for label in results.levels[name]]
+        step = max(1, math.ceil(len(labels) / 6))
+        axis.set_ticks(np.arange(len(labels))[::step], labels[::step], fontsize=9)
+        for text in axis.get_ticklabels():
+            plain(text)
+    axes.set_xlabel(title(columns), fontsize=9)
+    axes.set_ylabel(title(rows), fontsize=9)
+
+
+def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw accuracy against depth in units of the start's depth scale: signals cross some six of them.
+
+    Args:
+        table: Rows of the `sweep` table, one per member.
+        settings: Of the table.
+    """
+    results = sweep_results(table, settings)
+    scale = results.configurations["xi_c"].astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossed = results.configurations["depth"] / scale
+    figure, axes = new_figure(4.0)
+    bare_axes(axes)
+    drawn = np.isfinite(crossed) & (crossed > 0)
+    if not drawn.any():
+        note(axes, "no start has a finite depth scale: signals cross any depth, or grow for ever")
+        return figure
+    activations = list(dict.fromkeys(results.configurations["activation"].tolist()))
+    handles = []
+    for activation, colour in zip(activations, (BLUE, ORANGE, PALETTE[2], PALETTE[3], *PALETTE[4:]), strict=False):
+        rows = drawn & (results.configurations["activation"] == activation)
+        gain = results.configurations["theory_gain"][results.configurations["activation"] == activation][0]
+        spread = np.exp(0.05 * jitter(int(rows.sum())))
+        axes.scatter(
+            crossed[rows] * spread, 100 * results.test[rows].mean(1), s=12, color=colour, alpha=0.5, linewidths=0
+        )
+        label = f"{activation}, theory asks for gain {gain:.3g}"
+        handles.append(Line2D([], [], color=colour, marker="o", linestyle="", label=label))
+    axes.axvline(SCALES, color=INK, linewidth=1, linestyle="--")
+    handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=1, label=f"{SCALES} depth scales"))
+    handles += _draw_yardsticks([axes], settings)
+    _accuracy_axes([axes], results, settings)
+    axes.set_xscale("log")
+    axes.set_xlabel("hidden layers, in depth scales ξ_c of the start, log scale")
+    left_out = int((~drawn).sum())
+    words = f"; {left_out:,} with an infinite scale or none are left out" if left_out else ""
+    axes.set_title(
+        f"Every configuration's mean test accuracy, n = {results.n_seeds}{words}", loc="left", fontsize=10, wrap=True
+    )
+    legend_below(figure, handles)
+    return figure
+
+
+def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
+    """Draw which class the chosen configuration's members take for which, in percent of each class.
+
+    Args:
+        table: Rows of the `sweep_classes` table, one per pair of classes.
+        settings: Of the table.
+    """
+    names = [str(name) for name in settings["class_names"]]
+    n_classes, members = len(names), int(table["members"].iloc[0])
+    counts = table["count"].to_numpy(dtype=np.float64).reshape(n_classes, n_classes)
+    if not members:
+        figure, axes = new_figure(2.6)
+        note(axes, "all members of the chosen configuration diverged")
+        return figure
+    totals = counts.sum(1, keepdims=True)
+    percent = 100 * np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    figure = Figure(figsize=(WIDTH_INCHES, 5.4), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(percent, cmap=matplotlib.colormaps["viridis"], vmin=0, vmax=100)
+    if n_classes <= 12:
+        for (row, column), value in np.ndenumerate(percent):
+            if value > 0:
+                text = f"{value:.0f}" if value >= 1 else "<1"
+                axes.text(
+                    column, row, text, ha="center", va="center", fontsize=9, color="black" if value > 60 else "white"
+                )
+    step = max(1, math.ceil(n_classes / _MOST_CLASSES))
+    places, labels = np.arange(n_classes)[::step], [shortened(name, 12) for name in names[::step]]
+    turned = 90 if max(map(len, labels)) > 3 and n_classes > 4 else 0
+    axes.set_xticks(places, labels, fontsize=9, rotation=turned)
+    axes.set_yticks(places, labels, fontsize=9)
+    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        plain(tick)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    figure.colorbar(image, ax=axes, label="test examples of the true class (%)", shrink=0.8)
+    axes.set_title(f"Chosen configuration: answers of {members} members", loc="left", fontsize=11)
+    return figure

@@ -1,0 +1,101 @@
+"""What a sweep measures of its trained configurations, and how figures get it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlp_core.artifacts.units import settings_of, with_units
+from mlp_core.data.datasets import Split
+from mlp_core.data.transforms import applied
+from mlp_core.engine.tables import TrainedModel, result_rows, result_units
+from mlp_core.engine.training import predict
+from mlp_core.experiments.measures import weights_of
+from mlp_core.theory.gains import forward_gain
+from mlp_core.theory.phases import phase_point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNITS = {
+    "theory_gain": "Xavier gain that keeps a signal's length",
+    "xi_c": "layers over which the angle of two inputs nears its fixed point by e; null where lengths grow for ever",
+}
+_CLASS_UNITS = {
+    "class": "name of the true class",
+    "answer": "name of the class that a member answered",
+    "count": "test examples, over all members",
+    "members": "number",
+}
+
+
+def sweep_table(models: Sequence[TrainedModel], yardsticks: pa.Table) -> pa.Table:
+    """Return a row per member of all configurations, with what theory says of their starts.
+
+    What the yardsticks reached goes into the table's settings.
+    """
+    rows, known = [], dict[tuple[str, float, int], float]()
+    gains: dict[str, float] = {}
+    for model in models:
+        config = model.trial.config
+        sigma_w = config.gains[0] if config.scheme != "pytorch" else 1 / math.sqrt(3)  # uniform in +-1/sqrt(fan_in)
+        start = config.activation, sigma_w, config.layer_sizes[1]
+        if start not in known:
+            # biases are PyTorch's from every start: uniform in +-1/sqrt(width)
+            known[start] = phase_point(config.activation, sigma_w, 1 / math.sqrt(3 * config.layer_sizes[1])).xi_c
+        if config.activation not in gains:
+            gains[config.activation] = forward_gain(config.activation)
+        table = result_rows(model.trial, model.members)
+        scale = None if math.isnan(known[start]) else known[start]
+        for name, value in (("theory_gain", gains[config.activation]), ("xi_c", scale)):
+            table = table.append_column(name, pa.array([value] * len(table), pa.float64()))
+        rows.append(table)
+    reached = {
+        row["yardstick"]: {part: row[f"{part}_accuracy"] for part in ("train", "validation", "test")}
+        for row in yardsticks.to_pylist()
+    }
+    units = {**result_units(models[0].trial.labels), **_UNITS}
+    return with_units(pa.concat_tables(rows), units, yardsticks=reached)
+
+
+def class_table(models: Sequence[TrainedModel], data: Split) -> pa.Table:
+    """Return how often each class was taken for each by the members of the chosen configuration, on test examples.
+
+    Chosen is the configuration of highest mean validation accuracy, as `SweepResults.chosen` is.
+    """
+    best = max(models, key=_chosen_by)
+    ensemble, inputs = weights_of(best), applied(best.trial.config.inputs, data)(data.test_inputs)
+    finished = np.array([status == "ok" for status in best.members["status"].to_pylist()])
+    answers = predict(ensemble, inputs).numpy()[finished]
+    n_classes = best.trial.config.layer_sizes[-1]
+    names = [str(number) for number in range(n_classes)]
+    wanted = np.broadcast_to(data.test_labels.numpy(), answers.shape)
+    counts = np.bincount((wanted * n_classes + answers).ravel(), minlength=n_classes**2)
+    columns = {
+        "class": np.repeat(names, n_classes),
+        "answer": np.tile(names, n_classes),
+        "count": counts,
+        "members": np.full(n_classes**2, len(answers)),
+    }
+    return with_units(pa.table(columns), _CLASS_UNITS, configuration=best.trial.config.name)
+
+
+def _chosen_by(model: TrainedModel) -> tuple[float, int]:
+    kept, reached = model.members["kept_epoch"].to_pylist(), model.members["validation_accuracy"].to_pylist()
+    chance = 1 / model.trial.config.layer_sizes[-1]
+    accuracies = [
+        chance if status != "ok" else accuracies[epoch - 1]
+        for status, epoch, accuracies in zip(model.members["status"].to_pylist(), kept, reached, strict=True)
+    ]
+    parameters = model.trial.labels.column("parameters")
+    assert isinstance(parameters, int)
+    return float(np.mean(accuracies)), -parameters
+
+
+def with_settings(table: pa.Table, shown: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return a table and its settings as the figures get them."""
+    return table.to_pandas(), {**settings_of(table), **shown}

@@ -1,0 +1,282 @@
+"""Section of the report on a sweep: what to choose, what the choice costs, and which settings matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlp_core.experiments.sweep.analysis import SCALES, SweepResults, describe, level_text, sweep_results, title
+from mlp_core.report.section import (
+    INITIALIZATION,
+    MEDIAN_NOTE,
+    NEVER_LEARNED_NOTE,
+    ExtraTable,
+    ReportFigure,
+    Section,
+    SectionContent,
+)
+from mlp_core.statistics.comparisons import listed
+from mlp_core.statistics.intervals import mean_interval, median_interval, share_interval
+from mlp_core.statistics.variance_shares import HIGHER, SEEDS
+from mlp_core.statistics.wording import format_bounds, format_cell, format_share, no_break
+
+_SHOWN = 20
+
+
+def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
+    results = sweep_results(table, settings)
+    summary = [*_choice(results), *_worth(results, settings), *_matters(results)]
+    header = [
+        *(title(name) for name in results.levels),
+        *("rank", "parameters", "n", "diverged", "never learned"),
+        *("mean validation accuracy", "mean test accuracy", "test accuracy", "not told from the best"),
+    ]
+    rows = [_row(results, int(number), rank) for rank, number in enumerate(results.ranking[:_SHOWN], 1)]
+    note = (
+        f"The {min(_SHOWN, len(results))} of {len(results):,} configurations of highest mean validation accuracy. "
+        "Validation examples alone choose; test examples choose nothing. A member that diverged counts as one that "
+        "guesses in means, comparisons and shares of the variance; medians leave it out. "
+        + MEDIAN_NOTE
+        + " "
+        + NEVER_LEARNED_NOTE
+    )
+    return SectionContent(
+        summary, _theory(results), header, len(results.levels) + 1, rows, note, _further(results, settings)
+    )
+
+
+def _choice(results: SweepResults) -> list[str]:
+    chosen, n = results.chosen, results.n_seeds
+    validation, test = results.validation[chosen].mean(), results.test[chosen].mean()
+    names = list(results.levels)
+    what = f" ({describe(results.configurations, chosen, names)})" if names else ""
+    sentences = [
+        f"Chosen on validation examples{what}: mean validation accuracy {100 * validation:.1f} %, mean test accuracy "
+        f"{100 * test:.1f} %, n = {n}; the price of having chosen among {len(results):,} is "
+        f"{100 * results.price:+.1f} points."
+    ]
+    alike, enough = results.alike
+    if len(results) == 1:
+        return sentences
+    if not enough:
+        sentences.append(f"{n} seed{'s are' if n > 1 else ' is'} too few to tell configurations apart: it takes 5.")
+    elif alike.all():
+        sentences.append("In pairs of equal seeds no configuration can be told from the chosen one.")
+    else:
+        smallest = int(min(np.flatnonzero(alike), key=lambda number: results.configurations["parameters"][number]))
+        sentences.append(
+            f"In pairs of equal seeds {int(alike.sum()):,} of {len(results):,} configurations cannot be told from the "
+            f"chosen one (sign flips, corrected for all {len(results) - 1:,} comparisons); the smallest of them has "
+            f"{int(results.configurations['parameters'][smallest]):,} parameters, the chosen one "
+            f"{int(results.configurations['parameters'][chosen]):,}."
+        )
+    return sentences
+
+
+def _worth(results: SweepResults, settings: Mapping[str, Any]) -> list[str]:
+    """Say whether a network is worth it."""
+    yardsticks = settings.get("yardsticks", {})
+    if not yardsticks:
+        return []
+    best = max(yardsticks, key=lambda name: yardsticks[name]["validation"])
+    reached = yardsticks[best]["test"]
+    own = mean_interval(results.test[results.chosen])
+    if own.has_interval:
+        verdict = "more" if own.low > reached else "less" if own.high < reached else "no different"
+        interval = f" (95 % interval of the mean {format_bounds(own)})"
+    else:
+        verdict = "more" if own.estimate > reached else "less" if own.estimate < reached else "no different"
+        interval = ""
+    than = "from" if verdict == "no different" else "than"
+    return [
+        f"Is a network worth it? The chosen one's mean test accuracy {100 * own.estimate:.1f} %{interval} is {verdict} "
+        f"{than} that of the best yardstick by validation, {best}: {100 * reached:.1f} %."
+    ]
+
+
+def _matters(results: SweepResults) -> list[str]:
+    found = results.shares
+    if found is None:
+        return []
+    names = sorted(results.levels, key=lambda name: -found.shares[name].estimate)[:3]
+    parts = [f"{title(name)} {100 * max(0.0, found.shares[name].estimate):.0f} %" for name in names]
+    how = "of the whole grid" if found.exact else "as a random forest fitted to the configurations estimates it"
+    return [
+        f"Of the variance of test accuracies {listed(parts)} {'go' if len(parts) > 1 else 'goes'} to the settings that "
+        f"matter most, {100 * found.shares[SEEDS].estimate:.0f} % to seeds ({how})."
+    ]
+
+
+def _theory(results: SweepResults) -> list[str]:
+    """Say which configurations lie beyond what a signal can cross, and whether they failed."""
+    beyond, failed = results.beyond, results.failed
+    sentences = []
+    for which, words in ((beyond, f"deeper than {SCALES} depth scales of their start"), (~beyond, "not as deep")):
+        if which.any():
+            share = share_interval(int(failed[which].sum()), int(failed[which].size))
+            sentences.append(
+                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged or never "
+                "learned."
+            )
+    return sentences
+
+
+def _row(results: SweepResults, number: int, rank: int) -> list[str]:
+    finished = np.where(results.diverged[number], np.nan, results.test[number])
+    median = median_interval(finished)
+    alike, enough = results.alike
+    n = results.n_seeds
+    cells = [
+        *(level_text(results.configurations[name].tolist()[number]) for name in results.levels),
+        str(rank),
+        f"{int(results.configurations['parameters'][number]):,}",
+        str(median.n),
+        f"{median.missing} of {n}" if median.missing else "0",
+        format_share(share_interval(int(results.failed[number].sum()), n)),
+        f"{100 * results.validation[number].mean():.1f} %",
+        f"{100 * results.test[number].mean():.1f} %",
+        format_cell(median),
+        "too few seeds" if not enough else "yes" if alike[number] else "no",
+    ]
+    return [no_break(cell) for cell in cells]
+
+
+def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraTable, ...]:
+    tables = []
+    if yardsticks := settings.get("yardsticks", {}):
+        chosen = results.chosen
+        tables.append(
+            ExtraTable(
+                "Yardsticks",
+                ["classifier", "validation accuracy", "test accuracy", "what it is"],
+                [
+                    [
+                        "chosen network",
+                        f"{100 * results.validation[chosen].mean():.1f} %",
+                        f"{100 * results.test[chosen].mean():.1f} %",
+                        f"mean of {results.n_seeds}",
+                    ],
+                    *(
+                        [
+                            name,
+                            f"{100 * one['validation']:.1f} %",
+                            f"{100 * one['test']:.1f} %",
+                            "scikit-learn's settings",
+                        ]
+                        for name, one in yardsticks.items()
+                    ),
+                ],
+                "Trained on the networks' own training examples, measured on the same validation and test examples.",
+            )
+        )
+    front = results.front(results.configurations["parameters"].astype(float))
+    tables.append(
+        ExtraTable(
+            "Best for their size",
+            ["parameters", "mean validation accuracy", "mean test accuracy", "configuration"],
+            [
+                [
+                    f"{int(results.configurations['parameters'][number]):,}",
+                    f"{100 * results.validation[number].mean():.1f} %",
+                    f"{100 * results.test[number].mean():.1f} %",
+                    describe(results.configurations, int(number), list(results.levels)) or "the only one",
+                ]
+                for number in front
+            ],
+            "No configuration of as many parameters or fewer reaches more in mean validation accuracy (Pareto front).",
+        )
+    )
+    if found := results.shares:
+        shown = sorted(found.shares, key=lambda name: (name in (HIGHER, SEEDS), -found.shares[name].estimate))
+        kept = [name for name in shown if " x " not in name or found.shares[name].estimate >= 0.005]
+        tables.append(
+            ExtraTable(
+                "What explains the variance of test accuracies",
+                ["setting", "share", "95 % interval over seeds"],
+                [
+                    [
+                        title(name).replace(" x ", " and "),
+                        f"{100 * found.shares[name].estimate:.1f} %",
+                        f"{format_bounds(found.shares[name])} %" if found.shares[name].has_interval else "none",
+                    ]
+                    for name in kept
+                ],
+                "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): "
+                "the variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond "
+                "both settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. "
+                + (
+                    "All combinations were trained, so that seeds alone are a sample."
+                    if found.exact
+                    else "Some combinations were trained: a random forest fitted to means over seeds stands for the "
+                    f"others, and “{HIGHER}” holds what it does not ablation."
+                ),
+            )
+        )
+    return tuple(tables)
+
+
+SECTION = Section(
+    name="sweep",
+    command="deep-mlp sweep",
+    title="A grid of settings",
+    question="Which configuration is to be chosen, what does having chosen cost, which others are no worse, and which "
+    "settings matter at all?",
+    columns=(
+        *("member", "seed", "epochs", "status", "learned", "train_accuracy", "validation_accuracy", "test_accuracy"),
+        *("train_seconds", "depth", "width", "activation", "start", "parameters", "theory_gain", "xi_c"),
+    ),
+    figures=(
+        ReportFigure(
+            "sweep_accuracy",
+            "Mean test accuracy of every configuration against its parameters, and against the processor time of a "
+            "training. The line joins those that were best for their cost on validation examples, the star is chosen; "
+            "horizontal lines are scikit-learn's classifiers on the same split.",
+            "Dots of mean test accuracy against parameters and against training time, with Pareto front, chosen "
+            "configuration and yardsticks. The tables have the numbers.",
+        ),
+        ReportFigure(
+            "sweep_effects",
+            "What each setting does: mean test accuracy at each of its levels over all configurations that have it, "
+            "one dot per seed, with mean and 95 % interval over seeds (Student's t).",
+            "A panel for each setting with dots, means and intervals by level.",
+        ),
+        ReportFigure(
+            "sweep_variance",
+            "Share of the variance of test accuracies that each setting explains alone (blue), pairs beyond both "
+            "settings alone (orange), and what is left to higher orders and to seeds (grey).",
+            "Bars of shares of variance by setting and pair. The table has the numbers.",
+        ),
+        ReportFigure(
+            "sweep_pairs",
+            "Mean test accuracy over both settings of the pairs that ablation most beyond each setting alone.",
+            "Heat maps of mean test accuracy for pairs of settings.",
+        ),
+        ReportFigure(
+            "sweep_scales",
+            f"Mean test accuracy against depth, counted in depth scales of the start: beyond some {SCALES} of them the "
+            "angle between two inputs is lost on its way (Schoenholz et al. 2017).",
+            "Dots of mean test accuracy against depth over depth scale, by activation.",
+        ),
+        ReportFigure(
+            "sweep_classes",
+            "What the members of the chosen configuration take test examples of each class for; the diagonal is the "
+            "accuracy per class.",
+            "Confusion matrix of the chosen configuration, in percent of each true class.",
+        ),
+    ),
+    links=(
+        *INITIALIZATION,
+        (
+            "Paper: Hutter, Hoos and Leyton-Brown 2014, assessing hyperparameter importance",
+            "https://proceedings.mlr.press/v32/hutter14.html",
+        ),
+        (
+            "Paper: Cawley and Talbot 2010, on over-fitting in model selection",
+            "https://www.jmlr.org/papers/v11/cawley10a.html",
+        ),
+    ),
+    content=_content,
+)

@@ -1,0 +1,84 @@
+"""What a network has to beat: scikit-learn's classifiers on the same training, validation and test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from mlp_core.artifacts.units import with_units
+from mlp_core.data.datasets import Split
+from mlp_core.data.transforms import HoldOut
+
+_UNITS = {
+    "yardstick": "name",
+    "train_accuracy": "0..1",
+    "validation_accuracy": "0..1",
+    "test_accuracy": "0..1",
+}
+
+
+def classifiers(seed: int, class_weight: str | None) -> dict[str, Any]:
+    """Return untrained yardsticks by name, from the least to the most.
+
+    Example:
+        >>> list(classifiers(0, None))
+        ['majority class', 'logistic regression', 'nearest neighbour', 'gradient boosting']
+    """
+    from sklearn.dummy import DummyClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    logistic = LogisticRegression(max_iter=1000, class_weight=class_weight)
+    return {
+        "majority class": DummyClassifier(strategy="most_frequent"),
+        "logistic regression": make_pipeline(StandardScaler(), logistic),
+        "nearest neighbour": make_pipeline(StandardScaler(), KNeighborsClassifier(1)),
+        "gradient boosting": HistGradientBoostingClassifier(random_state=seed, class_weight=class_weight),
+    }
+
+
+def yardsticks(
+    data: Split,
+    share: float,
+    seed: int,
+    namespace: str,
+    class_weights: str,
+    checkpoint: Callable[[], object] = lambda: None,
+) -> pa.Table:
+    """Train each yardstick on the networks' own training examples, and measure it on the others.
+
+    They have scikit-learn's settings and see the validation examples as little as the networks do; nothing is chosen
+    by these.
+
+    Args:
+        data: As they were before validation examples were set aside.
+        share: See `HoldOut`.
+        seed: See there.
+        namespace: See there.
+        class_weights: `none` or `balanced`.
+        checkpoint: Called before each; it may raise to stop.
+    """
+    parts = HoldOut(share, seed, namespace).split(data)
+    assert parts.validation_inputs is not None
+    assert parts.validation_labels is not None
+    measured = (
+        (parts.train_inputs, parts.train_labels),
+        (parts.validation_inputs, parts.validation_labels),
+        (parts.test_inputs, parts.test_labels),
+    )
+    rows = []
+    chosen = classifiers(seed % 2**32, None if class_weights == "none" else class_weights)
+    for name, classifier in chosen.items():
+        checkpoint()
+        with threadpool_limits(1, "openmp"):  # as many tasks as cores, a thread each
+            classifier.fit(parts.train_inputs.flatten(1).numpy(), parts.train_labels.numpy())
+            reached = [classifier.score(inputs.flatten(1).numpy(), labels.numpy()) for inputs, labels in measured]
+        rows.append((name, *map(float, reached)))
+    columns = dict(zip(_UNITS, map(list, zip(*rows, strict=True)), strict=True))
+    return with_units(pa.table(columns), _UNITS)
