@@ -1,4 +1,4 @@
-"""What the page can ask: one network, trained with many seeds, on drawn points; and the same as a flow and a command."""
+"""What the page can ask: one network, many seeds, drawn points; and the same as a flow and as a command."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ MAP_SIDE = 96
 """Points of a decision map along each axis; the page smooths them."""
 _MAP_PART = 1024  # points at a time stay in the second-level cache
 _MOST_EPOCHS_SHOWN = 200
+_SECONDS_BETWEEN_SHARES = 0.1
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Job:
         self._n_mapped = 0
         self._shares: dict[int, float] = {}
         self._stopped = threading.Event()
+        self._told = 0.0
         together = 1 if is_small(config.layer_sizes, config.device) else NETWORKS_TOGETHER // 2
         self._parts = iter([range(first, min(first + together, n_members)) for first in range(0, n_members, together)])
         self._threads: list[threading.Thread] = []
@@ -157,6 +159,11 @@ class Job:
         """Wait until no thread is at work."""
         for thread in self._threads:
             thread.join()
+
+    def accuracies(self) -> NDArray[np.float64]:
+        """Return the members' test accuracies, 0 .. 1, NaN where one is not finished or diverged."""
+        with self.lock:
+            return self.progress.test_accuracy.copy()
 
     def untrained_map(self, n: int = 8) -> DecisionMap:
         """Return the map of the first members before their first step."""
@@ -229,6 +236,10 @@ class Job:
         with self.lock:
             self._shares.update(dict.fromkeys(members, share))
             self._note_time()
+            is_news = self.progress.seconds > self._told + _SECONDS_BETWEEN_SHARES
+        if is_news:
+            self._told = self.progress.seconds
+            self._on_change()
 
     def _note_time(self) -> None:
         progress = self.progress
