@@ -69,7 +69,7 @@ def _options(parameters: dict[str, Settings]) -> list[click.Parameter]:
 
 def _syntax(default: object) -> str:
     """Return how a list is written on the command line; the form in Prefect's UI has an editor for it."""
-    if not isinstance(default, tuple):
+    if not isinstance(default, tuple) or not default:
         return ""
     syntax = {int: "1,2,5 or 1:5", float: "0.5,1,2 or 0.1:3:10 (start:stop:count)", str: "relu,tanh"}
     return f"; such as {syntax[type(default[0])]}"

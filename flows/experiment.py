@@ -98,7 +98,8 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
         groups = prefect.runtime.flow_run.parameters
         seeds = groups["run"].seeds
         shown = members[0].run_name.format(**groups) if members else ""
-        return " ".join(part for part in (name, shown, f"{seeds} seed{'s' * (seeds != 1)}") if part)
+        data = groups["source"].label if "source" in groups and groups["source"] != parameters["source"] else ""
+        return " ".join(part for part in (name, shown, data, f"{seeds} seed{'s' * (seeds != 1)}") if part)
 
     name = flow.replace("_", "-")
     run.__name__ = run.__qualname__ = flow

@@ -30,8 +30,9 @@ from flows.server import (
     reach_directly,
 )
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
-from mlp_core.addresses import image_path
+from mlp_core.addresses import check_table_address, image_path
 from mlp_core.artifacts.paths import artifact_folder
+from mlp_core.data.settings import BUNDLED_TABLES, DataSource, is_table
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
@@ -96,6 +97,9 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
         raise TypeError(message)
     check_run(run)
     check_limits(run)
+    source = parameters.get("source")
+    if isinstance(source, DataSource) and is_table(source.data) and source.data not in BUNDLED_TABLES:
+        check_table_address(source.data)
     images = image_path(run.images) if isinstance(run, ImageRunSettings) else None
     check_resources(stages_of(flow_name, parameters), run)
     started = time.monotonic()

@@ -10,8 +10,8 @@ from prefect import tags, unmapped
 from prefect.futures import PrefectFuture, wait
 
 from flows.run_collector import RunCollector, Submitted
-from flows.sources import data_of_images, submit_images
-from mlp_core.data.settings import Spirals
+from flows.sources import data_of_images, data_of_table, points, submit_images, table
+from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.data.transforms import Transform
 from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
 from mlp_core.errors import InputError
@@ -19,13 +19,13 @@ from mlp_core.experiments.interface import Figure, Table
 from mlp_core.machine import devices
 from mlp_core.settings import Settings
 from tasks.context import RunContext
-from tasks.data import Examples, generate_spirals, transform_examples
+from tasks.data import Examples, transform_examples
 from tasks.execution import run_environment
 from tasks.limits import check_tag_limits, warm_concurrency_limit_cache
 from tasks.resources import available_bytes, check_memory, check_resources
 from tasks.results import draw_figure, make_table
 from tasks.run_settings import ImageRunSettings, RunSettings
-from tasks.stages import Stage, check_batches, stages_of, with_images
+from tasks.stages import Stage, check_batches, stages_of, with_data
 from tasks.training import train_configurations, tune_learning_rate
 
 
@@ -207,19 +207,25 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
             assert isinstance(run, ImageRunSettings)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "images")):
                 decoded = submit_images(context, run)
+        source, spirals = parameters.get("source", DataSource()), parameters.get("spirals")
+        assert isinstance(source, DataSource)
         if "spirals" in kinds:
-            spirals = parameters["spirals"]
             assert isinstance(spirals, Spirals)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "spirals")):
-                runs.examples["spirals"] = generate_spirals(context, spirals, run.seed)
+                runs.examples["spirals"] = points(context, source.data, spirals, run.seed)
+        if "tables" in kinds:
+            with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "tables")):
+                runs.examples["tables"] = table(context, source, run.seed)
+            read = data_of_table(source, runs.examples["tables"])
+            first, later = with_data(first, read), with_data(later, read)
+            check_batches([*first, *later])
+            check_memory([*first, *later], run, available_bytes())
         for stage in first:
-            if stage.kind_of_data == "spirals":
+            if stage.kind_of_data != "images":
                 runs.begin(stage)
         if decoded is not None and isinstance(run, ImageRunSettings):
             runs.examples["images"] = decoded()
-            first, later = (
-                with_images(group, data_of_images(run, runs.examples["images"])) for group in (first, later)
-            )
+            first, later = (with_data(group, data_of_images(run, runs.examples["images"])) for group in (first, later))
             check_memory([*first, *later], run, available_bytes())
         for stage in first:
             if stage.kind_of_data == "images":

@@ -1,4 +1,4 @@
-"""Where a run's examples come from: spirals that are drawn, images that are decoded."""
+"""Where a run's examples come from: points that are drawn, tables that are read, images that are decoded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from collections.abc import Callable
 
 from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.artifacts.storage import Artifact
+from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.data.sizes import PIXELS
 from mlp_core.experiments.interface import Data
 from tasks.context import RunContext
-from tasks.data import Examples, ImageSource, decode_images, download_images, draw_faces, locate_images
+from tasks.data import (
+    Examples,
+    ImageSource,
+    decode_images,
+    download_images,
+    download_table,
+    draw_faces,
+    draw_points,
+    generate_spirals,
+    locate_images,
+    locate_table,
+    read_examples,
+)
 from tasks.run_settings import ImageRunSettings
 
 
@@ -33,9 +46,32 @@ def submit_images(context: RunContext, run: ImageRunSettings) -> Callable[[], Ex
     return lambda: images
 
 
+def points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> Examples:
+    """Draw points of two coordinates."""
+    if kind == "spirals":
+        return generate_spirals(context, spirals, seed)
+    return draw_points(context, kind, spirals, seed)
+
+
+def table(context: RunContext, source: DataSource, seed: int) -> Examples:
+    """Read a table; the flow itself does, as another machine does not have the user's files."""
+    file = download_table(context, source.data) if is_web_address(source.data) else locate_table(source.data)
+    return read_examples(context, file, source.model_copy(update={"data": ""}), seed)
+
+
+def data_of_table(source: DataSource, examples: Examples) -> Data:
+    """Return what is known of a table once it is read, and what a table of results on it says about it."""
+    chosen = source.model_dump(mode="json", exclude_defaults=True)
+    settings = {**chosen, "data": source.label, "inputs": examples.n_inputs, "classes": len(examples.classes)}
+    if examples.remarks:
+        settings["data_remarks"] = "; ".join(examples.remarks)
+    n_test = examples.table.rows - examples.n_train
+    return Data(examples.n_inputs, examples.classes, examples.n_train, n_test, settings, kind="tables")
+
+
 def data_of_images(run: ImageRunSettings, images: Examples) -> Data:
     """Return what is known of images once they are read, and what a table of results on them says about them."""
     settings = {"images": shown_address(run.images), "bad_images_left_out": images.describe_skipped()}
     if images.remarks:
         settings["images_remarks"] = "; ".join(images.remarks)
-    return Data(PIXELS, images.classes, images.n_train, images.table.rows - images.n_train, settings)
+    return Data(PIXELS, images.classes, images.n_train, images.table.rows - images.n_train, settings, kind="images")

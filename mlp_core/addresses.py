@@ -1,4 +1,4 @@
-"""Where images come from: which paths and addresses are accepted, and how one is shown without its secrets.
+"""Where images and tables come from: what paths and addresses are accepted, and how one is shown without secrets.
 
 A module of its own, so that a download stays in the cache when the code that reads images changes.
 """
@@ -38,18 +38,60 @@ def image_path(text: str) -> Path | None:
     """
     if text in (SYNTHETIC, ANIMAL_FACES) or is_web_address(text):
         return None
-    path = Path(text)
-    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
-        path = path.expanduser()
-    with suppress(OSError, ValueError):  # a name that can be none
-        if text and path.stat():
-            return path
+    if path := _existing(text):
+        return path
     shown = repr(shown_address(text))
     message = (
         f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip (after # nothing but "
         f"sha256=DIGEST), or a zip or folder that exists, got {shown if len(shown) <= 200 else f'{shown[:197]}...'}."
     )
     raise InputError(message)
+
+
+def check_table_address(text: str) -> None:
+    """Refuse what can be no table: an address is not opened, nor is a file.
+
+    Raises:
+        InputError: If it is neither an http(s) address nor a file that exists.
+    """
+    if not is_web_address(text):
+        table_path(text)
+
+
+def table_path(text: str) -> Path:
+    """Return the file that `--data` names, if it is neither a name that the program knows nor an address.
+
+    Args:
+        text: Path of a CSV, Parquet or Arrow file.
+
+    Raises:
+        InputError: If there is no such file; it is not opened.
+
+    Example:
+        >>> table_path("ftp://host/wine.csv")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mlp_core.errors.InputError: data must be spirals, moons, ... got 'ftp://host/wine.csv'.
+    """
+    path = _existing(text)
+    if path is not None and path.is_file():
+        return path
+    shown = repr(shown_address(text))
+    message = (
+        "data must be spirals, moons, circles, gauss, xor, digits, wine, iris, breast_cancer, an http(s) URL (after # "
+        "nothing but sha256=DIGEST), or a CSV, Parquet or Arrow file that exists, got "
+        f"{shown if len(shown) <= 200 else f'{shown[:197]}...'}{', which is a folder' if path else ''}."
+    )
+    raise InputError(message)
+
+
+def _existing(text: str) -> Path | None:
+    path = Path(text)
+    with suppress(RuntimeError, ValueError):  # the home of a user whom this machine does not know
+        path = path.expanduser()
+    with suppress(OSError, ValueError):  # a name that can be none
+        if text and path.stat():
+            return path
+    return None
 
 
 def is_web_address(text: str) -> bool:

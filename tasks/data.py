@@ -1,4 +1,4 @@
-"""Data: spirals, polynomial features, images."""
+"""Data: spirals and other points, tables, polynomial features, images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect import task
 
 from mlp_core.artifacts.backends import file_digest
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, settings_digest, write_file, write_table
-from mlp_core.data.settings import Spirals
+from mlp_core.data.settings import BUNDLED_TABLES, DataSource, Spirals
 from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlp_core.data.datasets import Split
 
 _SPIRALS = ("mlp_core.data.datasets",)
+_POINTS = ("mlp_core.data.points",)
+_TABLES = ("mlp_core.data.tables", "mlp_core.data.table_files")
 _TRANSFORMS = ("mlp_core.data.transforms",)
 _FACES = ("mlp_core.data.faces",)
 _IMAGES = ("mlp_core.data.images",)
@@ -44,6 +46,14 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
+class TableFile:
+    """Where a table lies, what it is called, and the digest of its bytes; one of scikit-learn's has its name alone."""
+
+    location: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Examples:
     """A table of examples to train on.
 
@@ -52,7 +62,9 @@ class Examples:
         classes: Names in the order of the labels.
         n_train: Training examples, which come first.
         skipped: Bad files that were left out.
-        remarks: What a user may not expect, see `mlp_core.data.image_layout.Listing`.
+        remarks: What a user may not expect, see `mlp_core.data.image_layout.Listing` and
+            `mlp_core.data.tables.TableExamples`.
+        n_inputs: Numbers in an example of a table.
     """
 
     table: Artifact
@@ -60,6 +72,7 @@ class Examples:
     n_train: int
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    n_inputs: int = 2
 
     def describe_skipped(self) -> str:
         """Return how many files were left out, and which, as far as there is room."""
@@ -91,6 +104,109 @@ def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Exampl
     name = settings_digest(settings, provenance.code)[:12]
     made = write_table(context.root, f"tables/spirals-{name}.parquet", table, provenance)
     return Examples(made, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
+
+
+@task(name="draw points", task_run_name="draw points {kind}", **cached(*_POINTS, libraries=("scikit-learn",)))
+def draw_points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> Examples:
+    """Draw points that are no spirals, and split them; one row per point."""
+    from mlp_core.data.points import drawn_points
+
+    n_classes = spirals.arms if kind == "gauss" else 2
+    parts = drawn_points(kind, seed, classes=n_classes, points=spirals.points, noise=spirals.noise)
+    settings = {"points": {"kind": kind, **spirals.model_dump(mode="json")}, "seed": seed}
+    return _written_points(context, kind, parts, settings, code_digest(*_POINTS), n_classes)
+
+
+def _written_points(
+    context: RunContext, kind: str, parts: Split, settings: dict[str, Any], code: str, n_classes: int
+) -> Examples:
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            "x1": _joined(parts, 0),
+            "x2": _joined(parts, 1),
+            "label": pa.array([*parts.train_labels.tolist(), *parts.test_labels.tolist()], pa.int64()),
+            "split": _split_column(len(parts.train_labels), len(parts.test_labels)),
+        }
+    )
+    units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
+    provenance = Provenance(settings, code, units=units)
+    name = settings_digest(settings, provenance.code)[:12]
+    made = write_table(context.root, f"tables/{kind}-{name}.parquet", table, provenance)
+    return Examples(made, tuple(str(one) for one in range(n_classes)), len(parts.train_labels))
+
+
+@task(name="locate table", task_run_name="locate table", **UNCACHED)
+def locate_table(data: str) -> TableFile:
+    """Find a table and take the digest of its bytes."""
+    from mlp_core.addresses import table_path
+    from mlp_core.data.table_files import check_file_size
+
+    if data in BUNDLED_TABLES:
+        return TableFile(data, data)
+    path = table_path(data).resolve()
+    check_file_size(path, str(path))
+    return TableFile(str(path), file_digest(path))
+
+
+@task(name="download table", **cached("mlp_core.data.downloads"))
+def download_table(context: RunContext, url: str) -> Artifact:
+    """Download a table; again only if the file is gone or changed."""
+    from mlp_core.addresses import shown_address
+    from mlp_core.data.downloads import TABLE, download
+
+    root = context.root
+    path = root / "tables" / f"{sha256(url.encode()).hexdigest()[:16]}.download"
+    logger.info("downloading %s", shown_address(url))
+    write_file(path, lambda file: download(url, file, checkpoint=context.checkpoint, tell=logger.info, wanted=TABLE))
+    downloaded = Artifact.of(root, path)
+    logger.info("downloaded %d bytes, sha256=%s", downloaded.size_bytes, downloaded.sha256)
+    return downloaded
+
+
+@task(name="read table", task_run_name="read table", **cached(*_TABLES, libraries=("scikit-learn", "pyarrow")))
+def read_examples(context: RunContext, file: TableFile | Artifact, source: DataSource, seed: int) -> Examples:
+    """Read a table, split its rows and make inputs of its columns; one row per example.
+
+    Args:
+        context: Of the run.
+        file: The table.
+        source: Which column is what; where the table lies does not count.
+        seed: Root seed.
+    """
+    import pyarrow as pa
+    import torch
+
+    from mlp_core.data.table_files import read_table_file
+    from mlp_core.data.tables import bundled_table, described, table_examples
+
+    root = context.root
+    if isinstance(file, TableFile) and file.location in BUNDLED_TABLES:
+        table = bundled_table(file.location)
+    else:
+        path = file.locate(root) if isinstance(file, Artifact) else Path(file.location)
+        table = read_table_file(path)
+    examples = table_examples(table, source, seed)
+    data, settings = examples.data, described(examples)
+    inputs = torch.cat([data.train_inputs, data.test_inputs])
+    rows = pa.table(
+        {
+            "features": pa.FixedSizeListArray.from_arrays(pa.array(inputs.flatten().numpy()), inputs.shape[1]),
+            "label": pa.array([*data.train_labels.tolist(), *data.test_labels.tolist()], pa.int64()),
+            "split": _split_column(len(data.train_labels), len(data.test_labels)),
+        }
+    )
+    units = {"features": "standard deviations, or 0|1 per level", "label": "class index", "split": "train|test"}
+    provenance = Provenance(settings, code_digest(*_TABLES), {"table": file.sha256}, units)
+    name = settings_digest(settings, provenance.code, file.sha256)[:12]
+    made = write_table(root, f"tables/rows-{name}.parquet", rows, provenance)
+    n_train = len(data.train_labels)
+    for remark in examples.remarks:
+        logger.info("table: %s", remark)
+    classes = examples.preprocessing.classes
+    logger.info("read %d rows of %d classes, %d inputs each", rows.num_rows, len(classes), inputs.shape[1])
+    return Examples(made, classes, n_train, remarks=examples.remarks, n_inputs=inputs.shape[1])
 
 
 def _joined(parts: Split, axis: int) -> Any:

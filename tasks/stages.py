@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from mlp_core.data.settings import Spirals
-from mlp_core.data.sizes import PIXELS, TEST_SHARE
+from mlp_core.addresses import shown_address
+from mlp_core.data.settings import DRAWN_POINTS, IMAGES, DataSource, Spirals, is_table
+from mlp_core.data.sizes import MIN_ROWS, PIXELS, TEST_SHARE
 from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments, of_flow
 from mlp_core.experiments.interface import Data, DataKind, Experiment, Setup
@@ -15,8 +16,11 @@ from tasks.run_settings import ImageRunSettings, RunSettings
 
 TUTORIAL = "tutorial"
 """The flow of all experiments that have a place in it."""
+_TAKEN = {"spirals": "drawn points", "tables": "a table", "images": "images"}
+"""The kinds of data in words."""
 # What the drawn faces have; another source may hold more, which the run sees when it has read them
-_UNREAD_IMAGES = Data(PIXELS, ("cat", "dog", "wild"), n_train=5400, n_test=1500)
+_UNREAD_IMAGES = Data(PIXELS, ("cat", "dog", "wild"), n_train=5400, n_test=1500, kind="images")
+_UNREAD_TABLE = Data(1, ("", ""), n_train=MIN_ROWS, n_test=MIN_ROWS, kind="tables")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Stage:
     @property
     def kind_of_data(self) -> DataKind:
         """Return which data it takes."""
-        return self.experiment.kind_of_data(self.setup.settings)
+        return self.setup.data.kind
 
 
 def flow_names() -> list[str]:
@@ -47,7 +51,7 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
 
     Example:
         >>> list(flow_parameters("depth_sweep"))
-        ['sweep', 'ablation', 'spirals', 'run']
+        ['sweep', 'ablation', 'source', 'spirals', 'run']
     """
     if flow == TUTORIAL:
         folders = {folder: experiment_in(folder) for folder in FOLDERS}
@@ -59,6 +63,8 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
         parameters = {one.parameter: one.settings() for one in members}
     kinds = {kind for one in members for kind in one.data}
     if "spirals" in kinds:
+        if flow != TUTORIAL:
+            parameters["source"] = DataSource(data=IMAGES if members[0].data[0] == "images" else DRAWN_POINTS[0])
         parameters["spirals"] = Spirals()
     parameters["run"] = ImageRunSettings() if "images" in kinds else RunSettings()
     if flow != TUTORIAL and members[0].n_seeds is not None:
@@ -75,6 +81,9 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
         flow: Name of the flow.
         parameters: Its parameters.
         device: Where to train.
+
+    Raises:
+        InputError: If an experiment does not take the data that are asked for.
     """
     run = parameters["run"]
     assert isinstance(run, RunSettings)
@@ -84,31 +93,72 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
         members = tuple(sorted(chosen, key=lambda one: one.beyond))
     by_type = {type(settings): settings for settings in parameters.values()}
     spirals = by_type.get(Spirals, Spirals())
+    source = by_type.get(DataSource)
     assert isinstance(spirals, Spirals)
+    assert source is None or isinstance(source, DataSource)
+    if source is not None:
+        _check_points(source, spirals)
     stages = []
     for one in members:
         settings = by_type[one.settings]
-        data = _UNREAD_IMAGES if one.kind_of_data(settings) == "images" else data_of_spirals(spirals)
+        data = _data_before(one, source, spirals)
         n_seeds = one.tutorial_seeds or run.seeds if flow == TUTORIAL else run.seeds
         others = tuple(by_type[group] for group in one.others)
         stages.append(Stage(one, Setup(settings, data, others, run.seed, n_seeds, device)))
     return stages
 
 
-def with_images(stages: Iterable[Stage], images: Data) -> list[Stage]:
-    """Return the stages with what is known of the images once they are read."""
+def _check_points(source: DataSource, spirals: Spirals) -> None:
+    """Refuse settings of drawn points that the data do not have."""
+    kind, usual = source.data, Spirals()
+    if kind in (*DRAWN_POINTS, IMAGES):
+        not_taken = ["arms"] if kind in ("moons", "circles", "xor") else []
+    else:
+        not_taken = [*Spirals.model_fields]
+    for name in not_taken:
+        value = getattr(spirals, name)
+        if value != getattr(usual, name):
+            message = f"{name} must be left out with --data {shown_address(kind)}, got {value}; leave --{name} out."
+            raise InputError(message)
+
+
+def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spirals) -> Data:
+    """Return what is known of an experiment's data before they are drawn or read."""
+    kind = experiment.data[0]
+    if source is not None:
+        kind = "images" if source.data == IMAGES else "tables" if is_table(source.data) else "spirals"
+    if kind not in experiment.data:
+        taken = [word for one, word in _TAKEN.items() if one in experiment.data]
+        shown = shown_address(source.data if source else "")
+        message = (
+            f"data must be {' or '.join(taken)} in {experiment.tag.replace('_', '-')}, got {shown!r}; leave --data out."
+        )
+        raise InputError(message)
+    if kind == "images":
+        return _UNREAD_IMAGES
+    if kind == "tables":
+        return _UNREAD_TABLE
+    return data_of_points(source.data if source else DRAWN_POINTS[0], spirals)
+
+
+def with_data(stages: Iterable[Stage], data: Data) -> list[Stage]:
+    """Return the stages with what is known of their data once they are read, those of that kind."""
     return [
-        replace(stage, setup=replace(stage.setup, data=images)) if stage.kind_of_data == "images" else stage
+        replace(stage, setup=replace(stage.setup, data=data)) if stage.kind_of_data == data.kind else stage
         for stage in stages
     ]
 
 
-def data_of_spirals(spirals: Spirals) -> Data:
-    """Return what is known of spirals before they are drawn."""
-    n_points = spirals.arms * spirals.points
+def data_of_points(kind: str, spirals: Spirals) -> Data:
+    """Return what is known of points before they are drawn."""
+    n_classes = spirals.arms if kind in ("spirals", "gauss") else 2
+    n_points = n_classes * spirals.points
     n_test = int(TEST_SHARE * n_points)
-    classes = tuple(str(arm) for arm in range(spirals.arms))
-    return Data(2, classes, n_points - n_test, n_test, spirals.model_dump(mode="json"))
+    classes = tuple(str(one) for one in range(n_classes))
+    settings = spirals.model_dump(mode="json")
+    if kind != "spirals":
+        settings = {"data": kind, "classes": n_classes, "points": spirals.points, "noise": spirals.noise}
+    return Data(2, classes, n_points - n_test, n_test, settings)
 
 
 def check_batches(stages: Iterable[Stage]) -> None:

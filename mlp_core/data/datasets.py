@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ class Split:
         test_inputs: As the train inputs, `[n_test, ...]`.
         test_labels: int64 `[n_test]`.
         classes: What the labels stand for, in their order; None for the labels themselves.
+        about: Of a table what became of its columns, see `mlp_core.data.tables.described`.
     """
 
     train_inputs: Tensor
@@ -33,6 +34,7 @@ class Split:
     test_inputs: Tensor
     test_labels: Tensor
     classes: tuple[Any, ...] | None = None
+    about: Mapping[str, Any] | None = None
 
     @classmethod
     def from_arrays(

@@ -1,4 +1,4 @@
-"""Downloads of zips: within limits of time and size, taken up where they broke off, a failure said in plain words."""
+"""Downloads of zips and tables: within limits, taken up where they broke off, a failure said in plain words."""
 
 from __future__ import annotations
 
@@ -56,6 +56,27 @@ class Limits:
     size_bytes: int = 2_000_000_000
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a download is to bring.
+
+    Attributes:
+        what: In words.
+        way_out: Of a sentence about one that failed.
+        is_zip: Whether it must be a zip.
+    """
+
+    what: str
+    way_out: str
+    is_zip: bool
+
+
+IMAGES = Wanted(
+    "images", f"without a network, use --images {SYNTHETIC}, or --images with a local zip or folder", is_zip=True
+)
+TABLE = Wanted("data", "without a network, use --data digits, or --data with a local file", is_zip=False)
+
+
 class _PassingError(Exception):
     """A failure that another attempt may mend."""
 
@@ -82,8 +103,9 @@ def download(
     limits: Limits = Limits(),
     checkpoint: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda _: None,
+    wanted: Wanted = IMAGES,
 ) -> int:
-    """Fetch a zip from the web.
+    """Fetch a zip, or a table, from the web.
 
     The work is done in a thread that is left behind if it must be: whatever a server or a resolver does, the limit of
     time holds, and `checkpoint` is called all the time.
@@ -94,6 +116,7 @@ def download(
         limits: Of time, size and attempts.
         checkpoint: Called several times a second; what it raises ends the download.
         tell: Called with a sentence about each failure after which another attempt is made.
+        wanted: What is fetched.
 
     Returns:
         Requests that were needed.
@@ -116,12 +139,9 @@ def download(
     threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()  # the log knows its run by context
     try:
         n_requests = _outcome(ended, deadline, limits, checkpoint, stop)
-        _check_content(file, sha256)
+        _check_content(file, sha256, wanted)
     except (_PassingError, _LastingError) as error:
-        message = (
-            f"images could not be downloaded from {shown_address(url)}: {error}; "
-            f"without a network, use --images {SYNTHETIC}, or --images with a local zip or folder."
-        )
+        message = f"{wanted.what} could not be downloaded from {shown_address(url)}: {error}; {wanted.way_out}."
         # without the cause: its text may hold the address with its secrets
         raise ResourceError(message) from None
     return n_requests
@@ -301,15 +321,16 @@ def _connection_words(error: Exception, limits: Limits) -> str:
     return "the connection broke off"
 
 
-def _check_content(file: Path, sha256: str | None) -> None:
+def _check_content(file: Path, sha256: str | None, wanted: Wanted) -> None:
     with file.open("rb") as content:
         beginning = content.read(1024).lstrip()
         content.seek(0)
         found = file_digest(content, "sha256").hexdigest()
     n_bytes = file.stat().st_size
-    if not zipfile.is_zipfile(file):
-        if beginning.lower().startswith((b"<!doctype html", b"<html")):
-            what = "an HTML page, not a zip"
+    is_page = beginning.lower().startswith((b"<!doctype html", b"<html"))
+    if not zipfile.is_zipfile(file) if wanted.is_zip else is_page:
+        if is_page:
+            what = f"an HTML page, not a {'zip' if wanted.is_zip else 'table'}"
         elif beginning.startswith(b"PK"):
             what = f"{n_bytes:,} bytes of a zip that is damaged or not whole"
         else:

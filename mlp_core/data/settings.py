@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
 
 from mlp_core.addresses import shown_address
-from mlp_core.settings import Settings
+from mlp_core.data.sizes import TEST_SHARE
+from mlp_core.settings import Settings, list_of_names
+
+DRAWN_POINTS = ("spirals", "moons", "circles", "gauss", "xor")
+"""Points of two coordinates that a run draws."""
+BUNDLED_TABLES = ("digits", "wine", "iris", "breast_cancer")
+"""Tables that come with scikit-learn."""
+IMAGES = "images"
+"""What `--data` says where an experiment is to take images."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        message = "must hold printable characters alone"
+        raise ValueError(message)
+    return text
+
+
+def is_table(data: str) -> bool:
+    """Return whether `--data` names a table: one of scikit-learn's, a file or an address.
+
+    Example:
+        >>> is_table("wine"), is_table("mine.csv"), is_table("moons"), is_table("images")
+        (True, True, False, False)
+    """
+    return data not in (*DRAWN_POINTS, IMAGES)
+
+
+def _of_tables(value: Any, others: ValidationInfo) -> Any:
+    """Refuse what says something of a table where the data are none."""
+    data = others.data.get("data", "")
+    if value not in ("", (), "refuse") and data and not is_table(data):
+        message = f"must be left out with --data {data}, which is no table"
+        raise ValueError(message)
+    return value
+
+
+ColumnName = Annotated[str, AfterValidator(_printable)]
 
 
 class ImageSettings(Settings):
@@ -28,8 +65,48 @@ class Spirals(Settings):
     """The spirals: points on arms around the origin, one class per arm."""
 
     arms: Annotated[int, Field(ge=2, le=100)] = 4
-    """Spiral arms, each a class."""
+    """Spiral arms, or clusters of gauss, each a class."""
     points: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
-    """Points per arm."""
+    """Points per arm, or per class of other drawn points."""
     noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.4
     """Noise sigma; its square is the standard deviation at the rim."""
+
+
+class DataSource(Settings):
+    """The data of the experiments that take any points or table, and how a table becomes inputs and classes."""
+
+    data: Annotated[str, Field(min_length=1), AfterValidator(_printable)] = "spirals"
+    """Drawn points (spirals, moons, circles, gauss, xor), one of scikit-learn's tables (digits, wine, iris,
+    breast_cancer), or the path or http(s) URL of a CSV, Parquet or Arrow file."""
+    target: Annotated[ColumnName, AfterValidator(_of_tables)] = ""
+    """Column of a table that holds the classes; left out, the last."""
+    ignore: Annotated[
+        tuple[ColumnName, ...],
+        Field(max_length=10_000),
+        BeforeValidator(list_of_names),
+        AfterValidator(_of_tables),
+    ] = ()
+    """Columns of a table to leave out, separated by commas."""
+    split_column: Annotated[ColumnName, AfterValidator(_of_tables)] = ""
+    """Column of a table that says train or test; left out, the rows are split by class, at random."""
+    test_share: Annotated[float, Field(ge=0.01, le=0.9, allow_inf_nan=False)] = TEST_SHARE
+    """Share of a table's rows that are to test on, if no column says so."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of that split; 0 for the root seed."""
+    missing: Annotated[Literal["refuse", "mean", "drop"], AfterValidator(_of_tables)] = "refuse"
+    """What to do with missing values: refuse the table; put the training mean (text then has no level); drop rows."""
+
+    @property
+    def label(self) -> str:
+        """Return what the data are called in names and titles: of a path or an address the last part.
+
+        Example:
+            >>> DataSource(data="https://me:word@host/a/wine.csv?key=1").label, DataSource(data="moons").label
+            ('wine.csv', 'moons')
+        """
+        return shown_address(self.data).split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2] or "a table"
+
+    @field_serializer("data", when_used="json")
+    def _without_secrets(self, data: str) -> str:
+        """Prefect keeps a run's settings as JSON, for everyone who can open its page."""
+        return shown_address(data)

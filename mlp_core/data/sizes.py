@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TEST_SHARE = 0.2
 """Share of the spirals' points, and of images that come unsplit, that is for testing."""
+MIN_ROWS = 10
+"""Of a table."""
 PIXELS = 3 * 32 * 32
 """Numbers in an image: channels, rows and columns."""
 

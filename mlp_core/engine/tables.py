@@ -5,7 +5,8 @@ Nothing of the artifact folder is known here, so that a change in how files are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +40,21 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
         >>> split_of(pa.table(columns).to_batches()).test_inputs
         tensor([[2., 4.]], dtype=torch.float64)
     """
-    inputs_parts, labels_parts, n_train = [], [], 0
+    inputs_parts, labels_parts, n_train, about = [], [], 0, None
     for piece in pieces:
+        about = about or _about(piece)
         inputs_parts.append(_inputs(piece))
         labels_parts.append(piece.column("label").to_numpy())
         n_train += piece.column("split").to_pylist().count("train")
     inputs, labels = torch.from_numpy(np.concatenate(inputs_parts)), torch.from_numpy(np.concatenate(labels_parts))
-    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:])
+    classes = tuple(about["preprocessing"]["classes"]) if about else None
+    return Split(inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:], classes, about)
+
+
+def _about(piece: pa.RecordBatch) -> Mapping[str, Any] | None:
+    """Return what examples of somebody's table say of its columns."""
+    settings = json.loads((piece.schema.metadata or {}).get(b"settings", b"{}"))
+    return settings if "preprocessing" in settings else None
 
 
 def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:

@@ -23,7 +23,8 @@ from typing import Any, Literal, TypeVar
 from mlp_core.engine.configs import Training, Trial
 from mlp_core.settings import Settings
 
-DataKind = Literal["spirals", "images"]
+DataKind = Literal["spirals", "tables", "images"]
+"""What examples are: points of two coordinates (spirals, unless `--data` says otherwise), a table's rows, images."""
 _Group = TypeVar("_Group", bound=Settings)
 
 
@@ -37,6 +38,7 @@ class Data:
         n_train: Training examples.
         n_test: Test examples.
         settings: What a table's metadata says of where the data come from.
+        kind: What the examples are.
     """
 
     n_inputs: int
@@ -44,6 +46,7 @@ class Data:
     n_train: int
     n_test: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    kind: DataKind = "spirals"
 
     @property
     def n_classes(self) -> int:
@@ -181,7 +184,7 @@ class Experiment:
         settings: The model of its settings.
         parameter: What its flow calls them.
         run_name: What its runs are called by: a template with the flow's parameters.
-        data: The kinds of data it takes; with several, its setting `data` chooses.
+        data: The kinds of data it takes; the first unless `--data` says otherwise.
         outputs: Gets the setup, the trained configurations and the data; returns tables and figures to make.
         smallest: Settings with which the tests run it.
         section: Module of the report's section, with `SECTION`.
@@ -227,10 +230,6 @@ class Experiment:
     def tag(self) -> str:
         """Return the name of its flow, with which Prefect marks its tasks."""
         return self.flow or self.name
-
-    def kind_of_data(self, settings: Any) -> DataKind:
-        """Return which data it takes by its settings."""
-        return self.data[0] if len(self.data) == 1 else settings.data
 
 
 def resolve(reference: str) -> Callable[..., Any]:

@@ -82,9 +82,7 @@ def test_what_was_made_is_not_made_again(run, finished, tmp_path):
 
 def test_the_phase_of_the_spirals(run, tmp_path):
     """Spirals need no images; where there are fewer examples than asked for, all are taken."""
-    grid = experiment_in("phase_diagram").smallest.model_copy(
-        update={"data": "spirals", "examples": 500, "depths": (2,)}
-    )
+    grid = experiment_in("phase_diagram").smallest.model_copy(update={"examples": 500, "depths": (2,)})
     assert run("phase_diagram", tmp_path, seeds=1, grid=grid).state.is_completed()
     (path,) = tmp_path.glob("tables/examples-*.parquet")
     assert pq.read_table(path)["split"].to_pylist() == ["train"] * 128 + ["test"] * 32

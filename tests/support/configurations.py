@@ -3,7 +3,7 @@
 from mlp_core.engine.configs import Training
 from mlp_core.experiments.interface import Data
 from tasks.resources import estimate_memory
-from tasks.stages import flow_names, flow_parameters, stages_of, with_images
+from tasks.stages import flow_names, flow_parameters, stages_of, with_data
 
 
 def configs_of(trials, *arguments, **training):
@@ -24,8 +24,8 @@ def stages_with(flow, *models, n_classes=3):
             if type(model) is type(default) or isinstance(default, type(model)):
                 parameters[name] = model
     stages = stages_of(flow, parameters)
-    data = Data(3072, tuple(map(str, range(n_classes))), 5400, 1500)
-    return with_images(stages, data), parameters["run"]
+    data = Data(3072, tuple(map(str, range(n_classes))), 5400, 1500, kind="images")
+    return with_data(stages, data), parameters["run"]
 
 
 def memory_of(flow, *models, n_classes=3):

@@ -24,10 +24,10 @@ from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments
 from mlp_core.experiments.interface import Data, Figure, Setup, Table, resolve
 from mlp_core.settings import validated
 from tasks.run_settings import ImageRunSettings, RunSettings
-from tasks.stages import TUTORIAL, data_of_spirals, flow_parameters, stages_of, with_images
+from tasks.stages import TUTORIAL, data_of_points, flow_parameters, stages_of, with_data
 
 SPIRALS = Spirals(points=40)
-IMAGES = Data(3072, ("cat", "dog", "wild"), n_train=60, n_test=24)
+IMAGES = Data(3072, ("cat", "dog", "wild"), n_train=60, n_test=24, kind="images")
 """What is known of the images that the tests draw."""
 
 
@@ -69,7 +69,7 @@ def flow_with(experiment):
 def smallest_stage(experiment, flow, n_seeds=2):
     """Return what a run of a flow with its smallest parameters asks of an experiment."""
     run = (ImageRunSettings if type(flow_parameters(flow)["run"]) is ImageRunSettings else RunSettings)(seeds=n_seeds)
-    stages = with_images(stages_of(flow, {**smallest_parameters(flow), "run": run}), IMAGES)
+    stages = with_data(stages_of(flow, {**smallest_parameters(flow), "run": run}), IMAGES)
     return next(stage for stage in stages if stage.experiment is experiment)
 
 
@@ -77,7 +77,7 @@ def smallest_setup(experiment, n_seeds=2, change=unchanged):
     """Return what a run with the smallest settings, each changed by a function, asks of an experiment."""
     smallest = {one.settings: change(one.smallest) for one in experiments()}
     settings = smallest[experiment.settings]
-    data = IMAGES if experiment.kind_of_data(settings) == "images" else data_of_spirals(SPIRALS)
+    data = IMAGES if experiment.data[0] == "images" else data_of_points("spirals", SPIRALS)
     return Setup(settings, data, tuple(smallest[group] for group in experiment.others), n_seeds=n_seeds)
 
 
@@ -167,7 +167,7 @@ def make_outputs(experiment, setup, image_zip, lost_seeds=()):
         image_zip: Zip of the tests' images.
         lost_seeds: Indices of seeds whose members diverge, as each of their steps is infinite.
     """
-    data = _examples(experiment.kind_of_data(setup.settings), image_zip)
+    data = _examples(setup.data.kind, image_zip)
     models = [_trained(trial, data, setup.n_seeds, lost_seeds) for trial in planned_trials(experiment, setup)]
     made, known = Made(), {}
 

@@ -36,6 +36,7 @@ def ablation_trials(
     theoretical_gains: Mapping[str, float],
     longer_epochs: int,
     training: Training,
+    n_inputs: int = 2,
 ) -> list[Trial]:
     """Return the interventions on the depth sweep.
 
@@ -46,10 +47,11 @@ def ablation_trials(
     Args:
         depths: Hidden layers.
         parameter_budget: Trainable parameters to reach.
-        n_classes: Arms of the spirals.
+        n_classes: Classes of the data.
         theoretical_gains: Xavier gain that theory asks for, by activation.
         longer_epochs: Epochs of one more training, with the depth sweep's activation from PyTorch's start.
         training: The depth sweep's own.
+        n_inputs: Numbers in an example.
 
     Example:
         >>> for trial in ablation_trials([3], 100, 4, {"tanh": 1.593}, 400, Training()):
@@ -67,13 +69,13 @@ def ablation_trials(
             change = changed + ("" if start == "pytorch" else f"xavier gain={gain:.6g} ")
             scheme = "pytorch" if start == "pytorch" else "xavier_uniform"
             for trial in depth_sweep_trials(
-                depths, parameter_budget, n_classes, replace(training, activation=activation)
+                depths, parameter_budget, n_classes, replace(training, activation=activation), n_inputs=n_inputs
             ):
                 config = replace(trial.config, scheme=scheme, gains=(gain,), name=change + trial.config.name)
                 trials.append(_shown(config, trial.labels, start))
     if longer_epochs != training.epochs:
         longer = replace(training, epochs=longer_epochs)
-        for trial in depth_sweep_trials(depths, parameter_budget, n_classes, longer):
+        for trial in depth_sweep_trials(depths, parameter_budget, n_classes, longer, n_inputs=n_inputs):
             config = replace(trial.config, name=f"epochs={longer_epochs} {trial.config.name}")
             trials.append(_shown(config, trial.labels, "pytorch"))
     return trials
@@ -105,6 +107,7 @@ def _trials(setup: Setup) -> list[Trial]:
         {name: forward_gain(name) for name in activations},
         ablation.ablation_epochs,
         setup.training(sweep),
+        setup.data.n_inputs,
     )
 
 
@@ -126,7 +129,7 @@ EXPERIMENT = Experiment(
     settings=Ablation,
     parameter="ablation",
     run_name="",
-    data=("spirals",),
+    data=("spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
     smallest=Ablation(ablation=True, ablation_activations=("relu", "tanh"), ablation_epochs=3),

@@ -47,16 +47,23 @@ class DepthSweep(Settings):
 
 
 def depth_sweep_trials(
-    depths: Sequence[int], parameter_budget: int, n_classes: int, training: Training, experiment: str = "depth_sweep"
+    depths: Sequence[int],
+    parameter_budget: int,
+    n_classes: int,
+    training: Training,
+    experiment: str = "depth_sweep",
+    *,
+    n_inputs: int = 2,
 ) -> list[Trial]:
     """Return one trial per depth, with the smallest equal width that reaches the parameter budget.
 
     Args:
         depths: Hidden layers.
         parameter_budget: Trainable parameters to reach.
-        n_classes: Arms of the spirals.
+        n_classes: Classes of the data.
         training: How to train.
         experiment: The experiment that shows them.
+        n_inputs: Numbers in an example.
 
     Example:
         >>> [trial.config.name for trial in depth_sweep_trials([1, 3], 100, 4, Training())]
@@ -64,8 +71,8 @@ def depth_sweep_trials(
     """
     trials = []
     for depth in depths:
-        width = hidden_width(depth, n_inputs=2, n_outputs=n_classes, min_parameters=parameter_budget)
-        sizes = (2, *[width] * depth, n_classes)
+        width = hidden_width(depth, n_inputs=n_inputs, n_outputs=n_classes, min_parameters=parameter_budget)
+        sizes = (n_inputs, *[width] * depth, n_classes)
         config = TrainConfig.of(training, f"depth={depth} width={width}", "depth_sweep", sizes, "per_seed_order")
         columns = activation_column(config), *shape_columns(config), parameters_column(config)
         trials.append(Trial(config, Labels(experiment, columns), "parameter_budget"))
@@ -73,8 +80,10 @@ def depth_sweep_trials(
 
 
 def _trials(setup: Setup) -> list[Trial]:
-    sweep = setup.settings
-    trials = depth_sweep_trials(sweep.depths, sweep.parameter_budget, setup.data.n_classes, setup.training())
+    sweep, data = setup.settings, setup.data
+    trials = depth_sweep_trials(
+        sweep.depths, sweep.parameter_budget, data.n_classes, setup.training(), n_inputs=data.n_inputs
+    )
     return trials if sweep.start == "pytorch" else [_from_xavier(trial, sweep) for trial in trials]
 
 
@@ -89,7 +98,8 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     draw = "mlp_core.experiments.depth_sweep.figures:depth_sweep_figure"
     yield Figure("depth_sweep", draw, (table, setup.data.n_classes))
     yield loss_figure("depth_sweep", models)
-    yield map_figure([decision_map(models, data, "MLP")], data, panel=1)
+    if setup.data.kind == "spirals":
+        yield map_figure([decision_map(models, data, "MLP")], data, panel=1)
 
 
 EXPERIMENT = Experiment(
@@ -98,7 +108,7 @@ EXPERIMENT = Experiment(
     settings=DepthSweep,
     parameter="sweep",
     run_name="{sweep.activation}",
-    data=("spirals",),
+    data=("spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
     smallest=DepthSweep(depths=(1, 2), epochs=2, batch_size=32),

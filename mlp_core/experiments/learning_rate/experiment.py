@@ -47,6 +47,7 @@ def learning_rate_trials(
     n_classes: int,
     theoretical_gain: float,
     training: Training,
+    n_inputs: int = 2,
 ) -> list[Trial]:
     """Return one trial per start and learning rate.
 
@@ -57,9 +58,10 @@ def learning_rate_trials(
         learning_rates: Step sizes.
         depth: Hidden layers.
         parameter_budget: Trainable parameters to reach.
-        n_classes: Arms of the spirals.
+        n_classes: Classes of the data.
         theoretical_gain: Xavier gain that theory asks for.
         training: How to train, apart from the learning rate.
+        n_inputs: Numbers in an example.
 
     Example:
         >>> for trial in learning_rate_trials([0.001, 0.1], 3, 100, 4, 2**0.5, Training()):
@@ -74,7 +76,9 @@ def learning_rate_trials(
     for start, (scheme, gain, change) in zip(STARTS, starts, strict=True):
         for rate in learning_rates:
             at_rate = replace(training, learning_rate=rate)
-            (trial,) = depth_sweep_trials([depth], parameter_budget, n_classes, at_rate, "learning_rate")
+            (trial,) = depth_sweep_trials(
+                [depth], parameter_budget, n_classes, at_rate, "learning_rate", n_inputs=n_inputs
+            )
             # the name says what differs from the depth sweep: a run of another command finds what is the same by it
             named = change if rate == DepthSweep().learning_rate else f"learning_rate={rate:.6g} {change}"
             config = replace(trial.config, name=named + trial.config.name, scheme=scheme, gains=(gain or 1.0,))
@@ -101,6 +105,7 @@ def _trials(setup: Setup) -> list[Trial]:
         setup.data.n_classes,
         forward_gain(sweep.activation),
         setup.training(),
+        setup.data.n_inputs,
     )
 
 
@@ -117,7 +122,7 @@ EXPERIMENT = Experiment(
     settings=LearningRate,
     parameter="sweep",
     run_name="{sweep.activation}",
-    data=("spirals",),
+    data=("spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
     smallest=LearningRate(learning_rates=(1e-3, 1e-2), depth=1, epochs=2, batch_size=32),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mlp_core.data.transforms import Subset
 from mlp_core.engine.configs import Labels, TrainConfig, Training, Trial
@@ -16,8 +16,6 @@ from mlp_core.settings import ActivationName, Depths, Gains, OptimizerName, Posi
 class PhaseDiagramSettings(Settings):
     """Which networks can be trained, over gain and depth (bonus)."""
 
-    data: Literal["images", "spirals"] = "images"
-    """What to train on."""
     examples: Positive = 512
     """Training examples, drawn from the training set once for all; the whole set if it is smaller."""
     depths: Depths = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -99,7 +97,8 @@ def _trials(setup: Setup) -> list[Trial]:
 
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
     n_classes = setup.data.n_classes
-    table = result_table("phase_diagram", setup, models[::-1], setup.settings, classes=n_classes)
+    source = setup.data.settings.get("data", setup.data.kind)
+    table = result_table("phase_diagram", setup, models[::-1], setup.settings, classes=n_classes, data=source)
     yield table
     yield Figure("phase_diagram", "mlp_core.experiments.phase_diagram.figures:phase_diagram_figure", (table, n_classes))
 
@@ -109,8 +108,8 @@ EXPERIMENT = Experiment(
     help="Which networks can be trained, over gain and depth, beside what theory predicts (bonus).",
     settings=PhaseDiagramSettings,
     parameter="grid",
-    run_name="{grid.activation} {grid.data}",
-    data=("images", "spirals"),
+    run_name="{grid.activation}",
+    data=("images", "spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
     smallest=PhaseDiagramSettings(examples=40, depths=(4, 1), gains=(0.5, 1.0, 3.0), width=8, epochs=2, batch_size=16),

@@ -1,0 +1,264 @@
+"""How a table's columns become a network's inputs: what was learned from the training rows, as plain numbers and words.
+
+Kept as JSON beside the examples, so that a model can be given new rows years later, by any program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_core.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers, standardised.
+
+    Attributes:
+        name: Of the column.
+        mean: Of the training rows; a missing value becomes it, where missing values are let in.
+        scale: Their standard deviation, above 0.
+    """
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class LevelColumn:
+    """A column of text, or of yes and no, that becomes one input of 0 or 1 per level.
+
+    Attributes:
+        name: Of the column.
+        levels: Different values of the training rows, in order. Any other value, and a missing one, has none of them:
+            all its inputs are 0.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What makes a network's inputs of a table's rows.
+
+    Attributes:
+        columns: Used, in their order.
+        target: Column of the classes.
+        classes: Their names in the order of the labels.
+        missing: Whether missing values are let in: `refuse`, `mean` or `drop`.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> columns = NumberColumn("alcohol", 12.0, 2.0), LevelColumn("colour", ("red", "white"))
+        >>> learned = Preprocessing(columns, "kind", ("sweet", "dry"), "refuse")
+        >>> learned.inputs
+        ('alcohol', 'colour=red', 'colour=white')
+        >>> learned.apply(pa.table({"colour": ["white", "blue"], "alcohol": [13.0, 10.0]})).tolist()
+        [[0.5, 0.0, 1.0], [-1.0, 0.0, 0.0]]
+        >>> Preprocessing.from_json(learned.to_json()) == learned
+        True
+    """
+
+    columns: tuple[NumberColumn | LevelColumn, ...]
+    target: str
+    classes: tuple[str, ...]
+    missing: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the name of each input."""
+        names: list[str] = []
+        for column in self.columns:
+            if isinstance(column, NumberColumn):
+                names.append(column.name)
+            else:
+                names += [f"{column.name}={level}" for level in column.levels]
+        return tuple(names)
+
+    def apply(self, table: pa.Table) -> NDArray[np.float32]:
+        """Return the inputs of a table's rows; columns that were not used when this was learned do not count.
+
+        Args:
+            table: With all used columns, in any order.
+
+        Returns:
+            float32 `[n, inputs]`.
+
+        Raises:
+            InputError: If a column is missing, holds text where numbers were, or misses values that are not let in.
+        """
+        parts = []
+        for column in self.columns:
+            if column.name not in table.column_names:
+                message = f"data must have the column {column.name!r}, which the model was trained on; add it."
+                raise InputError(message)
+            values = table[column.name]
+            if values.null_count and self.missing != "mean":
+                row = values.is_null().to_pylist().index(True) + 1
+                message = (
+                    f"data must have a value in every row of {column.name!r}, got none in row {row}; fill it in, or "
+                    "train with --missing mean."
+                )
+                raise InputError(message)
+            if isinstance(column, NumberColumn):
+                parts.append(standardised(numbers_of(values, column.name), column)[:, None])
+            else:
+                parts.append(one_hot(texts_of(values), column.levels))
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def unseen(self, table: pa.Table) -> list[str]:
+        """Return a sentence for each column of levels whose rows hold others, which have no input."""
+        sentences = []
+        for column in self.columns:
+            if isinstance(column, LevelColumn):
+                others = set(texts_of(table[column.name])) - {None, *column.levels}
+                if others:
+                    shown = ", ".join(repr(one[:40]) for one in sorted(map(str, others))[:3])
+                    more = ", ..." if len(others) > 3 else ""
+                    sentences.append(f"{column.name!r} holds values that no training row has: {shown}{more}")
+        return sentences
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what JSON can say."""
+        columns = [
+            {"kind": "numbers" if isinstance(column, NumberColumn) else "levels", **asdict(column)}
+            for column in self.columns
+        ]
+        return {**asdict(self), "columns": columns, "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Preprocessing:
+        """Return what `to_json` gave.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        columns: list[NumberColumn | LevelColumn] = []
+        try:
+            for column in value["columns"]:
+                if column["kind"] == "numbers":
+                    columns.append(NumberColumn(str(column["name"]), float(column["mean"]), float(column["scale"])))
+                else:
+                    columns.append(LevelColumn(str(column["name"]), tuple(map(str, column["levels"]))))
+            classes = tuple(map(str, value["classes"]))
+            return cls(tuple(columns), str(value["target"]), classes, str(value["missing"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            message = f"it must be what a training kept of its table, got {type(error).__name__}: {error}"
+            raise ValueError(message) from error
+
+
+def save_preprocessing(preprocessing: Preprocessing, file: Path) -> None:
+    """Write it as JSON."""
+    text = json.dumps(preprocessing.to_json(), ensure_ascii=False, indent=1, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def load_preprocessing(file: Path) -> Preprocessing:
+    """Read what `save_preprocessing` wrote.
+
+    Raises:
+        InputError: If it is something else.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> learned = Preprocessing((NumberColumn("x", 0.5, 2.0),), "kind", ("a", "b"), "mean")
+        >>> with TemporaryDirectory() as folder:
+        ...     save_preprocessing(learned, Path(folder) / "preprocessing.json")
+        ...     load_preprocessing(Path(folder) / "preprocessing.json") == learned
+        True
+    """
+    try:
+        return Preprocessing.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        message = f"the preprocessing must be the JSON that a training wrote, got {file}: {error}; train again."
+        raise InputError(message) from error
+
+
+def standardised(numbers: NDArray[np.float64], column: NumberColumn) -> NDArray[np.float64]:
+    """Return numbers in standard deviations from the mean; a missing one is 0, the mean."""
+    scaled: NDArray[np.float64] = (numbers - column.estimate) / column.scale
+    return np.where(np.isnan(scaled), 0.0, scaled)
+
+
+def one_hot(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.float64]:
+    """Return an input per level `[n, levels]`, 1 where a text is that level.
+
+    Example:
+        >>> one_hot(["b", None, "c"], ["a", "b"]).tolist()
+        [[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    from sklearn.preprocessing import OneHotEncoder
+
+    # a missing text is a level that no training row has: no column holds characters that are not allowed in Unicode
+    values = np.array([["\ud800" if text is None else text] for text in texts], dtype=object)
+    encoder = OneHotEncoder(categories=[list(levels)], handle_unknown="ignore", sparse_output=False)
+    encoder.fit(np.array([[levels[0]]], dtype=object))
+    encoded: NDArray[np.float64] = encoder.transform(values)
+    return encoded
+
+
+def numbers_of(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    """Return a column as numbers; NaN where one is missing.
+
+    Raises:
+        InputError: If it holds something else, or what is not finite.
+    """
+    import pyarrow as pa
+
+    try:
+        numbers: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
+    except pa.ArrowException:
+        row, text = next(
+            (
+                (row, value)
+                for row, value in enumerate(column.to_pylist(), 1)
+                if value is not None and not _is_number(value)
+            ),
+            (1, ""),
+        )
+        message = f"data must have numbers in {name!r}, got {str(text)[:60]!r} in row {row}; mend it or leave it empty."
+        raise InputError(message) from None
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        message = (
+            f"data must have finite numbers in {name!r}, got an infinite one in row {int(infinite.argmax()) + 1}; "
+            "mend it or leave it empty."
+        )
+        raise InputError(message)
+    return numbers
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def texts_of(column: pa.ChunkedArray) -> list[str | None]:
+    """Return a column as text, None where it is missing; yes and no are `true` and `false`.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> texts_of(pa.chunked_array([[True, None]])), texts_of(pa.chunked_array([["a", "b"]]))
+        (['true', None], ['a', 'b'])
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    return texts

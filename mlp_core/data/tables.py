@@ -1,0 +1,262 @@
+"""Tables as examples: which column is the target, how rows are split, and what is learned from the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from mlp_core.data.datasets import Split
+from mlp_core.data.image_layout import TEST_FOLDERS, TRAIN_FOLDERS
+from mlp_core.data.preprocessing import LevelColumn, NumberColumn, Preprocessing, numbers_of, texts_of
+from mlp_core.data.settings import DataSource
+from mlp_core.data.sizes import MIN_ROWS
+from mlp_core.data.table_columns import check_usable, chosen, classes_of, is_number, without_nan
+from mlp_core.data.table_files import refuse
+from mlp_core.errors import InputError
+from mlp_core.seeds import derive_seed
+
+MAX_INPUTS = 10_000
+"""Of a network, all levels counted."""
+
+
+class ColumnUse(NamedTuple):
+    """What became of a column.
+
+    Attributes:
+        name: Of the column.
+        use: `target`, `split`, `standardised`, `one-hot`, `constant` or `ignored`.
+        inputs: Inputs that it gives a network.
+        missing: Rows without a value, before any was left out.
+        values: Mean and standard deviation of the training rows, or their levels, in words.
+    """
+
+    name: str
+    use: str
+    inputs: int
+    missing: int
+    values: str
+
+
+@dataclass(frozen=True)
+class TableExamples:
+    """A table as examples.
+
+    Attributes:
+        data: Inputs float32 `[n, inputs]` and labels, with the classes' names.
+        preprocessing: What was learned from the training rows.
+        columns: What became of each column of the table.
+        remarks: Sentences on what a user may not expect.
+    """
+
+    data: Split
+    preprocessing: Preprocessing
+    columns: tuple[ColumnUse, ...]
+    remarks: tuple[str, ...]
+
+
+def bundled_table(name: str) -> pa.Table:
+    """Return a table that comes with scikit-learn.
+
+    Args:
+        name: `digits`, `wine`, `iris` or `breast_cancer`.
+
+    Returns:
+        A column per feature, and the classes' names as `class`.
+
+    Example:
+        >>> table = bundled_table("iris")
+        >>> table.num_rows, table.column_names[-1], table["class"][0].as_py()
+        (150, 'class', 'setosa')
+    """
+    from sklearn import datasets
+
+    loaded = getattr(datasets, f"load_{name}")()
+    columns = {str(feature): loaded.data[:, place] for place, feature in enumerate(loaded.feature_names)}
+    names = [str(one) for one in loaded.target_names]
+    return pa.table({**columns, "class": [names[label] for label in loaded.target]})
+
+
+def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamples:
+    """Return a table as examples to train and to test on.
+
+    Numbers are standardised; text, and yes and no, become an input per level. What is learned is learned from the
+    training rows alone. Columns that are constant there are left out.
+
+    Args:
+        table: See `mlp_core.data.table_files.read_table_file`.
+        source: Which column is what, and how rows are split.
+        seed: Root seed of the split, if the source names none.
+
+    Raises:
+        InputError: If the table cannot be used, for the first reason, with the way out.
+
+    Example:
+        >>> examples = table_examples(bundled_table("wine"), DataSource(), seed=2021)
+        >>> tuple(examples.data.train_inputs.shape), len(examples.data.test_labels), examples.data.classes
+        ((142, 13), 36, ('class_0', 'class_1', 'class_2'))
+    """
+    names = table.column_names
+    ignored = [chosen("ignore", name, names) for name in source.ignore]
+    left = [name for name in names if name not in ignored and name != source.split_column]
+    if source.split_column:
+        chosen("split_column", source.split_column, names)
+    if not left:
+        refuse("have a column of classes and others", "none that is not left out", "ignore fewer")
+    target = chosen("target", source.target, names) if source.target else left[-1]
+    if target not in left:
+        message = f"target must be a column that is used for nothing else, got {target!r}; use another --target."
+        raise InputError(message)
+    table = table.select([name for name in names if name not in ignored])
+    table = pa.table({name: without_nan(table[name]) for name in table.column_names})
+    if table.num_rows < MIN_ROWS:
+        refuse(f"have at least {MIN_ROWS} rows", f"{table.num_rows}", "add some")
+    features = [name for name in left if name != target]
+    missing = {name: int(table[name].null_count) for name in table.column_names}
+    for name in features:
+        if missing[name] == table.num_rows:
+            refuse("have values in each column", f"none in {name!r}", f"leave it out with --ignore {name}")
+        check_usable(name, table[name])
+    kept = _without_missing(table, source, target, missing)
+    classes, labels = classes_of(target, kept[target])
+    is_train, split_words = _split(kept, labels, classes, source, seed)
+    train = kept.filter(pa.array(is_train))
+    uses, columns = _learned(train, features, missing)
+    if not columns:
+        refuse("have a column that is not constant", "none beside the target", "name another file or --target")
+    preprocessing = Preprocessing(tuple(columns), target, classes, source.missing)
+    if len(preprocessing.inputs) > MAX_INPUTS:
+        got = f"{len(preprocessing.inputs):,}"
+        refuse(f"give at most {MAX_INPUTS:,} inputs", got, "leave columns out with --ignore")
+    inputs = torch.from_numpy(preprocessing.apply(kept))
+    numbers, mask = torch.tensor(labels), torch.from_numpy(is_train)
+    data = Split(inputs[mask], numbers[mask], inputs[~mask], numbers[~mask], classes)
+    remarks = [f"{table.num_rows - kept.num_rows:,} of {table.num_rows:,} rows left out, as they miss a value"]
+    remarks = [*(remarks if kept.num_rows < table.num_rows else []), split_words]
+    if constant := [name for name in features if uses[name].use == "constant"]:
+        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+        remarks.append(f"left out as constant in the training rows: {', '.join(map(repr, constant[:5]))}{more}")
+    remarks += preprocessing.unseen(kept.filter(pa.array(~is_train)))
+    uses[target] = ColumnUse(target, "target", 0, missing[target], ", ".join(classes))
+    if source.split_column:
+        uses[source.split_column] = ColumnUse(source.split_column, "split", 0, missing[source.split_column], "")
+    uses |= {name: ColumnUse(name, "ignored", 0, 0, "") for name in ignored}
+    return TableExamples(data, preprocessing, tuple(uses[name] for name in names), tuple(remarks))
+
+
+def _without_missing(table: pa.Table, source: DataSource, target: str, missing: dict[str, int]) -> pa.Table:
+    """Return the rows that can be used, by the rule for missing values."""
+    needed = [name for name in (target, source.split_column) if name]
+    if source.missing == "drop":
+        needed = table.column_names
+    elif source.missing == "refuse":
+        needed = []
+    if any(missing.values()) and source.missing == "refuse":
+        gaps = [f"{name[:60]!r} ({count:,})" for name, count in missing.items() if count]
+        any_missing = sum(bool(row) for row in _rows_without(table, list(missing)))
+        got = f"{any_missing:,} of {table.num_rows:,} rows without one, in {', '.join(gaps[:5])}"
+        got += f" and {len(gaps) - 5} more columns" if len(gaps) > 5 else ""
+        refuse("have a value in every row", got, "use --missing mean or drop, or --ignore those columns")
+    without = _rows_without(table, needed)
+    if without.all():
+        refuse("have rows that miss no value", "none", "use --missing mean, or --ignore empty columns")
+    kept = table.filter(pa.array(~without))
+    if kept.num_rows < MIN_ROWS:
+        got = f"{kept.num_rows} that miss none"
+        refuse(f"have at least {MIN_ROWS} rows", got, "use --missing mean, or --ignore empty columns")
+    return kept
+
+
+def _rows_without(table: pa.Table, names: list[str]) -> NDArray[np.bool_]:
+    without = np.zeros(table.num_rows, dtype=bool)
+    for name in names:
+        without |= table[name].is_null().to_numpy()
+    return without
+
+
+def _split(
+    table: pa.Table, labels: list[int], classes: tuple[str, ...], source: DataSource, seed: int
+) -> tuple[NDArray[np.bool_], str]:
+    """Return which rows are to train on, and how that came."""
+    if source.split_column:
+        is_train, words = _split_by_column(table[source.split_column], source.split_column)
+        way_out = "split the rows otherwise"
+    else:
+        from sklearn.model_selection import train_test_split
+
+        n_test = round(source.test_share * len(labels))
+        rule = f"leave a row of each of the {len(classes)} classes in both parts"
+        if not len(classes) <= n_test <= len(labels) - len(classes):
+            message = (
+                f"test_share must {rule}, got {source.test_share} of {len(labels)} rows; use another --test-share."
+            )
+            raise InputError(message)
+        root = source.split_seed or seed
+        state = derive_seed(root, "table", "split") % 2**32
+        rows = np.arange(len(labels))
+        train_rows, _ = train_test_split(rows, test_size=n_test, random_state=state, stratify=labels)
+        is_train = np.isin(rows, train_rows)
+        words = f"{n_test:,} of {len(labels):,} rows drawn by class to test on"
+        way_out = "use a larger --test-share"
+    numbers = np.array(labels)
+    for part, rows_of_part in (("train", is_train), ("test", ~is_train)):
+        absent = sorted(set(range(len(classes))) - set(numbers[rows_of_part].tolist()))
+        if absent:
+            shown = ", ".join(repr(classes[one][:40]) for one in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            refuse("have each class in both parts", f"no {shown} in the {part} part", way_out)
+    return is_train, words
+
+
+def _split_by_column(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.bool_], str]:
+    words = [str(text).strip() for text in texts_of(column)]
+    found = {word.lower(): word for word in sorted(set(words))}
+    train = [word for word in found if word in TRAIN_FOLDERS]
+    test = [word for word in found if word in TEST_FOLDERS]
+    if len(train) != 1 or len(test) != 1 or len(found) != 2:
+        shown = ", ".join(repr(word[:40]) for word in list(found.values())[:4]) + (", ..." if len(found) > 4 else "")
+        message = (
+            f"split_column must hold {TRAIN_FOLDERS[0]} and one of {', '.join(TEST_FOLDERS)}, got {shown} in {name!r}; "
+            "rename them, or leave --split-column out."
+        )
+        raise InputError(message)
+    is_train = np.array([word.lower() == train[0] for word in words])
+    return is_train, f"{int((~is_train).sum()):,} of {len(words):,} rows to test on, as {name!r} says"
+
+
+def _learned(
+    train: pa.Table, features: list[str], missing: dict[str, int]
+) -> tuple[dict[str, ColumnUse], list[NumberColumn | LevelColumn]]:
+    """Return what becomes of each column, and of those that are used what is learned from the training rows."""
+    from sklearn.preprocessing import StandardScaler
+
+    uses: dict[str, ColumnUse] = {}
+    columns: list[NumberColumn | LevelColumn] = []
+    for name in features:
+        column = train[name]
+        if pc.count_distinct(column.cast(pa.string())).as_py() < 2:
+            uses[name] = ColumnUse(name, "constant", 0, missing[name], "")
+        elif is_number(column):
+            learned = StandardScaler().fit(numbers_of(column, name)[:, None])
+            number = NumberColumn(name, float(learned.mean_[0]), float(learned.scale_[0]))
+            columns.append(number)
+            values = f"mean {number.estimate:.4g}, standard deviation {number.scale:.4g}"
+            uses[name] = ColumnUse(name, "standardised", 1, missing[name], values)
+        else:
+            levels = tuple(sorted({text for text in texts_of(column) if text is not None}))
+            columns.append(LevelColumn(name, levels))
+            uses[name] = ColumnUse(name, "one-hot", len(levels), missing[name], ", ".join(levels))
+    return uses, columns
+
+
+def described(examples: TableExamples) -> dict[str, Any]:
+    """Return what a table of examples says of where it comes from, as JSON can say it."""
+    return {
+        "preprocessing": examples.preprocessing.to_json(),
+        "columns": [column._asdict() for column in examples.columns],
+        "remarks": list(examples.remarks),
+    }
