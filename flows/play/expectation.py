@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from flows.play.question import Question
+from flows.play.question import Asked
 from mlp_core.theory.phases import critical_point, phase_point
 
 REACH = 6
@@ -39,21 +39,23 @@ class Expectation:
     sentence: str
 
 
-def expectation(question: Question) -> Expectation:
+def expectation(asks: Asked) -> Expectation:
     """Return what theory says of a question's hidden layers as they start.
 
     PyTorch's weights and biases are uniform in `+-1/sqrt(fan_in)`, so `sigma_w^2 = 1/3` and `sigma_b^2 = 1/(3 width)`.
     Xavier's weights between layers of equal width have `sigma_w = gain`; the biases are PyTorch's.
 
     Example:
-        >>> expectation(Question()).phase, expectation(Question(start="xavier_normal", gain=2.0)).phase
+        >>> from flows.play.question import asked
+        >>> expectation(asked({})).phase, expectation(asked({"start": "xavier_normal", "gain": 2})).phase
         ('ordered', 'chaotic')
-        >>> print(expectation(Question(layers=12)).sentence)
+        >>> print(expectation(asked({"layers": 12})).sentence)
         Order: in every layer two inputs become more alike. What tells them apart fades by e every 0.6 layers, and 12 \
 hidden layers are more than 6 times that: expect many networks that never learn.
     """
+    question = asks.question
     sigma_w = question.gain if question.start != "pytorch" else 1 / math.sqrt(3)
-    sigma_b = 1 / math.sqrt(3 * question.hidden_width)
+    sigma_b = 1 / math.sqrt(3 * asks.hidden_width)
     point = phase_point(question.activation, sigma_w, sigma_b)
     edge = critical_point(question.activation, sigma_b)
     phase: Phase = "critical" if abs(point.chi_1 - 1) <= _NEAR else "ordered" if point.chi_1 < 1 else "chaotic"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.play.question import Question, flow_settings, options, playground
+from flows.play.question import Asked, playground
 from flows.prefect_settings import read_prefect_settings
 from flows.server import LocalServer, reach_directly
 from mlp_core.errors import DeepMlpError, InputError
@@ -36,11 +36,11 @@ class FlowRuns:
         self._runs: set[subprocess.Popen[str]] = set()
         self._n_at_work = 0
 
-    def start(self, question: Question, tell: Callable[..., None]) -> None:
+    def start(self, asks: Asked, tell: Callable[..., None]) -> None:
         """Run a question as a flow, in the background.
 
         Args:
-            question: The question.
+            asks: The question.
             tell: Called in another thread with `state` (`starting`, `running`, `completed`, `failed`), `sentence` and,
                 once it is known, `url` of the run.
 
@@ -52,7 +52,7 @@ class FlowRuns:
                 message = f"flow runs at work must be at most {MOST_RUNS}; wait until one has ended."
                 raise InputError(message)
             self._n_at_work += 1
-        threading.Thread(target=self._run, args=(question, tell), daemon=True).start()
+        threading.Thread(target=self._run, args=(asks, tell), daemon=True).start()
 
     def close(self) -> None:
         """Stop what is at work, as Ctrl-C does, and the server if nobody else uses it."""
@@ -68,12 +68,12 @@ class FlowRuns:
         if server:
             server.release()
 
-    def _run(self, question: Question, tell: Callable[..., None]) -> None:
+    def _run(self, asks: Asked, tell: Callable[..., None]) -> None:
         try:
             tell(state="starting", sentence="Prefect's server is starting.")
             api_url = self._api_url()
             tell(state="starting", sentence="The flow is starting.")
-            self._watch(question, api_url, tell)
+            self._watch(asks, api_url, tell)
         except DeepMlpError as error:
             tell(state="failed", sentence=str(error))
         finally:
@@ -92,11 +92,11 @@ class FlowRuns:
         server.wait()
         return server.url
 
-    def _watch(self, question: Question, api_url: str, tell: Callable[..., None]) -> None:
+    def _watch(self, asks: Asked, api_url: str, tell: Callable[..., None]) -> None:
         begun = datetime.now(UTC) - timedelta(seconds=1)
         name = playground().tag.replace("_", "-")
         run = subprocess.Popen(
-            [sys.executable, "-m", "flows.command_line", name, *options(question), "--artifacts", self._artifacts],
+            [sys.executable, "-m", "flows.command_line", name, *asks.options, "--artifacts", self._artifacts],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -112,11 +112,11 @@ class FlowRuns:
         url, deadline = "", time.monotonic() + _PATIENCE_SECONDS
         while run.poll() is None:
             if not url and time.monotonic() < deadline:
-                url = _run_page(api_url, name, begun, self._parameters(question))
+                url = _run_page(api_url, name, begun, self._parameters(asks))
                 if url:
                     tell(state="running", sentence="The flow is at work.", url=url)
             time.sleep(_LOOK_SECONDS)
-        url = url or _run_page(api_url, name, begun, self._parameters(question))
+        url = url or _run_page(api_url, name, begun, self._parameters(asks))
         reading.join(_END_SECONDS)
         with self._lock:
             self._runs.discard(run)
@@ -126,8 +126,8 @@ class FlowRuns:
             reason = next((line.strip() for line in reversed(lines) if line.strip()), "no reason was given")
             tell(state="failed", sentence=f"The flow has failed: {reason}", url=url)
 
-    def _parameters(self, question: Question) -> dict[str, Any]:
-        groups = {name: group.model_dump(mode="json") for name, group in flow_settings(question).items()}
+    def _parameters(self, asks: Asked) -> dict[str, Any]:
+        groups = {name: group.model_dump(mode="json") for name, group in asks.flow_settings.items()}
         groups["run"]["artifacts"] = self._artifacts
         return groups
 

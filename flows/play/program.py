@@ -12,9 +12,9 @@ import click
 import uvicorn
 
 from flows.play.flow_runs import FlowRuns
-from flows.play.question import Question, config_of
+from flows.play.question import Asked, Question
 from flows.play.server import page_app
-from flows.play.session import extent_of, points_of
+from flows.play.session import extent_of
 from flows.play.training import Job
 from flows.stopping import ignore_signals, stop_by_signals
 from mlp_core.errors import InputError
@@ -85,8 +85,7 @@ def _listener(port: int | None) -> socket:
 
 def _warm_up() -> None:
     """Load what trains, and compile it if that was never done on this machine, before somebody waits for it."""
-    question = Question(points=50, epochs=1, seeds=1)
-    data = points_of(question)
-    job = Job(config_of(question), data, 1, extent_of(data), lambda: None)
+    asks = Asked(Question(points=50, epochs=1, seeds=1))
+    job = Job(asks.config, asks.data, 1, extent_of(asks.data), lambda: None)
     job.start()
     job.wait()

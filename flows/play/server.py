@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.websockets import WebSocketDisconnect
 
-from flows.play.question import Question
+from flows.play.question import Asked, Question
 from flows.play.session import Session
 from mlp_core.errors import InputError
 
@@ -43,7 +43,7 @@ HEADERS = {
 """Of every answer: nothing is loaded from elsewhere, nothing inline is run, nobody frames the page."""
 
 
-def page_app(run_flow: Callable[[Question, Callable[..., None]], None]) -> ASGIApp:
+def page_app(run_flow: Callable[[Asked, Callable[..., None]], None]) -> ASGIApp:
     """Return the application.
 
     Args:

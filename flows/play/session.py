@@ -7,26 +7,23 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from flows.play.expectation import expectation
-from flows.play.question import Question, asked, command, config_of
+from flows.play.question import Asked, OwnTable, Question, asked
 from flows.play.training import DecisionMap, Job
 from flows.play.verdict import verdict
-from mlp_core.data.datasets import Split, spirals, split
+from mlp_core.data.datasets import Split
 from mlp_core.engine.architecture import LEARNED_MARGIN, parameter_count
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import experiment_in
-from mlp_core.experiments.interface import Setup
 from mlp_core.settings import validated
 from mlp_core.statistics.intervals import median_interval, share_interval
 from mlp_core.statistics.wording import format_share
-from tasks.stages import data_of_spirals
 
 QUESTION, PINNED, POLYNOMIAL = "question", "pinned", "polynomial"
 """What a page shows side by side; the place of each is the number in its maps."""
@@ -34,7 +31,7 @@ _PLACES = (QUESTION, PINNED, POLYNOMIAL)
 _MEMBER = 3
 _POLYNOMIAL_SEEDS = 8
 _MOST_POINTS = 800
-_BEYOND = 1.35
+_BEYOND = 1.1
 """Half the side of a map, as a multiple of the training region's radius."""
 _SECONDS_BETWEEN_NEWS = 0.05
 _FIRST_IMAGE_SECONDS = 0.08
@@ -56,17 +53,24 @@ class Subject:
 
     Attributes:
         key: What is asked; equal ones are the same job.
-        question: The question; for a polynomial that next to which it stands.
+        asks: The question; for a polynomial that next to which it stands.
         job: The job.
         n_told: Finished members that the page knows.
         n_mapped: Networks in the last map that it got.
     """
 
     key: object
-    question: Question
+    asks: Asked
     job: Job
     n_told: int = 0
     n_mapped: int = 0
+
+
+class _Wanted(NamedTuple):
+    key: object
+    asks: Asked
+    config: TrainConfig
+    n_members: int
 
 
 class Session:
@@ -77,12 +81,13 @@ class Session:
         run_flow: Runs a question as a flow; gets what tells the page of it.
     """
 
-    def __init__(self, channel: Channel, run_flow: Callable[[Question, Callable[..., None]], None]) -> None:
+    def __init__(self, channel: Channel, run_flow: Callable[[Asked, Callable[..., None]], None]) -> None:
         self._channel, self._run_flow = channel, run_flow
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue(64)
         self._subjects: dict[str, Subject] = {}
         self._id = 0
+        self._own: OwnTable | None = None
         self._images: set[asyncio.Task[None]] = set()
 
     async def hear(self, message: str) -> None:
@@ -98,6 +103,8 @@ class Session:
                 await self._ask(values)
             elif kind == "member":
                 await self._show_member(values["member"])
+            elif kind == "table":
+                self._own = await asyncio.to_thread(OwnTable.read, str(values["name"]), str(values["text"]))
             elif kind == "flow":
                 self._start_flow()
             else:
@@ -105,7 +112,9 @@ class Session:
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            message = f"a message must be one of ask, member and flow with their values, got {type(error).__name__}."
+            message = (
+                f"a message must be one of ask, member, table and flow with their values, got {type(error).__name__}."
+            )
             raise InputError(message) from None
 
     async def tell(self) -> None:
@@ -145,17 +154,16 @@ class Session:
     async def _ask(self, values: Mapping[str, Any]) -> None:
         number = int(values["id"])
         try:
-            question = asked(values["question"])
-            pinned = asked(values["pinned"]) if values.get("pinned") else None
+            question = asked(values["question"], self._own)
+            pinned = asked(values["pinned"], self._own) if values.get("pinned") else None
             degree = int(values.get("polynomial") or 0)
-            wanted: dict[str, tuple[object, Question, Callable[[], tuple[TrainConfig, int]]]] = {
-                QUESTION: (question, question, lambda: (config_of(question), question.seeds))
-            }
+            wanted = {QUESTION: _Wanted(question, question, question.config, question.question.seeds)}
             if pinned:
-                wanted[PINNED] = (pinned, pinned, lambda: (config_of(pinned), pinned.seeds))
+                wanted[PINNED] = _Wanted(pinned, pinned, pinned.config, pinned.question.seeds)
             if degree:
                 config = _polynomial(question, degree)
-                wanted[POLYNOMIAL] = (config, question, lambda: (config, _POLYNOMIAL_SEEDS))
+                key = config, question.question.data, question.question.noise, id(question.own)
+                wanted[POLYNOMIAL] = _Wanted((*key, question.question.points), question, config, _POLYNOMIAL_SEEDS)
         except InputError as error:
             await self._put(_refusal(number, str(error)))
             return
@@ -163,9 +171,9 @@ class Session:
             wanted = {}
         there = {subject.key: subject for subject in self._subjects.values()}
         self._id, before, self._subjects = number, self._subjects, {}
-        for place, (key, of, make) in wanted.items():
-            subject = there.get(key) or self._new_subject(key, of, *make())
-            self._subjects[place] = Subject(key, of, subject.job)
+        for place, one in wanted.items():
+            job = there[one.key].job if one.key in there else self._new_job(one)
+            self._subjects[place] = Subject(one.key, one.asks, job)
         kept = [id(subject.job) for subject in self._subjects.values()]
         for subject in before.values():
             if id(subject.job) not in kept:
@@ -177,11 +185,11 @@ class Session:
             self._images.add(task)
             task.add_done_callback(self._images.discard)
 
-    def _new_subject(self, key: object, question: Question, config: TrainConfig, n_members: int) -> Subject:
-        data = points_of(question)
-        job = Job(config, data, n_members, extent_of(data), self._soon)
+    def _new_job(self, wanted: _Wanted) -> Job:
+        data = wanted.asks.data
+        job = Job(wanted.config, data, wanted.n_members, extent_of(data), self._soon)
         job.start()
-        return Subject(key, question, job)
+        return job
 
     async def _first_image(self, number: int, job: Job) -> None:
         """Show the networks as they start, if none has finished soon."""
@@ -214,7 +222,10 @@ class Session:
             told = json.dumps({"kind": "flow", **said})
             asyncio.run_coroutine_threadsafe(self._put(told), self._loop)
 
-        self._run_flow(subject.question, tell)
+        if subject.asks.own:
+            message = f"a table of this page cannot be run as a flow; run: {subject.asks.command} with the file's path."
+            raise InputError(message)
+        self._run_flow(subject.asks, tell)
 
     def _news_of(self, place: str, subject: Subject) -> list[str | bytes]:
         job, messages = subject.job, list[str | bytes]()
@@ -255,27 +266,12 @@ class Session:
     def _comparison(self) -> str:
         question, pinned = self._subjects[QUESTION], self._subjects[PINNED]
         accuracies = question.job.accuracies(), pinned.job.accuracies()
-        found = verdict(question.question, accuracies[0], pinned.question, accuracies[1])
+        found = verdict(question.asks, accuracies[0], pinned.asks, accuracies[1])
         comparison = found.comparison and {
             name: _number(value) if isinstance(value, float) else value
             for name, value in asdict(found.comparison).items()
         }
         return json.dumps({"kind": "compared", "id": self._id, "sentence": found.sentence, "comparison": comparison})
-
-
-@lru_cache(maxsize=16)
-def _points(arms: int, points: int, noise: float, seed: int) -> Split:
-    return split(*spirals(seed, arms=arms, points_per_arm=points, noise=noise), seed)
-
-
-def points_of(question: Question) -> Split:
-    """Return the points of a question, as a flow draws them.
-
-    Example:
-        >>> len(points_of(Question()).train_labels)
-        3200
-    """
-    return _points(question.arms, question.points, question.noise, question.seed)
 
 
 def extent_of(data: Split) -> float:
@@ -288,12 +284,12 @@ def radius_of(data: Split) -> float:
     return float(data.train_inputs.norm(dim=1).max())
 
 
-def _polynomial(question: Question, degree: int) -> TrainConfig:
+def _polynomial(asks: Asked, degree: int) -> TrainConfig:
     """Return the tutorial's polynomial model on the same points."""
     experiment = experiment_in("polynomial")
     settings = validated(experiment.settings, {"degree": degree})
-    data = data_of_spirals(question.spirals)
-    (trial,) = experiment.trials(Setup(settings, data, (), question.seed, _POLYNOMIAL_SEEDS, "cpu"))
+    setup = replace(asks.stage.setup, settings=settings, n_seeds=_POLYNOMIAL_SEEDS)
+    (trial,) = experiment.trials(setup)
     return trial.config
 
 
@@ -303,17 +299,17 @@ def _refusal(number: int, sentence: str) -> str:
     return json.dumps({"kind": "refused", "id": number, "setting": known, "sentence": sentence})
 
 
-def _answer(number: int, question: Question) -> str:
+def _answer(number: int, asks: Asked) -> str:
     """Return what is known of a question before anything is trained."""
-    data = points_of(question)
+    data = asks.data
     shown = slice(0, _MOST_POINTS)
     return json.dumps(
         {
             "kind": "asked",
             "id": number,
-            "question": question.model_dump(mode="json"),
-            "sizes": question.layer_sizes,
-            "parameters": parameter_count(question.layer_sizes),
+            "question": asks.question.model_dump(mode="json"),
+            "sizes": asks.layer_sizes,
+            "parameters": parameter_count(asks.layer_sizes),
             "points": [[round(x, 4) for x in point] for point in data.train_inputs[shown].tolist()],
             "labels": data.train_labels[shown].tolist(),
             "n_train": len(data.train_labels),
@@ -322,9 +318,9 @@ def _answer(number: int, question: Question) -> str:
             "extent": extent_of(data),
             "theory": {
                 name: _number(value) if isinstance(value, float) else value
-                for name, value in asdict(expectation(question)).items()
+                for name, value in asdict(expectation(asks)).items()
             },
-            "command": command(question),
+            "command": asks.command,
         }
     )
 

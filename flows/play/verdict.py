@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_mlp._comparison import Comparison, compare_pairs
-from flows.play.question import Question, changes
+from flows.play.question import Asked, changes
 
 _SEEDS_TO_TRY = (8, 16, 64, 256)
 
@@ -26,27 +26,27 @@ class Verdict:
     sentence: str
 
 
-def verdict(
-    question: Question, accuracy: NDArray[np.float64], pinned: Question, pinned_accuracy: NDArray[np.float64]
-) -> Verdict:
+def verdict(asks: Asked, accuracy: NDArray[np.float64], pinned: Asked, pinned_accuracy: NDArray[np.float64]) -> Verdict:
     """Return how a question does against a pinned one.
 
     Args:
-        question: The question.
+        asks: The question.
         accuracy: Of its members, 0 .. 1, NaN where one is not finished or diverged.
         pinned: The pinned question.
         pinned_accuracy: Of its members, the same.
 
     Example:
+        >>> from flows.play.question import asked
+        >>> tanh, relu = asked({"activation": "tanh"}), asked({})
         >>> worse, better = np.linspace(0.5, 0.6, 16), np.linspace(0.7, 0.8, 16)
-        >>> print(verdict(Question(activation="tanh"), better, Question(), worse).sentence)
+        >>> print(verdict(tanh, better, relu, worse).sentence)
         Activation tanh instead of relu helps by 20 points [20 to 20].
-        >>> print(verdict(Question(activation="tanh"), better[:4], Question(), worse[:4]).sentence)
+        >>> print(verdict(tanh, better[:4], relu, worse[:4]).sentence)
         Activation tanh instead of relu: undecided with 4 pairs of networks: try 8.
     """
-    if question.seed != pinned.seed:
+    if asks.question.seed != pinned.question.seed:
         return Verdict(None, "Two root seeds make no pairs: give both the same root seed to compare them.")
-    what = changes(question, pinned)
+    what = changes(asks, pinned)
     if not what:
         return Verdict(None, "The pinned question is the same: change one thing.")
     n = min(len(accuracy), len(pinned_accuracy))

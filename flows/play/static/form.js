@@ -1,7 +1,7 @@
 // The form of the question, built from the settings model's own schema: titles, sentences, limits, defaults.
 
 const GROUPS = {
-  Data: ["arms", "points", "noise"],
+  Data: ["data", "arms", "points", "noise"],
   Network: ["layers", "width", "parameter_budget", "activation", "start", "gain"],
   Training: ["optimizer", "learning_rate", "batch_size", "epochs"],
   Seeds: ["seeds", "seed"],
@@ -36,6 +36,7 @@ export class Form {
       for (const name of names) group.append(this.control(name, schema.properties[name], onChange));
       root.append(group);
     }
+    this.file = this.fields.data.row.querySelector("input[type=file]");
     root.addEventListener("submit", (event) => event.preventDefault());
   }
 
@@ -55,10 +56,13 @@ export class Form {
     field.title = property.description;
     const refusal = element("div", { className: "refusal", id: `${name}-refusal`, hidden: true });
     refusal.setAttribute("role", "alert");
-    row.append(label, field);
     const slider = SLIDERS[name] && this.slider(name, field, onChange);
+    row.append(label);
     if (slider) row.append(slider);
+    row.append(field);
+    if (name === "data") row.append(this.fileChoice());
     row.append(refusal);
+    row.classList.toggle("wide", !slider);
     field.addEventListener("input", () => {
       if (slider) slider.value = nearest(SLIDERS[name], Number(field.value));
       onChange();
@@ -66,6 +70,12 @@ export class Form {
     this.fields[name] = { row, field, slider, refusal };
     this.defaults[name] = String(property.default);
     return row;
+  }
+
+  fileChoice() {
+    const label = element("label", { className: "file", htmlFor: "file" }, "Two columns of numbers, the classes last: ");
+    label.append(element("input", { type: "file", id: "file", accept: ".csv,.txt,.tsv,text/*" }));
+    return label;
   }
 
   choice(name, property) {
@@ -112,6 +122,14 @@ export class Form {
 
   /** Let fields that have no meaning now stand back: a gain of PyTorch's start, a width that follows from a budget. */
   settle() {
+    const data = this.fields.data.field.value;
+    const table = data === "table";
+    this.file.parentElement.hidden = !table;
+    for (const name of table ? ["arms", "points", "noise"] : []) this.fields[name].field.value = this.defaults[name];
+    if (data !== "spirals" && data !== "gauss") this.fields.arms.field.value = this.defaults.arms;
+    this.enable("arms", data === "spirals" || data === "gauss");
+    this.enable("points", !table);
+    this.enable("noise", !table);
     const pytorch = this.fields.start.field.value === "pytorch";
     if (pytorch) this.fields.gain.field.value = "1";
     this.enable("gain", !pytorch);

@@ -302,6 +302,7 @@ function listen() {
   };
   by("train").onclick = train;
   by("bet").onkeydown = ({ key }) => key === "Enter" && train();
+  by("file").onchange = sendTable;
   by("dots").onclick = ({ target }) => choose(target.dataset.member === undefined ? null : Number(target.dataset.member));
   by("dots").onkeydown = step;
   document.addEventListener("keydown", ({ key }) => key === "Escape" && choose(null));
@@ -311,6 +312,17 @@ function train() {
   bet = by("bet").value === "" ? null : Number(by("bet").value);
   waiting = false;
   ask();
+}
+
+async function sendTable() {
+  const [file] = by("file").files;
+  if (!file) return;
+  if (file.size > 1e6) {
+    form.refuse("data", `data must be at most 1,000,000 bytes, got ${file.size} in ${file.name}; larger ones: deep-mlp depth-sweep --data FILE.`);
+    return;
+  }
+  socket.send(JSON.stringify({ kind: "table", name: file.name, text: await file.text() }));
+  changed();
 }
 
 async function copy(text, sentence) {
