@@ -50,8 +50,8 @@ def expectation(asks: Asked) -> Expectation:
         >>> expectation(asked({})).phase, expectation(asked({"start": "xavier_normal", "gain": 2})).phase
         ('ordered', 'chaotic')
         >>> print(expectation(asked({"layers": 12})).sentence)
-        Order: in every layer two inputs become more alike. What tells them apart fades by e every 0.6 layers, and 12 \
-hidden layers are more than 6 times that: expect many networks that never learn.
+        Order: in every layer two inputs become more alike. What tells them apart fades by e every 0.6 layers; 12 \
+hidden layers are more than 6 times that: in theory hard to train.
     """
     question = asks.question
     sigma_w = question.gain if question.start != "pytorch" else 1 / math.sqrt(3)
@@ -76,13 +76,13 @@ def _sentence(phase: PhaseDiagramSettings, scale: float | None, n_layers: int) -
         begin = "Order: in every layer two inputs become more alike. "
         if scale is None:
             return begin + "They do so slowly."
-        what, fail = "What tells them apart fades by e every", "never learn"
+        what = "What tells them apart fades by e every"
     else:
         begin = "Chaos: in every layer two like inputs move further apart, and gradients grow. "
         if scale is None:
             return begin + "Signals grow without bound."
-        what, fail = "Likeness is forgotten by e every", "do not generalize"
-    every = f"{begin}{what} {scale:.1f} layers, and {layers} "
+        what = "Likeness is forgotten by e every"
+    every = f"{begin}{what} {scale:.1f} layers; {layers} "
     if n_layers > REACH * scale:
-        return f"{every}more than {REACH} times that: expect many networks that {fail}."
-    return f"{every}within {REACH} times that: expect networks that learn."
+        return f"{every}more than {REACH} times that: in theory hard to train."
+    return f"{every}within {REACH} times that: in theory they train."

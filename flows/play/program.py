@@ -46,6 +46,19 @@ def play(port: int | None, artifacts: str, *, opens_browser: bool) -> None:
     if opens_browser:
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
     runs = FlowRuns(artifacts)
+    try:
+        page_server(runs).run([listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        ignore_signals()
+        with suppress(OSError):
+            listener.close()
+        runs.close()
+
+
+def page_server(runs: FlowRuns) -> uvicorn.Server:
+    """Return the server of the page; who starts it says where it listens."""
     config = uvicorn.Config(
         page_app(runs.start),
         lifespan="off",
@@ -56,15 +69,7 @@ def play(port: int | None, artifacts: str, *, opens_browser: bool) -> None:
         ws_max_size=_MOST_BYTES,
         timeout_graceful_shutdown=1,  # an open page holds its connection as long as it can
     )
-    try:
-        uvicorn.Server(config).run([listener])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        ignore_signals()
-        with suppress(OSError):
-            listener.close()
-        runs.close()
+    return uvicorn.Server(config)
 
 
 def _listener(port: int | None) -> socket:

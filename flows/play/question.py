@@ -30,6 +30,7 @@ from tasks.stages import Stage, check_batches, data_of_points, flow_parameters, 
 N_INPUTS = 2
 MOST_CLASSES = 8
 MOST_WIDTH = 256
+MOST_PARAMETERS = 1_000_000
 MOST_WORK = 2e12
 """Members times epochs times training examples times parameters: about ten minutes on two cores."""
 
@@ -268,11 +269,18 @@ def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
             f"leads to {asks.hidden_width}; lower it, or add hidden layers."
         )
         raise InputError(message)
+    n_parameters = parameter_count(asks.layer_sizes)
+    if n_parameters > MOST_PARAMETERS:
+        message = (
+            f"layers must lead to at most {MOST_PARAMETERS:,} parameters, got {question.layers}, which leads to "
+            f"{n_parameters:,}; lower it, or the width."
+        )
+        raise InputError(message)
     if not asks.own:
         stages_of(playground().tag, {**flow_parameters(playground().tag), **asks.flow_settings})
     check_batches([asks.stage])
     n_train = asks.stage.setup.data.n_train
-    most = int(MOST_WORK / (question.seeds * n_train * parameter_count(asks.layer_sizes)))
+    most = int(MOST_WORK / (question.seeds * n_train * n_parameters))
     if question.epochs > most:
         message = (
             f"epochs must be at most {most} for {question.seeds} networks of this size, got {question.epochs}, or this "

@@ -112,9 +112,7 @@ class Session:
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            message = (
-                f"a message must be one of ask, member, table and flow with their values, got {type(error).__name__}."
-            )
+            message = f"a message must be ask, member, table or flow with its values, got {type(error).__name__}."
             raise InputError(message) from None
 
     async def tell(self) -> None:
@@ -254,11 +252,11 @@ class Session:
                 "error": progress.error,
                 "summary": _summary(job),
             }
-        messages.append(json.dumps(told))
         shown = job.mean_map()
         if shown and shown.n != subject.n_mapped:
             subject.n_mapped = shown.n
             messages.append(_map_frame(self._id, place, shown))
+        messages.append(json.dumps(told))
         if place == QUESTION and PINNED in self._subjects:
             messages.append(self._comparison())
         return messages

@@ -24,14 +24,16 @@ function range(first, last) {
   return Array.from({ length: last - first + 1 }, (_, step) => first + step);
 }
 
+const small = matchMedia("(max-width: 760px)");
+
 export class Form {
   /** Build the form; `onChange` is called with nothing whenever a value changes. */
   constructor(root, schema, onChange) {
     this.fields = {};
     this.defaults = {};
     for (const [title, names] of Object.entries(GROUPS)) {
-      const group = document.createElement("fieldset");
-      group.append(element("legend", {}, title));
+      const group = element("details", { open: !small.matches || title === "Network" });
+      group.append(element("summary", {}, title));
       if (title === "Network") group.append(...this.sketch());
       for (const name of names) group.append(this.control(name, schema.properties[name], onChange));
       root.append(group);
@@ -156,6 +158,7 @@ export class Form {
     place.field.setAttribute("aria-describedby", `${setting}-refusal`);
     place.refusal.textContent = sentence;
     place.refusal.hidden = false;
+    place.row.parentElement.open = true;
     return true;
   }
 }

@@ -36,7 +36,7 @@ function paint({ side, classes, certainty }) {
   for (let row = 0; row < side; row++) {
     for (let column = 0; column < side; column++) {
       const from = (side - 1 - row) * side + column; // rows of a map begin at the bottom
-      const strength = 0.06 + 0.62 * (certainty[from] / 255);
+      const strength = 0.06 + 0.54 * (certainty[from] / 255);
       const ink = inks[classes[from] % 8];
       const to = 4 * (row * side + column);
       for (let part = 0; part < 3; part++) {

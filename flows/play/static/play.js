@@ -129,7 +129,7 @@ function answered(message) {
   if (!pinned) delete maps.pinned;
   if (!polynomial) delete maps.polynomial;
   by("command").textContent = message.command;
-  by("bet-words").textContent = "";
+  by("bet-words").textContent = by("status").textContent = "";
 }
 
 function progressed(message) {
@@ -235,7 +235,7 @@ function captionOfMap(run) {
   if (waiting || n === undefined) return "The points, and the circle that holds all of them.";
   if (n === 0) return "The networks before their first step.";
   const mean = n === 1 ? "What 1 network answers" : `Mean of ${n} networks`;
-  return `${mean}; pale where they disagree. Dashed: the training region.`;
+  return `${mean}; it fades where they disagree. Dashed: the training region.`;
 }
 
 function summaryInWords(run) {
