@@ -105,6 +105,7 @@ class Session:
                 await self._show_member(values["member"])
             elif kind == "table":
                 self._own = await asyncio.to_thread(OwnTable.read, str(values["name"]), str(values["text"]))
+                await self._put(json.dumps({"kind": "table", "name": self._own.name}))
             elif kind == "flow":
                 self._start_flow()
             else:
@@ -208,7 +209,7 @@ class Session:
 
     async def refuse(self, sentence: str) -> None:
         """Tell the page why a message was not understood."""
-        await self._put(_refusal(self._id, sentence))
+        await self._put(_refusal(None, sentence))
 
     def _start_flow(self) -> None:
         subject = self._subjects.get(QUESTION)
@@ -291,7 +292,7 @@ def _polynomial(asks: Asked, degree: int) -> TrainConfig:
     return trial.config
 
 
-def _refusal(number: int, sentence: str) -> str:
+def _refusal(number: int | None, sentence: str) -> str:
     setting = sentence.split(" ", 1)[0]
     known = setting if setting in Question.model_fields else ""
     return json.dumps({"kind": "refused", "id": number, "setting": known, "sentence": sentence})

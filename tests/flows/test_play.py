@@ -187,14 +187,14 @@ def test_a_table_of_ones_own_is_trained_on(playground):
         live.send(json.dumps({"kind": "table", "name": "<b>mine</b>.csv", "text": "\n".join(["a;b;kind", *rows])}))
         ask(live, 1, question={"data": "table", "epochs": 3, "seeds": 4, "batch_size": 16})
         messages = heard(live, complete())
-        assert messages[0]["sizes"] == [2, 6, 6, 6, 2]
-        assert messages[0]["command"].startswith("deep-mlp depth-sweep --depths 3 --parameter-budget 116 ")
+        assert messages[0] == {"kind": "table", "name": "<b>mine</b>.csv"}
+        assert messages[1]["sizes"] == [2, 6, 6, 6, 2]
+        assert messages[1]["command"].startswith("deep-mlp depth-sweep --depths 3 --parameter-budget 116 ")
         live.send(json.dumps({"kind": "flow"}))
         said = heard(live, lambda one: one["kind"] == "refused")[-1]["sentence"]
         assert said.startswith("a table of this page cannot be run as a flow; run: deep-mlp depth-sweep")
-    one = OwnTable.read("one.csv", "a,kind
-" + "
-".join(f"{row / 7:.2f},{row % 2}" for row in range(40)))
+    rows = [f"{row / 7:.2f},{row % 2}" for row in range(40)]
+    one = OwnTable.read("one.csv", "\n".join(["a,kind", *rows]))
     with pytest.raises(InputError, match=f"two columns of numbers and up to {MOST_CLASSES} classes in the last, got 1"):
         asked({"data": "table"}, one)
 

@@ -104,11 +104,13 @@ function ask() {
 // ---- hearing
 
 function hear(message) {
-  if (message.id !== undefined && message.id !== number) return; // of a question that is no longer asked
+  const of = message.kind === "progress" || message.kind === "compared" ? asked?.id : number;
+  if ((message.id ?? of) !== of) return; // about a question that is no longer asked
   if (message.kind === "refused") refused(message);
   else if (message.kind === "asked") answered(message);
   else if (message.kind === "progress") progressed(message);
   else if (message.kind === "compared") comparison = message;
+  else if (message.kind === "table") changed();
   else if (message.kind === "flow") flowed(message);
   draw();
 }
@@ -137,16 +139,11 @@ function progressed(message) {
   Object.assign(run, message, { members: run.members });
   for (const [index, test, train, losses] of message.new) run.members.set(index, { test, train, losses });
   if (message.error) say(`The training has failed: ${message.error}`);
-  if (message.complete && message.place === "question" && !run.told) {
-    run.told = true;
-    by("status").textContent = `${message.summary.n} networks trained: median ${percent(message.summary.median)}`;
-    judgeBet(message.summary);
-  }
 }
 
 function hearMap(buffer) {
   const [id, place, n, side] = new Int32Array(buffer, 0, 4);
-  if (id !== number) return;
+  if (id !== asked?.id) return;
   const bytes = new Uint8Array(buffer, 16);
   const map = { n, side, classes: bytes.subarray(0, side * side), certainty: bytes.subarray(side * side) };
   if (place === 3) {
@@ -214,6 +211,11 @@ function drawNumbers(run) {
   by("median").textContent = percent(summary?.median);
   by("interval").textContent = summary ? bracketed(summary.low, summary.high) : "";
   by("summary").textContent = summaryInWords(run);
+  if (run?.complete && !run.told) {
+    run.told = true; // once: a screen reader reads it
+    by("status").textContent = `${summary.n} networks trained: median ${percent(summary.median)}`;
+    judgeBet(summary);
+  }
   const rows = [{ members: run?.members ?? new Map(), summary }];
   if (pinned && runs.pinned) rows.push({ members: runs.pinned.members, summary: runs.pinned.summary, pinned: true });
   drawDots(by("dots"), rows, selected, 1 / asked.sizes.at(-1));
@@ -278,7 +280,7 @@ function listen() {
   addEventListener("resize", draw);
   onScheme(draw);
   by("pin").onclick = () => {
-    pinned = pinned ? null : form.values();
+    pinned = pinned ? null : Object.fromEntries(Object.entries(asked.question).map(([name, value]) => [name, String(value)]));
     if (!pinned) delete maps.pinned;
     changed();
   };
@@ -322,7 +324,6 @@ async function sendTable() {
     return;
   }
   socket.send(JSON.stringify({ kind: "table", name: file.name, text: await file.text() }));
-  changed();
 }
 
 async function copy(text, sentence) {
