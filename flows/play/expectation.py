@@ -12,7 +12,7 @@ from mlp_core.theory.phases import critical_point, phase_point
 REACH = 6
 """Networks deeper than so many depth scales were found not to train (Schoenholz et al. 2017, section 5)."""
 _NEAR = 0.02
-Phase = Literal["ordered", "critical", "chaotic"]
+Regime = Literal["ordered", "critical", "chaotic"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Expectation:
     """
 
     chi_1: float
-    phase: PhaseDiagramSettings
+    phase: Regime
     depth_scale: float | None
     sigma_w: float
     sigma_b: float
@@ -58,14 +58,14 @@ hidden layers are more than 6 times that: in theory hard to train.
     sigma_b = 1 / math.sqrt(3 * asks.hidden_width)
     point = phase_point(question.activation, sigma_w, sigma_b)
     edge = critical_point(question.activation, sigma_b)
-    phase: Phase = "critical" if abs(point.chi_1 - 1) <= _NEAR else "ordered" if point.chi_1 < 1 else "chaotic"
+    phase: Regime = "critical" if abs(point.chi_1 - 1) <= _NEAR else "ordered" if point.chi_1 < 1 else "chaotic"
     scale = point.xi_c if math.isfinite(point.xi_c) else None
     gain = edge.sigma_w if edge.converged and math.isfinite(edge.sigma_w) else None
     sentence = _sentence(phase, scale, question.layers)
     return Expectation(point.chi_1, phase, scale, sigma_w, sigma_b, gain, sentence)
 
 
-def _sentence(phase: PhaseDiagramSettings, scale: float | None, n_layers: int) -> str:
+def _sentence(phase: Regime, scale: float | None, n_layers: int) -> str:
     if phase == "critical":
         return (
             "Edge of chaos: two inputs neither merge nor part quickly, so signals and gradients go far. "

@@ -24,6 +24,7 @@ let comparison = null;
 let bet = null; // that was made on this question
 let waiting = false;
 let drawAt = 0;
+let drawnFor = 0; // the last question that was drawn, for who measures it
 
 async function begin() {
   const schema = await (await fetch("form")).json();
@@ -96,7 +97,7 @@ function changed() {
 function ask() {
   if (socket.readyState !== WebSocket.OPEN) return;
   number += 1;
-  performance.mark(`ask-${number}`);
+  performance.clearMarks();
   const question = { kind: "ask", id: number, question: form.values(), pinned, polynomial: polynomial ? DEGREE : 0, wait: waiting };
   socket.send(JSON.stringify(question));
 }
@@ -145,13 +146,12 @@ function hearMap(buffer) {
   const [id, place, n, side] = new Int32Array(buffer, 0, 4);
   if (id !== asked?.id) return;
   const bytes = new Uint8Array(buffer, 16);
-  const map = { n, side, classes: bytes.subarray(0, side * side), certainty: bytes.subarray(side * side) };
+  const map = { id, n, side, classes: bytes.subarray(0, side * side), certainty: bytes.subarray(side * side) };
   if (place === 3) {
     if (n !== selected) return;
     maps.member = map;
   } else {
     maps[PLACES[place]] = map;
-    if (place === 0 && !performance.getEntriesByName(`picture-${id}`).length) performance.mark(`picture-${id}`);
   }
   draw();
 }
@@ -185,6 +185,7 @@ function paint() {
   drawGauge(by("gauge"), asked.theory);
   by("theory-words").textContent = theoryInWords(asked);
   drawMap(by("map"), (selected !== null && maps.member) || maps.question, asked);
+  if (maps.question && maps.question.id !== drawnFor) performance.mark(`picture-${(drawnFor = maps.question.id)}`);
   by("map-caption").textContent = captionOfMap(run);
   by("map").setAttribute("aria-label", `Decision map: ${by("map-caption").textContent}`);
   drawOthers();
@@ -213,6 +214,7 @@ function drawNumbers(run) {
   by("summary").textContent = summaryInWords(run);
   if (run?.complete && !run.told) {
     run.told = true; // once: a screen reader reads it
+    performance.mark(`done-${asked.id}`);
     by("status").textContent = `${summary.n} networks trained: median ${percent(summary.median)}`;
     judgeBet(summary);
   }
