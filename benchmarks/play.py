@@ -53,10 +53,14 @@ def main() -> None:
     with _program() as (url, process), _browser() as driver:
         driver.get(url)
         _wait(driver, _DONE)
+        before = _processor_seconds(process.pid)
         times = [_changed(driver, "seed", str(number)) for number in range(options.repetitions)]
+        spent = (_processor_seconds(process.pid) - before) / options.repetitions
+        print(f"processor time of the program for each such question: {spent:.2f} s")
         _say("first image after a change, ms", [first for first, _ in times])
         _say("64 networks of depth 3, 100 epochs, ms", [last for _, last in times])
-        _measure_pages(driver, url, options.pages)
+        if options.pages:
+            _measure_pages(driver, url, options.pages)
         driver.get("about:blank")
         _measure_memory(driver, url, process.pid, options.changes)
     _say("a question that is no longer asked is dropped after, ms", [_dropped() for _ in range(options.repetitions)])
@@ -93,7 +97,7 @@ def _measure_pages(driver: Any, url: str, n_pages: int) -> None:
 
 def _measure_memory(driver: Any, url: str, pid: int, n_changes: int) -> None:
     """Change a setting often, faster than it can be answered, and look at the program's memory."""
-    driver.get(f"{url}/#seeds=16")
+    driver.get(f"{url}/#seeds=8&epochs=5&points=100&batch_size=32")
     _wait(driver, _DONE)
     sizes = []
     for number in range(n_changes):
@@ -111,7 +115,7 @@ def _measure_memory(driver: Any, url: str, pid: int, n_changes: int) -> None:
 
 def _dropped() -> float:
     """Return milliseconds until all threads of a training that would take minutes have ended."""
-    asks = asked({"epochs": 3000, "seeds": 64, "width": 64})
+    asks = asked({"epochs": 1000, "seeds": 64, "width": 64})
     job = Job(asks.config, asks.data, 64, extent_of(asks.data), lambda: None)
     job.start()
     time.sleep(0.5)
@@ -119,6 +123,11 @@ def _dropped() -> float:
     job.stop()
     job.wait()
     return 1000 * (time.monotonic() - begun)
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> float:
