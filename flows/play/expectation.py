@@ -11,7 +11,7 @@ from mlp_core.theory.phases import critical_point, phase_point
 
 REACH = 6
 """Networks deeper than so many depth scales were found not to train (Schoenholz et al. 2017, section 5)."""
-_NEAR = 0.02
+_NEAR = 0.025
 Regime = Literal["ordered", "critical", "chaotic"]
 
 
@@ -21,7 +21,7 @@ class Expectation:
 
     Attributes:
         chi_1: Factor by which the distance of two like inputs changes in each layer.
-        phase: Ordered below 1, chaotic above, critical within 2 % of 1.
+        phase: Ordered below 1, chaotic above, critical within 2.5 % of 1.
         depth_scale: Layers over which two inputs' correlation comes closer to its fixed point by e (xi_c); None if
             they do so more slowly than that, or if there is no fixed point.
         sigma_w: Standard deviation of a weight times sqrt(fan_in).

@@ -296,6 +296,8 @@ def changes(asks: Asked, pinned: Asked) -> list[str]:
     Example:
         >>> changes(Asked(Question(activation="tanh", layers=5)), Asked(Question()))
         ['hidden layers 5 instead of 3', 'activation tanh instead of relu']
+        >>> changes(asked({"start": "xavier_normal", "gain": 1.4}), asked({}))
+        ["start xavier normal with gain 1.4 instead of PyTorch's"]
     """
     by_budget = bool(asks.question.parameter_budget or pinned.question.parameter_budget)
     words = []
@@ -303,9 +305,17 @@ def changes(asks: Asked, pinned: Asked) -> list[str]:
         new, old = getattr(asks.question, name), getattr(pinned.question, name)
         if name == "width" and by_budget:
             new, old = asks.hidden_width, pinned.hidden_width
-        if new != old and name not in ("parameter_budget", "seeds"):
+        if name == "start":
+            new, old = _describe_start(asks.question), _describe_start(pinned.question)
+        if new != old and name not in ("parameter_budget", "gain", "seeds"):
             words.append(f"{title_of(name, field).lower()} {text_of(new)} instead of {text_of(old)}")
     return words
+
+
+def _describe_start(question: Question) -> str:
+    if question.start == "pytorch":
+        return "PyTorch's"
+    return f"{question.start.replace('_', ' ')} with gain {text_of(question.gain)}"
 
 
 @lru_cache(maxsize=16)

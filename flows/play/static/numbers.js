@@ -134,7 +134,7 @@ function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) 
   drawn.lineWidth = 1;
   drawn.font = "11.5px system-ui, sans-serif";
   const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000].filter(
-    (tick) => Math.log(tick) > low && Math.log(tick) < high,
+    (tick) => Math.log(tick) > low && y(tick) > 20, // below the unit
   );
   drawn.textAlign = "right";
   drawn.textBaseline = "middle";
