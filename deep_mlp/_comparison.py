@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deep_mlp._ensemble import TrainedEnsemble
 from mlp_core.errors import InputError
@@ -60,7 +61,17 @@ def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:
         message = f"the root seeds of two ensembles must be equal, got {first.config.seed} and {second.config.seed}."
         raise InputError(message)
     n = min(len(first), len(second))
-    interval = median_interval(first.test_accuracy[:n] - second.test_accuracy[:n])
+    return compare_pairs(first.test_accuracy[:n], second.test_accuracy[:n])
+
+
+def compare_pairs(first: NDArray[np.float64], second: NDArray[np.float64]) -> Comparison:
+    """Compare accuracies of pairs, `[pairs]` each; a pair with NaN is left out.
+
+    Example:
+        >>> compare_pairs(np.linspace(0.7, 0.8, 8), np.linspace(0.5, 0.55, 8)).verdict
+        'better'
+    """
+    interval = median_interval(first - second)
     verdict: Verdict = "undecided"
     if interval.n >= MIN_SEEDS and interval.has_interval and (interval.low > 0 or interval.high < 0):
         verdict = "better" if interval.low > 0 else "worse"

@@ -179,6 +179,17 @@ def ui(host: str, port: int | None) -> None:
     show_ui(host, port)
 
 
+@program.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen at.  [default: 8710, or one that is free]")
+@click.option("--artifacts", default="artifacts/play", show_default=True, help="Folder for what is run as a flow.")
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+def play(port: int | None, artifacts: str, no_browser: bool) -> None:
+    """Open a page that asks "what if": many small networks at once, with error bars, until Ctrl-C."""
+    from flows.play.program import play
+
+    play(port, artifacts, opens_browser=not no_browser)
+
+
 def _check_environment() -> None:
     """Refuse the program of a copied clone: its first line names the original's Python, which runs the original's code.
 

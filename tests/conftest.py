@@ -28,6 +28,7 @@ import certifi
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pages import WITHOUT_BROWSER
 from PIL import Image, ImageDraw
 from watching import MARK, processes
 
@@ -50,6 +51,12 @@ def pytest_configure(config):
         # programs that tests start would compile every module again, a second each
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     configure()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which tests are left out on a machine without a browser."""
+    if WITHOUT_BROWSER:
+        terminalreporter.write_line("no Chromium with its driver here: the tests of pages are skipped")
 
 
 def _one_certificate(folder):

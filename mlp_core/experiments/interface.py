@@ -202,6 +202,7 @@ class Experiment:
         tutorial: Its settings in the flow of the whole tutorial; None to stay out.
         tutorial_seeds: Members per configuration there, if not as many as the run says.
         beyond: Whether it goes past the tutorial's own protocol, which is one seed, and so needs several.
+        in_playground: Whether `deep-mlp play` asks it; its settings have `depths`, `parameter_budget`, `start`, `gain`.
     """
 
     name: str
@@ -226,6 +227,7 @@ class Experiment:
     tutorial: Settings | None = None
     tutorial_seeds: int | None = None
     beyond: bool = False
+    in_playground: bool = False
 
     @property
     def tag(self) -> str:

@@ -67,6 +67,7 @@ REFUSED = [
     (DepthSweep, "learning_rate", "inf", "must be a finite number"),
     (DepthSweep, "parameter_budget", "0", "must be greater than or equal to 1"),
     (DepthSweep, "epochs", "0", "must be greater than or equal to 1"),
+    (DepthSweep, "gain", "1.4", "must be 1 with PyTorch's start, which has no gain; use start xavier_normal or"),
     (Polynomial, "degree", "0", "must be greater than or equal to 1"),
     (Images, "hidden_widths", "64,0", "must be greater than or equal to 1, got '0'; the default is 64,64,64."),
     (Images, "hidden_widths", "1:99999", "must "),
@@ -133,6 +134,8 @@ def test_settings_are_frozen():
                 "learning_rate": 1e-3,
                 "epochs": 100,
                 "batch_size": 128,
+                "start": "pytorch",
+                "gain": 1.0,
             },
         ),
         (

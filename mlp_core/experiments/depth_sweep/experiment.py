@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from mlp_core.engine.architecture import hidden_width
 from mlp_core.engine.configs import Labels, TrainConfig, Training, Trial
@@ -11,6 +14,13 @@ from mlp_core.experiments.columns import activation_column, parameters_column, s
 from mlp_core.experiments.interface import Experiment, Figure, Setup, Table
 from mlp_core.experiments.outputs import decision_map, loss_figure, map_figure, result_table
 from mlp_core.settings import ActivationName, Depths, OptimizerName, Positive, Rate, Settings
+
+
+def _of_xavier_alone(gain: float, others: ValidationInfo) -> float:
+    if gain != 1 and others.data.get("start") == "pytorch":
+        message = "must be 1 with PyTorch's start, which has no gain; use start xavier_normal or xavier_uniform"
+        raise ValueError(message)
+    return gain
 
 
 class DepthSweep(Settings):
@@ -30,6 +40,10 @@ class DepthSweep(Settings):
     """Passes over the training set."""
     batch_size: Positive = 128
     """Examples per step; the last short batch of an epoch is left out."""
+    start: Literal["pytorch", "xavier_normal", "xavier_uniform"] = "pytorch"
+    """Initial weights: PyTorch's own, or Xavier's from a normal or uniform distribution."""
+    gain: Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False), AfterValidator(_of_xavier_alone)] = 1.0
+    """Factor on Xavier's standard deviation; PyTorch's start has none."""
 
 
 def depth_sweep_trials(
@@ -67,9 +81,15 @@ def depth_sweep_trials(
 
 def _trials(setup: Setup) -> list[Trial]:
     sweep, data = setup.settings, setup.data
-    return depth_sweep_trials(
+    trials = depth_sweep_trials(
         sweep.depths, sweep.parameter_budget, data.n_classes, setup.training(), n_inputs=data.n_inputs
     )
+    return trials if sweep.start == "pytorch" else [_from_xavier(trial, sweep) for trial in trials]
+
+
+def _from_xavier(trial: Trial, sweep: DepthSweep) -> Trial:
+    name = f"{trial.config.name} {sweep.start} gain={sweep.gain:.6g}"
+    return replace(trial, config=replace(trial.config, name=name, scheme=sweep.start, gains=(sweep.gain,)))
 
 
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
@@ -95,4 +115,5 @@ EXPERIMENT = Experiment(
     section="mlp_core.experiments.depth_sweep.section",
     claims="mlp_core.experiments.depth_sweep.claims",
     tutorial=DepthSweep(),
+    in_playground=True,
 )

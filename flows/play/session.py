@@ -1,0 +1,364 @@
+"""One open page: what it asks, the jobs that answer, and what it is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from flows.play.expectation import expectation
+from flows.play.question import Asked, OwnTable, Question, asked
+from flows.play.training import DecisionMap, Job
+from flows.play.verdict import verdict
+from mlp_core.data.datasets import Split
+from mlp_core.engine.architecture import LEARNED_MARGIN, parameter_count
+from mlp_core.engine.configs import TrainConfig
+from mlp_core.errors import InputError
+from mlp_core.experiments.catalog import experiment_in
+from mlp_core.settings import validated
+from mlp_core.statistics.intervals import median_interval, share_interval
+from mlp_core.statistics.wording import format_share
+
+QUESTION, PINNED, POLYNOMIAL = "question", "pinned", "polynomial"
+"""What a page shows side by side; the place of each is the number in its maps."""
+_PLACES = (QUESTION, PINNED, POLYNOMIAL)
+_MEMBER = 3
+_POLYNOMIAL_SEEDS = 8
+_MOST_POINTS = 800
+_BEYOND = 1.1
+"""Half the side of a map, as a multiple of the training region's radius."""
+_SECONDS_BETWEEN_NEWS = 0.05
+_FIRST_IMAGE_SECONDS = 0.08
+
+
+class Channel(Protocol):
+    """What a session writes to: a WebSocket."""
+
+    async def send_text(self, data: str) -> None:
+        """Send a message."""
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a map."""
+
+
+@dataclass
+class Subject:
+    """A job and how much of it the page knows.
+
+    Attributes:
+        key: What is asked; equal ones are the same job.
+        asks: The question; for a polynomial that next to which it stands.
+        job: The job.
+        n_told: Finished members that the page knows.
+        n_mapped: Networks in the last map that it got.
+    """
+
+    key: object
+    asks: Asked
+    job: Job
+    n_told: int = 0
+    n_mapped: int = 0
+
+
+class _Wanted(NamedTuple):
+    key: object
+    asks: Asked
+    config: TrainConfig
+    n_members: int
+
+
+class Session:
+    """One open page.
+
+    Args:
+        channel: Where its messages go.
+        run_flow: Runs a question as a flow; gets what tells the page of it.
+    """
+
+    def __init__(self, channel: Channel, run_flow: Callable[[Asked, Callable[..., None]], None]) -> None:
+        self._channel, self._run_flow = channel, run_flow
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue(64)
+        self._subjects: dict[str, Subject] = {}
+        self._id = 0
+        self._own: OwnTable | None = None
+        self._images: set[asyncio.Task[None]] = set()
+
+    async def hear(self, message: str) -> None:
+        """Do what a message of the page asks.
+
+        Raises:
+            InputError: If it is no such message.
+        """
+        try:
+            values = json.loads(message)
+            kind = values["kind"]
+            if kind == "ask":
+                await self._ask(values)
+            elif kind == "member":
+                await self._show_member(values["member"])
+            elif kind == "table":
+                self._own = await asyncio.to_thread(OwnTable.read, str(values["name"]), str(values["text"]))
+                await self._put(json.dumps({"kind": "table", "name": self._own.name}))
+            elif kind == "flow":
+                self._start_flow()
+            else:
+                raise KeyError(kind)
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            message = f"a message must be ask, member, table or flow with its values, got {type(error).__name__}."
+            raise InputError(message) from None
+
+    async def tell(self) -> None:
+        """Tell the page what is new, as long as it is open."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while not self._outbox.empty():
+                await self._send(self._outbox.get_nowait())
+            for place, subject in list(self._subjects.items()):
+                for message in self._news_of(place, subject):
+                    await self._send(message)
+            await asyncio.sleep(_SECONDS_BETWEEN_NEWS)
+
+    def close(self) -> None:
+        """Drop everything."""
+        for subject in self._subjects.values():
+            subject.job.stop()
+        self._subjects = {}
+        for image in self._images:
+            image.cancel()
+
+    async def _send(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            await self._channel.send_text(message)
+        else:
+            await self._channel.send_bytes(message)
+
+    async def _put(self, message: str | bytes) -> None:
+        await self._outbox.put(message)
+        self._news.set()
+
+    def _soon(self) -> None:
+        """Wake `tell`; called in any thread."""
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _ask(self, values: Mapping[str, Any]) -> None:
+        number = int(values["id"])
+        try:
+            question = asked(values["question"], self._own)
+            pinned = asked(values["pinned"], self._own) if values.get("pinned") else None
+            degree = int(values.get("polynomial") or 0)
+            wanted = {QUESTION: _Wanted(question, question, question.config, question.question.seeds)}
+            if pinned:
+                wanted[PINNED] = _Wanted(pinned, pinned, pinned.config, pinned.question.seeds)
+            if degree:
+                config = _polynomial(question, degree)
+                key = config, question.question.data, question.question.noise, id(question.own)
+                wanted[POLYNOMIAL] = _Wanted((*key, question.question.points), question, config, _POLYNOMIAL_SEEDS)
+        except InputError as error:
+            await self._put(_refusal(number, str(error)))
+            return
+        if values.get("wait"):  # for a bet: nothing is trained yet
+            wanted = {}
+        there = {subject.key: subject for subject in self._subjects.values()}
+        self._id, before, self._subjects = number, self._subjects, {}
+        for place, one in wanted.items():
+            job = there[one.key].job if one.key in there else self._new_job(one)
+            self._subjects[place] = Subject(one.key, one.asks, job)
+        kept = [id(subject.job) for subject in self._subjects.values()]
+        for subject in before.values():
+            if id(subject.job) not in kept:
+                subject.job.stop()
+        await self._put(_answer(number, question))
+        first = self._subjects.get(QUESTION)
+        if first and not first.job.progress.finished:
+            task = asyncio.create_task(self._first_image(number, first.job))
+            self._images.add(task)
+            task.add_done_callback(self._images.discard)
+
+    def _new_job(self, wanted: _Wanted) -> Job:
+        data = wanted.asks.data
+        job = Job(wanted.config, data, wanted.n_members, extent_of(data), self._soon)
+        job.start()
+        return job
+
+    async def _first_image(self, number: int, job: Job) -> None:
+        """Show the networks as they start, if none has finished soon."""
+        await asyncio.sleep(_FIRST_IMAGE_SECONDS)
+        if job.progress.finished:
+            return
+        shown = await asyncio.to_thread(job.untrained_map)
+        if number == self._id and not job.progress.finished:
+            await self._put(_map_frame(number, QUESTION, shown, trained=False))
+
+    async def _show_member(self, member: int | None) -> None:
+        subject = self._subjects.get(QUESTION)
+        if subject is None or member is None:
+            return
+        shown = await asyncio.to_thread(subject.job.member_map, int(member))
+        if shown:
+            await self._put(_frame(self._id, _MEMBER, int(member), shown))
+
+    async def refuse(self, sentence: str) -> None:
+        """Tell the page why a message was not understood."""
+        await self._put(_refusal(None, sentence))
+
+    def _start_flow(self) -> None:
+        subject = self._subjects.get(QUESTION)
+        if subject is None:
+            message = "a question must be asked before it is run as a flow."
+            raise InputError(message)
+
+        def tell(**said: Any) -> None:
+            told = json.dumps({"kind": "flow", **said})
+            asyncio.run_coroutine_threadsafe(self._put(told), self._loop)
+
+        if subject.asks.own:
+            message = f"a table of this page cannot be run as a flow; run: {subject.asks.command} with the file's path."
+            raise InputError(message)
+        self._run_flow(subject.asks, tell)
+
+    def _news_of(self, place: str, subject: Subject) -> list[str | bytes]:
+        job, messages = subject.job, list[str | bytes]()
+        with job.lock:
+            progress = job.progress
+            new = progress.finished[subject.n_told :]
+            members = [
+                (
+                    member,
+                    _number(progress.test_accuracy[member]),
+                    _number(progress.train_accuracy[member]),
+                    _losses(progress.losses[member]),
+                )
+                for member in new
+            ]
+            subject.n_told += len(new)
+            told = {
+                "kind": "progress",
+                "id": self._id,
+                "place": place,
+                "n": job.n_members,
+                "new": members,
+                "share": round(progress.share, 4),
+                "seconds": round(progress.seconds, 2),
+                "complete": progress.is_complete,
+                "error": progress.error,
+                "summary": _summary(job),
+            }
+        shown = job.mean_map()
+        if shown and shown.n != subject.n_mapped:
+            subject.n_mapped = shown.n
+            messages.append(_map_frame(self._id, place, shown))
+        messages.append(json.dumps(told))
+        if place == QUESTION and PINNED in self._subjects:
+            messages.append(self._comparison())
+        return messages
+
+    def _comparison(self) -> str:
+        question, pinned = self._subjects[QUESTION], self._subjects[PINNED]
+        accuracies = question.job.accuracies(), pinned.job.accuracies()
+        found = verdict(question.asks, accuracies[0], pinned.asks, accuracies[1])
+        comparison = found.comparison and {
+            name: _number(value) if isinstance(value, float) else value
+            for name, value in asdict(found.comparison).items()
+        }
+        return json.dumps({"kind": "compared", "id": self._id, "sentence": found.sentence, "comparison": comparison})
+
+
+def extent_of(data: Split) -> float:
+    """Return half the side of the square that a map shows: it reaches beyond the training points."""
+    return _BEYOND * radius_of(data)
+
+
+def radius_of(data: Split) -> float:
+    """Return the radius of the circle around the origin that holds all training points."""
+    return float(data.train_inputs.norm(dim=1).max())
+
+
+def _polynomial(asks: Asked, degree: int) -> TrainConfig:
+    """Return the tutorial's polynomial model on the same points."""
+    experiment = experiment_in("polynomial")
+    settings = validated(experiment.settings, {"degree": degree})
+    setup = replace(asks.stage.setup, settings=settings, n_seeds=_POLYNOMIAL_SEEDS)
+    (trial,) = experiment.trials(setup)
+    return trial.config
+
+
+def _refusal(number: int | None, sentence: str) -> str:
+    setting = sentence.split(" ", 1)[0]
+    known = setting if setting in Question.model_fields else ""
+    return json.dumps({"kind": "refused", "id": number, "setting": known, "sentence": sentence})
+
+
+def _answer(number: int, asks: Asked) -> str:
+    """Return what is known of a question before anything is trained."""
+    data = asks.data
+    shown = slice(0, _MOST_POINTS)
+    return json.dumps(
+        {
+            "kind": "asked",
+            "id": number,
+            "question": asks.question.model_dump(mode="json"),
+            "sizes": asks.layer_sizes,
+            "parameters": parameter_count(asks.layer_sizes),
+            "points": [[round(x, 4) for x in point] for point in data.train_inputs[shown].tolist()],
+            "labels": data.train_labels[shown].tolist(),
+            "n_train": len(data.train_labels),
+            "n_test": len(data.test_labels),
+            "radius": radius_of(data),
+            "extent": extent_of(data),
+            "theory": {
+                name: _number(value) if isinstance(value, float) else value
+                for name, value in asdict(expectation(asks)).items()
+            },
+            "command": asks.command,
+        }
+    )
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    """Return what the finished members say together; accuracies 0 .. 1, null where there is none."""
+    progress = job.progress
+    finished = progress.test_accuracy[progress.finished]
+    finite = finished[np.isfinite(finished)]
+    median = median_interval(finished)
+    chance = 1 / job.config.layer_sizes[-1]
+    learned = progress.train_accuracy[progress.finished] >= chance + LEARNED_MARGIN
+    never = share_interval(int((~learned).sum()), len(finished))
+    return {
+        "n": len(finished),
+        "median": _number(median.estimate),
+        "low": _number(median.low),
+        "high": _number(median.high),
+        "mean": _number(float(finite.mean())) if len(finite) else None,
+        "diverged": median.missing,
+        "never_learned": int((~learned).sum()),
+        "never_learned_words": format_share(never),
+    }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it: null for those that are not finite."""
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _losses(values: Any) -> list[float | None]:
+    return [] if values is None else [_number(value) for value in values.tolist()]
+
+
+def _map_frame(number: int, place: str, shown: DecisionMap, *, trained: bool = True) -> bytes:
+    return _frame(number, _PLACES.index(place), shown.n if trained else 0, shown)
+
+
+def _frame(number: int, place: int, n: int, shown: DecisionMap) -> bytes:
+    """Return a map as bytes: the question's number, the place, networks, the side; then classes and certainties."""
+    header = struct.pack("<4i", number, place, n, len(shown.classes))
+    return header + shown.classes.tobytes() + shown.certainty.tobytes()

@@ -1,0 +1,159 @@
+// Dots, intervals, differences and loss curves.
+
+import { colour, context, jitter, percent, svg } from "./drawing.js";
+
+const HEIGHT = 88;
+
+/** Draw every member as a dot with median and interval: a row for the question, another for the pinned one. */
+export function drawDots(target, rows, selected, chance) {
+  const { width } = target.getBoundingClientRect();
+  if (!width) return;
+  const height = HEIGHT * rows.length + 18;
+  target.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  target.setAttribute("height", height);
+  const at = (share) => 10 + share * (width - 20);
+  const drawn = [];
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+    const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
+    const x = share === 0 ? 2 : share === 1 ? width - 2 : at(share);
+    drawn.push(
+      svg("line", { x1: at(share), x2: at(share), y1: 4, y2: height - 16, stroke: colour("line") }),
+      svg("text", { x, y: height - 3, "text-anchor": anchor }, `${100 * share} %`),
+    );
+  }
+  if (chance) {
+    const line = { x1: at(chance), x2: at(chance), y1: 4, y2: height - 16, stroke: colour("soft"), "stroke-dasharray": "2 3" };
+    drawn.push(svg("line", line), svg("text", { x: at(chance) + 4, y: 13 }, "chance"));
+  }
+  rows.forEach((row, number) => drawn.push(...drawRow(row, number * HEIGHT, at, number === 0 ? selected : null)));
+  target.replaceChildren(...drawn);
+}
+
+function drawRow({ members, summary, pinned }, top, at, selected) {
+  const fill = colour(pinned ? "pin" : "data");
+  const drawn = [];
+  for (const [index, { test }] of members) {
+    if (test === null) continue;
+    const chosen = index === selected;
+    const circle = svg("circle", {
+      cx: at(test).toFixed(1),
+      cy: (top + 34 + 44 * jitter(index)).toFixed(1),
+      r: chosen ? 6.5 : 4,
+      fill: chosen ? colour("mark") : fill,
+      "fill-opacity": chosen ? 1 : 0.6,
+      stroke: chosen ? colour("ink") : "none",
+    });
+    if (!pinned) {
+      circle.id = `member-${index}`;
+      circle.dataset.member = index;
+      circle.setAttribute("role", "option");
+      circle.setAttribute("aria-selected", String(chosen));
+      circle.setAttribute("aria-label", `network ${index}: ${percent(test)}`);
+    }
+    drawn.push(circle);
+  }
+  if (summary && summary.median !== null) {
+    const y = top + 72;
+    const line = { stroke: colour(pinned ? "pin" : "ink"), "stroke-width": 2.5, "stroke-linecap": "round" };
+    if (summary.low !== null) {
+      drawn.push(svg("line", { ...line, x1: at(summary.low), x2: at(summary.high), y1: y, y2: y }));
+      for (const end of [summary.low, summary.high]) {
+        drawn.push(svg("line", { ...line, x1: at(end), x2: at(end), y1: y - 4, y2: y + 4 }));
+      }
+    }
+    drawn.push(svg("circle", { cx: at(summary.median), cy: y, r: 5, fill: colour(pinned ? "pin" : "ink") }));
+    if (pinned) drawn.push(svg("text", { x: 2, y: top + 16 }, "pinned"));
+  }
+  return drawn;
+}
+
+/** Draw a difference in points with its interval around zero. */
+export function drawDifference(target, comparison) {
+  const { width } = target.getBoundingClientRect();
+  target.replaceChildren();
+  if (!width || !comparison || comparison.difference === null) return;
+  const height = 44;
+  target.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  target.setAttribute("height", height);
+  const ends = [comparison.difference, comparison.low ?? 0, comparison.high ?? 0].map((end) => Math.abs(100 * end));
+  const most = [2, 5, 10, 20, 50, 100].find((limit) => limit >= Math.max(...ends)) ?? 100;
+  const at = (share) => width / 2 + ((100 * share) / most) * (width / 2 - 12);
+  const ink = colour("ink");
+  const drawn = [
+    svg("line", { x1: 12, x2: width - 12, y1: 16, y2: 16, stroke: colour("line") }),
+    svg("line", { x1: width / 2, x2: width / 2, y1: 4, y2: 28, stroke: colour("soft"), "stroke-dasharray": "2 3" }),
+    svg("text", { x: 2, y: 41 }, `−${most} points`),
+    svg("text", { x: width / 2, y: 41, "text-anchor": "middle" }, "no difference"),
+    svg("text", { x: width - 2, y: 41, "text-anchor": "end" }, `+${most} points`),
+  ];
+  if (comparison.low !== null) {
+    const line = { x1: at(comparison.low), x2: at(comparison.high), y1: 16, y2: 16 };
+    drawn.push(svg("line", { ...line, stroke: ink, "stroke-width": 3, "stroke-linecap": "round" }));
+  }
+  drawn.push(svg("circle", { cx: at(comparison.difference), cy: 16, r: 6, fill: ink }));
+  target.replaceChildren(...drawn);
+}
+
+/** Draw the loss curves of all members, on a logarithmic axis; the pinned ones behind. */
+export function drawLosses(canvas, groups, selected, epochs) {
+  const [drawn, width, height] = context(canvas);
+  const curves = groups.flatMap(({ members, pinned }) =>
+    [...members].map(([index, { losses }]) => ({ index, losses, pinned })),
+  );
+  const values = curves.flatMap(({ losses }) => losses.filter((loss) => loss !== null && loss > 0));
+  if (!values.length) return;
+  let [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, 0]);
+  high = Math.min(high, 100 * Math.max(low, 0.02)); // one that explodes hides no other
+  [low, high] = [Math.log(low * 0.9), Math.log(high * 1.1)];
+  const [left, bottom] = [38, height - 20];
+  const y = (loss) => 6 + (1 - (Math.log(loss) - low) / (high - low)) * (bottom - 10);
+  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs });
+  drawn.save();
+  drawn.beginPath();
+  drawn.rect(left, 0, width - left, bottom);
+  drawn.clip();
+  curves.sort((a, b) => (b.pinned ? 1 : 0) - (a.pinned ? 1 : 0) || (a.index === selected) - (b.index === selected));
+  for (const { index, losses, pinned } of curves) {
+    const chosen = !pinned && index === selected;
+    drawn.strokeStyle = colour(chosen ? "mark" : pinned ? "pin" : "data");
+    drawn.globalAlpha = chosen ? 1 : Math.max(0.12, Math.min(0.7, 12 / curves.length));
+    drawn.lineWidth = chosen ? 2.5 : 1.2;
+    drawn.beginPath();
+    losses.forEach((loss, place) => {
+      if (loss === null) return;
+      drawn.lineTo(left + (losses.length > 1 ? place / (losses.length - 1) : 0.5) * (width - left - 4), y(loss));
+    });
+    drawn.stroke();
+  }
+  drawn.restore();
+}
+
+function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) {
+  drawn.fillStyle = colour("soft");
+  drawn.strokeStyle = colour("line");
+  drawn.lineWidth = 1;
+  drawn.font = "11.5px system-ui, sans-serif";
+  const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000].filter(
+    (tick) => Math.log(tick) > low && y(tick) > 20, // below the unit
+  );
+  drawn.textAlign = "right";
+  drawn.textBaseline = "middle";
+  const shown = ticks.length > 5 ? ticks.filter((_, place) => place % 2 === ticks.length % 2) : ticks;
+  for (const tick of shown) {
+    drawn.beginPath();
+    drawn.moveTo(left, y(tick));
+    drawn.lineTo(width, y(tick));
+    drawn.stroke();
+    drawn.fillText(String(tick), left - 6, y(tick));
+  }
+  drawn.textBaseline = "alphabetic";
+  drawn.textAlign = "left";
+  drawn.fillText("1", left, height - 4);
+  drawn.textAlign = "center";
+  drawn.fillText("epoch", (left + width) / 2, height - 4);
+  drawn.textAlign = "right";
+  drawn.fillText(String(epochs), width - 2, height - 4);
+  drawn.textAlign = "left";
+  drawn.textBaseline = "top";
+  drawn.fillText("nats", 0, 0);
+}

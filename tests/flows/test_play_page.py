@@ -1,0 +1,233 @@
+"""The playground's page in a real Chromium: answered, pinned, shared, run as a flow; by keyboard, on a phone."""
+
+import os
+from urllib.parse import urlsplit
+
+import pyarrow.parquet as pq
+import pytest
+from pages import WITHOUT_BROWSER, browser, resize
+
+from mlp_core.statistics.intervals import median_interval
+
+pytestmark = pytest.mark.skipif(WITHOUT_BROWSER, reason="no Chromium with its driver to open the page with")
+QUICK = "points=60&epochs=3&seeds=8&batch_size=32"
+DONE = "return document.getElementById('status').textContent.includes('networks trained')"
+DOTS = "[...document.querySelectorAll('#dots [role=option]')]"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Give one browser for all tests, and look that no page had an error."""
+    with browser() as driver:
+        yield driver
+
+
+class Page:
+    """An open page, and what a person does with it."""
+
+    def __init__(self, driver, url):
+        self.driver, self.url = driver, url
+
+    def open(self, question=QUICK, width=1200, **screen):
+        resize(self.driver, width, **screen)
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.url}/#{question}")
+        self.wait(DONE)
+
+    def wait(self, script, *arguments, seconds=60):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: driver.execute_script(script, *arguments))
+
+    def text(self, name):
+        return self.driver.execute_script("return document.getElementById(arguments[0]).textContent", name)
+
+    def click(self, name):
+        self.driver.execute_script("document.getElementById(arguments[0]).click()", name)
+
+    def change(self, name, value):
+        """Type a value, as a person does."""
+        script = """
+            const field = document.getElementById(arguments[0]);
+            field.value = arguments[1];
+            field.dispatchEvent(new Event("input", { bubbles: true }));
+        """
+        self.driver.execute_script(script, name, value)
+
+    def press(self, *keys):
+        from selenium.webdriver import ActionChains
+
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def focused(self):
+        return self.driver.execute_script("return document.activeElement.id || document.activeElement.textContent")
+
+    def value(self, name):
+        return self.driver.execute_script("return document.getElementById(arguments[0]).value", name)
+
+
+@pytest.fixture
+def page(chromium, playground):
+    """Give a page; in the end nothing may have gone wrong in it."""
+    yield Page(chromium, playground.url)
+    errors = [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [entry["message"] for entry in errors if "WebSocket" not in entry["message"]] == []
+
+
+def test_a_question_is_asked_and_answered(page):
+    """A median with its interval, a dot and a curve for every network, a map, theory and the command."""
+    page.open()
+    assert page.text("median").endswith(" %")
+    assert page.text("interval").startswith("[")
+    assert "Median of 8 networks with its 95 % interval." in page.text("summary")
+    assert page.driver.execute_script(f"return {DOTS}.length") == 8
+    assert page.text("map-caption").startswith("Mean of 8 networks")
+    assert page.text("theory-words").startswith("Order:")
+    assert page.text("command").startswith("deep-mlp depth-sweep --depths 3 --parameter-budget 130")
+    before = page.text("median")
+    page.change("learning_rate", "0.05")
+    page.wait("return document.getElementById('median').textContent !== arguments[0]", before)
+    colours = page.driver.execute_script(
+        "const map = document.getElementById('map'), { width, height } = map;"
+        "const pixels = new Uint32Array(map.getContext('2d').getImageData(0, 0, width, height).data.buffer);"
+        "return new Set(pixels).size"
+    )
+    assert colours > 100
+
+
+def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
+    """Whoever opens the link sees the same questions, numbers and verdict."""
+    page.open()
+    page.click("pin")
+    page.change("learning_rate", "0.05")
+    begun = "Learning rate 0.05 instead of 0.001"
+    page.wait("return document.getElementById('comparison-words').textContent.startsWith(arguments[0])", begun)
+    page.wait("return document.getElementById('pinned-caption').textContent.includes('%')")
+    page.wait(DONE)
+    page.wait("return /points|pairs/.test(document.getElementById('comparison-words').textContent)")
+    seen = [page.text(name) for name in ("median", "interval", "comparison-words", "pinned-caption", "command")]
+    link = page.driver.current_url
+    page.open(urlsplit(link).fragment)
+    page.wait("return document.getElementById('comparison-words').textContent === arguments[0]", seen[2])
+    assert [page.text(name) for name in ("median", "interval", "comparison-words", "pinned-caption", "command")] == seen
+    page.click("pin")
+    page.wait("return document.getElementById('comparison').hidden")
+    assert "pin" not in urlsplit(page.driver.current_url).fragment
+
+
+def test_a_refused_setting_is_told_next_to_it(page):
+    """What was answered before stays, and a good value clears it."""
+    page.open()
+    before = page.text("median")
+    page.change("seeds", "300")
+    page.wait("return document.getElementById('seeds').getAttribute('aria-invalid') === 'true'")
+    assert page.text("seeds-refusal") == "seeds must be less than or equal to 256, got '300'; the default is 64."
+    assert page.text("median") == before
+    page.change("seeds", "6")
+    page.wait("return document.getElementById('seeds').getAttribute('aria-invalid') === null")
+    page.wait("return document.getElementById('summary').textContent.includes('Median of 6 networks')")
+
+
+def test_the_keyboard_alone_does(page):
+    """Fields by Tab and arrows, networks by arrows, all again by Escape; buttons by Enter."""
+    from selenium.webdriver.common.keys import Keys
+
+    page.open()
+    page.driver.execute_script("document.getElementById('layers').focus()")
+    page.press(Keys.ARROW_UP)
+    page.wait("return document.getElementById('network-words').textContent.startsWith('2-6-6-6-6-4')")
+    page.press(Keys.TAB)
+    assert page.focused() == "width"  # a slider is no stop of its own
+    page.wait(DONE)
+    page.wait(f"return {DOTS}.length === 8")
+    page.driver.execute_script("document.getElementById('dots').focus()")
+    page.press(Keys.HOME)
+    chosen = page.driver.execute_script("return document.getElementById('dots').getAttribute('aria-activedescendant')")
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('Network ')")
+    label = page.driver.execute_script(
+        "return document.getElementById(arguments[0]).getAttribute('aria-label')", chosen
+    )
+    labels = page.driver.execute_script(f"return {DOTS}.map((dot) => dot.getAttribute('aria-label'))")
+    lowest = min(float(one.split(": ")[1].removesuffix(" %")) for one in labels)
+    assert label.endswith(f": {lowest:.1f} %")
+    page.press(Keys.ESCAPE)
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('Mean of ')")
+    page.driver.execute_script("document.getElementById('pin').focus()")
+    page.press(Keys.ENTER)
+    page.wait("return document.getElementById('pin').getAttribute('aria-pressed') === 'true'")
+
+
+def test_every_control_has_a_name(page):
+    """For a screen reader: each field, button and drawing."""
+    page.open()
+    nameless = page.driver.execute_script("""
+        const named = (one) => one.getAttribute("aria-label") || one.getAttribute("aria-labelledby") ||
+            one.labels?.length || (one.tagName === "BUTTON" && one.textContent.trim());
+        return [...document.querySelectorAll("input, select, button, canvas, svg, progress")]
+            .filter((one) => !one.closest("[aria-hidden]") && !named(one)).map((one) => one.outerHTML.slice(0, 80));
+    """)
+    assert nameless == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (800, "light"), (2560, "dark")])
+def test_it_fits_every_screen(page, width, scheme):
+    """Nothing sticks out, and on a phone a finger meets each button."""
+    page.open(width=width, scheme=scheme)
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
+    heights = page.driver.execute_script(
+        "return [...document.querySelectorAll('.actions button')].map((one) => one.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= (40 if width < 500 else 24)
+
+
+def test_nothing_moves_where_the_system_says_so(page):
+    """No transition, and numbers once a second at most."""
+    page.open(motion="reduce")
+    every = "[...document.querySelectorAll('*')].map((one) => parseFloat(getComputedStyle(one).transitionDuration))"
+    moving = page.driver.execute_script(f"return {every}.filter((seconds) => seconds > 0).length")
+    assert moving == 0
+
+
+def test_one_bets_before_the_training(page):
+    """Theory stands there; the numbers come when the bet is made."""
+    page.open()
+    page.click("bet-first")
+    page.change("layers", "4")
+    page.wait("return document.getElementById('summary').textContent === 'Make your bet, then train.'")
+    assert page.text("median") == "\u2013"
+    page.change("bet", "1")
+    page.click("train")
+    page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 1 %. The median is ')")
+
+
+def test_a_lost_server_is_told_and_found_again(chromium, playground_at, tmp_path, new_port):
+    """The question stays, and is asked again."""
+    port = new_port()
+    with playground_at(tmp_path, port) as server:
+        page = Page(chromium, server.url)
+        page.open()
+        before = page.text("median")
+    page.wait("return !document.getElementById('banner').hidden")
+    assert "Start deep-mlp play again" in page.text("banner")
+    with playground_at(tmp_path, port):
+        page.wait("return document.getElementById('banner').hidden")
+        page.wait(DONE)
+        assert page.text("median") == before
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+
+
+@pytest.mark.slow
+def test_a_question_is_run_as_a_flow(page, playground, api_url):
+    """With the same numbers, a link to its run, and its report."""
+    page.open()
+    page.click("flow")
+    page.wait("return document.getElementById('said').textContent.includes('has completed')", seconds=180)
+    link = page.driver.execute_script("return document.querySelector('#said a').href")
+    assert link.startswith(f"{os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/")
+    table = pq.read_table(playground.artifacts / "results/depth_sweep.parquet")
+    median = median_interval(table["test_accuracy"].to_numpy())
+    assert page.text("median") == f"{100 * median.estimate:.1f} %"
+    assert page.text("interval") == f"[{100 * median.low:.1f} to {100 * median.high:.1f}]"
+    assert (playground.artifacts / "report.html").exists()
