@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 
 from tasks.context import RECORDS
 
-ALWAYS_WRITTEN = {"results/history.parquet", "report.html"}
+ALWAYS_WRITTEN = {"results/history.parquet", "results/runs.parquet", "report.html"}
 """Made from what lies in the folder, by whatever run."""
 UNCACHED_TASKS = {"collect history", "write report", "locate images"}
 
