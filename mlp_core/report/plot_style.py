@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
@@ -149,6 +150,16 @@ def plain(text: Text) -> None:
     Names come from data: a dollar sign in one is a dollar sign, not mathematics that may fail to parse.
     """
     text.set_parse_math(False)
+
+
+def pale(colour: str) -> tuple[float, ...]:
+    """Return a colour that leaves room for dots of the strong one on it.
+
+    Example:
+        >>> pale("#000000")
+        (0.65, 0.65, 0.65)
+    """
+    return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))
 
 
 def new_figure(height_inches: float) -> tuple[Figure, Axes]:

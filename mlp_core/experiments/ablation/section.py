@@ -63,10 +63,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     ]
     depths = sorted(table["depth"].unique())
     best = int(interventions[0].accuracy.mean().fillna(-1).idxmax())
-    short, reasons = _describe_ablation(interventions, best, depths[-1])
+    full, reasons = _describe_ablation(interventions, best, depths[-1])
     return SectionContent(
-        short,
-        reasons,
+        _in_short(interventions, best, depths[-1]) or full[:1],
+        [*full, *reasons],
         [
             *("activation", "start", "epochs", f"decline, {best} to {depths[-1]}"),
             *(f"{what}, depth {depths[-1]}" for what in ("never learned", "dead units", "best member")),
@@ -80,6 +80,25 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         "equal number share their seed between all rows: their starts differ in the size of the weights alone. The "
         "intervals in the sentences above are corrected for how many there are (Bonferroni).",
     )
+
+
+def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> list[str]:
+    """Return two plain sentences on the decline; none if there is none."""
+    base, *others = interventions
+    n_depths = base.rows["depth"].nunique()
+    decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))
+    if best == deepest or not decline.low > 0:
+        return []
+    lost = f"From depth {best} to depth {deepest} accuracy falls by {100 * decline.estimate:.0f} points in the median seed."
+    alike = [one for one in others if one.epochs == base.epochs]
+    if not alike:
+        return [lost]
+    against = [one.beyond_half(base, best) for one in alike]
+    if any(median_interval(values, len(alike)).high < 0 for values in against):
+        return [lost, "With another start or activation more than half of that goes in most seeds."]
+    if all(median_interval(values).low > 0 for values in against):
+        return [lost, "No other start or activation tried takes away half of it."]
+    return [lost, "Whether another start or activation takes away half of it, these networks do not settle."]
 
 
 def _row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
@@ -171,8 +190,8 @@ def _describe_failures(base: _Intervention, best: int, deepest: int) -> list[str
     rows = base.at(deepest)
     failed = rows[~rows["learned"]]
     if failed.empty:
-        return [f"All {len(rows)} members of depth {deepest} learned something."]
-    sentence = f"Of {len(rows)} members of depth {deepest} {len(failed)} never learned"
+        return [f"At depth {deepest} every member learned something."]
+    sentence = f"At depth {deepest} {len(failed)} of {len(rows)} members never learned"
     if rows["dead_layers"].notna().any():
         blocked = int((failed["dead_layers"] > 0).sum())
         width = int(rows["width"].iloc[0])
@@ -263,4 +282,5 @@ SECTION = Section(
     ),
     links=EXPRESSIVITY,
     content=_content,
+    poster="Why do the deepest fail?",
 )

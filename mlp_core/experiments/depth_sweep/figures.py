@@ -1,16 +1,24 @@
-"""Figure of the depth sweep: accuracy against depth."""
+"""Figures of the depth sweep: accuracy against depth, and what every member answers."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
+from mlp_core.experiments.depth_sweep.member_maps import MemberMaps
 from mlp_core.report.plot_style import (
+    DOTS_PER_INCH,
     INK,
     PALETTE,
+    WIDTH_INCHES,
     annotate_diverged,
     chance_line,
     diverged_count,
@@ -20,7 +28,9 @@ from mlp_core.report.plot_style import (
     legend_below,
     member_accuracies,
     new_figure,
+    pale,
     percent_axis,
+    plain,
 )
 from mlp_core.statistics.intervals import Interval, median_interval
 
@@ -72,7 +82,8 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         Line2D([], [], color=PALETTE[index % len(PALETTE)], marker="o", linewidth=2, label=activation)
         for index, activation in enumerate(activations)
     ]
-    legend_below(figure, handles)
+    if len(handles) > 1:
+        legend_below(figure, handles)
     return figure
 
 
@@ -83,3 +94,78 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
     found = median_interval(accuracies)
     draw_intervals(axes, np.array([position]), [found], INK, "D")
     return found
+
+
+def member_maps_figure(rows: Sequence[MemberMaps], n_classes: int) -> Figure:
+    """Draw what every member answers everywhere in the training region, a block per depth, the best member first.
+
+    Args:
+        rows: Maps of the members of each depth.
+        n_classes: Arms of the spirals.
+
+    Returns:
+        The figure; the member of median accuracy is framed, members that diverged are counted.
+    """
+    columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16
+    n_lines = [max(1, math.ceil(len(row.classes) / columns)) for row in rows]
+    cell, head, foot = WIDTH_INCHES / columns, 0.42, 0.2 if columns == 8 else 0.0
+    heights = [head + n * (cell + foot) for n in n_lines]
+    figure = Figure(figsize=(WIDTH_INCHES, 0.55 + sum(heights)), dpi=DOTS_PER_INCH)
+    top = 1 - 0.5 / figure.get_figheight()
+    for row, lines, height in zip(rows, n_lines, heights, strict=True):
+        share = height / figure.get_figheight()
+        axes = figure.add_axes((0, top - share, 1, share))
+        top -= share
+        _draw_maps(axes, row, n_classes, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
+    figure.suptitle(
+        "What each network answers, the best of each depth first;\nframed: the one of median test accuracy",
+        fontsize=11,
+        x=0.01,
+        y=1 - 0.06 / figure.get_figheight(),
+        ha="left",
+        va="top",
+    )
+    return figure
+
+
+def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes: tuple[float, float, float]) -> None:
+    """Draw the maps of a depth, one unit wide each, below a head that names best, median and worst."""
+    head, height, foot = sizes
+    axes.set_axis_off()
+    axes.set_xlim(0, columns)
+    axes.set_ylim(height, -head)
+    colours = ListedColormap([pale(PALETTE[label % len(PALETTE)]) for label in range(n_classes)])
+    for place, classes in enumerate(row.classes):
+        left, top = place % columns, place // columns * (1 + foot)
+        axes.imshow(
+            classes,
+            origin="lower",
+            extent=(left + 0.04, left + 0.96, top + 0.96, top + 0.04),
+            cmap=colours,
+            vmin=-0.5,
+            vmax=n_classes - 0.5,
+            interpolation="nearest",
+            aspect="auto",
+        )
+        if foot:
+            percent = f"{100 * row.accuracies[place]:.1f}"
+            axes.text(left + 0.5, top + 1.0, percent, ha="center", va="top", fontsize=9, color=INK)
+        if place == row.median:
+            frame = Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, fill=False, edgecolor="black", linewidth=1.8)
+            axes.add_patch(frame)
+    # an image sets the limits anew
+    axes.set_xlim(0, columns)
+    axes.set_ylim(height, -head)
+    plain(axes.text(0.04, -0.12 * head, _named(row), ha="left", va="bottom", fontsize=10, color=INK))
+
+
+def _named(row: MemberMaps) -> str:
+    """Return what a block is of, and what its best, median and worst member reach."""
+    diverged = f"; {row.n_diverged} diverged" if row.n_diverged else ""
+    if not row.n_finished:
+        return f"{row.name}: no member finished"
+    best, median, worst = (100 * row.accuracies[place] for place in (0, row.median, -1))
+    if row.n_finished == 1:
+        return f"{row.name}: {best:.1f} %{diverged}"
+    shown = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""
+    return f"{row.name}: best {best:.1f} %, median {median:.1f} %, worst {worst:.1f} %{shown}{diverged}"
