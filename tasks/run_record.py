@@ -25,7 +25,7 @@ _DECIDES_NOTHING = {"artifacts", "refresh", "time_limit_seconds", "on_drift", "r
 _UNITS = {
     "table": "name of a table of results",
     "sha256": "digest of the table's file",
-    "made": "when the run that made it wrote its report, UTC",
+    "made": "when its file was written, UTC",
     "command": "what was run; from a form, the command with the same settings",
     "commit": "of the program, -dirty with changes that are not committed; empty if it is no clone",
 }
@@ -49,8 +49,10 @@ def note_run(root: Path | UPath, made: Sequence[Artifact], flow: str, parameters
     new = [name for name, one in names.items() if earlier.get(name, {}).get("sha256") != one.sha256]
     rows = dict(earlier)
     if new:
-        stamp = {"made": datetime.now(UTC), "command": command_of(flow, parameters), "commit": commit_of(_PROJECT)}
-        rows |= {name: {"table": name, "sha256": names[name].sha256, **stamp} for name in new}
+        stamp = {"command": command_of(flow, parameters), "commit": commit_of(_PROJECT)}
+        for name in new:
+            written = datetime.fromtimestamp((root / names[name].path).stat().st_mtime, UTC)
+            rows[name] = {"table": name, "sha256": names[name].sha256, "made": written, **stamp}
     texts = dict.fromkeys(("table", "sha256"), pa.string())
     schema = pa.schema({**texts, "made": pa.timestamp("s", "UTC"), "command": pa.string(), "commit": pa.string()})
     table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema)

@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from mlp_core.report.decision_map import DecisionMap
-from mlp_core.report.plot_style import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, pale, plain, range_words
+from mlp_core.report.plot_style import (
+    DOTS_PER_INCH,
+    INK,
+    PALETTE,
+    WIDTH_INCHES,
+    headline,
+    legend_below,
+    pale,
+    plain,
+    range_words,
+)
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
@@ -48,14 +58,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     ]
     legend_below(figure, handles)
     n_points = {len(shown.test_labels) for shown in maps}
-    plain(
-        figure.suptitle(
-            f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})",
-            fontsize=11,
-            x=0.02,
-            ha="left",
-        )
-    )
+    headline(figure, f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})")
     return figure
 
 

@@ -63,7 +63,15 @@ def legend_columns(labels: Sequence[str]) -> int:
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], fonts: Sequence[str] | None = None) -> None:
-    """Draw a legend below all axes, in as many columns as its words leave room for, in the usual font or in others."""
+    """Draw a legend below all axes, in as many columns as its words leave room for; none for fewer than two handles.
+
+    Args:
+        figure: Gets the legend.
+        handles: What it explains.
+        fonts: In place of the usual one.
+    """
+    if len(handles) < 2:
+        return
     columns = legend_columns([str(handle.get_label()) for handle in handles])
     legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     for text in legend.get_texts():
@@ -81,6 +89,11 @@ def interval_words(found: Sequence[Interval]) -> str:
     if not all(with_interval):
         return f"median and, where there is one, 95 % interval, {n}"
     return f"median and 95 % interval (order statistics), {n}"
+
+
+def headline(figure: Figure, words: str) -> None:
+    """Write what a figure shows above it, in all figures in the same place."""
+    plain(figure.suptitle(words, fontsize=11, x=0.01, ha="left"))
 
 
 def range_words(counts: set[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from mlp_core.experiments.depth_sweep.member_maps import MemberMaps
 from mlp_core.report.plot_style import (
@@ -23,6 +25,7 @@ from mlp_core.report.plot_style import (
     chance_line,
     diverged_count,
     draw_intervals,
+    headline,
     interval_words,
     jitter,
     legend_below,
@@ -73,17 +76,12 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     axes.set_xlim(-0.6, len(ticks) - 0.4)
     axes.set_xlabel("hidden layers, their width, trainable parameters")
     percent_axis(axes, "test accuracy (%)", table["test_accuracy"], 1 / n_classes)
-    axes.set_title(
-        f"Depth at a fixed budget: every member a dot,\n{interval_words(counts)}",
-        loc="left",
-        fontsize=11,
-    )
+    headline(figure, f"Depth at a fixed budget: every member a dot,\n{interval_words(counts)}")
     handles = [
         Line2D([], [], color=PALETTE[index % len(PALETTE)], marker="o", linewidth=2, label=activation)
         for index, activation in enumerate(activations)
     ]
-    if len(handles) > 1:
-        legend_below(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
@@ -96,36 +94,45 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
     return found
 
 
-def member_maps_figure(rows: Sequence[MemberMaps], n_classes: int) -> Figure:
+def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels: NDArray[Any]) -> Figure:
     """Draw what every member answers everywhere in the training region, a block per depth, the best member first.
 
     Args:
         rows: Maps of the members of each depth.
-        n_classes: Arms of the spirals.
+        points: Test points `[n, 2]`, columns x1 and x2; drawn once, to compare with.
+        labels: Their classes `[n]`.
 
     Returns:
         The figure; the member of median accuracy is framed, members that diverged are counted.
     """
+    n_classes = 1 + int(labels.max())
     columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16
     n_lines = [max(1, math.ceil(len(row.classes) / columns)) for row in rows]
     cell, head, foot = WIDTH_INCHES / columns, 0.42, 0.2 if columns == 8 else 0.0
     heights = [head + n * (cell + foot) for n in n_lines]
-    figure = Figure(figsize=(WIDTH_INCHES, 0.55 + sum(heights)), dpi=DOTS_PER_INCH)
-    top = 1 - 0.5 / figure.get_figheight()
+    figure = Figure(figsize=(WIDTH_INCHES, 1.15 + sum(heights)), dpi=DOTS_PER_INCH)
+    tall = figure.get_figheight()
+    _draw_points(
+        figure.add_axes((1 - 1.12 / WIDTH_INCHES, 1 - 1.12 / tall, 1.07 / WIDTH_INCHES, 1.07 / tall)), points, labels
+    )
+    top = 1 - 1.1 / tall
     for row, lines, height in zip(rows, n_lines, heights, strict=True):
-        share = height / figure.get_figheight()
+        share = height / tall
         axes = figure.add_axes((0, top - share, 1, share))
         top -= share
         _draw_maps(axes, row, n_classes, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
-    figure.suptitle(
-        "What each network answers, the best of each depth first;\nframed: the one of median test accuracy",
-        fontsize=11,
-        x=0.01,
-        y=1 - 0.06 / figure.get_figheight(),
-        ha="left",
-        va="top",
+    headline(
+        figure,
+        "What each network answers, best test accuracy\nfirst; framed: the median one (of two in\n"
+        "the middle the better); right: test points",
     )
     return figure
+
+
+def _draw_points(axes: Axes, points: NDArray[Any], labels: NDArray[Any]) -> None:
+    reach = float(np.abs(points).max())
+    axes.scatter(*points.T, s=1.5, c=[PALETTE[label % len(PALETTE)] for label in labels], linewidths=0)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
 
 
 def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes: tuple[float, float, float]) -> None:

@@ -20,7 +20,9 @@ _MOST, _MOST_OF_MANY = 64, 16
 _MANY_DEPTHS = 6
 
 
-def member_maps(models: Sequence[TrainedModel], data: Split) -> tuple[list[MemberMaps], int]:
+def member_maps(
+    models: Sequence[TrainedModel], data: Split
+) -> tuple[list[MemberMaps], NDArray[np.float32], NDArray[np.int64]]:
     """Ask every member of every depth for its class on a grid over the training region.
 
     Of more than 64 members (16 where there are more than six depths) that many are asked, evenly spread over the ranks
@@ -31,13 +33,14 @@ def member_maps(models: Sequence[TrainedModel], data: Split) -> tuple[list[Membe
         data: The points.
 
     Returns:
-        The maps of each depth, and the number of classes.
+        The maps of each depth, and the test points with their labels.
     """
     most = _MOST if len(models) <= _MANY_DEPTHS else _MOST_OF_MANY
     axis = torch.linspace(-1, 1, MAP_SIZE) * float(data.train_inputs.norm(dim=1).max())
     x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([x1.flatten(), x2.flatten()], 1)
-    return [_maps(model, data, grid, most) for model in models], int(data.test_labels.max()) + 1
+    maps = [_maps(model, data, grid, most) for model in models]
+    return maps, data.test_inputs.numpy(), data.test_labels.numpy()
 
 
 def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> MemberMaps:
