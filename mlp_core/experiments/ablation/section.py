@@ -83,22 +83,22 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
 
 
 def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> list[str]:
-    """Return two plain sentences on the decline; none if there is none."""
+    """Return a plain sentence on what carries the decline; nothing if there is none."""
     base, *others = interventions
     n_depths = base.rows["depth"].nunique()
     decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))
     if best == deepest or not decline.low > 0:
         return []
-    lost = f"From depth {best} to depth {deepest} accuracy falls by {100 * decline.estimate:.0f} points in the median seed."
+    lost = f"{100 * decline.estimate:.0f} points lost from depth {best} to depth {deepest}"
     alike = [one for one in others if one.epochs == base.epochs]
     if not alike:
-        return [lost]
+        return [f"In the median seed there are {lost}."]
     against = [one.beyond_half(base, best) for one in alike]
     if any(median_interval(values, len(alike)).high < 0 for values in against):
-        return [lost, "With another start or activation more than half of that goes in most seeds."]
+        return [f"With another start or activation they fail less: of the {lost} more than half goes."]
     if all(median_interval(values).low > 0 for values in against):
-        return [lost, "No other start or activation tried takes away half of it."]
-    return [lost, "Whether another start or activation takes away half of it, these networks do not settle."]
+        return [f"Not for their start or activation: no other takes away half of the {lost}."]
+    return [f"These networks do not settle what carries the {lost}."]
 
 
 def _row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
