@@ -21,6 +21,12 @@ CLAIM_COLUMNS = (
 )
 _SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
 _KINDS = {"supported": "yes", "not supported": "no"}
+_IN_WORDS = {
+    "supported": ("holds", "hold"),
+    "not supported": ("does not hold", "do not hold"),
+    "neither": ("is right on neither side", "are right on neither side"),
+    "undecided": ("is undecided", "are undecided"),
+}
 _SOURCES = {"tutorial": "the tutorial's", "ours": "ours"}
 _DRAWN = "drawn faces"
 _MORE_SEEDS = 64
@@ -101,21 +107,19 @@ def _counted(table: pd.DataFrame) -> list[str]:
     sentences = []
     for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
         own = table[table["source"] == source]
-        if own.empty:
-            continue
         counts = Counter(own["verdict"])
         conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
-        parts = [f"{counts['supported']} {'holds' if counts['supported'] == 1 else 'hold'}"]
-        if conditional:
+        parts = [
+            f"{counts[verdict]} {one if counts[verdict] == 1 else more}"
+            for verdict, (one, more) in _IN_WORDS.items()
+            if counts[verdict]
+        ]
+        if conditional and len(own) > 1 and parts:
             parts[0] += f" ({conditional} of them in one order of batches)"
-        for verdict, one, more in (
-            ("not supported", "does not hold", "do not hold"),
-            ("neither", "is right on neither side", "are right on neither side"),
-            ("undecided", "is undecided", "are undecided"),
-        ):
-            if counts[verdict]:
-                parts.append(f"{counts[verdict]} {one if counts[verdict] == 1 else more}")
-        sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
+        if len(own) == 1 and parts:
+            sentences.append(f"{whose[0].upper()}{whose[1:]} one claim {parts[0].removeprefix('1 ')}.")
+        elif parts:
+            sentences.append(f"Of {whose} {len(own)} claims {listed(parts)}.")
     return sentences
 
 
@@ -123,8 +127,11 @@ def _remarks(table: pd.DataFrame, usual_seeds: int) -> list[str]:
     """Say what the verdicts rest on, and how to decide more."""
     sentences = []
     if drawn := int((table["data"] == _DRAWN).sum()):
+        which = (
+            "This claim rests" if len(table) == 1 else f"{drawn} of these {len(table)} claims rest{'s' * (drawn == 1)}"
+        )
         sentences.append(
-            f"{drawn} of these {len(table)} claims rest on drawn faces, which are not real images; with "
+            f"{which} on drawn faces, which are not real images; with "
             "deep-mlp tutorial --images FOLDER they rest on yours."
         )
     if (table["condition"] != "").any():

@@ -70,11 +70,11 @@ def signal_figure(table: pd.DataFrame) -> Figure:
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
     dots = "dots: mean ± standard error" if max(counts) > 1 else "dots: one network each"
     handles = _gain_handles(table, gains)
-    of_gain = f", {handles[0].get_label()}" if len(handles) == 1 else ""
+    of_gain = f"{handles[0].get_label()}; " if len(handles) == 1 else ""
     headline(
         figure,
-        f"Random networks, {activation}, {distribution} weights{of_gain}, n = {range_words(counts)} per dot;\n"
-        f"{dots}; lines: infinite width",
+        f"Random networks, {activation}, {distribution} weights, n = {range_words(counts)} per dot;\n"
+        f"{of_gain}{dots}; lines: infinite width",
     )
     legend_below(figure, handles)
     return figure

@@ -198,7 +198,7 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
 def test_without_drawn_faces_or_shared_orders_nothing_is_said_of_them() -> None:
     """The warnings are there where they apply alone; ours alone are not called the tutorial's."""
     text = said(claim(data="images"))
-    assert text.startswith("Of our own 1 claim 1 holds. To keep")
+    assert text.startswith("Our own one claim holds. To keep")
     assert not any(word in text for word in ("drawn", "order", "the tutorial's"))
 
 
