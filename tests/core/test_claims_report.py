@@ -81,7 +81,7 @@ def test_images_come_first_then_the_verdicts_then_how_they_are_made() -> None:
 def test_the_forest_plot_has_the_claimed_values_and_the_interval(
     claimed: str, low: float, high: float, bands: int, interval: bool
 ) -> None:
-    """A band for each stretch that is claimed, a line if there is an interval, all within the row, and words for all."""
+    """A band for each stretch that is claimed, a line if there is an interval, all within the row, and words."""
     text = page(claim(claimed=claimed, low=low, high=high, estimate=0.15)).split('<ol class="forest">')[1]
     text = text.split("</ol>")[0]
     assert text.count('class="claimed"') == bands

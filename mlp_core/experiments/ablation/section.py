@@ -64,9 +64,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     depths = sorted(table["depth"].unique())
     best = int(interventions[0].accuracy.mean().fillna(-1).idxmax())
     full, reasons = _describe_ablation(interventions, best, depths[-1])
+    short = _in_short(interventions, best, depths[-1]) or full[:1]
     return SectionContent(
-        _in_short(interventions, best, depths[-1]) or full[:1],
-        [*full, *reasons],
+        short,
+        [*(sentence for sentence in full if sentence not in short), *reasons],
         [
             *("activation", "start", "epochs", f"decline, {best} to {depths[-1]}"),
             *(f"{what}, depth {depths[-1]}" for what in ("never learned", "dead units", "best member")),
@@ -191,11 +192,14 @@ def _describe_failures(base: _Intervention, best: int, deepest: int) -> list[str
     failed = rows[~rows["learned"]]
     if failed.empty:
         return [f"At depth {deepest} every member learned something."]
-    sentence = f"At depth {deepest} {len(failed)} of {len(rows)} members never learned"
+    sentence = f"{len(failed)} of {len(rows)} members of depth {deepest} never learned"
     if rows["dead_layers"].notna().any():
         blocked = int((failed["dead_layers"] > 0).sum())
         width = int(rows["width"].iloc[0])
-        sentence += f", {blocked} of them with all {width} units of a layer dead before the first step"
+        of_them = "" if len(failed) == 1 else f"{blocked or 'none'} of them "
+        dead = f"all {width} units" if width > 1 else "the one unit"
+        if len(failed) > 1 or blocked:
+            sentence += f", {of_them}with {dead} of a layer dead before the first step"
         sentence += ", which is the width's doing" if blocked else ""
     left = median_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
     return [f"{sentence}; among the seeds whose deepest network learned the decline is {_points(left)}."]

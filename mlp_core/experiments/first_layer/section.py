@@ -16,9 +16,10 @@ _MEASURES = ("extent", "participation_ratio", "class_cosine", "spatial_frequency
 
 def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
     groups = _unit_groups(table)
+    short = _in_short(groups)
     return SectionContent(
-        _in_short(groups),
-        _describe_units(groups),
+        short,
+        [sentence for sentence in _describe_units(groups) if sentence not in short],
         [
             *("units", "number", "extent (image sides)", "participation ratio", "class cosine"),
             "spatial frequency (cycles per image)",
@@ -85,7 +86,7 @@ def _in_short(groups: Mapping[str, pd.DataFrame]) -> list[str]:
     trained = pd.concat([rows for name, rows in groups.items() if name.startswith("trained")])
     filters, start = groups["edge filters"], groups["before training"]
     if not trained["extent"].notna().any():
-        return ["No trained unit has finite weights."]
+        return ["No trained unit has finite weights: the members diverged."]
     as_local = int((trained["extent"] <= filters["extent"].max()).sum())
     units = (
         "The one trained unit is" if len(trained) == 1 else f"{as_local or 'None'} of {len(trained)} trained units is"

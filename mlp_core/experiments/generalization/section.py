@@ -44,9 +44,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         models.append(_Model(f"{name}, tuned (rate {rate:g})" if tuned else name, kind, parameters, tuned, rows))
     radius = min(2.0, float(table["training_radius"].iloc[0]))
     n_classes = int(settings.get("arms", 4))
+    short = _in_short(models, n_classes)
     return SectionContent(
-        _in_short(models, n_classes),
-        _describe_generalization(models, radius, n_classes),
+        short,
+        [sentence for sentence in _describe_generalization(models, radius, n_classes) if sentence not in short],
         [
             *("model", "parameters", "n", "test accuracy", "inside, to radius 1", f"rim, 1 to {radius:.2f}"),
             *(f"outside, {radius:.2f} to 2", "islands on the map", "their area"),
