@@ -106,8 +106,8 @@ def accuracy_section(
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
         >>> section.content(table, {}).reasons[0].split(";")[0]
         'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
-        >>> section.content(table, {}).summary
-        ['Rate 0.1 does best: it gets 80 % of the test examples right.', 'One seed cannot tell which rate is best.']
+        >>> section.content(table, {}).summary[0]
+        'Rate 0.1 does best here: it gets 80 % of the test examples right.'
     """
     columns = (*keys, "seed", "epochs", "status", "learned", "train_accuracy", "test_accuracy")
     content = partial(_content, keys, published, short, summarise, interval_over)
@@ -194,6 +194,7 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
     excluded, enough = not_best(accuracies)
     left = [one.value(key) for one, is_out in zip(finished, excluded, strict=True) if not is_out]
     if not enough:
+        sentence = f"{lead} does best here: it {right}"
         return [sentence, f"{count(accuracies.shape[1], 'seed').capitalize()} cannot tell which {key} is best."]
     if left == [best.value(key)]:
         return [sentence, f"Seed by seed it beats every other {key}."]

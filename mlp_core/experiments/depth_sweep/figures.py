@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -121,6 +120,9 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
         axes = figure.add_axes((0, top - share, 1, share))
         top -= share
         _draw_maps(axes, row, n_classes, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
+    if max(row.n_finished for row in rows) <= 1:
+        headline(figure, "What each network answers, under it its\ntest accuracy (%); right: test points")
+        return figure
     headline(
         figure,
         "What each network answers, best test accuracy\nfirst; framed: the median one (of two in\n"
@@ -141,29 +143,36 @@ def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes:
     axes.set_axis_off()
     axes.set_xlim(0, columns)
     axes.set_ylim(height, -head)
-    colours = ListedColormap([pale(PALETTE[label % len(PALETTE)]) for label in range(n_classes)])
+    colours = np.array([pale(PALETTE[label % len(PALETTE)]) for label in range(n_classes)])
     for place, classes in enumerate(row.classes):
         left, top = place % columns, place // columns * (1 + foot)
         axes.imshow(
-            classes,
+            _outlined(classes, colours),
             origin="lower",
             extent=(left + 0.04, left + 0.96, top + 0.96, top + 0.04),
-            cmap=colours,
-            vmin=-0.5,
-            vmax=n_classes - 0.5,
             interpolation="nearest",
             aspect="auto",
         )
         if foot:
             percent = f"{100 * row.accuracies[place]:.1f}"
             axes.text(left + 0.5, top + 1.0, percent, ha="center", va="top", fontsize=9, color=INK)
-        if place == row.median:
+        if place == row.median and row.n_finished > 1:
             frame = Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, fill=False, edgecolor="black", linewidth=1.8)
             axes.add_patch(frame)
     # an image sets the limits anew
     axes.set_xlim(0, columns)
     axes.set_ylim(height, -head)
     plain(axes.text(0.04, -0.12 * head, _named(row), ha="left", va="bottom", fontsize=10, color=INK))
+
+
+def _outlined(classes: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
+    """Return a map as RGB with dark borders between classes, which tell them apart in grey, too."""
+    image: NDArray[Any] = colours[classes]
+    border = np.zeros(classes.shape, dtype=bool)
+    border[:, 1:] |= classes[:, 1:] != classes[:, :-1]
+    border[1:] |= classes[1:] != classes[:-1]
+    image[border] = 0.3
+    return image
 
 
 def _named(row: MemberMaps) -> str:
