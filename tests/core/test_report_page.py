@@ -77,7 +77,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
         (
             [[0.5], [0.7]],
             [
-                "Depth 2 does best: it gets 70 % of the test examples right.",
+                "Depth 2 does best here: it gets 70 % of the test examples right.",
                 "One seed cannot tell which depth is best.",
             ],
         ),

@@ -133,7 +133,7 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
 
 def _draw_points(axes: Axes, points: NDArray[Any], labels: NDArray[Any]) -> None:
     reach = float(np.abs(points).max())
-    axes.scatter(*points.T, s=1.5, c=[PALETTE[label % len(PALETTE)] for label in labels], linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], s=1.5, c=[PALETTE[label % len(PALETTE)] for label in labels], linewidths=0)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
 
 
