@@ -110,17 +110,21 @@ for _flow in flow_names():
 
 @program.command()
 @on_artifacts
-def report(root: Path | UPath) -> None:
+@click.option("--against", metavar="DIR", help="Another folder with results, to be set next to these pair by pair.")
+def report(root: Path | UPath, against: str | None) -> None:
     """Write the report again from the results that are there."""
     from mlp_core.artifacts.paths import local_view
     from mlp_core.artifacts.storage import write_file
     from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, read_report_content, render_report
+    from tasks.against import next_to
     from tasks.run_settings import RunSettings
 
     sections = all_sections()
     with local_view(root, *SOURCES) as folder:
-        page = render_report(read_report_content(folder, sections), sections, RunSettings().seeds)
+        content = read_report_content(folder, sections)
+        other = None if against is None else next_to(against, root, content, sections)
+        page = render_report(content, sections, RunSettings().seeds, other)
     write_file(root / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     click.echo(f"report   {root / 'report.html'}")
 

@@ -157,7 +157,8 @@ class RunCollector:
             SweepFailed: If any task failed; after everything that could be written was written.
             Drifted: If a figure moved and the run is to fail then.
         """
-        made = self.collect(results)
+        # a figure is several files
+        made = [one for found in self.collect(results) for one in (found if isinstance(found, list) else [found])]
         self.progress.end()
         report = ""
         if self.trained:

@@ -130,12 +130,12 @@ def _plain(text: str) -> str:
 
 
 def _address(png: bytes) -> str:
-    """Return a figure in fewer colours, a third of its bytes, as the address of an image; the UI shows no other."""
+    """Return a figure in fewer pixels and colours as the address of an image; the UI shows no other."""
     from PIL import Image
 
     small = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        few = image.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few = image.convert("RGB").reduce(2).quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         few.save(small, "png")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
+from prefect.runtime import flow_run
 
 from mlp_core.artifacts.paths import local_view
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, locked, read_table, write_file, write_table
@@ -18,6 +19,7 @@ from mlp_core.experiments.claims import claim_modules
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
 from tasks.monitoring import show_results
+from tasks.run_record import note_run
 from tasks.run_settings import RunSettings
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ def write_report(
     root, sections = context.root, all_sections()
     with locked([root / "results"], context.checkpoint):
         _note_failures(root, experiments, failures)
+        note_run(root, results, flow_run.flow_name.replace("-", "_"), flow_run.parameters)
     if not has_sections(root, sections):
         return ""
     with local_view(root, *SOURCES) as folder:

@@ -70,7 +70,7 @@ def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Arti
 
 
 @task(name="draw figure", task_run_name="draw {figure.name}", **cached(libraries=_FIGURE_LIBRARIES))
-def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> Artifact:
+def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> list[Artifact]:
     """Draw a figure of loaded inputs: see `mlp_core.experiments.interface.Figure`."""
     data = tuple(_loaded(context.root, value) for value in inputs)
     if figure.prepare:
@@ -80,14 +80,20 @@ def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> A
     return save_figure(context, figure.name, figure.draw, *data)
 
 
-def save_figure(context: RunContext, name: str, draw: str, *data: object) -> Artifact:
-    """Write the figure that `"module:function"` draws of some data as PNG."""
-    from mlp_core.experiments.drawing import drawn_png
+def save_figure(context: RunContext, name: str, draw: str, *data: object) -> list[Artifact]:
+    """Write the figure that `"module:function"` draws of some data as PNG, and as SVG if that is small."""
+    from mlp_core.experiments.drawing import drawn_files
 
-    path = context.root / "figures" / f"{name}.png"
-    png = run_in_helper(drawn_png, draw, *data, checkpoint=context.checkpoint)
-    write_file(path, lambda file: file.write_bytes(png))
-    return Artifact.of(context.root, path)
+    folder = context.root / "figures"
+    files = run_in_helper(drawn_files, draw, *data, checkpoint=context.checkpoint)
+    if "svg" not in files:
+        (folder / f"{name}.svg").unlink(missing_ok=True)  # that of an earlier run would be another figure
+    return [_written(context.root, folder / f"{name}.{ending}", content) for ending, content in files.items()]
+
+
+def _written(root: Path | UPath, path: Path | UPath, content: bytes) -> Artifact:
+    write_file(path, lambda file: file.write_bytes(content))
+    return Artifact.of(root, path)
 
 
 def _loaded(root: Path | UPath, value: Any) -> Any:

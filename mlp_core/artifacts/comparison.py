@@ -48,6 +48,26 @@ def compare(baseline: Results, results: Results) -> Comparison:
     return Comparison(changes, _made_otherwise(origins), left_out, listed)
 
 
+def differing_settings(before: Origin, after: Origin) -> list[str]:
+    """Return in words the settings in which two tables of an experiment differ; how many seeds is none.
+
+    Example:
+        >>> differing_settings(Origin({"activation": "relu"}, "", {}, ""), Origin({"activation": "tanh"}, "", {}, ""))
+        ['activation relu → tanh']
+    """
+    return _differing(before.settings, after.settings, _IGNORED_SETTINGS)
+
+
+def paired_configurations(baseline: Results, results: Results, experiment: str) -> dict[str, tuple[str, PairedMembers]]:
+    """Return the members that both sides have, whatever their settings, by the results' names of configurations.
+
+    Each comes with the baseline's name. Members of equal number have equal seeds where the root seeds are equal.
+    """
+    same = _same_configurations(baseline, results, experiment)
+    pairs = _pairs(baseline, results, experiment, same)
+    return {name: (other, pairs[experiment, other]) for name, other in same.items() if pairs[experiment, other].members}
+
+
 def _same_configurations(baseline: Results, results: Results, experiment: str) -> dict[str, str]:
     """Return the baseline's name of each configuration that both have, by its name in the results.
 

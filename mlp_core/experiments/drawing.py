@@ -5,8 +5,8 @@ from __future__ import annotations
 from mlp_core.experiments.interface import resolve
 
 
-def drawn_png(draw: str, *data: object) -> bytes:
-    """Return as PNG the figure that `"module:function"` draws of some data."""
-    from mlp_core.report.png import drawn_png as png_of
+def drawn_files(draw: str, *data: object) -> dict[str, bytes]:
+    """Return the files of the figure that `"module:function"` draws of some data, by their endings."""
+    from mlp_core.report.png import figure_files
 
-    return png_of(resolve(draw), *data)
+    return figure_files(resolve(draw), *data)

@@ -13,9 +13,9 @@ import pandas as pd
 
 from mlp_core.data.settings import other_data
 from mlp_core.report.section import MEDIAN_NOTE, NEVER_LEARNED_NOTE, ReportFigure, Section, SectionContent
-from mlp_core.statistics.comparisons import describe_best
+from mlp_core.statistics.comparisons import describe_best, listed, not_best
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
-from mlp_core.statistics.wording import format_cell, format_interval, format_share, no_break
+from mlp_core.statistics.wording import count, format_cell, format_interval, format_share, no_break
 
 PUBLISHED = "tutorial, one seed, 2021"
 """What the tutorial printed, as the report calls it."""
@@ -77,7 +77,9 @@ def accuracy_section(
     figures: tuple[ReportFigure, ...],
     links: tuple[tuple[str, str], ...],
     interval_over: str,
+    short: Summarise,
     summarise: Summarise,
+    poster: str = "",
     published: Published = _nothing_published,
 ) -> Section:
     """Return a section whose table has a row for each configuration.
@@ -91,26 +93,32 @@ def accuracy_section(
         figures: As in `Section`.
         links: As in `Section`.
         interval_over: What members of one configuration differ in, a sentence.
-        summarise: Makes the sentences above the table.
+        short: Makes the two sentences in plain words.
+        summarise: Makes those that say it in full.
+        poster: As in `Section`.
         published: Looks up what the tutorial printed.
 
     Example:
         >>> section = accuracy_section(name="rates", command="", title="Rates", question="Which rate?",
         ...     keys={"rate": "learning rate"}, figures=(), links=(), interval_over="Members differ in their weights.",
+        ...     short=lambda rates, settings: best_in_short("rate", rates),
         ...     summarise=lambda rates, settings: ranking_sentences("rate", rates, rates, ""))
         >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
-        >>> section.content(table, {}).summary[0].split(";")[0]
+        >>> section.content(table, {}).reasons[0].split(";")[0]
         'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
+        >>> section.content(table, {}).summary[0]
+        'Rate 0.1 does best here: it gets 80 % of the test examples right.'
     """
     columns = (*keys, "seed", "epochs", "status", "learned", "train_accuracy", "test_accuracy")
-    content = partial(_content, keys, published, summarise, interval_over)
-    return Section(name, command, title, question, columns, figures, links, content)
+    content = partial(_content, keys, published, short, summarise, interval_over)
+    return Section(name, command, title, question, columns, figures, links, find, poster)
 
 
 def _content(
     keys: Mapping[str, str],
     published: Published,
+    short: Summarise,
     summarise: Summarise,
     interval_over: str,
     table: pd.DataFrame,
@@ -129,8 +137,8 @@ def _content(
         *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
     ]
     return SectionContent(
+        short(configurations, settings),
         summarise(configurations, settings),
-        [],
         header + ([PUBLISHED] if with_published else []),
         len(keys),
         [_row(one, with_published) for one in configurations],
@@ -172,6 +180,41 @@ def _row(one: ConfigurationAccuracy, with_published: bool) -> list[str]:
     return [no_break(text) for text in row]
 
 
+def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
+    """Say in plain words which configuration does best, and whether pairs of equal seeds say the same."""
+    finished = [one for one in configurations if one.test.n]
+    if not finished:
+        return ["No network finished its training."]
+    best = max(finished, key=lambda one: one.mean_test_accuracy)
+    lead = f"{key.capitalize()} {best.value(key)}"
+    right = f"gets {100 * best.mean_test_accuracy:.0f} % of the test examples right{on_average_over(best.test.n)}."
+    if len(configurations) == 1:
+        return [f"{lead} {right}"]
+    sentence = f"{lead} does best: it {right}"
+    if len(finished) == 1:
+        return [sentence, f"At no other {key} did a network finish."]
+    accuracies = pd.concat([one.test_accuracies for one in finished], axis=1).to_numpy().T
+    excluded, enough = not_best(accuracies)
+    left = [one.value(key) for one, is_out in zip(finished, excluded, strict=True) if not is_out]
+    if not enough:
+        sentence = f"{lead} does best here: it {right}"
+        return [sentence, f"{count(accuracies.shape[1], 'seed').capitalize()} cannot tell which {key} is best."]
+    if left == [best.value(key)]:
+        return [sentence, f"Seed by seed it beats every other {key}."]
+    among = f"which of {listed(left)}" if 1 < len(left) < len(finished) else f"which {key}"
+    return [sentence, f"These seeds do not settle {among} is best."]
+
+
+def on_average_over(n: int) -> str:
+    """Return over how many networks a mean was taken; nothing for one.
+
+    Example:
+        >>> on_average_over(8), on_average_over(1)
+        (', on average over 8 networks', '')
+    """
+    return f", on average over {count(n, 'network')}" if n > 1 else ""
+
+
 def ranking_sentences(
     key: str, configurations: list[ConfigurationAccuracy], others: list[ConfigurationAccuracy], prefix: str
 ) -> list[str]:
@@ -201,6 +244,8 @@ def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[st
     members = sum(one.test.n + one.test.missing for one in configurations)
     if not diverged:
         return []
+    if members == 1:
+        return ["The only member diverged."]
     return [f"Of {members} members {diverged} diverged: the table counts them, medians and means leave them out."]
 
 
@@ -211,6 +256,8 @@ def published_sentences(key: str, configurations: list[ConfigurationAccuracy]) -
         percent = one.published_test_percent
         if percent is not None and one.test.n:
             below = sum(100 * accuracy < percent for accuracy in one.test_accuracies)
-            place = f"{key} {one.value(key)}"
-            parts.append(f"{percent:.1f} % at {place} ({below} of {one.test.n} members reached less)")
+            rank = f"{below} of {one.test.n} members reached less"
+            if one.test.n == 1:
+                rank = f"the one member reached {'less' if below else 'as much or more'}"
+            parts.append(f"{percent:.1f} % at {key} {one.value(key)} ({rank})")
     return [f"For comparison ({PUBLISHED}): {', '.join(parts)}."] if parts else []

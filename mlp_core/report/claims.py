@@ -1,4 +1,4 @@
-"""The report's first table: what the tutorial says, what was measured, and the verdicts."""
+"""The report's claims: what the tutorial says, what was measured, and the verdicts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.errors import InputError
+from mlp_core.report.forest import forest_row
 from mlp_core.statistics.claims import MIN_SEEDS, VERDICT_NOTE, VERDICT_RULE
 from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.wording import no_break
@@ -19,6 +20,13 @@ CLAIM_COLUMNS = (
     *("effect_size", "effect", "verdict", "figure", "data", "condition"),
 )
 _SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
+_KINDS = {"supported": "yes", "not supported": "no"}
+_IN_WORDS = {
+    "supported": ("holds", "hold"),
+    "not supported": ("does not hold", "do not hold"),
+    "neither": ("is right on neither side", "are right on neither side"),
+    "undecided": ("is undecided", "are undecided"),
+}
 _SOURCES = {"tutorial": "the tutorial's", "ours": "ours"}
 _DRAWN = "drawn faces"
 _MORE_SEEDS = 64
@@ -33,8 +41,9 @@ def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds
         usual_seeds: How many seeds a run has unless told otherwise.
 
     Returns:
-        `rule`, `sentences` and `rows`; a row has a text for each of the table's columns, and as `figure` the name and
-        the title that its link leads to, or nothing if the figure is not there.
+        `rule`, `counted`, `remarks`, `min_seeds` and `rows`; a row has a text for each of the table's columns, its
+        place in the forest plot, and as `figure` the name and the title that its link leads to, or nothing if the
+        figure is not there.
 
     Raises:
         InputError: If a column is missing.
@@ -53,9 +62,12 @@ def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds
             "run `deep-mlp tutorial` again."
         )
         raise InputError(message)
+    counted, remarks = _counted(table), _remarks(table, usual_seeds)
     return {
         "rule": f"{VERDICT_RULE} {VERDICT_NOTE}".replace(" %", "\u00a0%"),
-        "sentences": _sentences(table, usual_seeds),
+        "counted": counted,
+        "remarks": remarks,
+        "min_seeds": MIN_SEEDS,
         "rows": [_row(row, figures) for row in table.to_dict("records")],
     }
 
@@ -71,6 +83,8 @@ def _row(row: dict[str, Any], figures: Mapping[str, str]) -> dict[str, Any]:
         "interval": _interval(row["low"], row["high"]),
         "effect_size": _number(row["effect_size"]),
         "symbol": _SYMBOLS.get(row["verdict"], ""),
+        "kind": _KINDS.get(row["verdict"], "open"),
+        "forest": forest_row(str(row["claimed"]), row["estimate"], row["low"], row["high"]),
         "figure": None if title is None else (row["figure"], title),
     }
 
@@ -90,28 +104,36 @@ def _interval(low: float, high: float) -> str:
     return no_break(f"[{ends[0]} to {ends[1]}]")
 
 
-def _sentences(table: pd.DataFrame, usual_seeds: int) -> list[str]:
+def _counted(table: pd.DataFrame) -> list[str]:
+    """Say how many claims hold, by who claims."""
     sentences = []
     for source, whose in (("tutorial", "the tutorial's"), ("ours", "our own")):
         own = table[table["source"] == source]
-        if own.empty:
-            continue
         counts = Counter(own["verdict"])
         conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
-        parts = [f"{counts['supported']} {'holds' if counts['supported'] == 1 else 'hold'}"]
-        if conditional:
+        parts = [
+            f"{counts[verdict]} {one if counts[verdict] == 1 else more}"
+            for verdict, (one, more) in _IN_WORDS.items()
+            if counts[verdict]
+        ]
+        if conditional and len(own) > 1 and parts:
             parts[0] += f" ({conditional} of them in one order of batches)"
-        for verdict, one, more in (
-            ("not supported", "does not hold", "do not hold"),
-            ("neither", "is right on neither side", "are right on neither side"),
-            ("undecided", "is undecided", "are undecided"),
-        ):
-            if counts[verdict]:
-                parts.append(f"{counts[verdict]} {one if counts[verdict] == 1 else more}")
-        sentences.append(f"Of {whose} {len(own)} claim{'' if len(own) == 1 else 's'} {listed(parts)}.")
+        if len(own) == 1 and parts:
+            sentences.append(f"{whose[0].upper()}{whose[1:]} one claim {parts[0].removeprefix('1 ')}.")
+        elif parts:
+            sentences.append(f"Of {whose} {len(own)} claims {listed(parts)}.")
+    return sentences
+
+
+def _remarks(table: pd.DataFrame, usual_seeds: int) -> list[str]:
+    """Say what the verdicts rest on, and how to decide more."""
+    sentences = []
     if drawn := int((table["data"] == _DRAWN).sum()):
+        which = (
+            "This claim rests" if len(table) == 1 else f"{drawn} of these {len(table)} claims rest{'s' * (drawn == 1)}"
+        )
         sentences.append(
-            f"{drawn} of these {len(table)} claims rest on drawn faces, which are not real images; with "
+            f"{which} on drawn faces, which are not real images; with "
             "deep-mlp tutorial --images FOLDER they rest on yours."
         )
     if (table["condition"] != "").any():

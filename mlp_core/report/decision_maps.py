@@ -6,13 +6,23 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from mlp_core.report.decision_map import DecisionMap
-from mlp_core.report.plot_style import DOTS_PER_INCH, INK, PALETTE, WIDTH_INCHES, legend_below, plain, range_words
+from mlp_core.report.plot_style import (
+    DOTS_PER_INCH,
+    INK,
+    PALETTE,
+    WIDTH_INCHES,
+    headline,
+    legend_below,
+    pale,
+    plain,
+    range_words,
+)
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
@@ -48,14 +58,7 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     ]
     legend_below(figure, handles)
     n_points = {len(shown.test_labels) for shown in maps}
-    plain(
-        figure.suptitle(
-            f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})",
-            fontsize=11,
-            x=0.02,
-            ha="left",
-        )
-    )
+    headline(figure, f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})")
     return figure
 
 
@@ -65,7 +68,7 @@ def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
         shown.classes,
         origin="lower",
         extent=(-extent, extent, -extent, extent),
-        cmap=ListedColormap([_pale(colour) for colour in strong]),
+        cmap=ListedColormap([pale(colour) for colour in strong]),
         vmin=-0.5,
         vmax=len(strong) - 0.5,
         interpolation="nearest",
@@ -91,7 +94,3 @@ def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
     axes.set_xlim(-extent, extent)
     axes.set_ylim(-extent, extent)
     plain(axes.set_title(shown.title, fontsize=10))
-
-
-def _pale(colour: str) -> tuple[float, ...]:
-    return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))

@@ -19,6 +19,7 @@ from mlp_core.report.plot_style import (
     BLUE,
     PALETTE,
     annotate_diverged,
+    headline,
     interval_words,
     legend_below,
     new_figure,
@@ -79,13 +80,7 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     if logarithmic:
         axes.set_yscale("log")
     found = [one for curve in curves.values() for one in curve["interval"]]
-    plain(
-        axes.set_title(
-            f"{what}, {experiment.replace('_', ' ')}:\n{interval_words(found)}",
-            loc="left",
-            fontsize=11,
-        )
-    )
+    headline(figure, f"{what}, {experiment.replace('_', ' ')}:\n{interval_words(found)}")
     return figure
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,16 @@ from mlp_core.data.settings import other_data
 from mlp_core.errors import InputError
 from mlp_core.report.accuracy_section import PUBLISHED
 from mlp_core.report.claims import describe_claims
+from mlp_core.report.facts import facts
+from mlp_core.report.poster import poster
 from mlp_core.report.section import ExtraTable, ReportFigure, Section
 
 if TYPE_CHECKING:
     from upath import UPath
 
-
+    from mlp_core.report.against import Against
+HERE = " (here: "
+"""Stands after the title of a section that rests on them."""
 SOURCES = "results", "figures", RUNS
 """What the report is made of, folders of the artifact folder."""
 
@@ -47,6 +51,7 @@ class ReportContent:
         provenance: For each table what it was made with: `code` (digest), `inputs` (name to digest),
             `versions` (library to version) and `machine` (processor and cores).
         comparisons: Rows of the comparisons with the accepted baseline, if there were any.
+        drawings: SVG bytes of those figures that are small as SVG.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -54,18 +59,21 @@ class ReportContent:
     settings: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
     comparisons: pyarrow.Table | None = None
+    drawings: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DrawnFigure(ReportFigure):
-    """A figure of a section, with its PNG bytes."""
+    """A figure of a section, with its PNG bytes, and its SVG bytes if that is small."""
 
     png: bytes
+    svg: bytes | None = None
 
     @property
     def source(self) -> str:
         """Return the figure as the address of an image that needs no file."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+        kind, content = ("png", self.png) if self.svg is None else ("svg+xml", self.svg)
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class ShownSection:
 
     Attributes:
         settings: Of the table, flat.
-        seeds: How many different ones, if the table has them.
+        n_members: Members per configuration; 0 if that is not recorded.
     """
 
     name: str
@@ -89,7 +97,7 @@ class ShownSection:
     note: str
     extra_tables: tuple[ExtraTable, ...]
     settings: dict[str, str]
-    seeds: int | None
+    n_members: int
     links: tuple[tuple[str, str], ...]
 
     def named_rows(self) -> list[dict[str, str]]:
@@ -141,11 +149,16 @@ def read_report_content(artifacts: Path, sections: Sequence[Section]) -> ReportC
     for section in sections:
         if section.name in tables:
             _check_columns(tables[section.name], section)
-    figures = {path.stem: path.read_bytes() for path in sorted((artifacts / "figures").glob("*.png"))}
-    return ReportContent(tables, figures, settings, provenance, read_comparisons(artifacts))
+    figures, drawings = (
+        {path.stem: path.read_bytes() for path in sorted((artifacts / "figures").glob(f"*.{ending}"))}
+        for ending in ("png", "svg")
+    )
+    return ReportContent(tables, figures, settings, provenance, read_comparisons(artifacts), drawings)
 
 
-def render_report(content: ReportContent, sections: Sequence[Section], usual_seeds: int) -> str:
+def render_report(
+    content: ReportContent, sections: Sequence[Section], usual_seeds: int, against: Against | None = None
+) -> str:
     """Return the report as one HTML page that needs no script, no network and no other file.
 
     Experiments without a table are left out and listed as not run. Every text from the data is escaped.
@@ -154,6 +167,7 @@ def render_report(content: ReportContent, sections: Sequence[Section], usual_see
         content: Tables, figures, settings and provenance.
         sections: Of all experiments, in the page's order.
         usual_seeds: How many seeds a run has unless told otherwise.
+        against: Another folder's results, to be shown next to these.
 
     Returns:
         The page, the same characters for the same content.
@@ -171,11 +185,15 @@ def render_report(content: ReportContent, sections: Sequence[Section], usual_see
         >>> page.splitlines()[0], "2 rows." in page, "w: not run yet" in page
         ('<!doctype html>', True, True)
     """
-    return render_sections(report_sections(content, sections), content, sections, usual_seeds)
+    return render_sections(report_sections(content, sections), content, sections, usual_seeds, against)
 
 
 def render_sections(
-    shown: Sequence[ShownSection], content: ReportContent, sections: Sequence[Section], usual_seeds: int
+    shown: Sequence[ShownSection],
+    content: ReportContent,
+    sections: Sequence[Section],
+    usual_seeds: int,
+    against: Against | None = None,
 ) -> str:
     """Return the report as `render_report` does, from the sections that are shown and what they were made of."""
     environment = jinja2.Environment(
@@ -194,10 +212,15 @@ def render_sections(
     claims = content.tables.get("claims", pd.DataFrame())
     failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
     shown_in = {figure.name: section.title for section in shown for figure in section.figures}
+    describe = None if claims.empty else describe_claims(claims, shown_in, usual_seeds)
     return environment.get_template("report.html.jinja").render(
+        facts=facts(content, [section.name for section in shown]),
+        cards=poster(shown, sections, describe),
+        contents=_contents(shown, describe is not None, content.comparisons is not None, against is not None),
+        against=against,
         failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
         drift=_drift(content),
-        claims=None if claims.empty else describe_claims(claims, shown_in, usual_seeds),
+        claims=describe,
         sections=shown,
         missing=[section for section in sections if section.name not in content.tables],
         tutorial=PUBLISHED,
@@ -216,16 +239,44 @@ def _drift(content: ReportContent) -> dict[str, Any] | None:
     runs = content.comparisons["run"]
     last = content.comparisons.filter(pyarrow.compute.equal(runs, runs[-1])).to_pylist()
     comparison = Comparison(changes_of(last), [text for text in [last[0]["made_otherwise"]] if text], {}, "")
-    figure = content.figures.get("trend")
+    n_runs = len(runs.unique())
     return {
-        "runs": len(runs.unique()),
         "run": f"{last[0]['run']:%Y-%m-%d %H:%M} UTC",
         "moved": [change.describe() for change in comparison.moved],
         "counted": comparison.counted(),
         "details": comparison.details(),
         "since": comparison.since(),
-        "figure": None if figure is None else f"data:image/png;base64,{base64.b64encode(figure).decode()}",
+        "figure": _trend(content, n_runs),
     }
+
+
+def _trend(content: ReportContent, n_runs: int) -> DrawnFigure | None:
+    if "trend" not in content.figures:
+        return None
+    lately = "in the one run that was compared" if n_runs == 1 else f"over the last {n_runs} runs that were compared"
+    return DrawnFigure(
+        "trend",
+        f"Test accuracy of every configuration {lately}; the configurations that moved are marked.",
+        "Mean test accuracy of every configuration over the runs, a panel per experiment.",
+        content.figures["trend"],
+        content.drawings.get("trend"),
+    )
+
+
+def _contents(
+    shown: Sequence[ShownSection], has_claims: bool, has_drift: bool, has_other: bool
+) -> list[tuple[str, str]]:
+    """Return the anchors and titles of the page's parts."""
+    return [
+        ("top", "Start"),
+        *([("against", "Two runs side by side")] if has_other else []),
+        *([("claims", "Claims")] if has_claims else []),
+        ("in-short", "In short"),
+        *((section.name, section.title.partition(HERE)[0]) for section in shown),
+        *([("drift", "Against the baseline")] if has_drift else []),
+        ("how-to-read", "How to read this"),
+        ("provenance", "Provenance"),
+    ]
 
 
 def has_sections(artifacts: Path | UPath, sections: Sequence[Section]) -> bool:
@@ -256,7 +307,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
     here = "drawn faces" if settings.get("images") == SYNTHETIC else other_data(settings)
     return ShownSection(
         section.name,
-        f"{section.title} (here: {here})" if here else section.title,
+        f"{section.title}{HERE}{here})" if here else section.title,
         section.question + (f" Here the same is asked of {other}." if (other := other_data(settings)) else ""),
         [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
         [sentence.replace(" %", "\u00a0%") for sentence in findings.details],
@@ -266,6 +317,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
                 f"{figure.caption} On {here}." if here else figure.caption,
                 figure.alt,
                 content.figures[figure.name],
+                content.drawings.get(figure.name),
             )
             for figure in section.figures
             if figure.name in content.figures
@@ -276,7 +328,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
         findings.note + _remarks(settings),
         findings.extra_tables,
         _flat(settings),
-        int(table["seed"].nunique()) if "seed" in table else None,
+        settings["seeds"] if isinstance(settings.get("seeds"), int) else 0,
         section.links,
     )
 
@@ -294,10 +346,22 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}, ")
         elif isinstance(value, list):
-            flat[prefix + name] = ", ".join(str(item) for item in value)
+            flat[prefix + name] = ", ".join(map(_text, value))
         else:
-            flat[prefix + name] = str(value)
+            flat[prefix + name] = _text(value)
     return flat
+
+
+def _text(value: object) -> str:
+    """Return a value as it is read: a float to six digits.
+
+    Example:
+        >>> _text(0.42222222222222217), _text(None), _text("relu")
+        ('0.422222', 'none', 'relu')
+    """
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _check_columns(table: pd.DataFrame, section: Section) -> None:

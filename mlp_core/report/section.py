@@ -56,8 +56,8 @@ class SectionContent:
     """What a table of results says.
 
     Attributes:
-        summary: Sentences, made from the numbers.
-        details: More of them, for who reads on.
+        summary: Two sentences at most, in plain words: the answer to the section's question, and how sure it is.
+        reasons: What the numbers say in full, for who reads on.
         header: Names of the columns of the section's table.
         n_keys: How many of them, the first, name what was measured.
         rows: The table's cells as text.
@@ -87,6 +87,8 @@ class Section:
         figures: Shown as far as they are there.
         links: Texts and addresses of what the tutorial says about it.
         content: From the table and its settings to what they say.
+        poster: The question in a few words, for the first screen; empty to stay off it. Of several sections with the
+            same question the last one answers.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Section:
     figures: tuple[ReportFigure, ...]
     links: tuple[tuple[str, str], ...]
     content: Callable[[Any, Mapping[str, Any]], SectionContent]
+    poster: str = ""
 
 
 def _video(number: int, title: str, youtube: str, bilibili: str) -> tuple[tuple[str, str], ...]:

@@ -17,8 +17,8 @@ from mlp_core.report.plot_style import (
     GREEN,
     PALETTE,
     WIDTH_INCHES,
+    headline,
     legend_below,
-    plain,
     range_words,
     whole_ticks,
 )
@@ -69,16 +69,14 @@ def signal_figure(table: pd.DataFrame) -> Figure:
         whole_ticks(axes, 6)
     activation, distribution = (str(table[name].iloc[0]) for name in ("activation", "distribution"))
     dots = "dots: mean ± standard error" if max(counts) > 1 else "dots: one network each"
-    plain(
-        figure.suptitle(
-            f"Random networks, {activation}, {distribution} weights, n = {range_words(counts)} per dot;\n"
-            f"{dots}; lines: infinite width",
-            fontsize=11,
-            x=0.01,
-            ha="left",
-        )
+    handles = _gain_handles(table, gains)
+    of_gain = f"{handles[0].get_label()}; " if len(handles) == 1 else ""
+    headline(
+        figure,
+        f"Random networks, {activation}, {distribution} weights, n = {range_words(counts)} per dot;\n"
+        f"{of_gain}{dots}; lines: infinite width",
     )
-    legend_below(figure, _gain_handles(table, gains))
+    legend_below(figure, handles)
     return figure
 
 

@@ -11,6 +11,7 @@ and the values of it that would bear the claim out, before any number is seen.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -63,6 +64,25 @@ class Range:
         if self.low == -math.inf:
             return f"at most {self.high:g}"
         return f"{self.low:.4g} to {self.high:.4g}"
+
+    @classmethod
+    def parsed(cls, text: str) -> Range | None:
+        """Return the range that a text states, as `str` writes it; None if it states none.
+
+        Example:
+            >>> Range.parsed("at least 0.5"), Range.parsed("below -0.01 or above 0.01"), Range.parsed("no value")
+            (Range(low=0.5, high=inf, within=True), Range(low=-0.01, high=0.01, within=False), None)
+        """
+        number = r"(-?[\d.]+(?:e[+-]?\d+)?)"
+        if found := re.fullmatch(f"below {number} or above {number}", text):
+            return cls(float(found[1]), float(found[2]), within=False)
+        if found := re.fullmatch(f"at least {number}", text):
+            return cls(low=float(found[1]))
+        if found := re.fullmatch(f"at most {number}", text):
+            return cls(high=float(found[1]))
+        if found := re.fullmatch(f"{number} to {number}", text):
+            return cls(float(found[1]), float(found[2]))
+        return None
 
     def verdict(self, low: float, high: float, n: int) -> Verdict:
         """Return the verdict on an interval by `VERDICT_RULE`.

@@ -5,6 +5,16 @@ from __future__ import annotations
 from mlp_core.statistics.intervals import Interval
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number of things as a sentence has it: no, one, or a figure with the plural.
+
+    Example:
+        >>> count(0, "network"), count(1, "network"), count(8, "network")
+        ('no network', 'one network', '8 networks')
+    """
+    return f"{('no', 'one')[n] if n < 2 else n} {noun}{'s' if n > 1 else ''}"
+
+
 def format_interval(interval: Interval, short: bool = False) -> str:
     """Return a value in percent with its interval, if it has one, and n.
 

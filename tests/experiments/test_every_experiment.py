@@ -170,9 +170,11 @@ def test_its_section_shows_its_figures(experiment, finished):
     for name in names:
         with Image.open(folder / f"figures/{name}.png") as image:
             image.load()
-            assert image.width == 900  # the report's column
-            assert image.height > 200
-        assert b64encode((folder / f"figures/{name}.png").read_bytes()).decode() in (section if name in shown else page)
+            assert image.width == 1800  # twice the report's column
+            assert image.height > 400
+        drawing = folder / f"figures/{name}.svg"
+        source = drawing if drawing.exists() else folder / f"figures/{name}.png"
+        assert b64encode(source.read_bytes()).decode() in (section if name in shown else page)
 
 
 @pytest.mark.parametrize("flow", dict.fromkeys(map(flow_with, experiments())))
@@ -186,7 +188,7 @@ def test_a_run_leaves_nothing_else(flow, finished):
     ]
     folder = finished(flow)
     left = {path.stem for path in folder.glob("results/*")}
-    assert left - {"claims"} == {*result_names(outputs), *(["history"] if flow != "data" else [])}
+    assert left - {"claims"} == {*result_names(outputs), "runs", *(["history"] if flow != "data" else [])}
     assert {path.stem for path in folder.glob("figures/*")} == figure_names(outputs)
 
 

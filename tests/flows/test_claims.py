@@ -88,10 +88,10 @@ def test_every_claim_is_made_and_two_seeds_decide_none_but_the_exact(folder):
     assert not any(number is not None and math.isnan(number) for number in numbers)
 
 
-def test_the_report_begins_with_them_and_every_figure_is_there(folder):
-    """The table is in the first section; its links lead to anchors of the page."""
+def test_the_report_has_them_after_the_poster_and_every_figure_is_there(folder):
+    """The table is in the first section below the first screen; its links lead to anchors of the page."""
     page = (folder / "report.html").read_text()
-    first = page.split("<section ")[1]
+    first = page.split("<section ")[2]
     assert first.startswith('id="claims"')
     assert first.count('class="verdict"') == len(NAMES)
     anchors = set(re.findall(r'href="#(figure-\w+)"', first))
@@ -114,7 +114,7 @@ def test_a_later_run_of_one_experiment_changes_its_own_claims_alone(run, folder,
     assert (
         sections[0]
         == sections[1]
-        == ["claims", *(experiment.name for experiment in experiments() if experiment.tutorial)]
+        == ["poster", "claims", *(experiment.name for experiment in experiments() if experiment.tutorial), "provenance"]
     )
 
 

@@ -1,10 +1,12 @@
 """Looking at an artifact folder: which files were written anew, and which tasks did that."""
 
+import re
+
 import pyarrow.parquet as pq
 
 from tasks.context import RECORDS
 
-ALWAYS_WRITTEN = {"results/history.parquet", "report.html"}
+ALWAYS_WRITTEN = {"results/history.parquet", "results/runs.parquet", "report.html"}
 """Made from what lies in the folder, by whatever run."""
 UNCACHED_TASKS = {"collect history", "write report", "locate images"}
 
@@ -16,8 +18,9 @@ def files(folder):
 
 
 def contents(folder):
-    """Return the bytes of all artifacts."""
-    return {path: (folder / path).read_bytes() for path in files(folder)}
+    """Return the bytes of all artifacts, without the times at which results were made."""
+    times = re.compile(rb"<time>[^<]*</time>")
+    return {path: times.sub(b"", (folder / path).read_bytes()) for path in files(folder) - {"results/runs.parquet"}}
 
 
 def identities(folder):

@@ -63,10 +63,11 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     ]
     depths = sorted(table["depth"].unique())
     best = int(interventions[0].accuracy.mean().fillna(-1).idxmax())
-    short, reasons = _describe_ablation(interventions, best, depths[-1])
+    full, reasons = _describe_ablation(interventions, best, depths[-1])
+    short = _in_short(interventions, best, depths[-1]) or full[:1]
     return SectionContent(
         short,
-        reasons,
+        [*(sentence for sentence in full if sentence not in short), *reasons],
         [
             *("activation", "start", "epochs", f"decline, {best} to {depths[-1]}"),
             *(f"{what}, depth {depths[-1]}" for what in ("never learned", "dead units", "best member")),
@@ -80,6 +81,25 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         "equal number share their seed between all rows: their starts differ in the size of the weights alone. The "
         "intervals in the sentences above are corrected for how many there are (Bonferroni).",
     )
+
+
+def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> list[str]:
+    """Return a plain sentence on what carries the decline; nothing if there is none."""
+    base, *others = interventions
+    n_depths = base.rows["depth"].nunique()
+    decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))
+    if best == deepest or not decline.low > 0:
+        return []
+    lost = f"{100 * decline.estimate:.0f} points lost from depth {best} to depth {deepest}"
+    alike = [one for one in others if one.epochs == base.epochs]
+    if not alike:
+        return [f"In the median seed there are {lost}."]
+    against = [one.beyond_half(base, best) for one in alike]
+    if any(median_interval(values, len(alike)).high < 0 for values in against):
+        return [f"With another start or activation they fail less: of the {lost} more than half goes."]
+    if all(median_interval(values).low > 0 for values in against):
+        return [f"Not for their start or activation: no other takes away half of the {lost}."]
+    return [f"These networks do not settle what carries the {lost}."]
 
 
 def _row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
@@ -171,12 +191,15 @@ def _describe_failures(base: _Intervention, best: int, deepest: int) -> list[str
     rows = base.at(deepest)
     failed = rows[~rows["learned"]]
     if failed.empty:
-        return [f"All {len(rows)} members of depth {deepest} learned something."]
-    sentence = f"Of {len(rows)} members of depth {deepest} {len(failed)} never learned"
+        return [f"At depth {deepest} every member learned something."]
+    sentence = f"{len(failed)} of {len(rows)} members of depth {deepest} never learned"
     if rows["dead_layers"].notna().any():
         blocked = int((failed["dead_layers"] > 0).sum())
         width = int(rows["width"].iloc[0])
-        sentence += f", {blocked} of them with all {width} units of a layer dead before the first step"
+        of_them = "" if len(failed) == 1 else f"{blocked or 'none'} of them "
+        dead = f"all {width} units" if width > 1 else "the one unit"
+        if len(failed) > 1 or blocked:
+            sentence += f", {of_them}with {dead} of a layer dead before the first step"
         sentence += ", which is the width's doing" if blocked else ""
     left = median_interval(base.decline(best).loc[rows.loc[rows["learned"], "seed"]].to_numpy())
     return [f"{sentence}; among the seeds whose deepest network learned the decline is {_points(left)}."]
@@ -263,4 +286,5 @@ SECTION = Section(
     ),
     links=EXPRESSIVITY,
     content=_content,
+    poster="Why do the deepest fail?",
 )

@@ -97,6 +97,13 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     yield table
     draw = "mlp_core.experiments.depth_sweep.figures:depth_sweep_figure"
     yield Figure("depth_sweep", draw, (table, setup.data.n_classes))
+    members = "mlp_core.experiments.depth_sweep"
+    yield Figure(
+        "depth_sweep_members",
+        f"{members}.figures:member_maps_figure",
+        (models, data),
+        prepare=f"{members}.measures:member_maps",
+    )
     yield loss_figure("depth_sweep", models)
     if setup.data.kind == "spirals":
         yield map_figure([decision_map(models, data, "MLP")], data, panel=1)

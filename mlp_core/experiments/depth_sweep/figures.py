@@ -1,26 +1,38 @@
-"""Figure of the depth sweep: accuracy against depth."""
+"""Figures of the depth sweep: accuracy against depth, and what every member answers."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
+from mlp_core.experiments.depth_sweep.member_maps import MemberMaps
 from mlp_core.report.plot_style import (
+    DOTS_PER_INCH,
     INK,
     PALETTE,
+    WIDTH_INCHES,
     annotate_diverged,
     chance_line,
     diverged_count,
     draw_intervals,
+    headline,
     interval_words,
     jitter,
     legend_below,
     member_accuracies,
     new_figure,
+    pale,
     percent_axis,
+    plain,
 )
 from mlp_core.statistics.intervals import Interval, median_interval
 
@@ -63,11 +75,7 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     axes.set_xlim(-0.6, len(ticks) - 0.4)
     axes.set_xlabel("hidden layers, their width, trainable parameters")
     percent_axis(axes, "test accuracy (%)", table["test_accuracy"], 1 / n_classes)
-    axes.set_title(
-        f"Depth at a fixed budget: every member a dot,\n{interval_words(counts)}",
-        loc="left",
-        fontsize=11,
-    )
+    headline(figure, f"Depth at a fixed budget: every member a dot,\n{interval_words(counts)}")
     handles = [
         Line2D([], [], color=PALETTE[index % len(PALETTE)], marker="o", linewidth=2, label=activation)
         for index, activation in enumerate(activations)
@@ -83,3 +91,97 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
     found = median_interval(accuracies)
     draw_intervals(axes, np.array([position]), [found], INK, "D")
     return found
+
+
+def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels: NDArray[Any]) -> Figure:
+    """Draw what every member answers everywhere in the training region, a block per depth, the best member first.
+
+    Args:
+        rows: Maps of the members of each depth.
+        points: Test points `[n, 2]`, columns x1 and x2; drawn once, to compare with.
+        labels: Their classes `[n]`.
+
+    Returns:
+        The figure; the member of median accuracy is framed, members that diverged are counted.
+    """
+    n_classes = 1 + int(labels.max())
+    columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16
+    n_lines = [max(1, math.ceil(len(row.classes) / columns)) for row in rows]
+    cell, head, foot = WIDTH_INCHES / columns, 0.42, 0.2 if columns == 8 else 0.0
+    heights = [head + n * (cell + foot) for n in n_lines]
+    figure = Figure(figsize=(WIDTH_INCHES, 1.15 + sum(heights)), dpi=DOTS_PER_INCH)
+    tall = figure.get_figheight()
+    _draw_points(
+        figure.add_axes((1 - 1.12 / WIDTH_INCHES, 1 - 1.12 / tall, 1.07 / WIDTH_INCHES, 1.07 / tall)), points, labels
+    )
+    top = 1 - 1.1 / tall
+    for row, lines, height in zip(rows, n_lines, heights, strict=True):
+        share = height / tall
+        axes = figure.add_axes((0, top - share, 1, share))
+        top -= share
+        _draw_maps(axes, row, n_classes, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
+    if max(row.n_finished for row in rows) <= 1:
+        headline(figure, "What each network answers, under it its\ntest accuracy (%); right: test points")
+        return figure
+    headline(
+        figure,
+        "What each network answers, best test accuracy\nfirst; framed: the median one (of two in\n"
+        "the middle the better); right: test points",
+    )
+    return figure
+
+
+def _draw_points(axes: Axes, points: NDArray[Any], labels: NDArray[Any]) -> None:
+    reach = float(np.abs(points).max())
+    axes.scatter(points[:, 0], points[:, 1], s=1.5, c=[PALETTE[label % len(PALETTE)] for label in labels], linewidths=0)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+
+
+def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes: tuple[float, float, float]) -> None:
+    """Draw the maps of a depth, one unit wide each, below a head that names best, median and worst."""
+    head, height, foot = sizes
+    axes.set_axis_off()
+    axes.set_xlim(0, columns)
+    axes.set_ylim(height, -head)
+    colours = np.array([pale(PALETTE[label % len(PALETTE)]) for label in range(n_classes)])
+    for place, classes in enumerate(row.classes):
+        left, top = place % columns, place // columns * (1 + foot)
+        axes.imshow(
+            _outlined(classes, colours),
+            origin="lower",
+            extent=(left + 0.04, left + 0.96, top + 0.96, top + 0.04),
+            interpolation="nearest",
+            aspect="auto",
+        )
+        if foot:
+            percent = f"{100 * row.accuracies[place]:.1f}"
+            axes.text(left + 0.5, top + 1.0, percent, ha="center", va="top", fontsize=9, color=INK)
+        if place == row.median and row.n_finished > 1:
+            frame = Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, fill=False, edgecolor="black", linewidth=1.8)
+            axes.add_patch(frame)
+    # an image sets the limits anew
+    axes.set_xlim(0, columns)
+    axes.set_ylim(height, -head)
+    plain(axes.text(0.04, -0.12 * head, _named(row), ha="left", va="bottom", fontsize=10, color=INK))
+
+
+def _outlined(classes: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
+    """Return a map as RGB with dark borders between classes, which tell them apart in grey, too."""
+    image: NDArray[Any] = colours[classes]
+    border = np.zeros(classes.shape, dtype=bool)
+    border[:, 1:] |= classes[:, 1:] != classes[:, :-1]
+    border[1:] |= classes[1:] != classes[:-1]
+    image[border] = 0.3
+    return image
+
+
+def _named(row: MemberMaps) -> str:
+    """Return what a block is of, and what its best, median and worst member reach."""
+    diverged = f"; {row.n_diverged} diverged" if row.n_diverged else ""
+    if not row.n_finished:
+        return f"{row.name}: no member finished"
+    best, median, worst = (100 * row.accuracies[place] for place in (0, row.median, -1))
+    if row.n_finished == 1:
+        return f"{row.name}: {best:.1f} %{diverged}"
+    shown = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""
+    return f"{row.name}: best {best:.1f} %, median {median:.1f} %, worst {worst:.1f} %{shown}{diverged}"

@@ -11,6 +11,7 @@ from mlp_core.experiments.depth_sweep.published import PUBLISHED_CURVE, PUBLISHE
 from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
+    best_in_short,
     divergence_sentences,
     published_sentences,
     ranking_sentences,
@@ -21,6 +22,11 @@ from mlp_core.report.section import EXPRESSIVITY, ReportFigure
 def _published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
     as_published = values["activation"] == "relu" and PUBLISHED_WIDTHS.get(values["depth"]) == values["width"]
     return 100 * PUBLISHED_CURVE[values["depth"]] if as_published and set(rows["epochs"]) == {100} else None
+
+
+def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    first = configurations[0].values["activation"]
+    return best_in_short("depth", [one for one in configurations if one.values["activation"] == first])
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -54,6 +60,13 @@ SECTION = accuracy_section(
             "Dots of every member's test accuracy by depth, with median and 95 % interval. The table has the numbers.",
         ),
         ReportFigure(
+            "depth_sweep_members",
+            "The answers of every network everywhere in the training region: each square is one network, each colour "
+            "a class. Networks of equal depth differ in their seeds alone.",
+            "Rows of small square maps, one for each network, ordered by test accuracy; best, median and worst are "
+            "named for each depth.",
+        ),
+        ReportFigure(
             "depth_sweep_loss",
             "Median train loss per epoch, one curve per depth; the bands are 95 % intervals of the median.",
             "Curves of median train loss against epoch for each depth, with bands of 95 % intervals.",
@@ -61,6 +74,8 @@ SECTION = accuracy_section(
     ),
     links=EXPRESSIVITY,
     interval_over="Members differ in their initial weights and in the order of their batches.",
+    poster="Wide or deep?",
+    short=_short,
     summarise=_summarise,
     published=_published,
 )

@@ -16,9 +16,10 @@ _MEASURES = ("extent", "participation_ratio", "class_cosine", "spatial_frequency
 
 def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
     groups = _unit_groups(table)
+    short = _in_short(groups)
     return SectionContent(
-        _describe_units(groups),
-        [],
+        short,
+        [sentence for sentence in _describe_units(groups) if sentence not in short],
         [
             *("units", "number", "extent (image sides)", "participation ratio", "class cosine"),
             "spatial frequency (cycles per image)",
@@ -81,6 +82,27 @@ def _describe_units(groups: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
 
 
+def _in_short(groups: Mapping[str, pd.DataFrame]) -> list[str]:
+    trained = pd.concat([rows for name, rows in groups.items() if name.startswith("trained")])
+    filters, start = groups["edge filters"], groups["before training"]
+    if not trained["extent"].notna().any():
+        return ["No trained unit has finite weights: the members diverged."]
+    as_local = int((trained["extent"] <= filters["extent"].max()).sum())
+    units = (
+        "The one trained unit is" if len(trained) == 1 else f"{as_local or 'None'} of {len(trained)} trained units is"
+    )
+    if as_local > 1:
+        units = units.replace(" units is", " units are")
+    if len(trained) == 1 and not as_local:
+        units += " not"
+    means = [float(rows["extent"].mean()) for rows in (filters, trained, start)]
+    return [
+        f"{units} as local as an edge filter.",
+        f"Units reach over {means[1]:.2f} of the image's side, before training {means[2]:.2f}, edge filters "
+        f"{means[0]:.2f}.",
+    ]
+
+
 def _listed_means(groups: Mapping[str, pd.DataFrame], column: str) -> str:
     shown = {name: rows for name, rows in groups.items() if name.startswith("trained")}
     return ", ".join(f"{_number(_over_members(rows, column))} at {name.split(', ')[1]}" for name, rows in shown.items())
@@ -108,4 +130,5 @@ SECTION = Section(
     ),
     links=CASE_STUDY,
     content=_content,
+    poster="What does the first layer see?",
 )

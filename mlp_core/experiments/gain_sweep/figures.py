@@ -18,6 +18,7 @@ from mlp_core.report.plot_style import (
     chance_line,
     diverged_count,
     draw_intervals,
+    headline,
     interval_words,
     jitter,
     legend_below,
@@ -45,14 +46,11 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
         np.ravel(figure.subplots(len(panels), 1, squeeze=False)), panels, strict=True
     ):
         tests = _draw_gain_panel(axes, group, n_classes)
-        plain(
-            axes.set_title(
-                f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(tests)}",
-                loc="left",
-                fontsize=11,
-                pad=22,
-            )
-        )
+        words = f"Gain of {distribution} Xavier weights, {activation}:\n{interval_words(tests)}"
+        if len(panels) == 1:
+            headline(figure, words)
+        else:
+            plain(axes.set_title(words, loc="left", fontsize=11, pad=22))
     handles = [
         Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
         for part, colour, marker in (("test", BLUE, "o"), ("train", ORANGE, "s"))

@@ -8,10 +8,20 @@ from typing import Any
 from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
+    best_in_short,
     divergence_sentences,
     ranking_sentences,
 )
 from mlp_core.report.section import INITIALIZATION, ReportFigure
+
+_GROUP = ("activation", "distribution")
+
+
+def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    first = configurations[0].values
+    alike = [one for one in configurations if all(one.values[name] == first[name] for name in _GROUP)]
+    best, *rest = best_in_short("gain", alike)
+    return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.3g}.", *rest]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -78,5 +88,7 @@ SECTION = accuracy_section(
         ),
     ),
     interval_over="Each interval is over the members of one gain; the settings say what they share.",
+    poster="Which gain should weights start with?",
+    short=_short,
     summarise=_summarise,
 )

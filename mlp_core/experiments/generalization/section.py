@@ -43,9 +43,11 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         tuned = training == TUNED
         models.append(_Model(f"{name}, tuned (rate {rate:g})" if tuned else name, kind, parameters, tuned, rows))
     radius = min(2.0, float(table["training_radius"].iloc[0]))
+    n_classes = int(settings.get("arms", 4))
+    short = _in_short(models, n_classes)
     return SectionContent(
-        _describe_generalization(models, radius, int(settings.get("arms", 4))),
-        [],
+        short,
+        [sentence for sentence in _describe_generalization(models, radius, n_classes) if sentence not in short],
         [
             *("model", "parameters", "n", "test accuracy", "inside, to radius 1", f"rim, 1 to {radius:.2f}"),
             *(f"outside, {radius:.2f} to 2", "islands on the map", "their area"),
@@ -74,6 +76,24 @@ def _model_row(one: _Model) -> list[str]:
         f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
     ]
     return [row[0], *(no_break(text) for text in row[1:])]
+
+
+def _in_short(models: list[_Model], n_classes: int) -> list[str]:
+    finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
+    wide = [one for one in finished if one.kind == "polynomial"][-1:]
+    if not wide:
+        return ["Of no polynomial there is an accuracy outside the training region."]
+    name, outside = wide[0].name.replace(",", " of"), wide[0].median("outside_accuracy")
+    sentence = (
+        f"Outside its training region the {name} is right for {100 * outside.estimate:.0f} % of the points; guessing gives "
+        f"{100 / n_classes:.0f} %."
+    )
+    alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, wide[0].parameters)]
+    if not alike:
+        return [sentence]
+    best = max(one.median("outside_accuracy").estimate for one in alike)
+    networks = "A network" if len(alike) == 1 else "The best of the networks"
+    return [sentence, f"{networks} of its size is right for {100 * best:.0f} %."]
 
 
 def _describe_generalization(models: list[_Model], radius: float, n_classes: int) -> list[str]:
@@ -154,4 +174,5 @@ SECTION = Section(
     ),
     links=EXPRESSIVITY,
     content=_content,
+    poster="Does the widest model generalise?",
 )

@@ -15,6 +15,7 @@ from mlp_core.report.plot_style import (
     DOTS_PER_INCH,
     WIDTH_INCHES,
     fonts_for,
+    headline,
     legend_below,
     legend_columns,
     new_figure,
@@ -58,7 +59,7 @@ def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Seq
     for axes, image, label in zip(grid.flat, images, labels, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
         plain(axes.set_title(shown[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
-    figure.suptitle(f"Augmented training samples, n = {len(images)}", fontsize=11, x=0.01, ha="left")
+    headline(figure, f"Augmented training samples, n = {len(images)}")
     if legend:
         legend_below(figure, [Line2D([], [], linestyle="", label=words) for words in legend], fonts)
     return figure
@@ -96,10 +97,9 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
     scale = f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)"
-    axes.set_title(
+    headline(
+        figure,
         f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
         f"{scale if is_finite else 'the member diverged: grey are weights that are no numbers'}",
-        loc="left",
-        fontsize=11,
     )
     return figure

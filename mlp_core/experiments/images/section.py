@@ -10,9 +10,22 @@ from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
     divergence_sentences,
+    on_average_over,
 )
 from mlp_core.report.section import CASE_STUDY, ReportFigure
 from mlp_core.statistics.wording import format_interval
+
+
+def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    finished = [one for one in configurations if one.test.n]
+    if not finished:
+        return ["No network finished its training."]
+    best = max(finished, key=lambda one: one.mean_test_accuracy)
+    seen, new = (100 * float(part.mean()) for part in (best.train_accuracies, best.test_accuracies))
+    return [
+        f"The network names {new:.0f} % of new images rightly{on_average_over(best.test.n)}.",
+        f"Of the images that it was trained on it names {seen:.0f} %.",
+    ]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -56,5 +69,7 @@ SECTION = accuracy_section(
     ),
     links=CASE_STUDY,
     interval_over=SHARED_BATCHES,
+    poster="What can it learn from images?",
+    short=_short,
     summarise=_summarise,
 )

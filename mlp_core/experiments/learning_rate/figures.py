@@ -15,6 +15,7 @@ from mlp_core.report.plot_style import (
     PALETTE,
     chance_line,
     draw_intervals,
+    headline,
     interval_words,
     jitter,
     legend_below,
@@ -51,15 +52,14 @@ def learning_rate_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     axes.set_xlim(rates[0] / 10**step, rates[-1] * 10**step)
     axes.set_xlabel("learning rate, log scale")
     percent_axis(axes, "test accuracy (%)", table["test_accuracy"], 1 / n_classes)
-    axes.set_title(f"Learning rates: every member a dot,\n{interval_words(medians)}", loc="left", fontsize=11)
+    headline(figure, f"Learning rates: every member a dot,\n{interval_words(medians)}")
     handles = [
         Line2D([], [], color=PALETTE[index], marker=_MARKERS[index], label=STARTS[start])
         for index, start in enumerate(starts)
     ]
     if any(one.missing for one in medians):
         handles.append(Line2D([], [], color=INK, marker="x", linestyle="", label="diverged, with their number"))
-    if len(handles) > 1:
-        legend_below(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 

@@ -22,6 +22,10 @@ from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.wording import no_break
 
 
+def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    return []  # made of the ranges below
+
+
 def _best_rates(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     best = []
     for start in dict.fromkeys(one.values["initialization"] for one in configurations):
@@ -59,6 +63,8 @@ _ACCURACIES = accuracy_section(
         ("Paper: Smith 2017, cyclical learning rates, with a test of their range", "https://arxiv.org/abs/1506.01186"),
     ),
     interval_over="Members differ in their initial weights and in the order of their batches.",
+    poster="Which learning rates train?",
+    short=_short,
     summarise=_best_rates,
 )
 
@@ -80,9 +86,20 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         "own, from the smallest rate that trains it to the largest: decades are the median of these [95 % interval, "
         "order statistics], known to a step of the rates tried.",
     )
-    return replace(
-        findings, summary=[f"{sentence[0].upper()}{sentence[1:]}.", *findings.summary], extra_tables=(widths,)
-    )
+    in_full = f"{sentence[0].upper()}{sentence[1:]}."
+    return replace(findings, summary=_in_short(ranges), reasons=[in_full, *findings.details], extra_tables=(widths,))
+
+
+def _in_short(ranges: Mapping[str, TrainableRange]) -> list[str]:
+    sentences = []
+    for start, one in list(ranges.items())[:2]:
+        range_ = "no learning rate trains"
+        if not math.isnan(one.width):
+            range_ = f"learning rates from {one.smallest:.2g} to {one.largest:.2g} train"
+            if one.smallest == one.largest:
+                range_ = f"only the learning rate {one.smallest:.2g} trains"
+        sentences.append(f"From {start} {range_}.")
+    return sentences
 
 
 def _describe(one: TrainableRange) -> str:

@@ -29,9 +29,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         for column, row in enumerate(np.searchsorted(train.depths, diagram.deepest))
         for row in [min(row, len(train.depths) - 1)]
     ]
+    full = _describe_phase(diagram, activation, width)
     return SectionContent(
-        _describe_phase(diagram, activation, width),
-        _phase_details(diagram, test.accuracy),
+        _in_short(diagram) or full,
+        [*(full if diagram.deepest.any() else []), *_phase_details(diagram, test.accuracy)],
         [
             *("gain = sigma_w", "phase", "deepest trainable"),
             *(f"{SCALES} correlation scales", f"{SCALES} gradient scales"),
@@ -80,6 +81,18 @@ def _numbers(values: Sequence[Any] | np.ndarray[Any, Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def _in_short(diagram: PhaseDiagram) -> list[str]:
+    grid, deepest = diagram.grid, diagram.deepest
+    if not deepest.any():
+        return []
+    best, last = grid.gains[deepest == deepest.max()], int(grid.depths[-1])
+    where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
+    return [
+        f"The deepest networks that train have {_depth_words(deepest.max(), last)}, at {where}.",
+        f"Theory puts the edge between order and chaos at gain {diagram.scales.critical.sigma_w:.3g}.",
+    ]
+
+
 def _describe_phase(diagram: PhaseDiagram, activation: str, width: int) -> list[str]:
     grid, deepest = diagram.grid, diagram.deepest
     if not deepest.any():
@@ -90,7 +103,7 @@ def _describe_phase(diagram: PhaseDiagram, activation: str, width: int) -> list[
     ends = (
         f"{_depth_words(deepest[0], last)} at gain {grid.gains[0]:.3g} and {_depth_words(deepest[-1], last)} at gain "
     )
-    deep = f"{_at_least(deepest.max(), last)}{deepest.max()} hidden layers"
+    deep = _depth_words(deepest.max(), last).replace("layer", "hidden layer")
     sentences = [
         f"{activation} networks of width {width} can be trained to {deep} at {where}, to {ends}"
         f"{grid.gains[-1]:.3g}; theory puts the line between order and chaos at "
@@ -112,7 +125,7 @@ def _at_least(depth: int, last: int) -> str:
 
 
 def _depth_words(depth: int, last: int) -> str:
-    return f"{_at_least(depth, last)}{depth} layers" if depth else "no depth of the grid"
+    return f"{_at_least(depth, last)}{depth} layer{'' if depth == 1 else 's'}" if depth else "no depth of the grid"
 
 
 def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -> list[str]:
@@ -184,4 +197,5 @@ SECTION = Section(
     ),
     links=(*INITIALIZATION, *SIGNAL_PAPERS),
     content=_content,
+    poster="How deep can one train?",
 )

@@ -12,6 +12,7 @@ from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
     divergence_sentences,
+    on_average_over,
     published_sentences,
 )
 from mlp_core.report.section import EXPRESSIVITY, ReportFigure
@@ -23,6 +24,18 @@ _PUBLISHED_TRAIN, _PUBLISHED_TEST = 69.9, 72.6
 
 def _published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
     return _PUBLISHED_TEST if values["degree"] == 50 and set(rows["epochs"]) == {100} else None
+
+
+def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
+    finished = [one for one in configurations if one.test.n]
+    if not finished:
+        return ["No polynomial finished its training."]
+    widest = finished[-1]
+    right = f"{100 * widest.mean_test_accuracy:.0f} % of the test points{on_average_over(widest.test.n)}"
+    return [
+        f"Inside its training region the polynomial of degree {widest.values['degree']} is right for {right}.",
+        "What it answers outside, the maps show.",
+    ]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -65,6 +78,8 @@ SECTION = accuracy_section(
     ),
     links=EXPRESSIVITY,
     interval_over=SHARED_BATCHES,
+    poster="Does the widest model generalise?",
+    short=_short,
     summarise=_summarise,
     published=_published,
 )

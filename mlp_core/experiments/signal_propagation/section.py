@@ -72,8 +72,8 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     compared = {key: _last_layer(rows) for key, rows in groups}
     n_layers = int(table["layer"].max())
     return SectionContent(
+        _in_short(compared),
         _describe_signals(compared, n_layers, str(table["activation"].iloc[0]), float(settings.get("sigma_b", 0))),
-        [],
         [
             *("inputs", "phase", "gain"),
             *(
@@ -127,6 +127,18 @@ def _gains() -> ExtraTable:
     )
 
 
+def _in_short(compared: Mapping[tuple[Any, ...], list[_Comparison]]) -> list[str]:
+    every = [one for found in compared.values() for one in found if one.n]
+    near = sum(one.within_percent for one in every)
+    sentences = [f"Of {len(every)} numbers measured in random networks {near or 'none'} are within 5 % of the theory."]
+    if near == 1:
+        sentences[0] = sentences[0].replace(" 1 are ", " one is ")
+    growth = [(gain, found[2].mean) for (_, relative, gain), found in compared.items() if relative == 1]
+    for gain, factor in growth[:1]:
+        sentences.append(f"At the critical gain, {gain:.3g}, a gradient changes by a factor of {factor:.2f} a layer.")
+    return sentences
+
+
 def _describe_signals(
     compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str, sigma_b: float
 ) -> list[str]:
@@ -178,4 +190,5 @@ SECTION = Section(
     ),
     links=(*INITIALIZATION, *SIGNAL_PAPERS),
     content=_content,
+    poster="Does theory predict the signals?",
 )

@@ -115,10 +115,10 @@ def test_longer_training_says_whether_learning_was_slow(decline: float, verdict:
 def test_members_that_never_learned_are_counted_with_their_dead_layers() -> None:
     """Failures, their dead layers and the decline without them stand in one sentence."""
     text = section_text(SECTION, explained({BASE: 0.2}, failed=3))
-    assert "Of 12 members of depth 5 3 never learned, 3 of them with all 4 units of a layer dead before" in text
+    assert "3 of 12 members of depth 5 never learned, 3 of them with all 4 units of a layer dead before" in text
     assert "which is the width's doing" in text
     assert "among the seeds whose deepest network learned the decline is 20.6 points" in text
-    assert "All 12 members of depth 5 learned something" in section_text(SECTION, explained({BASE: 0.2}))
+    assert "At depth 5 every member learned something" in section_text(SECTION, explained({BASE: 0.2}))
 
 
 def test_a_small_gradient_is_acquitted_only_by_members_that_learn_with_it() -> None:

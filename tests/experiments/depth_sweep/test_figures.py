@@ -39,11 +39,11 @@ def depth_table() -> pd.DataFrame:
     )
 
 
-def test_png_is_900_pixels_wide_and_repeats(depth_table: pd.DataFrame) -> None:
+def test_png_has_twice_the_columns_pixels_and_repeats(depth_table: pd.DataFrame) -> None:
     """The same table gives the same bytes, as wide as the report's column."""
     first, second = (figure_png(depth_sweep_figure(depth_table)) for _ in range(2))
     assert first == second
-    assert Image.open(io.BytesIO(first)).width == 900
+    assert Image.open(io.BytesIO(first)).width == 1800
 
 
 def test_depth_figure_names_width_parameters_and_failures(depth_table: pd.DataFrame) -> None:

@@ -1,0 +1,82 @@
+"""What the members of the depth sweep answer everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mlp_core.data.datasets import Split
+from mlp_core.data.transforms import applied
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.tables import TrainedModel
+from mlp_core.engine.training import predict
+from mlp_core.experiments.depth_sweep.member_maps import MemberMaps
+
+MAP_SIZE = 60
+_MOST, _MOST_OF_MANY = 64, 16
+_MANY_DEPTHS = 6
+
+
+def member_maps(
+    models: Sequence[TrainedModel], data: Split
+) -> tuple[list[MemberMaps], NDArray[np.float32], NDArray[np.int64]]:
+    """Ask every member of every depth for its class on a grid over the training region.
+
+    Of more than 64 members (16 where there are more than six depths) that many are asked, evenly spread over the ranks
+    of test accuracy: the best, the median and the worst are among them.
+
+    Args:
+        models: Trained on the points, a configuration per depth.
+        data: The points.
+
+    Returns:
+        The maps of each depth, and the test points with their labels.
+    """
+    most = _MOST if len(models) <= _MANY_DEPTHS else _MOST_OF_MANY
+    axis = torch.linspace(-1, 1, MAP_SIZE) * float(data.train_inputs.norm(dim=1).max())
+    x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
+    grid = torch.stack([x1.flatten(), x2.flatten()], 1)
+    maps = [_maps(model, data, grid, most) for model in models]
+    return maps, data.test_inputs.numpy(), data.test_labels.numpy()
+
+
+def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> MemberMaps:
+    accuracies = model.members["test_accuracy"].to_numpy().astype(np.float64)
+    finished = np.array([status == "ok" for status in model.members["status"].to_pylist()]) & np.isfinite(accuracies)
+    members = np.flatnonzero(finished)
+    ranked = members[np.argsort(-accuracies[members], kind="stable")]
+    places = evenly_spread(len(ranked), most)
+    chosen = ranked[places]
+    state = {name: tensor[torch.from_numpy(chosen)] for name, tensor in model.state().items()}
+    classes = np.zeros((0, MAP_SIZE, MAP_SIZE), np.uint8)
+    if len(chosen):
+        config = model.trial.config
+        answers = predict(Ensemble.from_state(state, config.activation), applied(config.inputs, data)(grid))
+        classes = answers.to(torch.uint8).numpy().reshape(len(chosen), MAP_SIZE, MAP_SIZE)
+    labels = model.trial.labels
+    depth, width = labels.column("depth"), labels.column("width")
+    return MemberMaps(
+        f"{depth} hidden layer{'' if depth == 1 else 's'}, {width} wide",
+        classes,
+        accuracies[chosen],
+        int(np.searchsorted(places, (len(ranked) - 1) // 2)) if len(ranked) else 0,
+        len(ranked),
+        len(accuracies) - len(ranked),
+    )
+
+
+def evenly_spread(n: int, most: int) -> NDArray[np.intp]:
+    """Return at most so many places of 0 .. n - 1, evenly spread, with the first, the last and the middle one.
+
+    Example:
+        >>> evenly_spread(3, 64).tolist(), evenly_spread(9, 5).tolist()
+        ([0, 1, 2], [0, 2, 4, 6, 8])
+    """
+    if n <= most:
+        return np.arange(n)
+    places = np.round(np.linspace(0, n - 1, most)).astype(np.intp)
+    places[np.abs(places - (n - 1) // 2).argmin()] = (n - 1) // 2
+    return places

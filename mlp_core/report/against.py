@@ -1,0 +1,186 @@
+"""Two artifact folders side by side: the same figures, and the differences of members with equal seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlp_core.artifacts.comparison import differing_settings, paired_configurations
+from mlp_core.artifacts.drift import PairedMembers
+from mlp_core.artifacts.results import MEASURES, Results
+from mlp_core.errors import InputError
+from mlp_core.report.page import DrawnFigure, ShownSection
+from mlp_core.statistics.intervals import Interval, median_interval
+from mlp_core.statistics.wording import count, format_cell, no_break
+
+_TEST = MEASURES.index("test_accuracy")
+_NOTE = (
+    "Test accuracy: medians of the members that finished, with their 95 % intervals. The difference is the median of "
+    "the differences of members with equal seeds, in percentage points, with its 95 % interval (order statistics; none "
+    "for fewer than 6 pairs). Each interval stands for itself: of twenty that do not differ one may seem to."
+)
+
+
+@dataclass(frozen=True)
+class ExperimentPair:
+    """An experiment of two folders.
+
+    Attributes:
+        title: Of its section.
+        settings: A sentence on the settings that differ.
+        figures: The figure of this folder and of the other one, each with what stands below it.
+        rows: A row per configuration: its name, both medians, the difference and what it says.
+        remark: What could not be compared.
+    """
+
+    title: str
+    settings: str
+    figures: list[tuple[DrawnFigure, str]]
+    rows: list[list[str]]
+    remark: str
+
+
+@dataclass(frozen=True)
+class Against:
+    """What the report says of another folder's results next to its own.
+
+    Attributes:
+        other: The other folder, as the user wrote it.
+        sentences: What the differences say, in short.
+        experiments: Those that both folders have.
+        header: Of the tables.
+        note: What their numbers are.
+    """
+
+    other: str
+    sentences: list[str]
+    experiments: list[ExperimentPair]
+    header: tuple[str, ...]
+    note: str = _NOTE
+
+
+def side_by_side(
+    other: str,
+    theirs: Results,
+    ours: Results,
+    sections: Sequence[ShownSection],
+    their_sections: Sequence[ShownSection],
+) -> Against:
+    """Return two folders' results next to each other.
+
+    Args:
+        other: The other folder, as the user wrote it.
+        theirs: Its results.
+        ours: Those of the folder that the report is of.
+        sections: Of the report.
+        their_sections: The same of the other folder.
+
+    Raises:
+        InputError: If no experiment with members is in both folders.
+    """
+    known = {section.name: section for section in their_sections}
+    pairs, rows = [], []
+    for section in sections:
+        if section.name in theirs.origins and section.name in ours.origins:
+            pair = _experiment_pair(section, known.get(section.name), theirs, ours)
+            pairs.append(pair)
+            rows += pair.rows
+    if not pairs:
+        message = (
+            f"against must name a folder with results of the same experiments, got {other!r} with "
+            f"{', '.join(theirs.origins) or 'none'}, where this one has {', '.join(ours.origins) or 'none'}; run the "
+            "same command in both."
+        )
+        raise InputError(message)
+    header = ("configuration", "this folder", "the other", "difference (points)", "this folder is")
+    return Against(other, _in_short(rows), pairs, header)
+
+
+def _experiment_pair(
+    section: ShownSection, their_section: ShownSection | None, theirs: Results, ours: Results
+) -> ExperimentPair:
+    name = section.name
+    before, after = theirs.origins[name], ours.origins[name]
+    differing = differing_settings(before, after)
+    paired = before.settings.get("seed") == after.settings.get("seed")
+    both = paired_configurations(theirs, ours, name)
+    matched = {other for other, _ in both.values()}
+    rows = [
+        _row(configuration, ours.members[name, configuration], theirs.members[name, other], members if paired else None)
+        for configuration, (other, members) in both.items()
+    ]
+    alone = [(one, members) for (experiment, one), members in ours.members.items() if experiment == name]
+    rows += [_row(one, members, {}, None) for one, members in alone if one not in both]
+    missing = [(one, members) for (experiment, one), members in theirs.members.items() if experiment == name]
+    rows += [_row(one, {}, members, None) for one, members in missing if one not in matched]
+    figures = []
+    if their_section is not None and section.figures and their_section.figures:
+        first = section.figures[0]
+        same = [one for one in their_section.figures if one.name == first.name]
+        figures = [(first, "This folder."), *((one, "The other folder.") for one in same)]
+    return ExperimentPair(
+        section.title,
+        f"The other folder's settings, and these: {', '.join(differing)}." if differing else "",
+        figures,
+        rows,
+        "" if paired else "The root seeds differ: no two members are a pair, so that there are no differences.",
+    )
+
+
+def _row(
+    name: str,
+    ours: Mapping[int, tuple[float, ...]],
+    theirs: Mapping[int, tuple[float, ...]],
+    members: PairedMembers | None,
+) -> list[str]:
+    sides = [format_cell(_median(side)) if side else "not there" for side in (ours, theirs)]
+    difference = Interval(0, math.nan, math.nan, math.nan, 0)
+    if members is not None:
+        values = members.accuracies("test_accuracy")
+        difference = median_interval(values[:, 1] - values[:, 0])
+    name = name.replace("=", " ") or "its one configuration"
+    return [name, *map(no_break, (*sides, _points(difference), _said(difference)))]
+
+
+def _median(members: Mapping[int, tuple[float, ...]]) -> Interval:
+    return median_interval(np.array([values[_TEST] for values in members.values()]))
+
+
+def _points(difference: Interval) -> str:
+    if not difference.n:
+        return "no pair"
+    ends = f" [{100 * difference.low:+.1f} to {100 * difference.high:+.1f}]" if difference.has_interval else ""
+    return f"{100 * difference.estimate:+.1f}{ends}, n = {difference.n}"
+
+
+def _said(difference: Interval) -> str:
+    if difference.n and difference.has_interval:
+        if difference.low > 0:
+            return "better"
+        if difference.high < 0:
+            return "worse"
+    return "undecided" if difference.n else ""
+
+
+def _in_short(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Say in how many configurations the folders differ.
+
+    Example:
+        >>> _in_short([["a", "", "", "", "better"], ["b", "", "", "", "undecided"]])
+        ['Of 2 configurations with pairs of equal seeds one is better here, none is worse and one is undecided.']
+    """
+    said = [row[-1] for row in rows if row[-1]]
+    if not said:
+        return ["No configuration has pairs of equal seeds in both folders."]
+    better, worse, open_ = (_number(said.count(word)) for word in ("better", "worse", "undecided"))
+    return [
+        f"Of {count(len(said), 'configuration')} with pairs of equal seeds {better} better here, {worse} worse and "
+        f"{open_} undecided."
+    ]
+
+
+def _number(n: int) -> str:
+    return {0: "none is", 1: "one is"}.get(n, f"{n} are")

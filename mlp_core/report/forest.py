@@ -1,0 +1,99 @@
+"""The forest plot of the claims: where each interval lies against the values that are claimed.
+
+Claims have measures of different kinds, so each row has a scale of its own. Positions are percentages of the row's
+width: the page draws them as boxes, which follow its colours in the dark and on paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlp_core.statistics.claims import Range
+
+_MARGIN = 0.15
+"""Room at both ends of a row, as a share of what it shows."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A horizontal stretch of a row.
+
+    Attributes:
+        left: Where it begins, in percent of the row's width.
+        width: How long it is, in percent.
+    """
+
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """What a row of the forest plot draws.
+
+    Attributes:
+        claimed: The values that would bear the claim out; none if there is no such value.
+        interval: The 95 % interval of the estimate; None if there is none.
+        estimate: Place of the estimate, in percent; None if there is none.
+        open_low: Whether the interval goes on to the left for ever.
+        open_high: Whether it goes on to the right.
+    """
+
+    claimed: tuple[Span, ...]
+    interval: Span | None
+    estimate: float | None
+    open_low: bool
+    open_high: bool
+
+
+def forest_row(claimed: str, estimate: float, low: float, high: float) -> ForestRow:
+    """Return where a claim's interval and estimate lie against the values claimed.
+
+    Args:
+        claimed: The values claimed, as `Range` writes them.
+        estimate: The measure; NaN if there is none.
+        low: Lower end of its interval; may be infinite, NaN if there is none.
+        high: Upper end.
+
+    Example:
+        >>> forest_row("at least 0.5", 0.2, 0.1, 0.3).interval
+        Span(left=11.5, width=38.5)
+        >>> forest_row("at least 0.5", 0.2, 0.1, 0.3).claimed
+        (Span(left=88.5, width=11.5),)
+    """
+    bounds = Range.parsed(claimed)
+    ends = [] if bounds is None else [bounds.low, bounds.high]
+    shown = [value for value in (*ends, estimate, low, high) if math.isfinite(value)]
+    if not shown:
+        return ForestRow((), None, None, open_low=False, open_high=False)
+    left, right = _limits(shown)
+
+    def place(value: float) -> float:
+        return round(100 * min(1.0, max(0.0, (value - left) / (right - left))), 1)
+
+    def span(first: float, last: float) -> Span:
+        return Span(place(first), round(place(last) - place(first), 1))
+
+    stretches: tuple[Span, ...] = ()
+    if bounds is not None:
+        stretches = (
+            (span(bounds.low, bounds.high),)
+            if bounds.within
+            else (span(-math.inf, bounds.low), span(bounds.high, math.inf))
+        )
+    return ForestRow(
+        stretches,
+        None if math.isnan(low) else span(low, high),
+        None if math.isnan(estimate) else place(estimate),
+        open_low=low == -math.inf,
+        open_high=high == math.inf,
+    )
+
+
+def _limits(shown: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the greatest value of a row, with room around what it shows."""
+    least, greatest = min(shown), max(shown)
+    room = _MARGIN * (greatest - least) or abs(least) or 1.0
+    return least - room, greatest + room
