@@ -109,7 +109,7 @@ class Session:
             elif kind == "flow":
                 self._start_flow()
             else:
-                raise KeyError(kind)
+                raise KeyError(kind)  # noqa: TRY301 as any other message that is none
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

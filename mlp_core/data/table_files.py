@@ -58,7 +58,7 @@ def refuse(rule: str, got: str, way_out: str) -> NoReturn:
 
 
 def read_table_file(path: Path, name: str = "") -> pa.Table:
-    """Read a table: Parquet and Arrow are known by how they begin, anything else is CSV, packed with gzip or not.
+    r"""Read a table: Parquet and Arrow are known by how they begin, anything else is CSV, packed with gzip or not.
 
     A CSV may be separated by commas, semicolons, tabs or bars, with decimal commas where the separator is another, and
     with names of columns in its first row; UTF-8, or UTF-16 or UTF-32 that begins with its mark.
@@ -77,7 +77,7 @@ def read_table_file(path: Path, name: str = "") -> pa.Table:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder) / "wine.csv"
-        ...     _ = file.write_text("alcohol;kind\\n12,5;red\\n;white\\n")
+        ...     _ = file.write_text("alcohol;kind\n12,5;red\n;white\n")
         ...     read_table_file(file).to_pydict()
         {'alcohol': [12.5, None], 'kind': ['red', 'white']}
     """
@@ -196,7 +196,7 @@ def _unpacked(file: BinaryIO, name: str) -> bytes:
                 _refuse_size(f"more when unpacked in {name}")
             if not packed.eof:
                 message = "it ends too early"
-                raise zlib.error(message)
+                raise zlib.error(message)  # noqa: TRY301 as if zlib had seen it
             rest = packed.unused_data
     except zlib.error as error:
         refuse("be a whole file", f"{name}, a damaged gzip: {error}", "make it again")

@@ -112,7 +112,7 @@ def accuracy_section(
     """
     columns = (*keys, "seed", "epochs", "status", "learned", "train_accuracy", "test_accuracy")
     content = partial(_content, keys, published, short, summarise, interval_over)
-    return Section(name, command, title, question, columns, figures, links, find, poster)
+    return Section(name, command, title, question, columns, figures, links, content, poster)
 
 
 def _content(

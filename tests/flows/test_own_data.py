@@ -22,7 +22,7 @@ def wine(tmp_path):
 
 
 def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
-    """What was learned from it lies with its rows; no claim of the tutorial is made; moved, nothing is trained again."""
+    """What was learned from it lies with its rows; no claim is the tutorial's; moved, nothing is trained again."""
     ended = run("depth_sweep", tmp_path / "artifacts", source=DataSource(data=str(wine), split_seed=3))
     assert ended.state.is_completed()
     folder = tmp_path / "artifacts"

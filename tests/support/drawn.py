@@ -16,7 +16,7 @@ def texts(figure: Any) -> str:
 
 
 class DrawnOnce:
-    """Stands for `run_in_helper` where figures are drawn: a figure of equal data is drawn once in a worker of the tests.
+    """Stands for `run_in_helper` where figures are drawn: one of equal data is drawn once in a worker of the tests.
 
     Many tiny runs have the same figures, and drawing is much of their work.
     """

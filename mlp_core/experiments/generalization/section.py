@@ -85,7 +85,8 @@ def _in_short(models: list[_Model], n_classes: int) -> list[str]:
         return ["Of no polynomial there is an accuracy outside the training region."]
     name, outside = wide[0].name.replace(",", " of"), wide[0].median("outside_accuracy")
     sentence = (
-        f"Outside its training region the {name} is right for {100 * outside.estimate:.0f} % of the points; guessing gives "
+        f"Outside its training region the {name} is right for {100 * outside.estimate:.0f} % of the points; "
+        "guessing gives "
         f"{100 / n_classes:.0f} %."
     )
     alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, wide[0].parameters)]

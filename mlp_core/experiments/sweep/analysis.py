@@ -82,7 +82,7 @@ class SweepResults:
 
     @cached_property
     def shares(self) -> VarianceShares | None:
-        """Return what settings ablation of the variance of test accuracies; None with one seed, or where none varies."""
+        """Return what settings explain of the variance of test accuracies; None with one seed or without variance."""
         if self.n_seeds < 2 or not self.levels or len(self) < 2:
             return None
         sizes = [len(values) for values in self.levels.values()]
@@ -114,7 +114,7 @@ class SweepResults:
         return np.asarray(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
 
     def strongest_pairs(self, n: int) -> list[tuple[str, str]]:
-        """Return the pairs of settings that ablation most, alone and together, the most first."""
+        """Return the pairs of settings that explain most, alone and together, the most first."""
         shares = self.shares
         names = list(self.levels)
         pairs = [(one, two) for place, one in enumerate(names) for two in names[place + 1 :]]

@@ -222,7 +222,7 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
 
 
 def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw mean test accuracy over both settings of the pairs that ablation most beyond each setting alone.
+    """Draw mean test accuracy over both settings of the pairs that explain most beyond each setting alone.
 
     Args:
         table: Rows of the `sweep` table, one per member.
@@ -255,7 +255,7 @@ def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
                     ink = "white" if value < middle else "black"
                     axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=9, color=ink)
     figure.colorbar(image, ax=list(grid), label="mean test accuracy (%)", shrink=0.8)
-    figure.suptitle(f"Pairs of settings that ablation most, n = {results.n_seeds}", fontsize=11)
+    figure.suptitle(f"Pairs of settings that explain most, n = {results.n_seeds}", fontsize=11)
     return figure
 
 

@@ -118,8 +118,8 @@ def _theory(results: SweepResults) -> list[str]:
         if which.any():
             share = share_interval(int(failed[which].sum()), int(failed[which].size))
             sentences.append(
-                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged or never "
-                "learned."
+                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged "
+                "or never learned."
             )
     return sentences
 
@@ -211,7 +211,7 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
                     "All combinations were trained, so that seeds alone are a sample."
                     if found.exact
                     else "Some combinations were trained: a random forest fitted to means over seeds stands for the "
-                    f"others, and “{HIGHER}” holds what it does not ablation."
+                    f"others, and “{HIGHER}” holds what it does not explain."
                 ),
             )
         )
@@ -251,7 +251,7 @@ SECTION = Section(
         ),
         ReportFigure(
             "sweep_pairs",
-            "Mean test accuracy over both settings of the pairs that ablation most beyond each setting alone.",
+            "Mean test accuracy over both settings of the pairs that explain most beyond each setting alone.",
             "Heat maps of mean test accuracy for pairs of settings.",
         ),
         ReportFigure(
