@@ -149,6 +149,7 @@ class LocalServer:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the run, which still has states to report
             )
+        process.returncode = 0  # it may outlive this program, of which Popen would warn; `_stop` waits for its number
         temporary = self.record.with_suffix(".partial")
         try:
             temporary.write_text(json.dumps({"pid": process.pid, "url": url}))

@@ -410,7 +410,8 @@ def good_run(servers, made_once):
         environment = servers.new_home(folder / "home")
         environment = {name: value for name, value in environment.items() if name.lower() != "no_proxy"}
         proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-        with program.start(f"{program.depth_sweep} --artifacts deep/er", environment, **proxy, **{MARK: mark}) as run:
+        more = {**proxy, "PYTHONWARNINGS": "always::ResourceWarning", MARK: mark}
+        with program.start(f"{program.depth_sweep} --artifacts deep/er", environment, **more) as run:
             try:
                 out, err = run.communicate(timeout=120)
             finally:
