@@ -139,6 +139,7 @@ def test_a_verdict_needs_no_colour(verdict: str, symbol: str) -> None:
         (-math.inf, 0.25, "[no limit to 0.25]"),
         (2.0, math.inf, "[2 to no limit]"),
         (math.nan, math.nan, "no interval"),
+        (3.0, 3.0, "3 alone"),
     ],
 )
 def test_what_is_no_number_is_a_word(low: float, high: float, words: str) -> None:

@@ -300,3 +300,14 @@ def test_what_is_left_after_failures_is_compared_with_its_own(tmp_path, left, na
     assert len(found.changes) == 4 * n_left + (2 if n_left > 1 else 0)
     assert {change.change for change in found.changes} == {0.0}
     assert found.left_out.get("ablation", "").count("activation=") == n_left_out
+
+
+@pytest.mark.parametrize(("elsewhere", "moved"), [((), ["depth=0"]), (("depth=1",), []), (("depth=2", "depth=3"), [])])
+def test_single_events_elsewhere_show_that_rounding_does_it(elsewhere, moved):
+    """Two of two are lost: that is named as drift only if no member of another configuration comes or goes alone."""
+    before = {f"depth={number}": np.full(2, 0.9) for number in range(8)}
+    after = {**before, "depth=0": np.full(2, np.nan)}
+    after |= {name: np.array([np.nan, 0.9]) for name in elsewhere}
+    found = compare(results(before), results(after))
+    assert [one.configuration for one in found.moved] == moved
+    assert "images depth=0: 2 of 2 members newly diverged" in describe_comparison(found)
