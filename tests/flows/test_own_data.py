@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlp_core.data.preprocessing import Preprocessing
-from mlp_core.data.settings import DataSource
+from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.data.tables import bundled_table
 
 
@@ -22,8 +22,9 @@ def wine(tmp_path):
 
 
 def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
-    """What was learned from it lies with its rows; no claim is the tutorial's; moved, nothing is trained again."""
-    ended = run("depth_sweep", tmp_path / "artifacts", source=DataSource(data=str(wine), split_seed=3))
+    """What was learned lies with its rows; no claim of the tutorial is made; a file that was moved trains nothing."""
+    source = DataSource(data=str(wine), split_seed=3)
+    ended = run("depth_sweep", tmp_path / "artifacts", source=source, spirals=Spirals())
     assert ended.state.is_completed()
     folder = tmp_path / "artifacts"
     (rows,) = folder.glob("tables/rows-*.parquet")
@@ -37,7 +38,7 @@ def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
     assert "Width against depth (here: wine.csv)" in page
     assert "The data (here: wine.csv)" in page
     moved = wine.rename(tmp_path / "same.csv")
-    again = run("depth_sweep", folder, source=DataSource(data=str(moved), split_seed=3))
+    again = run("depth_sweep", folder, source=source.model_copy(update={"data": str(moved)}), spirals=Spirals())
     assert again.state.is_completed()
     assert not [name for name in again.tasks.get("Completed", []) if name.startswith(("train ", "read table"))]
 
