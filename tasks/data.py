@@ -146,7 +146,7 @@ def locate_table(data: str) -> TableFile:
     if data in BUNDLED_TABLES:
         return TableFile(data, data)
     path = table_path(data).resolve()
-    check_file_size(path, str(path))
+    check_file_size(path, repr(str(path)))
     return TableFile(str(path), file_digest(path))
 
 

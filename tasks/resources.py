@@ -93,7 +93,8 @@ def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> 
     groups = (stage.setup.settings, *stage.setup.others)
     value = next((getattr(group, setting) for group in groups if hasattr(group, setting)), stage.setup.n_seeds)
     if config.batches == "per_seed_order" and member_bytes(config, n_examples) > 4 * member_bytes(config, 4000):
-        setting, value = "points", data.settings["points"]  # each member's own order of them
+        setting = "data" if stage.kind_of_data == "tables" else "points"  # each member's own order of them
+        value = data.settings[setting]
     what = f"{stage.experiment.name} {config.name}"
     yield MemoryEstimate(n_workers * training + examples, what, setting, value)
     if stage.experiment.reads_all_weights:

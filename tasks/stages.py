@@ -98,6 +98,8 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     assert source is None or isinstance(source, DataSource)
     if source is not None:
         _check_points(source, spirals)
+        if source.data not in (DRAWN_POINTS[0], IMAGES):  # what the tutorial does not know is shown
+            members = tuple(dict.fromkeys((*members, experiment_in("data"))))
     stages = []
     for one in members:
         settings = by_type[one.settings]
@@ -127,8 +129,11 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
     kind = experiment.data[0]
     if source is not None:
         kind = "images" if source.data == IMAGES else "tables" if is_table(source.data) else "spirals"
-    if kind not in experiment.data:
+    of_shape = source is None or kind != "spirals" or source.data in experiment.points
+    if kind not in experiment.data or not of_shape:
         taken = [word for one, word in _TAKEN.items() if one in experiment.data]
+        if experiment.points != DRAWN_POINTS:
+            taken = [*experiment.points]
         shown = shown_address(source.data if source else "")
         message = (
             f"data must be {' or '.join(taken)} in {experiment.tag.replace('_', '-')}, got {shown!r}; leave --data out."
@@ -176,6 +181,6 @@ def check_batches(stages: Iterable[Stage]) -> None:
             if trial.config.batches == "per_seed_order" and trial.config.batch_size > n_train:
                 message = (
                     f"batch_size must be at most the {n_train} training points, got {trial.config.batch_size}; "
-                    "use a smaller --batch-size or more --points."
+                    f"use a smaller --batch-size or more {'rows' if stage.kind_of_data == 'tables' else '--points'}."
                 )
                 raise InputError(message)

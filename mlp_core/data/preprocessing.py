@@ -133,10 +133,12 @@ class Preprocessing:
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can say."""
         columns = [
-            {"kind": "numbers" if isinstance(column, NumberColumn) else "levels", **asdict(column)}
+            {"kind": "numbers", **asdict(column)}
+            if isinstance(column, NumberColumn)
+            else {"kind": "levels", "name": column.name, "levels": list(column.levels)}
             for column in self.columns
         ]
-        return {**asdict(self), "columns": columns, "classes": list(self.classes)}
+        return {"columns": columns, "target": self.target, "classes": list(self.classes), "missing": self.missing}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preprocessing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
@@ -33,6 +34,17 @@ def is_table(data: str) -> bool:
         (True, True, False, False)
     """
     return data not in (*DRAWN_POINTS, IMAGES)
+
+
+def other_data(settings: Mapping[str, Any]) -> str:
+    """Return what data the settings of a result table name, if they are not those of the tutorial.
+
+    Example:
+        >>> other_data({"arms": 4}), other_data({"data": "moons"})
+        ('', 'moons')
+    """
+    data = str(settings.get("data", ""))
+    return "" if data in (DRAWN_POINTS[0], IMAGES) else data
 
 
 def _of_tables(value: Any, others: ValidationInfo) -> Any:
@@ -104,7 +116,10 @@ class DataSource(Settings):
             >>> DataSource(data="https://me:word@host/a/wine.csv?key=1").label, DataSource(data="moons").label
             ('wine.csv', 'moons')
         """
-        return shown_address(self.data).split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2] or "a table"
+        if self.data in (*DRAWN_POINTS, *BUNDLED_TABLES, IMAGES):
+            return self.data
+        name = shown_address(self.data).split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2] or "a table"
+        return f"file {name}" if name in (*DRAWN_POINTS, *BUNDLED_TABLES, IMAGES) else name
 
     @field_serializer("data", when_used="json")
     def _without_secrets(self, data: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -70,6 +71,17 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
+def without(name: str) -> str:
+    """Return how to leave a column out, in words.
+
+    Example:
+        >>> without("user id"), without("a, b")
+        ("leave it out with --ignore 'user id'", 'leave it out with --ignore')
+    """
+    can_be_given = name.isprintable() and "," not in name and len(name) <= 60
+    return f"leave it out with --ignore {shlex.quote(name)}" if can_be_given else "leave it out with --ignore"
+
+
 def check_usable(name: str, column: pa.ChunkedArray) -> None:
     """Refuse a column that can be no input, with what it is and the way out.
 
@@ -80,7 +92,7 @@ def check_usable(name: str, column: pa.ChunkedArray) -> None:
     Raises:
         InputError: For dates, free text, names of rows, too many levels, and text among numbers.
     """
-    way_out = f"leave it out with --ignore {name}" if "," not in name and name.isprintable() else "leave it out"
+    way_out = without(name)
     if pa.types.is_temporal(column.type):
         got = f"{name!r}, which holds dates or times"
         refuse(_USABLE, got, f"{way_out}, or make numbers of it, such as the month")
@@ -155,16 +167,18 @@ def classes_of(name: str, column: pa.ChunkedArray) -> tuple[tuple[str, ...], lis
     levels = sorted(set(values), key=lambda level: (isinstance(level, str), level))
     if len(levels) == 1:
         refuse("have two classes or more", f"only {_name(levels[0])[:60]!r} in the target {name!r}", another)
-    if len(levels) > MAX_CLASSES:
+    limit = min(MAX_CLASSES, len(values) // MIN_ROWS_PER_CLASS)
+    if len(levels) > limit:
         kind = "numbers" if is_number(column) else "levels"
         got = f"{len(levels):,} different {kind} in the target {name!r}"
         more = ", or make classes of it, such as low and high" if kind == "numbers" else ""
-        refuse(f"have at most {MAX_CLASSES} classes", got, another + more)
+        refuse(f"have at most {limit} classes in {len(values):,} rows", got, another + more)
     numbers = {level: number for number, level in enumerate(levels)}
     labels = [numbers[value] for value in values]
     counts = np.bincount(labels)
     if counts.min() < MIN_ROWS_PER_CLASS:
-        rare = [repr(_name(levels[place])[:40]) for place in np.flatnonzero(counts < MIN_ROWS_PER_CLASS)]
+        rare = [repr(_name(levels[place])[:40]) for place in np.argsort(counts, kind="stable")]
+        rare = rare[: int((counts < MIN_ROWS_PER_CLASS).sum())]
         got = f"{int(counts.min())} of {rare[0]} in the target {name!r}"
         got += f", and {len(rare) - 1} more rare ones" if len(rare) > 1 else ""
         rule = f"have at least {MIN_ROWS_PER_CLASS} rows of each class"

@@ -81,7 +81,7 @@ def read_table_file(path: Path, name: str = "") -> pa.Table:
         ...     read_table_file(file).to_pydict()
         {'alcohol': [12.5, None], 'kind': ['red', 'white']}
     """
-    name = name or str(path)
+    name = name or repr(str(path))
     try:
         check_file_size(path, name)
         with path.open("rb") as file:

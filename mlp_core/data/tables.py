@@ -16,7 +16,7 @@ from mlp_core.data.image_layout import TEST_FOLDERS, TRAIN_FOLDERS
 from mlp_core.data.preprocessing import LevelColumn, NumberColumn, Preprocessing, numbers_of, texts_of
 from mlp_core.data.settings import DataSource
 from mlp_core.data.sizes import MIN_ROWS
-from mlp_core.data.table_columns import check_usable, chosen, classes_of, is_number, without_nan
+from mlp_core.data.table_columns import check_usable, chosen, classes_of, is_number, without, without_nan
 from mlp_core.data.table_files import refuse
 from mlp_core.errors import InputError
 from mlp_core.seeds import derive_seed
@@ -102,37 +102,24 @@ def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamp
         ((142, 13), 36, ('class_0', 'class_1', 'class_2'))
     """
     names = table.column_names
-    ignored = [chosen("ignore", name, names) for name in source.ignore]
-    left = [name for name in names if name not in ignored and name != source.split_column]
-    if source.split_column:
-        chosen("split_column", source.split_column, names)
-    if not left:
-        refuse("have a column of classes and others", "none that is not left out", "ignore fewer")
-    target = chosen("target", source.target, names) if source.target else left[-1]
-    if target not in left:
-        message = f"target must be a column that is used for nothing else, got {target!r}; use another --target."
-        raise InputError(message)
-    table = table.select([name for name in names if name not in ignored])
-    table = pa.table({name: without_nan(table[name]) for name in table.column_names})
+    target, features = _roles(names, source)
     if table.num_rows < MIN_ROWS:
         refuse(f"have at least {MIN_ROWS} rows", f"{table.num_rows}", "add some")
-    features = [name for name in left if name != target]
-    missing = {name: int(table[name].null_count) for name in table.column_names}
+    used = [name for name in names if name in {*features, target, source.split_column}]
+    table = pa.table({name: without_nan(table[name]) for name in used})
+    missing = {name: int(table[name].null_count) for name in used}
     for name in features:
         if missing[name] == table.num_rows:
-            refuse("have values in each column", f"none in {name!r}", f"leave it out with --ignore {name}")
+            refuse("have values in each column", f"none in {name!r}", without(name))
         check_usable(name, table[name])
     kept = _without_missing(table, source, target, missing)
     classes, labels = classes_of(target, kept[target])
     is_train, split_words = _split(kept, labels, classes, source, seed)
-    train = kept.filter(pa.array(is_train))
-    uses, columns = _learned(train, features, missing)
-    if not columns:
-        refuse("have a column that is not constant", "none beside the target", "name another file or --target")
+    uses, columns = _learned(kept.filter(pa.array(is_train)), features, missing)
     preprocessing = Preprocessing(tuple(columns), target, classes, source.missing)
-    if len(preprocessing.inputs) > MAX_INPUTS:
-        got = f"{len(preprocessing.inputs):,}"
-        refuse(f"give at most {MAX_INPUTS:,} inputs", got, "leave columns out with --ignore")
+    if not 1 <= len(preprocessing.inputs) <= MAX_INPUTS:
+        got = f"{len(preprocessing.inputs):,} of the columns that are not constant"
+        refuse(f"give from 1 to {MAX_INPUTS:,} inputs", got, "choose with --ignore, or name another file")
     inputs = torch.from_numpy(preprocessing.apply(kept))
     numbers, mask = torch.tensor(labels), torch.from_numpy(is_train)
     data = Split(inputs[mask], numbers[mask], inputs[~mask], numbers[~mask], classes)
@@ -145,8 +132,23 @@ def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamp
     uses[target] = ColumnUse(target, "target", 0, missing[target], ", ".join(classes))
     if source.split_column:
         uses[source.split_column] = ColumnUse(source.split_column, "split", 0, missing[source.split_column], "")
-    uses |= {name: ColumnUse(name, "ignored", 0, 0, "") for name in ignored}
-    return TableExamples(data, preprocessing, tuple(uses[name] for name in names), tuple(remarks))
+    columns_of_table = (uses.get(name, ColumnUse(name, "ignored", 0, 0, "")) for name in names)
+    return TableExamples(data, preprocessing, tuple(columns_of_table), tuple(remarks))
+
+
+def _roles(names: list[str], source: DataSource) -> tuple[str, list[str]]:
+    """Return the target and the columns that may become inputs."""
+    ignored = {chosen("ignore", name, names) for name in source.ignore}
+    if source.split_column:
+        chosen("split_column", source.split_column, names)
+    left = [name for name in names if name not in ignored and name != source.split_column]
+    if len(left) < 2:
+        refuse("have a column of classes and others", f"{len(left)} that are left", "ignore fewer with --ignore")
+    target = chosen("target", source.target, names) if source.target else left[-1]
+    if target not in left:
+        message = f"target must be a column that is used for nothing else, got {target!r}; use another --target."
+        raise InputError(message)
+    return target, [name for name in left if name != target]
 
 
 def _without_missing(table: pa.Table, source: DataSource, target: str, missing: dict[str, int]) -> pa.Table:
@@ -162,10 +164,10 @@ def _without_missing(table: pa.Table, source: DataSource, target: str, missing: 
         got = f"{any_missing:,} of {table.num_rows:,} rows without one, in {', '.join(gaps[:5])}"
         got += f" and {len(gaps) - 5} more columns" if len(gaps) > 5 else ""
         refuse("have a value in every row", got, "use --missing mean or drop, or --ignore those columns")
-    without = _rows_without(table, needed)
-    if without.all():
+    gaps_in_rows = _rows_without(table, needed)
+    if gaps_in_rows.all():
         refuse("have rows that miss no value", "none", "use --missing mean, or --ignore empty columns")
-    kept = table.filter(pa.array(~without))
+    kept = table.filter(pa.array(~gaps_in_rows))
     if kept.num_rows < MIN_ROWS:
         got = f"{kept.num_rows} that miss none"
         refuse(f"have at least {MIN_ROWS} rows", got, "use --missing mean, or --ignore empty columns")

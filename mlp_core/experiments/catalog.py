@@ -19,6 +19,7 @@ FOLDERS = (
     "signal_propagation",
     "phase_diagram",
     "sweep",
+    "data",
 )
 """Whoever adds an experiment adds its folder here."""
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlp_core.addresses import SYNTHETIC
+from mlp_core.data.settings import other_data
 from mlp_core.seeds import derive_seed
 from mlp_core.statistics.claims import Claim
 
@@ -38,8 +39,11 @@ class ClaimSource:
     column: str = "seed"
 
     def claims(self, table: pa.Table, settings: Mapping[str, Any]) -> list[Claim]:
-        """Return the claims with their data and condition; none if the table is empty or of an earlier version."""
-        if not len(table) or self.column not in table.column_names:
+        """Return the claims with their data and condition.
+
+        There are none if the table is empty, of an earlier version, or rests on other data than the tutorial's.
+        """
+        if not len(table) or self.column not in table.column_names or other_data(settings):
             return []
         drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
         data = _DRAWN_FACES if drawn else self.data

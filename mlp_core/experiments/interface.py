@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, TypeVar
 
+from mlp_core.data.settings import DRAWN_POINTS
 from mlp_core.engine.configs import Training, Trial
 from mlp_core.settings import Settings
 
@@ -185,6 +186,7 @@ class Experiment:
         parameter: What its flow calls them.
         run_name: What its runs are called by: a template with the flow's parameters.
         data: The kinds of data it takes; the first unless `--data` says otherwise.
+        points: Which drawn points it takes, if it takes any.
         outputs: Gets the setup, the trained configurations and the data; returns tables and figures to make.
         smallest: Settings with which the tests run it.
         section: Module of the report's section, with `SECTION`.
@@ -212,6 +214,7 @@ class Experiment:
     smallest: Settings
     section: str
     claims: str = ""
+    points: tuple[str, ...] = DRAWN_POINTS
     trials: Callable[[Setup], Sequence[Trial]] = _nothing
     to_tune: Callable[[Setup, Sequence[Trial]], Sequence[Tuning]] = _nothing
     tuned: Callable[[Setup, Trial, float], Trial] | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlp_core.data.settings import other_data
 from mlp_core.report.section import MEDIAN_NOTE, NEVER_LEARNED_NOTE, ReportFigure, Section, SectionContent
 from mlp_core.statistics.comparisons import describe_best
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
@@ -116,6 +117,8 @@ def _content(
     settings: Mapping[str, Any],
 ) -> SectionContent:
     """Return what the accuracies of all configurations say."""
+    if other_data(settings):
+        published = _nothing_published
     configurations = [
         _configuration(dict(zip(keys, values, strict=True)), rows, published)
         for values, rows in table.groupby(list(keys), sort=False)

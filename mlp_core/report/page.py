@@ -22,6 +22,7 @@ import pyarrow.parquet
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.artifacts.baseline import RUNS, changes_of, read_comparisons
 from mlp_core.artifacts.changes import Comparison
+from mlp_core.data.settings import other_data
 from mlp_core.errors import InputError
 from mlp_core.report.accuracy_section import PUBLISHED
 from mlp_core.report.claims import describe_claims
@@ -251,18 +252,18 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
     settings = content.settings.get(section.name, {})
     _check_columns(table, section)
     findings = section.content(table, settings)
-    # whatever rests on drawn faces says so where it stands: nobody looks for it among the settings
-    drawn = settings.get("images") == SYNTHETIC
+    # whatever rests on drawn faces or other data says so where it stands: nobody looks for it among the settings
+    here = "drawn faces" if settings.get("images") == SYNTHETIC else other_data(settings)
     return ShownSection(
         section.name,
-        f"{section.title} (here: drawn faces)" if drawn else section.title,
-        section.question,
+        f"{section.title} (here: {here})" if here else section.title,
+        section.question + (f" Here the same is asked of {other}." if (other := other_data(settings)) else ""),
         [sentence.replace(" %", "\u00a0%") for sentence in findings.summary],
         [sentence.replace(" %", "\u00a0%") for sentence in findings.details],
         [
             DrawnFigure(
                 figure.name,
-                f"{figure.caption} On drawn faces." if drawn else figure.caption,
+                f"{figure.caption} On {here}." if here else figure.caption,
                 figure.alt,
                 content.figures[figure.name],
             )
@@ -272,12 +273,18 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
         findings.header,
         findings.n_keys,
         findings.rows,
-        findings.note + (f" About the images: {remarks}." if (remarks := settings.get("images_remarks")) else ""),
+        findings.note + _remarks(settings),
         findings.extra_tables,
         _flat(settings),
         int(table["seed"].nunique()) if "seed" in table else None,
         section.links,
     )
+
+
+def _remarks(settings: Mapping[str, Any]) -> str:
+    """Return what is to be said of the examples, as a sentence each."""
+    names = {"images_remarks": "images", "data_remarks": "table"}
+    return "".join(f" About the {what}: {settings[name]}." for name, what in names.items() if settings.get(name))
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

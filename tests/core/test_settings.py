@@ -362,7 +362,6 @@ def test_the_explanations_share_the_defaults_of_the_experiments_they_explain():
         (SignalPropagation, "width", "1", "must be greater than or equal to 2, got '1'"),
         (SignalPropagation, "layers", "1", "must be greater than or equal to 2, got '1'"),
         (SignalPropagation, "distribution", "cauchy", "must be 'normal' or 'uniform', got 'cauchy'"),
-        (PhaseDiagramSettings, "data", "mnist", "must be 'images' or 'spirals', got 'mnist'; the default is images."),
         (PhaseDiagramSettings, "gains", "1,1", "must hold each value once, got '1,1'; the default is 0.5,0.6,"),
         (
             PhaseDiagramSettings,
@@ -409,5 +408,5 @@ def test_every_setting_makes_a_field_of_a_form(model):
         if single["type"] in ("integer", "number"):
             assert {"minimum", "exclusiveMinimum"} & single.keys(), name
             assert {"maximum", "exclusiveMaximum"} & single.keys(), name
-        if name in ("optimizer", "distribution", "device", "runner", "on_drift", "data"):
+        if name in ("optimizer", "distribution", "device", "runner", "on_drift", "missing"):
             assert len(field["enum"]) > 1

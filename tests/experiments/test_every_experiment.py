@@ -133,7 +133,10 @@ def test_its_table_has_a_row_for_each_member(experiment, finished):
     setup = smallest_stage(experiment, flow).setup
     trials = planned_trials(experiment, setup)
     folder = finished(flow)
-    history = pq.read_table(folder / "results/history.parquet").to_pandas()
+    path = folder / "results/history.parquet"
+    if not trials and not path.exists():  # nor does any other of its flow train anything
+        return
+    history = pq.read_table(path).to_pandas()
     own = history[history["experiment"] == experiment.name]
     if not trials:
         assert own.empty
@@ -183,7 +186,7 @@ def test_a_run_leaves_nothing_else(flow, finished):
     ]
     folder = finished(flow)
     left = {path.stem for path in folder.glob("results/*")}
-    assert left - {"claims"} == {*result_names(outputs), "history"}
+    assert left - {"claims"} == {*result_names(outputs), *(["history"] if flow != "data" else [])}
     assert {path.stem for path in folder.glob("figures/*")} == figure_names(outputs)
 
 

@@ -37,6 +37,9 @@ from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
+from mlp_core.data.settings import DataSource
+from mlp_core.data.table_files import read_table_file
+from mlp_core.data.tables import table_examples
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.experiments.ablation.experiment import Ablation
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
@@ -100,6 +103,24 @@ def read_archive(content):
             assert words.startswith(("images must ", "skip_bad_images allows "))
             assert words.isprintable()
         assert os.listdir(folder) == ["photos.zip"]  # noqa: PTH208 - names alone
+
+
+def read_own_table(content):
+    """Somebody's table: examples, or one sentence; what was learned from it fits its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table")
+        path.write_bytes(content)
+        table, words = answered(read_table_file, path)
+        examples = None
+        if table:
+            examples, words = answered(table_examples, table, DataSource(data="table", missing="mean"), 1)
+        if examples:
+            assert examples.data.train_inputs.isfinite().all()
+            assert len(examples.preprocessing.inputs) == examples.data.test_inputs.shape[1]
+        else:
+            assert words.startswith(("data must ", "test_share must "))
+            assert words.isprintable()
+            assert len(words) < 2000
 
 
 def read_image(content):
@@ -244,6 +265,30 @@ def good_files():
 RESULTS, ACCEPTED, COMPARED = good_files()
 
 
+def good_tables():
+    """Return the bytes of a table of 12 rows as CSV in three forms, as Parquet, and as Arrow of both kinds."""
+    import gzip
+
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.feather
+    import pyarrow.parquet as pq
+
+    columns = {"size": [1.5, None, 2.0] * 4, "colour": ["red", "blue", "é"] * 4, "kind": ["a", "b"] * 6}
+    table, files = pa.table(columns), [io.BytesIO() for _ in range(4)]
+    pyarrow.csv.write_csv(table, files[0])
+    pq.write_table(table, files[1])
+    pyarrow.feather.write_feather(table, files[2])
+    with pa.ipc.new_stream(files[3], table.schema) as stream:
+        stream.write_table(table)
+    text = files[0].getvalue().decode()
+    other = text.replace(",", ";").replace(".", ",").encode("utf-16")
+    return [file.getvalue() for file in files] + [other, gzip.compress(text.encode(), mtime=0)]
+
+
+TABLES = good_tables()
+
+
 def good_weights():
     import numpy as np
     from safetensors.numpy import save
@@ -337,6 +382,13 @@ def test_any_secret_in_an_address(user, password, signature):
     """Whatever it is made of, it is not shown."""
     shown = shown_address(f"https://{user}:{password}@host/faces.zip?key={signature}")
     assert shown in {"https://...@host/faces.zip?...", "https://...?...", "https:..."}
+
+
+@given(spoilt(*TABLES) | st.binary(max_size=200) | st.text(',;"\n\r\t|a1.-\ufeff\0', max_size=200).map(str.encode))
+@QUICKLY
+def test_any_bytes_as_a_table(content):
+    """Examples, or one sentence."""
+    read_own_table(content)
 
 
 # the name of a file, in the header beside it alone, is not the UTF-8 that it is said to be
@@ -475,6 +527,7 @@ TARGETS = {
     "archives": (read_archive, ARCHIVES),
     "images": (read_image, IMAGES),
     "tables": (read_table, [good_table()]),
+    "own tables": (read_own_table, TABLES),
     "baselines": (read_accepted, [ACCEPTED]),
     "results": (read_members, [RESULTS]),
     "comparisons": (read_run, [COMPARED]),

@@ -10,6 +10,7 @@ from stored import computed
 
 from mlp_core.data.augmentation import normalize
 from mlp_core.data.images import decode_images
+from mlp_core.data.settings import DataSource
 from mlp_core.experiments.catalog import experiment_in
 from mlp_core.seeds import generator
 from mlp_core.theory.phases import critical_point
@@ -83,7 +84,7 @@ def test_what_was_made_is_not_made_again(run, finished, tmp_path):
 def test_the_phase_of_the_spirals(run, tmp_path):
     """Spirals need no images; where there are fewer examples than asked for, all are taken."""
     grid = experiment_in("phase_diagram").smallest.model_copy(update={"examples": 500, "depths": (2,)})
-    assert run("phase_diagram", tmp_path, seeds=1, grid=grid).state.is_completed()
+    assert run("phase_diagram", tmp_path, seeds=1, grid=grid, source=DataSource(data="spirals")).state.is_completed()
     (path,) = tmp_path.glob("tables/examples-*.parquet")
     assert pq.read_table(path)["split"].to_pylist() == ["train"] * 128 + ["test"] * 32
     assert not list(tmp_path.glob("tables/images-*"))

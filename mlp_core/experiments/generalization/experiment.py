@@ -174,6 +174,7 @@ EXPERIMENT = Experiment(
     parameter="models",
     run_name="{models.activation}",
     data=("spirals",),
+    points=("spirals",),
     trials=_trials,
     to_tune=lambda _, trials: tunings(trials),
     tuned=lambda _, trial, rate: tuned_trial(trial, rate),

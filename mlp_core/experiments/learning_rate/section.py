@@ -66,7 +66,7 @@ _ACCURACIES = accuracy_section(
 
 def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
     findings = _ACCURACIES.content(table, settings)
-    n_classes, ranges = int(settings["arms"]), {}
+    n_classes, ranges = int(settings.get("arms") or settings["classes"]), {}
     for start in STARTS:
         rows = table[table["initialization"] == start]
         if len(rows):

@@ -1,0 +1,1 @@
+"""What there is to train on: rows, classes, what became of each column, and an image."""
