@@ -19,6 +19,7 @@ EVERY = pytest.mark.parametrize("experiment", experiments(), ids=folder_of)
 ORDINARY = {
     "images": "a kind of data, the setting that says where they come from, and their folder",
     "polynomial": "a kind of model",
+    "sweep": "what flows call the settings of an experiment that varies one",
 }
 """Names of experiments that are words for something else, too. Names of settings are others."""
 SETTINGS = {

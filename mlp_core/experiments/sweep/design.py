@@ -54,7 +54,8 @@ def sobol_design(sizes: Sequence[int], n_configurations: int, seed: int) -> list
     from scipy.stats.qmc import Sobol
 
     sequence = Sobol(len(sizes), scramble=False)
-    shift = np.random.default_rng(seed).random(len(sizes))
+    stream = np.random.default_rng(seed)
+    shift = stream.random(len(sizes))
     chosen: dict[tuple[int, ...], None] = {}
     for _ in range(-(-n_configurations * _DRAWS_PER_CONFIGURATION // _DRAWN_AT_ONCE)):
         levels = ((sequence.random(_DRAWN_AT_ONCE) + shift) % 1 * np.array(sizes)).astype(int)

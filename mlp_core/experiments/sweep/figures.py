@@ -143,7 +143,7 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     if "start" in names:
         asked = dict(zip(results.configurations["activation"], results.configurations["theory_gain"], strict=True))
         gains = ", ".join(f"{name} {gain:.3g}" for name, gain in asked.items())
-        words = shortened(f"start; theory's gain: {gains}", 50)
+        words = f"start; theory's gains:\n{shortened(gains, 44)}"
         plain(panels[names.index("start")].set_title(words, loc="left", fontsize=9))
     lowest, highest = _effect_range(results)
     kept = {
@@ -177,11 +177,17 @@ def _draw_effect(axes: Axes, results: SweepResults, name: str) -> None:
         if one.has_interval:
             axes.plot([place, place], [100 * one.low, 100 * one.high], color=INK, linewidth=1.5)
     axes.set_xlim(-0.6, len(labels) - 0.4)
-    step = max(1, math.ceil(len(labels) / 6))
-    axes.set_xticks(places[::step], [shortened(level_text(label), 12) for label in labels[::step]], fontsize=9)
+    step = max(1, math.ceil(len(labels) / 8))
+    texts = [shortened(level_text(label), 12) for label in labels[::step]]
+    axes.set_xticks(places[::step], texts, fontsize=9, rotation=_turn(texts))
     axes.set_title(title(name), loc="left", fontsize=9)
     for text in axes.get_xticklabels():
         plain(text)
+
+
+def _turn(texts: list[str]) -> int:
+    """Return by how many degrees ticks must be turned, if their texts do not fit side by side into half a figure."""
+    return 90 if sum(map(len, texts)) + 2 * len(texts) > 32 else 0
 
 
 def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
@@ -262,8 +268,9 @@ def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
 def _draw_levels(axes: Axes, results: SweepResults, rows: str, columns: str) -> None:
     for axis, name in ((axes.yaxis, rows), (axes.xaxis, columns)):
         labels = [shortened(level_text(label), 11) for label in results.levels[name]]
-        step = max(1, math.ceil(len(labels) / 6))
-        axis.set_ticks(np.arange(len(labels))[::step], labels[::step], fontsize=9)
+        step = max(1, math.ceil(len(labels) / 8))
+        turn = _turn(labels[::step]) if axis is axes.xaxis else 0
+        axis.set_ticks(np.arange(len(labels))[::step], labels[::step], fontsize=9, rotation=turn)
         for text in axis.get_ticklabels():
             plain(text)
     axes.set_xlabel(title(columns), fontsize=9)

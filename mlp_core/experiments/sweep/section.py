@@ -20,7 +20,7 @@ from mlp_core.report.section import (
 )
 from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.intervals import mean_interval, median_interval, share_interval
-from mlp_core.statistics.variance_shares import HIGHER, SEEDS
+from mlp_core.statistics.variance_shares import HIGHER, SEEDS, VarianceShares
 from mlp_core.statistics.wording import format_bounds, format_cell, format_share, no_break
 
 _SHOWN = 20
@@ -118,8 +118,8 @@ def _theory(results: SweepResults) -> list[str]:
         if which.any():
             share = share_interval(int(failed[which].sum()), int(failed[which].size))
             sentences.append(
-                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged "
-                "or never learned."
+                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged or never "
+                "learned."
             )
     return sentences
 
@@ -147,75 +147,71 @@ def _row(results: SweepResults, number: int, rank: int) -> list[str]:
 def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraTable, ...]:
     tables = []
     if yardsticks := settings.get("yardsticks", {}):
-        chosen = results.chosen
-        tables.append(
-            ExtraTable(
-                "Yardsticks",
-                ["classifier", "validation accuracy", "test accuracy", "what it is"],
-                [
-                    [
-                        "chosen network",
-                        f"{100 * results.validation[chosen].mean():.1f} %",
-                        f"{100 * results.test[chosen].mean():.1f} %",
-                        f"mean of {results.n_seeds}",
-                    ],
-                    *(
-                        [
-                            name,
-                            f"{100 * one['validation']:.1f} %",
-                            f"{100 * one['test']:.1f} %",
-                            "scikit-learn's settings",
-                        ]
-                        for name, one in yardsticks.items()
-                    ),
-                ],
-                "Trained on the networks' own training examples, measured on the same validation and test examples.",
-            )
-        )
-    front = results.front(results.configurations["parameters"].astype(float))
-    tables.append(
-        ExtraTable(
-            "Best for their size",
-            ["parameters", "mean validation accuracy", "mean test accuracy", "configuration"],
-            [
-                [
-                    f"{int(results.configurations['parameters'][number]):,}",
-                    f"{100 * results.validation[number].mean():.1f} %",
-                    f"{100 * results.test[number].mean():.1f} %",
-                    describe(results.configurations, int(number), list(results.levels)) or "the only one",
-                ]
-                for number in front
-            ],
-            "No configuration of as many parameters or fewer reaches more in mean validation accuracy (Pareto front).",
-        )
-    )
+        tables.append(_yardsticks_table(results, yardsticks))
+    tables.append(_front_table(results))
     if found := results.shares:
-        shown = sorted(found.shares, key=lambda name: (name in (HIGHER, SEEDS), -found.shares[name].estimate))
-        kept = [name for name in shown if " x " not in name or found.shares[name].estimate >= 0.005]
-        tables.append(
-            ExtraTable(
-                "What explains the variance of test accuracies",
-                ["setting", "share", "95 % interval over seeds"],
-                [
-                    [
-                        title(name).replace(" x ", " and "),
-                        f"{100 * found.shares[name].estimate:.1f} %",
-                        f"{format_bounds(found.shares[name])} %" if found.shares[name].has_interval else "none",
-                    ]
-                    for name in kept
-                ],
-                "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): "
-                "the variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond "
-                "both settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. "
-                + (
-                    "All combinations were trained, so that seeds alone are a sample."
-                    if found.exact
-                    else "Some combinations were trained: a random forest fitted to means over seeds stands for the "
-                    f"others, and “{HIGHER}” holds what it does not explain."
-                ),
-            )
-        )
+        tables.append(_shares_table(found))
     return tuple(tables)
+
+
+def _yardsticks_table(results: SweepResults, yardsticks: Mapping[str, Any]) -> ExtraTable:
+    own = results.validation[results.chosen].mean(), results.test[results.chosen].mean()
+    rows = [["chosen network", *(f"{100 * one:.1f} %" for one in own), f"mean of {results.n_seeds}"]]
+    for name, reached in yardsticks.items():
+        accuracies = (f"{100 * reached[part]:.1f} %" for part in ("validation", "test"))
+        rows.append([name, *accuracies, "scikit-learn's settings"])
+    return ExtraTable(
+        "Yardsticks",
+        ["classifier", "validation accuracy", "test accuracy", "what it is"],
+        rows,
+        "Trained on the networks' own training examples, measured on the same validation and test examples.",
+    )
+
+
+def _front_table(results: SweepResults) -> ExtraTable:
+    parameters, names = results.configurations["parameters"], list(results.levels)
+    rows = [
+        [
+            f"{int(parameters[number]):,}",
+            f"{100 * results.validation[number].mean():.1f} %",
+            f"{100 * results.test[number].mean():.1f} %",
+            describe(results.configurations, int(number), names) or "the only one",
+        ]
+        for number in results.front(parameters.astype(float))
+    ]
+    return ExtraTable(
+        "Best for their size",
+        ["parameters", "mean validation accuracy", "mean test accuracy", "configuration"],
+        rows,
+        "No configuration of as many parameters or fewer reaches more in mean validation accuracy (Pareto front).",
+    )
+
+
+def _shares_table(found: VarianceShares) -> ExtraTable:
+    ordered = sorted(found.shares, key=lambda name: (name in (HIGHER, SEEDS), -found.shares[name].estimate))
+    rows = [
+        [
+            title(name).replace(" x ", " and "),
+            f"{100 * found.shares[name].estimate:.1f} %",
+            f"{format_bounds(found.shares[name])} %" if found.shares[name].has_interval else "none",
+        ]
+        for name in ordered
+        if " x " not in name or found.shares[name].estimate >= 0.005
+    ]
+    how = (
+        "All combinations were trained, so that seeds alone are a sample."
+        if found.exact
+        else "Some combinations were trained: a random forest fitted to means over seeds stands for the others, and "
+        f"“{HIGHER}” holds what it does not explain."
+    )
+    return ExtraTable(
+        "What explains the variance of test accuracies",
+        ["setting", "share", "95 % interval over seeds"],
+        rows,
+        "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): the "
+        "variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond both settings "
+        f"alone, those below 0.5 % are left out. Intervals: jackknife over seeds. {how}",
+    )
 
 
 SECTION = Section(
