@@ -118,6 +118,8 @@ class FlowRuns:
             time.sleep(_LOOK_SECONDS)
         url = url or _run_page(api_url, name, begun, self._parameters(asks))
         reading.join(_END_SECONDS)
+        if run.stderr:
+            run.stderr.close()
         with self._lock:
             self._runs.discard(run)
         if run.returncode == 0:
