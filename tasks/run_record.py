@@ -51,7 +51,8 @@ def note_run(root: Path | UPath, made: Sequence[Artifact], flow: str, parameters
     if new:
         stamp = {"command": command_of(flow, parameters), "commit": commit_of(_PROJECT)}
         for name in new:
-            written = datetime.fromtimestamp((root / names[name].path).stat().st_mtime, UTC)
+            changed = (root / names[name].path).stat().st_mtime  # 0 where a bucket does not say
+            written = datetime.fromtimestamp(changed, UTC) if changed else datetime.now(UTC)
             rows[name] = {"table": name, "sha256": names[name].sha256, "made": written, **stamp}
     texts = dict.fromkeys(("table", "sha256"), pa.string())
     schema = pa.schema({**texts, "made": pa.timestamp("s", "UTC"), "command": pa.string(), "commit": pa.string()})

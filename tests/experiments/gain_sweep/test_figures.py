@@ -44,7 +44,7 @@ def test_the_title_of_medians_with_and_without_interval_fits(gain_table: pd.Data
     figure = gain_sweep_figure(eight)
     assert "median and, where there is one, 95 % interval, n = 8 per median" in texts(figure)
     titles = [text for text in figure.findobj(Text) if "median and" in text.get_text()]
-    assert [text.get_window_extent().x1 <= 900 for text in titles] == [True]
+    assert [text.get_window_extent().x1 <= 1800 for text in titles] == [True]
 
 
 def test_a_table_where_every_member_diverged_is_drawn(gain_table: pd.DataFrame) -> None:
