@@ -344,7 +344,7 @@ class _Operation(AbstractTemplate):  # type: ignore[misc]
 _COMPARISONS = (operator.lt, operator.le, operator.gt, operator.eq)
 
 
-def _lower(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> None:
+def _known(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> Any:
     """Let numba make an operation of two vectors, or of a vector and a number, by a function of LLVM's builder."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -354,18 +354,16 @@ def _lower(operation: Any, generate: Callable[[Any, Any, Any], Any]) -> None:
 
     for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
         lower_builtin(operation, *kinds)(lower)
+    return infer_global(operation)(type(f"_{operation.__name__}", (_Operation,), {}))
 
 
-_OPERATIONS: dict[Any, Callable[[Any, Any, Any], Any]] = {
-    operator.add: lambda builder, a, b: builder.fadd(a, b),
-    operator.sub: lambda builder, a, b: builder.fsub(a, b),
-    operator.mul: lambda builder, a, b: builder.fmul(a, b),
-    operator.truediv: lambda builder, a, b: builder.fdiv(a, b),
-    operator.lt: lambda builder, a, b: builder.fcmp_ordered("<", a, b),
-    operator.gt: lambda builder, a, b: builder.fcmp_ordered(">", a, b),
-    operator.eq: lambda builder, a, b: builder.fcmp_ordered("==", a, b),
-    operator.le: lambda builder, a, b: builder.fcmp_ordered("<=", a, b),
-}
-for _operation, _generate in _OPERATIONS.items():
-    infer_global(_operation)(type(f"_{_operation.__name__}", (_Operation,), {}))
-    _lower(_operation, _generate)
+_OPERATIONS = [
+    _known(operator.add, lambda builder, a, b: builder.fadd(a, b)),
+    _known(operator.sub, lambda builder, a, b: builder.fsub(a, b)),
+    _known(operator.mul, lambda builder, a, b: builder.fmul(a, b)),
+    _known(operator.truediv, lambda builder, a, b: builder.fdiv(a, b)),
+    _known(operator.lt, lambda builder, a, b: builder.fcmp_ordered("<", a, b)),
+    _known(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b)),
+    _known(operator.eq, lambda builder, a, b: builder.fcmp_ordered("==", a, b)),
+    _known(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b)),
+]
