@@ -190,7 +190,7 @@ def load_preprocessing(file: Path) -> Preprocessing:
 
 def standardised(numbers: NDArray[np.float64], column: NumberColumn) -> NDArray[np.float64]:
     """Return numbers in standard deviations from the mean; a missing one is 0, the mean."""
-    scaled: NDArray[np.float64] = (numbers - column.estimate) / column.scale
+    scaled: NDArray[np.float64] = (numbers - column.mean) / column.scale
     return np.where(np.isnan(scaled), 0.0, scaled)
 
 

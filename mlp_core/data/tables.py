@@ -246,7 +246,7 @@ def _learned(
             learned = StandardScaler().fit(numbers_of(column, name)[:, None])
             number = NumberColumn(name, float(learned.mean_[0]), float(learned.scale_[0]))
             columns.append(number)
-            values = f"mean {number.estimate:.4g}, standard deviation {number.scale:.4g}"
+            values = f"mean {number.mean:.4g}, standard deviation {number.scale:.4g}"
             uses[name] = ColumnUse(name, "standardised", 1, missing[name], values)
         else:
             levels = tuple(sorted({text for text in texts_of(column) if text is not None}))

@@ -87,14 +87,14 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         "order statistics], known to a step of the rates tried.",
     )
     in_full = f"{sentence[0].upper()}{sentence[1:]}."
-    return replace(findings, summary=_in_short(ranges), reasons=[in_full, *findings.details], extra_tables=(widths,))
+    return replace(findings, summary=_in_short(ranges), details=[in_full, *findings.details], extra_tables=(widths,))
 
 
 def _in_short(ranges: Mapping[str, TrainableRange]) -> list[str]:
     sentences = []
     for start, one in list(ranges.items())[:2]:
         range_ = "no learning rate trains"
-        if not math.isnan(one.width):
+        if not math.isnan(one.width.estimate):
             range_ = f"learning rates from {one.smallest:.2g} to {one.largest:.2g} train"
             if one.smallest == one.largest:
                 range_ = f"only the learning rate {one.smallest:.2g} trains"
