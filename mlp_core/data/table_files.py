@@ -241,7 +241,7 @@ def _place_of(content: bytes, position: int, name: str) -> str:
         return f"the byte {content[position]:#04x} at position {position + 1:,} of {name}"
     row, column = len(rows), len(rows[-1]) if rows else 1
     names = rows[0] if row > 1 else []
-    column_name = f" ({names[column - 1][:60]!r})" if column <= len(names) else ""
+    column_name = f" ({names[column - 1][:60]!r})" if 0 < column <= len(names) else ""
     return f"the byte {content[position]:#04x} in row {max(row, 1)}, column {max(column, 1)}{column_name} of {name}"
 
 
