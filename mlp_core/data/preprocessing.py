@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+LARGEST = 1e30
+"""Number in a column: squares and sums of such stay finite, and a network's inputs in single precision."""
+_FARTHEST = 1e9
+
+
 @dataclass(frozen=True)
 class NumberColumn:
     """A column of numbers, standardised.
@@ -97,7 +102,8 @@ class Preprocessing:
             float32 `[n, inputs]`.
 
         Raises:
-            InputError: If a column is missing, holds text where numbers were, or misses values that are not let in.
+            InputError: If a column is missing, holds text where numbers were or what lies far beyond them, or misses
+                values that are not let in.
         """
         parts = []
         for column in self.columns:
@@ -113,7 +119,14 @@ class Preprocessing:
                 )
                 raise InputError(message)
             if isinstance(column, NumberColumn):
-                parts.append(standardised(numbers_of(values, column.name), column)[:, None])
+                scaled = standardised(numbers_of(values, column.name), column)
+                if (np.abs(scaled) > _FARTHEST).any():
+                    message = (
+                        f"data must have numbers within {_FARTHEST:g} standard deviations of the training rows in "
+                        f"{column.name!r}, got one in row {int(np.abs(scaled).argmax()) + 1}; mend it."
+                    )
+                    raise InputError(message)
+                parts.append(scaled[:, None])
             else:
                 parts.append(one_hot(texts_of(values), column.levels))
         return np.concatenate(parts, axis=1).astype(np.float32)
@@ -215,7 +228,7 @@ def numbers_of(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
     """Return a column as numbers; NaN where one is missing.
 
     Raises:
-        InputError: If it holds something else, or what is not finite.
+        InputError: If it holds something else, or what is too large.
     """
     import pyarrow as pa
 
@@ -232,11 +245,12 @@ def numbers_of(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
         )
         message = f"data must have numbers in {name!r}, got {str(text)[:60]!r} in row {row}; mend it or leave it empty."
         raise InputError(message) from None
-    infinite = np.isinf(numbers)
-    if infinite.any():
+    huge = np.abs(numbers) > LARGEST
+    if huge.any():
+        row = int(huge.argmax())
         message = (
-            f"data must have finite numbers in {name!r}, got an infinite one in row {int(infinite.argmax()) + 1}; "
-            "mend it or leave it empty."
+            f"data must have numbers from -{LARGEST:g} to {LARGEST:g} in {name!r}, got {numbers[row]:g} in row "
+            f"{row + 1}; mend it or leave it empty."
         )
         raise InputError(message)
     return numbers

@@ -118,7 +118,7 @@ def _check_text(name: str, texts: list[str], n_rows: int, way_out: str) -> None:
     looked_at = levels[:: max(1, len(levels) // _LOOKED_AT)]
     numeric = [text for text in looked_at if _is_numeric(text)]
     if len(numeric) >= max(3, 0.8 * len(looked_at)):
-        odd = next(row for row, text in enumerate(texts, 1) if not _is_numeric(text))
+        odd = next((row for row, text in enumerate(texts, 1) if not _is_numeric(text)), 1)  # or commas and points
         got = f"{texts[odd - 1][:60]!r} in {name!r}, whose other rows hold numbers"
         refuse("have numbers or text in a column", got, f"mend it, leave it empty, or {way_out}")
     if sum(bool(_DATE.fullmatch(text.strip())) for text in looked_at) >= max(1, 0.9 * len(looked_at)):

@@ -8,7 +8,6 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -236,10 +235,13 @@ def _place_of(content: bytes, position: int, name: str) -> str:
     """Say in which row and column a byte stands."""
     before = content[:position].decode()
     separator = _separator(before)
-    rows = list(csv.reader(io.StringIO(before), delimiter=separator))
+    try:
+        rows = list(csv.reader(io.StringIO(before, newline=""), delimiter=separator))
+    except csv.Error:  # a cell of more letters than it takes
+        return f"the byte {content[position]:#04x} at position {position + 1:,} of {name}"
     row, column = len(rows), len(rows[-1]) if rows else 1
     names = rows[0] if row > 1 else []
-    column_name = f" ({names[column - 1][:60]!r})" if column <= len(names) else ""
+    column_name = f" ({names[column - 1][:60]!r})" if 0 < column <= len(names) else ""
     return f"the byte {content[position]:#04x} in row {max(row, 1)}, column {max(column, 1)}{column_name} of {name}"
 
 
@@ -303,6 +305,4 @@ def _parsed(content: bytes, separator: str, decimal_point: str, name: str) -> pa
 
 def _first_line(error: BaseException) -> str:
     text = next(iter(str(error).splitlines()), "") or type(error).__name__
-    with suppress(UnicodeError):
-        text = text.encode("ascii", "backslashreplace").decode()
-    return text[:200].rstrip(".")
+    return ascii(text)[1:-1][:200].rstrip(".")

@@ -385,6 +385,9 @@ def test_any_secret_in_an_address(user, password, signature):
 
 
 @given(spoilt(*TABLES) | st.binary(max_size=200) | st.text(',;"\n\r\t|a1.-\ufeff\0', max_size=200).map(str.encode))
+@example(TABLES[1].replace(b"\x15\x04\x15\x14\x15\x18L", b"\n$\x01\x15\x04\x15\x14L"))
+@example(b"a,b\n1\r,2\n\xa2\n")
+@example(b"\r\xe1J\ns")
 @QUICKLY
 def test_any_bytes_as_a_table(content):
     """Examples, or one sentence."""
