@@ -209,8 +209,8 @@ def _shares_table(found: VarianceShares) -> ExtraTable:
         ["setting", "share", "95 % interval over seeds"],
         rows,
         "Functional analysis of variance (Hoeffding 1948; Sobol' 1993; Hutter, Hoos and Leyton-Brown 2014): the "
-        "variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond both settings "
-        f"alone, those below 0.5 % are left out. Intervals: jackknife over seeds. {how}",
+        "variance of an effect over the grid, without what few seeds add to it; pairs count what is beyond both "
+        f"settings alone, those below 0.5 % are left out. Intervals: jackknife over seeds. {how}",
     )
 
 
