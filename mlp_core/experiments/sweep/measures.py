@@ -72,7 +72,7 @@ def class_table(models: Sequence[TrainedModel], data: Split) -> pa.Table:
     finished = np.array([status == "ok" for status in best.members["status"].to_pylist()])
     answers = predict(ensemble, inputs).numpy()[finished]
     n_classes = best.trial.config.layer_sizes[-1]
-    names = [str(number) for number in range(n_classes)]
+    names = [str(name) for name in data.classes or range(n_classes)]
     wanted = np.broadcast_to(data.test_labels.numpy(), answers.shape)
     counts = np.bincount((wanted * n_classes + answers).ravel(), minlength=n_classes**2)
     columns = {
