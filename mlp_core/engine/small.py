@@ -124,8 +124,10 @@ def compile_ahead() -> None:
         torch.zeros(1, 1),
         torch.zeros(1, dtype=torch.int64),
     )
-    options = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
-    train_small(ensemble, inputs, labels, generators, **options)
+    train_small(
+        ensemble, inputs, labels, generators,
+        n_epochs=1, batch_size=1, drop_last=False, optimizer="adam", learning_rate=0.01,
+    )  # fmt: skip
     predict_small(ensemble, inputs)
 
 
