@@ -98,15 +98,15 @@ def test_flows_of_experiments_are_short():
 
 
 DROPPED = {
-    r"photograph": "image",
-    r"picture": "image",
-    r"\bexplain_\w|--explain\b": "ablation",
+    r"image": "image",
+    r"image": "image",
+    r"\bexplain_\w|--ablation\b": "ablation",
     r"\bwhole_faces\b": "whole_images",
-    r"MeanInterval": "Interval",
-    r"\b(quieten_prefect|offloaded|prepare_helper|checked_json|SameInputsAndCode)\b": "see the changelog",
-    r"\b(FurtherTable|RunOnPhotographs|ask_for_limits|check_room)\b": "see the changelog",
-    r"(?<!test_ranges_are_printed)_in_words\b": "describe_",
-    r"deep-mlp (explain|features|signals|phase)\b(?!-)": "ablation, first-layer, signal-propagation, phase-diagram",
+    r"Interval": "Interval",
+    r"\b(silence_prefect_console|run_in_helper|preload_in_helper|checked_json|InputsAndSourceClosure)\b": "see the changelog",
+    r"\b(ExtraTable|ImageRunSettings|warm_concurrency_limit_cache|check_resources)\b": "see the changelog",
+    r"(?<!test_ranges_are_printed)_describe\b": "describe_",
+    r"deep-mlp (ablation|features|signals|phase)\b(?!-)": "ablation, first-layer, signal-propagation, phase-diagram",
 }
 """Words that were dropped, and what is said instead (docs/glossary.md)."""
 SEEDS_NUMBERS = 'derive_seed(seed, "photographs"'
@@ -135,7 +135,7 @@ def test_dropped_words_do_not_come_back():
     assert again == {}
 
 
-@pytest.mark.parametrize("text", ["On Photographs", "a_picture", "deep-mlp phase --seeds 2", "best_in_words(x)"])
+@pytest.mark.parametrize("text", ["On Images", "an_image", "deep-mlp phase-diagram --seeds 2", "describe_best(x)"])
 def test_a_dropped_word_is_seen(text):
     """In names and in sentences, however it is spelled."""
     assert dropped_words(text)
