@@ -1,8 +1,6 @@
-"""An experiment is named in its folder, its flow, `prefect.yaml` and the list alone; dropped words stay away."""
+"""An experiment is named in its folder, its flow, `prefect.yaml` and the list alone: read from the sources."""
 
 import ast
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,58 +93,3 @@ def test_flows_of_experiments_are_short():
     """At most 30 lines: what they have in common is told once."""
     for flow in flow_names():
         assert len((ROOT / f"flows/{flow}.py").read_text(encoding="utf-8").splitlines()) <= 30
-
-
-DROPPED = {
-    r"image": "image",
-    r"image": "image",
-    r"\bexplain_\w|--ablation\b": "ablation",
-    r"\bwhole_faces\b": "whole_images",
-    r"Interval": "Interval",
-    r"\b(silence_prefect_console|run_in_helper|preload_in_helper|checked_json|InputsAndSourceClosure)\b": "see the changelog",
-    r"\b(ExtraTable|ImageRunSettings|warm_concurrency_limit_cache|check_resources)\b": "see the changelog",
-    r"(?<!test_ranges_are_printed)_describe\b": "describe_",
-    r"deep-mlp (ablation|features|signals|phase)\b(?!-)": "ablation, first-layer, signal-propagation, phase-diagram",
-}
-"""Words that were dropped, and what is said instead (docs/glossary.md)."""
-SEEDS_NUMBERS = 'derive_seed(seed, "photographs"'
-"""What seeds random numbers keeps its string, or results would move."""
-
-
-def written_files():
-    """Return the files in which people and programs read words; the changelog says what things were called before."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    own = {"CHANGELOG.md", Path(__file__).relative_to(ROOT).as_posix()}
-    ends = (".py", ".md", ".yaml", ".yml", ".jinja", ".toml", "Makefile")
-    return [ROOT / name for name in listed.splitlines() if name.endswith(ends) and name not in own]
-
-
-def dropped_words(text):
-    """Return each dropped word in a text, with the word to use."""
-    text = text.replace(SEEDS_NUMBERS, "")
-    return [f"{match[0]}: {word}" for old, word in DROPPED.items() for match in re.finditer(old, text, re.IGNORECASE)]
-
-
-def test_dropped_words_do_not_come_back():
-    """Neither in names nor in prose."""
-    files = [path for path in written_files() if path.is_file()]
-    assert len(files) > 200
-    again = {path.name: words for path in files if (words := dropped_words(path.read_text(encoding="utf-8")))}
-    assert again == {}
-
-
-@pytest.mark.parametrize("text", ["On Images", "an_image", "deep-mlp phase-diagram --seeds 2", "describe_best(x)"])
-def test_a_dropped_word_is_seen(text):
-    """In names and in sentences, however it is spelled."""
-    assert dropped_words(text)
-
-
-def test_the_glossary_has_a_sentence_and_a_source_for_each_term():
-    """Every row has all three; no term comes twice."""
-    rows = [
-        line.strip("|").split("|") for line in (ROOT / "docs/glossary.md").read_text().splitlines() if line[:1] == "|"
-    ]
-    terms = [row for row in rows if row[0].strip(" -") and row[0].strip() != "term"]
-    assert len(terms) >= 40
-    assert all(len(row) == 3 and row[1].strip().endswith(".") and row[2].strip() for row in terms)
-    assert len({row[0] for row in terms}) == len(terms)
