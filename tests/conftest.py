@@ -216,7 +216,7 @@ def encoded_image(colour, stream, form):
 
 
 @pytest.fixture(scope="session")
-def images(made_once):
+def image_zip(made_once):
     """Give a zip of 60 train and 24 test images of three classes, JPEG and PNG."""
 
     def make(folder):

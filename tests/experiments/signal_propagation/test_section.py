@@ -59,7 +59,7 @@ def test_one_member_is_not_compared():
 
 def test_gains_stand_beside_pytorchs():
     """The second table has a row for each activation offered, with a word where PyTorch's gain differs."""
-    (gains,) = SECTION.content(signal_table(), {}).further
+    (gains,) = SECTION.content(signal_table(), {}).extra_tables
     rows = {row[0]: row[1:] for row in gains.rows}
     assert rows["tanh"][:3] == ["1.593", "1.467", "1.667"]
     assert "above both" in rows["tanh"][3]
