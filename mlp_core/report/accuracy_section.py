@@ -105,7 +105,7 @@ def accuracy_section(
         ...     summarise=lambda rates, settings: ranking_sentences("rate", rates, rates, ""))
         >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
-        >>> section.content(table, {}).reasons[0].split(";")[0]
+        >>> section.content(table, {}).details[0].split(";")[0]
         'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
         >>> section.content(table, {}).summary[0]
         'Rate 0.1 does best here: it gets 80 % of the test examples right.'

@@ -57,7 +57,7 @@ class SectionContent:
 
     Attributes:
         summary: Two sentences at most, in plain words: the answer to the section's question, and how sure it is.
-        reasons: What the numbers say in full, for who reads on.
+        details: What the numbers say in full, for who reads on.
         header: Names of the columns of the section's table.
         n_keys: How many of them, the first, name what was measured.
         rows: The table's cells as text.

@@ -58,8 +58,8 @@ def test_what_moved_is_named_from_what_to_what_with_the_versions_that_changed():
     origin = Origin(ORIGIN.settings, "other code", {**ORIGIN.versions, "torch": "2.14.1"}, ORIGIN.machine)
     assert compare(results(before), results(after, origin)).describe() == (
         "2 of 10 figures moved from the baseline: "
-        "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+19.9, +20.1] points, n = 8); "
-        "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.1, -9.9] points, n = 8). "
+        "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+19.8, +20.2] points, n = 8); "
+        "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.2, -9.8] points, n = 8). "
         "Changed since: torch 2.13.0 → 2.14.1, code behind images."
     )
 

@@ -94,7 +94,7 @@ def _in_short(ranges: Mapping[str, TrainableRange]) -> list[str]:
     sentences = []
     for start, one in list(ranges.items())[:2]:
         range_ = "no learning rate trains"
-        if not math.isnan(one.width.estimate):
+        if not math.isnan(one.smallest):
             range_ = f"learning rates from {one.smallest:.2g} to {one.largest:.2g} train"
             if one.smallest == one.largest:
                 range_ = f"only the learning rate {one.smallest:.2g} trains"

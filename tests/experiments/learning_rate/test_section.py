@@ -44,12 +44,12 @@ def test_both_ranges_are_said_with_the_best_rates():
         "From PyTorch's start learning rates from 0.01 to 0.1 train.",
         "From Xavier's start learning rates from 0.001 to 1 train.",
     ]
-    assert told.reasons[:2] == [
+    assert told.details[:2] == [
         "From PyTorch's start rates from 0.01 to 0.1 train, 1.00 decades (95 % interval 1.00 to 1.00); "
         "from Xavier's start rates from 0.001 to 1 train, 3.00 decades (95 % interval 3.00 to 3.00).",
         "Highest mean test accuracy: 0.1 (85.0 %) from PyTorch's start and 0.1 (85.0 %) from Xavier's start.",
     ]
-    assert told.reasons[2].startswith("Of 64 members 8 diverged")
+    assert told.details[2].startswith("Of 64 members 8 diverged")
     assert len(told.rows) == 8
     (widths,) = told.extra_tables
     assert [row[-1] for row in widths.rows] == [
@@ -61,7 +61,7 @@ def test_both_ranges_are_said_with_the_best_rates():
 def test_one_seed_has_no_interval():
     """The range of the one member is shown all the same."""
     told = findings((INSIDE, OPEN), n=1)
-    assert "rates from 0.01 to 0.1 train, 1.00 decades;" in told.reasons[0]
+    assert "rates from 0.01 to 0.1 train, 1.00 decades;" in told.details[0]
     assert [row[4] for row in told.extra_tables[0].rows] == ["1.00", "3.00"]
 
 
@@ -70,7 +70,7 @@ def test_a_start_from_which_no_rate_trains(accuracy):
     """Is said, not shown as a range of no width."""
     told = findings(((accuracy,) * 4, INSIDE))
     assert told.summary[0] == "From PyTorch's start no learning rate trains."
-    assert told.reasons[0].startswith("From PyTorch's start no rate trains; from Xavier's start rates")
+    assert told.details[0].startswith("From PyTorch's start no rate trains; from Xavier's start rates")
     assert told.extra_tables[0].rows[0][1:] == ["8", "none", "none", "none", "no rate trains"]
 
 

@@ -102,8 +102,8 @@ def test_depth_explains_most_of_the_variance():
 def test_networks_beyond_six_scales_are_counted_with_their_failures():
     """16 layers of 2.5 each are beyond, and all 16 members failed there."""
     told = findings()
-    assert told.reasons[0].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
-    assert told.reasons[1].startswith("4 configurations are not as deep: 0 of 32 [")
+    assert told.details[0].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
+    assert told.details[1].startswith("4 configurations are not as deep: 0 of 32 [")
 
 
 def test_a_member_that_diverges_counts_as_one_that_guesses():
@@ -116,7 +116,7 @@ def test_a_member_that_diverges_counts_as_one_that_guesses():
 
 def test_the_front_is_the_best_for_each_size():
     """A larger network that reaches less is not on it."""
-    (front,) = [one for one in findings().further if one.title == "Best for their size"]
+    (front,) = [one for one in findings().extra_tables if one.title == "Best for their size"]
     assert [row[0] for row in front.rows] == ["100", "200"]
 
 
