@@ -229,7 +229,7 @@ def image_zip(made_once):
                         image = encoded_image(colour, stream, form)
                         archive.writestr(f"faces/{split}/{name}/{number:02d}.{form}", image)
 
-    return made_once("images", make) / "faces.zip"
+    return made_once("image_zip", make) / "faces.zip"
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ class Change:
             images test accuracy 90.0 % → 70.0 % (change -20.0 [-30.0, -10.0] points, n = 8)
             >>> end = (1.0, math.nan, math.nan, 0.75, 2, 0, "members 0, 1", "moved")
             >>> print(Change("phase_diagram", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).describe())
-            phase gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
+            phase_diagram gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
         """
         name = " ".join(part for part in (self.experiment, self.configuration) if part)
         if self.measure in EVENTS:

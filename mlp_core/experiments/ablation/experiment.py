@@ -20,7 +20,7 @@ class Ablation(Settings):
     """Interventions on the depth sweep: what carries the decline with depth (section 1)."""
 
     ablation: bool = False
-    """Train from other starts and with other activations, too, to see what carries the decline with depth."""
+    """Train from other starts and with other activations too, and say what carries the decline with depth."""
     ablation_activations: Annotated[
         tuple[ActivationName, ...], Field(min_length=1), BeforeValidator(list_of_names), AfterValidator(distinct)
     ] = ("relu", "leaky_relu(0.1)", "tanh", "gelu")
