@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlp_core.artifacts.storage import Artifact, Provenance, read_table, write_table
+from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, write_table
 from mlp_core.settings import Settings, text_of, validated
 from tasks.stages import flow_parameters
 
@@ -57,7 +57,8 @@ def note_run(root: Path | UPath, made: Sequence[Artifact], flow: str, parameters
     texts = dict.fromkeys(("table", "sha256"), pa.string())
     schema = pa.schema({**texts, "made": pa.timestamp("s", "UTC"), "command": pa.string(), "commit": pa.string()})
     table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema)
-    write_table(root, RECORD, table, Provenance({}, "", {}, _UNITS))
+    digests = {f"results/{name}.parquet": rows[name]["sha256"] for name in rows}
+    write_table(root, RECORD, table, Provenance({}, code_digest("tasks.run_record"), digests, _UNITS))
 
 
 def command_of(flow: str, parameters: Mapping[str, Any]) -> str:

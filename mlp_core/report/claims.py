@@ -21,7 +21,7 @@ CLAIM_COLUMNS = (
 )
 _SYMBOLS = {"supported": "\u2713", "not supported": "\u2717", "neither": "\u2013", "undecided": "?"}
 _KINDS = {"supported": "yes", "not supported": "no"}
-_IN_WORDS = {
+_VERDICTS_COUNTED = {
     "supported": ("holds", "hold"),
     "not supported": ("does not hold", "do not hold"),
     "neither": ("is right on neither side", "are right on neither side"),
@@ -113,7 +113,7 @@ def _counted(table: pd.DataFrame) -> list[str]:
         conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
         parts = [
             f"{counts[verdict]} {one if counts[verdict] == 1 else more}"
-            for verdict, (one, more) in _IN_WORDS.items()
+            for verdict, (one, more) in _VERDICTS_COUNTED.items()
             if counts[verdict]
         ]
         if conditional and len(own) > 1 and parts:

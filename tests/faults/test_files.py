@@ -80,7 +80,8 @@ def test_a_damaged_file_is_made_again_and_nothing_else(run, copied, experiment, 
     assert computed(ran) == ({maker} if maker else set())
     together = {f"members/{damaged.stem}.parquet", f"models/{damaged.stem}.safetensors"}  # one training makes both
     damaged_path = damaged.relative_to(folder).as_posix()
-    made = together if damaged_path in together else {damaged_path}
+    drawings = {path.relative_to(folder).as_posix() for path in folder.glob(f"figures/{damaged.stem}.*")}  # PNG and SVG
+    made = together if damaged_path in together else drawings or {damaged_path}
     assert written(before, identities(folder)) == made | ALWAYS_WRITTEN
     assert contents(folder) == expected
 

@@ -276,7 +276,8 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     for path in (tmp_path / "undisturbed").rglob("*.*"):
         if path.parent.name in {"results", "members", "models", "tables", "figures"}:
             again = folder / path.relative_to(tmp_path / "undisturbed")
-            assert again.read_bytes() == path.read_bytes(), path.name
+            if path.name != "runs.parquet":  # when each was made
+                assert again.read_bytes() == path.read_bytes(), path.name
 
 
 def test_a_file_that_another_run_is_writing_is_left_alone(run, tmp_path):
@@ -363,7 +364,7 @@ def test_a_good_run_ends_clean(good_run):
         ["finished", "in"],
     ]
     assert runs(good_run.folder / "home", "flow_run") == ["Completed"]
-    n_tasks = 11
+    n_tasks = 12
     assert runs(good_run.folder / "home", "task_run") == ["Completed"] * n_tasks
 
 

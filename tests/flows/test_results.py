@@ -29,6 +29,7 @@ def test_history_has_its_columns_in_order(finished):
         ("member", "int64"),
         ("epoch", "int64"),
         ("train_loss", "float"),
+        ("validation_accuracy", "double"),
     ]
 
 
@@ -159,6 +160,7 @@ def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
         "xavier",
         "claims",
         "history",
+        "runs",
     }
     claims = pq.read_table(tmp_path / "results/claims.parquet").to_pylist()
     decided = {claim["claim"] for claim in claims if claim["verdict"] != "undecided"}

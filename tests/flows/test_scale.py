@@ -62,7 +62,9 @@ def bucket(s3, tmp_path):
 def contents(folder):
     """Return the bytes of every file that is not a record, and of no report: it names the folder."""
     paths = {str(path.relative_to(folder)): path for path in folder.rglob("*.*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith((".", "report"))}
+    return {
+        name: path.read_bytes() for name, path in paths.items() if not name.startswith((".", "report", "results/runs"))
+    }
 
 
 @pytest.mark.parametrize("experiment", ["depth_sweep"])

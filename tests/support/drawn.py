@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from hashlib import sha256
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from tasks.helper_process import run_in_helper
@@ -27,7 +27,7 @@ class DrawnOnce:
     def __call__(self, function, *arguments, checkpoint):
         """Return the PNG that was drawn of equal arguments, or draw it in the helper process."""
         checkpoint()
-        digest = sha256(pickle.dumps((function, arguments))).digest()
+        digest = sha256(ForkingPickler.dumps((function, arguments))).digest()
         if digest not in self._known:
             self._known[digest] = run_in_helper(function, *arguments, checkpoint=checkpoint)
         return self._known[digest]

@@ -89,7 +89,9 @@ def _in_short(groups: Mapping[str, pd.DataFrame]) -> list[str]:
         return ["No trained unit has finite weights: the members diverged."]
     as_local = int((trained["extent"] <= filters["extent"].max()).sum())
     units = (
-        "The one trained unit is" if len(trained) == 1 else f"{as_local or 'None'} of {len(trained)} trained units is"
+        "The one trained unit is"
+        if len(trained) == 1
+        else f"{as_local or 'Not one'} of {len(trained)} trained units is"
     )
     if as_local > 1:
         units = units.replace(" units is", " units are")

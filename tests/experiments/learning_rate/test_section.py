@@ -45,8 +45,8 @@ def test_both_ranges_are_said_with_the_best_rates():
         "From Xavier's start learning rates from 0.001 to 1 train.",
     ]
     assert told.details[:2] == [
-        "From PyTorch's start rates from 0.01 to 0.1 train, 1.00 decades (95 % interval 1.00 to 1.00); "
-        "from Xavier's start rates from 0.001 to 1 train, 3.00 decades (95 % interval 3.00 to 3.00).",
+        "From PyTorch's start rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median); "
+        "from Xavier's start rates from 0.001 to 1 train, and a member's own range is 3.00 decades wide (median).",
         "Highest mean test accuracy: 0.1 (85.0 %) from PyTorch's start and 0.1 (85.0 %) from Xavier's start.",
     ]
     assert told.details[2].startswith("Of 64 members 8 diverged")
@@ -61,7 +61,7 @@ def test_both_ranges_are_said_with_the_best_rates():
 def test_one_seed_has_no_interval():
     """The range of the one member is shown all the same."""
     told = findings((INSIDE, OPEN), n=1)
-    assert "rates from 0.01 to 0.1 train, 1.00 decades;" in told.details[0]
+    assert "rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median);" in told.details[0]
     assert [row[4] for row in told.extra_tables[0].rows] == ["1.00", "3.00"]
 
 
