@@ -40,10 +40,11 @@ def image_path(text: str) -> Path | None:
         return None
     if path := _existing(text):
         return path
-    shown = repr(shown_address(text))
+    address = repr(shown_address(text))
     message = (
         f"images must be {SYNTHETIC}, {ANIMAL_FACES}, an http(s) URL of a zip (after # nothing but "
-        f"sha256=DIGEST), or a zip or folder that exists, got {shown if len(shown) <= 200 else f'{shown[:197]}...'}."
+        "sha256=DIGEST), or a zip or folder that exists, got "
+        f"{address if len(address) <= 200 else f'{address[:197]}...'}."
     )
     raise InputError(message)
 
@@ -75,11 +76,11 @@ def table_path(text: str) -> Path:
     path = _existing(text)
     if path is not None and path.is_file():
         return path
-    shown = repr(shown_address(text))
+    address = repr(shown_address(text))
     message = (
         "data must be spirals, moons, circles, gauss, xor, digits, wine, iris, breast_cancer, an http(s) URL (after # "
         "nothing but sha256=DIGEST), or a CSV, Parquet or Arrow file that exists, got "
-        f"{shown if len(shown) <= 200 else f'{shown[:197]}...'}{', which is a folder' if path else ''}."
+        f"{address if len(address) <= 200 else f'{address[:197]}...'}{', which is a folder' if path else ''}."
     )
     raise InputError(message)
 

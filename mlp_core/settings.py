@@ -151,8 +151,8 @@ def validated(model: type[_Model], values: dict[str, Any], defaults: _Model | No
         mlp_core.errors.InputError: arms must be greater than or equal to 2, got '1'; the default is 4.
     """
     try:
-        given = {} if defaults is None else defaults.model_dump(exclude_defaults=True)
-        return model.model_validate({**given, **values})
+        base = {} if defaults is None else defaults.model_dump(exclude_defaults=True)
+        return model.model_validate({**base, **values})
     except ValidationError as error:
         raise InputError(_sentence(model, error, defaults)) from None
 
@@ -173,11 +173,11 @@ def _sentence(model: type[BaseModel], error: ValidationError, defaults: BaseMode
     if "must" not in rule:
         rule = f"must be valid: {rule}"
     subject = name if rule.startswith("must") else f"{name}:"
-    found = first["input"]
-    shown = repr(shown_address(found) if isinstance(found, str) else found)  # without keys in an address
-    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+    value = first["input"]
+    value_text = repr(shown_address(value) if isinstance(value, str) else value)  # without keys in an address
+    value_text = value_text if len(value_text) <= 100 else f"{value_text[:97]}..."
     default = model.model_fields[name].default if defaults is None else getattr(defaults, name)
-    return f"{subject} {rule}, got {shown}; the default is {text_of(default)}."
+    return f"{subject} {rule}, got {value_text}; the default is {text_of(default)}."
 
 
 def text_of(value: object) -> str:

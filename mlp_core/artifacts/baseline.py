@@ -136,7 +136,7 @@ def read_baseline(root: Path | UPath) -> Results | None:
         for row in table.to_pylist():
             values = tuple(float(row[name]) for name in MEASURES)
             members.setdefault((row["experiment"], row["configuration"]), {})[row["member"]] = values
-        origins = {name: Origin(**found) for name, found in settings["tables"].items()}
+        origins = {name: Origin(**fields) for name, fields in settings["tables"].items()}
         return Results(origins, members, str(settings["accepted"]))
     except CORRUPT_FILE_ERRORS as error:
         raise damaged(path, "other metadata") from error
@@ -163,8 +163,8 @@ def describe_baseline(baseline: Results) -> str:
         lines += ["", f"{experiment}: {versions}; {origin.machine}"]
         for (name, configuration), members in baseline.members.items():
             if name == experiment:
-                found = median_interval(np.array([accuracy for _, accuracy, *_ in members.values()]))
-                lines.append(f"  {configuration or 'all members'}: median test accuracy {format_interval(found)}")
+                median = median_interval(np.array([accuracy for _, accuracy, *_ in members.values()]))
+                lines.append(f"  {configuration or 'all members'}: median test accuracy {format_interval(median)}")
     return "\n".join(lines)
 
 
@@ -193,13 +193,13 @@ def _comparison_schema() -> pa.Schema:
 
 def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
     """Return the changes of rows of a comparison's table."""
-    found = []
+    changes = []
     for row in rows:
         values: dict[str, Any] = {
             field.name: math.nan if row[field.name] is None else row[field.name] for field in fields(Change)
         }
-        found.append(Change(**values))
-    return found
+        changes.append(Change(**values))
+    return changes
 
 
 def read_comparisons(root: Path | UPath, last: int = 100) -> pa.Table | None:

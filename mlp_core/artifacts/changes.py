@@ -82,14 +82,14 @@ class Comparison:
     def moved(self) -> list[Change]:
         """Return the figures that moved: events of whole experiments, of configurations, means; the largest first."""
         return sorted(
-            (one for one in self.changes if one.moved),
-            key=lambda one: (one.measure not in EVENTS, one.configuration != ALL, -abs(one.change)),
+            (change for change in self.changes if change.moved),
+            key=lambda change: (change.measure not in EVENTS, change.configuration != ALL, -abs(change.change)),
         )
 
     @property
     def judged(self) -> int:
         """Return how many figures could show a change."""
-        return sum(one.status != "not judged" for one in self.changes)
+        return sum(change.status != "not judged" for change in self.changes)
 
     def describe(self) -> str:
         """Return what moved, from what to what, and what is different in how it was made."""
@@ -97,9 +97,9 @@ class Comparison:
         rest = [*self._single_events(), *self._unjudged()]
         if not moved:
             return "; ".join([counted, *rest])
-        shown = "; ".join(one.describe() for one in moved[:LISTED])
+        listed = "; ".join(change.describe() for change in moved[:LISTED])
         more = f"; and {len(moved) - LISTED} more" if len(moved) > LISTED else ""
-        return " ".join([f"{counted}: {shown}{more}.", *(f"Also {one}." for one in rest), self.since()])
+        return " ".join([f"{counted}: {listed}{more}.", *(f"Also {sentence}." for sentence in rest), self.since()])
 
     def counted(self) -> str:
         """Return how many figures moved, of how many that were judged.
@@ -112,11 +112,13 @@ class Comparison:
 
     def details(self) -> list[str]:
         """Return events that moved no figure, how many figures were not judged, and what the others could show."""
-        least = [one.least for one in self.changes if one.measure not in EVENTS and one.status != "not judged"]
-        shown = (
+        least = [
+            change.least for change in self.changes if change.measure not in EVENTS and change.status != "not judged"
+        ]
+        sentences = (
             [f"least change of a mean that could be shown: {_points(min(least), max(least))} points"] if least else []
         )
-        return [*self._single_events(), *self._unjudged(), *shown]
+        return [*self._single_events(), *self._unjudged(), *sentences]
 
     def _unjudged(self) -> list[str]:
         n = len(self.changes) - self.judged
@@ -124,14 +126,14 @@ class Comparison:
 
     def _single_events(self) -> list[str]:
         """Return in words the events of configurations that did not move and are in no experiment that did."""
-        told = {(one.experiment, one.measure) for one in self.moved if one.configuration == ALL}
+        already_moved = {(change.experiment, change.measure) for change in self.moved if change.configuration == ALL}
         single = [
-            one.describe()
-            for one in self.changes
-            if one.lost + one.gained
-            and one.configuration != ALL
-            and not one.moved
-            and (one.experiment, one.measure) not in told
+            change.describe()
+            for change in self.changes
+            if change.lost + change.gained
+            and change.configuration != ALL
+            and not change.moved
+            and (change.experiment, change.measure) not in already_moved
         ]
         more = [f"and {len(single) - LISTED} more configurations with such members"] if len(single) > LISTED else []
         return [*single[:LISTED], *more]
@@ -163,7 +165,7 @@ def describe_comparison(comparison: Comparison) -> str:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.left_out.items()) or "no results"
         message = f"a comparison needs an experiment with the baseline's settings, got none ({reasons})."
         raise InputError(message)
-    moved = [f"  {one.describe()}" for one in comparison.moved]
+    moved = [f"  {change.describe()}" for change in comparison.moved]
     left_out = [f"not compared: {name} ({reason})" for name, reason in comparison.left_out.items()]
     return "\n".join([comparison.counted(), *moved, *comparison.details(), *left_out, comparison.since()])
 

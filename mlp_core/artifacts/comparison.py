@@ -77,16 +77,16 @@ def _same_configurations(baseline: Results, results: Results, experiment: str) -
     before, after = (
         [
             (name, set(name.split()), {*name.split(), *side.origins[experiment].common.split()})
-            for one, name in side.members
-            if one == experiment
+            for owner, name in side.members
+            if owner == experiment
         ]
         for side in (baseline, results)
     )
     return {
         name: other
-        for name, said, true in after
-        for other, other_said, other_true in before
-        if said <= other_true and other_said <= true
+        for name, words, true in after
+        for other, other_words, other_true in before
+        if words <= other_true and other_words <= true
     }
 
 
@@ -97,7 +97,7 @@ def _alone(baseline: Results, results: Results, experiment: str, same: Mapping[s
         (baseline, set(same.values()), "the baseline"),
         (results, set(same), "these results"),
     ):
-        names = [name for one, name in side.members if one == experiment and name not in matched]
+        names = [name for owner, name in side.members if owner == experiment and name not in matched]
         if names:
             parts.append(f"{first_listed(names) or 'its one configuration'} only in {where}")
     return "; ".join(parts)
@@ -107,13 +107,13 @@ def _pairs(
     baseline: Results, results: Results, experiment: str, same: Mapping[str, str]
 ) -> dict[tuple[str, str], PairedMembers]:
     """Return the members that both sides have, by the baseline's names of the configurations."""
-    found = {}
+    pairs = {}
     for name, other in same.items():
         before, after = baseline.members[experiment, other], results.members[experiment, name]
         common = sorted(before.keys() & after.keys())
         values = np.array([(before[member], after[member]) for member in common]).reshape(-1, 2, len(MEASURES))
-        found[experiment, other] = PairedMembers(common, values)
-    return found
+        pairs[experiment, other] = PairedMembers(common, values)
+    return pairs
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any], ignored: Sequence[str] = ()) -> list[str]:
@@ -122,12 +122,12 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any], ignored: Seq
 
 
 def _made_otherwise(origins: Sequence[tuple[Origin, Origin, str]]) -> list[str]:
-    found: list[str] = []
+    differences: list[str] = []
     for before, after, _ in origins:
-        found += _differing(before.versions, after.versions)
+        differences += _differing(before.versions, after.versions)
     if code := [name for before, after, name in origins if before.code != after.code]:
-        found.append(f"code behind {', '.join(code)}")
-    found += [
+        differences.append(f"code behind {', '.join(code)}")
+    differences += [
         f"machine {before.machine} → {after.machine}" for before, after, _ in origins if before.machine != after.machine
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(differences))

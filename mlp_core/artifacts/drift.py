@@ -79,9 +79,9 @@ def mean_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]
     """Return the changes of the mean accuracies of configurations of which any member finished on both sides."""
     accuracies = {
         (*key, measure): both
-        for key, one in pairs.items()
+        for key, members in pairs.items()
         for measure in MEASURES
-        if measure not in EVENTS and len(both := one.accuracies(measure))
+        if measure not in EVENTS and len(both := members.accuracies(measure))
     }
     by_experiment: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     for (experiment, _, measure), both in accuracies.items():
@@ -110,8 +110,8 @@ class _Spread:
 
 def _spread(values: Sequence[NDArray[np.float64]]) -> _Spread:
     differences = [both[:, 1] - both[:, 0] for both in values]
-    freedom = sum(len(one) - 1 for one in differences)
-    squares = sum(float(((one - one.mean()) ** 2).sum()) for one in differences)
+    freedom = sum(len(difference) - 1 for difference in differences)
+    squares = sum(float(((difference - difference.mean()) ** 2).sum()) for difference in differences)
     count = min(_count(np.concatenate(values)), _LARGEST_COUNT)
     return _Spread(squares / freedom if freedom else math.nan, freedom, count)
 
@@ -141,7 +141,7 @@ def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change
     changes: list[Change] = []
     single = _single_events(pairs)
     for event in EVENTS:
-        happened = {key: found for key, one in pairs.items() if len((found := one.happened(event))[0])}
+        happened = {key: counts for key, members in pairs.items() if len((counts := members.happened(event))[0])}
         experiments: dict[str, list[str]] = {}
         for experiment, configuration in happened:
             experiments.setdefault(experiment, []).append(configuration)
@@ -251,4 +251,8 @@ def _least_lost(
 
 
 def _listed(noun: str, numbers: Sequence[int]) -> str:
-    return f"{noun}{'s' if len(numbers) > 1 else ''} {first_listed([str(one) for one in numbers])}" if numbers else ""
+    return (
+        f"{noun}{'s' if len(numbers) > 1 else ''} {first_listed([str(number) for number in numbers])}"
+        if numbers
+        else ""
+    )

@@ -49,7 +49,9 @@ class Origin:
     def __post_init__(self) -> None:
         """Refuse what a damaged file may hold."""
         mappings, texts = (self.settings, self.versions), (self.code, self.machine, self.common)
-        if not all(isinstance(one, dict) for one in mappings) or not all(isinstance(one, str) for one in texts):
+        if not all(isinstance(mapping, dict) for mapping in mappings) or not all(
+            isinstance(text, str) for text in texts
+        ):
             message = f"settings and versions must be mappings, the rest texts, got {self!r}"
             raise TypeError(message)
 
@@ -93,7 +95,7 @@ def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -
         except CORRUPT_FILE_ERRORS as error:
             raise damaged(path, "columns of another kind") from error
         origins[path.stem] = replace(origin_of(path, table), common=common)
-        members |= {(path.stem, name): found for name, found in by_configuration.items()}
+        members |= {(path.stem, name): by_seed for name, by_seed in by_configuration.items()}
     return Results(origins, members)
 
 
@@ -145,16 +147,16 @@ def _by_configuration(table: pa.Table) -> tuple[str, dict[str, dict[int, tuple[f
     keys = {name: table[name].to_pylist() for name in names}
     varying = [name for name in names if len(table[name].unique()) > 1]
     common = _named({name: values[0] for name, values in keys.items() if values and name not in varying})
-    found: dict[str, dict[int, tuple[float, ...]]] = {}
+    by_configuration: dict[str, dict[int, tuple[float, ...]]] = {}
     measured = [table[name].to_pylist() for name in ("member", "status", "train_accuracy", "test_accuracy")]
     learned = table["learned"].to_pylist() if "learned" in table.column_names else [None] * len(table)
     for row, (member, status, *accuracies) in enumerate(zip(*measured, strict=True)):
-        reached = [math.nan if one is None else float(one) for one in accuracies]
-        members = found.setdefault(_named({name: keys[name][row] for name in varying}), {})
+        reached = [math.nan if accuracy is None else float(accuracy) for accuracy in accuracies]
+        members = by_configuration.setdefault(_named({name: keys[name][row] for name in varying}), {})
         diverged = {"ok": 0.0, "diverged": 1.0}[status]
         never_learned = math.nan if diverged or learned[row] is None else float(not learned[row])
         members[int(member)] = (*reached, diverged, never_learned)
-    return common, found
+    return common, by_configuration
 
 
 def _named(values: Mapping[str, Any]) -> str:

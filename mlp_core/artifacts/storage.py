@@ -228,9 +228,9 @@ def locked(folders: Iterable[Path | UPath], waiting: Callable[[], None]) -> Iter
         ...     sorted(path.name for path in Path(root).iterdir())
         ['a', 'b']
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for folder in sorted(set(folders), key=str):
-            held.enter_context(backend_of(folder).locked(waiting))
+            locks.enter_context(backend_of(folder).locked(waiting))
         yield
 
 

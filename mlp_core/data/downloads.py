@@ -262,8 +262,8 @@ def _prepared(response: requests.Response, out: BinaryIO, validator: str | None)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         message = "the server packed it once more, which it was asked not to"
         raise _LastingError(message)
-    found = response.headers.get("ETag", "")
-    return found if found.startswith('"') else None  # a weak one does not promise the same bytes
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else None  # a weak one does not promise the same bytes
 
 
 def _start_over(out: BinaryIO) -> None:
@@ -325,7 +325,7 @@ def _check_content(file: Path, sha256: str | None, wanted: Wanted) -> None:
     with file.open("rb") as content:
         beginning = content.read(1024).lstrip()
         content.seek(0)
-        found = file_digest(content, "sha256").hexdigest()
+        digest = file_digest(content, "sha256").hexdigest()
     n_bytes = file.stat().st_size
     is_page = beginning.lower().startswith((b"<!doctype html", b"<html"))
     if not zipfile.is_zipfile(file) if wanted.is_zip else is_page:
@@ -337,6 +337,6 @@ def _check_content(file: Path, sha256: str | None, wanted: Wanted) -> None:
             what = f"{n_bytes:,} bytes of something else, not a zip"
         message = f"the server sent {what}"
         raise _LastingError(message)
-    if sha256 not in (None, found):
-        message = f"its SHA-256 must be {sha256}, got {found}"
+    if sha256 not in (None, digest):
+        message = f"its SHA-256 must be {sha256}, got {digest}"
         raise _LastingError(message)

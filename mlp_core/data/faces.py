@@ -578,9 +578,9 @@ def _markings(canvas: _Canvas, draws: _Draws, species: _Species, coat: _Coat, ey
     if species.nose_bridge:
         bridge = _mixed(coat.dark, coat.light, 0.6)
         canvas.ellipse((0, 0.1, 0.85), draws.around(0.2), draws.around(0.45), bridge, softness=2, relief=1, rim=0.1)
-    ring, shown = _mixed(coat.dark, coat.light, draws.chance(0.3)), 0.75 * draws.chance(0.2)
+    ring, ring_opacity = _mixed(coat.dark, coat.light, draws.chance(0.3)), 0.75 * draws.chance(0.2)
     for side in (-1, 1):
-        canvas.ellipse((side * eyes[0], eyes[1], 0.68), 0.33, 0.3, ring, opacity=shown, softness=2.5)
+        canvas.ellipse((side * eyes[0], eyes[1], 0.68), 0.33, 0.3, ring, opacity=ring_opacity, softness=2.5)
 
 
 def _muzzle(canvas: _Canvas, draws: _Draws, species: _Species, coat: _Coat) -> None:
@@ -592,8 +592,8 @@ def _muzzle(canvas: _Canvas, draws: _Draws, species: _Species, coat: _Coat) -> N
     colour = _mixed(colour, coat.dark, 0.8 * draws.chance(0.15))
     canvas.ellipse((0, y + 0.55 * height, 0.8 * depth), 0.6 * width, 0.7 * height, chin, relief=1, rim=0.15)
     if species.tongue:
-        shown = draws.chance(species.tongue)
-        canvas.ellipse((0, y + 0.95 * height, depth), 0.15, 0.26, _TONGUE, opacity=shown, relief=0.8, rim=0.2)
+        opacity = draws.chance(species.tongue)
+        canvas.ellipse((0, y + 0.95 * height, depth), 0.15, 0.26, _TONGUE, opacity=opacity, relief=0.8, rim=0.2)
     if species.long_muzzle:
         canvas.ellipse((0, y, 0.9 * depth), 0.9 * width, height, colour, relief=1.5, rim=0.18)
     lip = (0.62 if species.long_muzzle else 0.85) * height

@@ -89,10 +89,10 @@ def _folder_names(source: Path, unused: dict[str, str]) -> Iterator[str]:
 
     def identity_of(folder: str) -> tuple[int, int]:
         try:
-            found = os.stat(folder)  # noqa: PTH116 - of each of many folders
+            status = os.stat(folder)  # noqa: PTH116 - of each of many folders
         except OSError as error:
             refuse(error)
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     above: dict[str, tuple[tuple[int, int], ...]] = {}  # of a folder, which folders hold it, and itself
     # left to itself, walk passes over what it may not read

@@ -242,15 +242,16 @@ def _is_one_of(folder: str, names: tuple[str, ...]) -> bool:
 
 def _folder(source: Path, folders: Sequence[str], names: tuple[str, ...]) -> str:
     """Return the folder with the first of some names, in any case."""
-    found = sorted(
-        (folder for folder in folders if _is_one_of(folder, names)), key=lambda one: names.index(one.casefold())
+    matches = sorted(
+        (folder for folder in folders if _is_one_of(folder, names)), key=lambda folder: names.index(folder.casefold())
     )
-    if len(found) > 1 and (names == TRAIN_FOLDERS or found[0].casefold() == found[1].casefold()):
+    if len(matches) > 1 and (names == TRAIN_FOLDERS or matches[0].casefold() == matches[1].casefold()):
         message = (
-            f"images must have one folder {names[0]}/, got {found[0]!r} and {found[1]!r} in {source}; keep one of them."
+            f"images must have one folder {names[0]}/, got {matches[0]!r} and {matches[1]!r} in {source}; "
+            "keep one of them."
         )
         raise InputError(message)
-    return found[0] if found else ""
+    return matches[0] if matches else ""
 
 
 def _base_of_classes(source: Path, images: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -320,8 +321,8 @@ def _not_used(unused: Mapping[str, str]) -> list[str]:
     reasons = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     words = []
     for reason, names in reasons[:_REASONS_SHOWN]:
-        shown = ", ".join([_shown(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN))
-        words.append(f"{len(names)} {reason} ({shown})")
+        listed = ", ".join([_shown(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN))
+        words.append(f"{len(names)} {reason} ({listed})")
     if left := sum(len(names) for _, names in reasons[_REASONS_SHOWN:]):
         words.append(f"{left} others")
     return [f"files not used: {', '.join(words)}"] if words else []

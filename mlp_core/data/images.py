@@ -71,8 +71,8 @@ def _listed(source: Path, files: Files, seed: int) -> Listing:
         except BadImageError:
             return b""
 
-    found = listing(source, files.names, files.unused, beginning, seed)
-    return found._replace(remarks=(*files.remarks, *found.remarks))
+    layout = listing(source, files.names, files.unused, beginning, seed)
+    return layout._replace(remarks=(*files.remarks, *layout.remarks))
 
 
 def source_digest(source: Path) -> str:
@@ -125,8 +125,8 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
     skipped: dict[str, str] = {}
     with opened(source) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
-        found = _listed(source, files, seed)
-        for entry in found.images:
+        layout = _listed(source, files, seed)
+        for entry in layout.images:
             try:
                 images.append(_decoded(source, entry.name, files.read))
                 kept.append(entry)
@@ -134,7 +134,7 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
                 if len(skipped) == skip_bad:
                     raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
                 skipped[entry.name] = error.reason
-    check_classes(source, found.folders, kept)
+    check_classes(source, layout.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
     rows = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(len(kept), -1, 3)
     channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
@@ -150,8 +150,8 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
         },
         metadata={
             "skipped": json.dumps(skipped),
-            "remarks": json.dumps(found.remarks),
-            "split_seed": json.dumps(None if found.folders[1] else seed),
+            "remarks": json.dumps(layout.remarks),
+            "split_seed": json.dumps(None if layout.folders[1] else seed),
         },
     )
 

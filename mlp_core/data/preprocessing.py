@@ -138,9 +138,9 @@ class Preprocessing:
             if isinstance(column, LevelColumn):
                 others = set(texts_of(table[column.name])) - {None, *column.levels}
                 if others:
-                    shown = ", ".join(repr(one[:40]) for one in sorted(map(str, others))[:3])
+                    listed = ", ".join(repr(value[:40]) for value in sorted(map(str, others))[:3])
                     more = ", ..." if len(others) > 3 else ""
-                    sentences.append(f"{column.name!r} holds values that no training row has: {shown}{more}")
+                    sentences.append(f"{column.name!r} holds values that no training row has: {listed}{more}")
         return sentences
 
     def to_json(self) -> dict[str, Any]:

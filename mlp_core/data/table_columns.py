@@ -42,8 +42,8 @@ def chosen(setting: str, name: str, names: Sequence[str]) -> str:
     """
     if name in names:
         return name
-    lower = {one.lower(): one for one in reversed(names)}
-    near = [lower[one] for one in difflib.get_close_matches(name.lower(), lower, 3, 0.5)]
+    lower = {column.lower(): column for column in reversed(names)}
+    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, 3, 0.5)]
     if near:
         message = f"{setting} must be a column of the table, got {name!r}; did you mean {_listed(near)}?"
     else:

@@ -175,9 +175,9 @@ def _check_names(names: list[str], name: str) -> None:
             f"one column, {names[0][:60]!r}, in {name}" if names else f"no columns in {name}",
             "separate columns by commas, semicolons, tabs or |",
         )
-    twice = next((one for one in names if names.count(one) > 1), None) if len(set(names)) < len(names) else None
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
-        places = ", ".join(str(place) for place, one in enumerate(names, 1) if one == twice)
+        places = ", ".join(str(place) for place, name in enumerate(names, 1) if name == twice)
         refuse("have columns of different names", f"{twice!r} as columns {places} of {name}", "rename all but one")
 
 
@@ -265,7 +265,7 @@ def _read_csv(content: bytes, name: str) -> pa.Table:
     table = _parsed(content, separator, ".", name)
     if separator != "," and any(_has_decimal_commas(column) for column in table.columns):
         table = _parsed(content, separator, ",", name)
-    names = [one.strip() or f"column {place}" for place, one in enumerate(table.column_names, 1)]
+    names = [name.strip() or f"column {place}" for place, name in enumerate(table.column_names, 1)]
     return table.rename_columns(names)
 
 

@@ -78,7 +78,7 @@ def bundled_table(name: str) -> pa.Table:
 
     loaded = getattr(datasets, f"load_{name}")()
     columns = {str(feature): loaded.data[:, place] for place, feature in enumerate(loaded.feature_names)}
-    names = [str(one) for one in loaded.target_names]
+    names = [str(name) for name in loaded.target_names]
     return pa.table({**columns, "class": [names[label] for label in loaded.target]})
 
 
@@ -209,21 +209,23 @@ def _split(
     for part, rows_of_part in (("train", is_train), ("test", ~is_train)):
         absent = sorted(set(range(len(classes))) - set(numbers[rows_of_part].tolist()))
         if absent:
-            shown = ", ".join(repr(classes[one][:40]) for one in absent[:3]) + (", ..." if len(absent) > 3 else "")
-            refuse("have each class in both parts", f"no {shown} in the {part} part", way_out)
+            listed = ", ".join(repr(classes[label][:40]) for label in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            refuse("have each class in both parts", f"no {listed} in the {part} part", way_out)
     return is_train, words
 
 
 def _split_by_column(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.bool_], str]:
     words = [str(text).strip() for text in texts_of(column)]
-    found = {word.lower(): word for word in sorted(set(words))}
-    train = [word for word in found if word in TRAIN_FOLDERS]
-    test = [word for word in found if word in TEST_FOLDERS]
-    if len(train) != 1 or len(test) != 1 or len(found) != 2:
-        shown = ", ".join(repr(word[:40]) for word in list(found.values())[:4]) + (", ..." if len(found) > 4 else "")
+    spellings = {word.lower(): word for word in sorted(set(words))}
+    train = [word for word in spellings if word in TRAIN_FOLDERS]
+    test = [word for word in spellings if word in TEST_FOLDERS]
+    if len(train) != 1 or len(test) != 1 or len(spellings) != 2:
+        listed = ", ".join(repr(word[:40]) for word in list(spellings.values())[:4]) + (
+            ", ..." if len(spellings) > 4 else ""
+        )
         message = (
-            f"split_column must hold {TRAIN_FOLDERS[0]} and one of {', '.join(TEST_FOLDERS)}, got {shown} in {name!r}; "
-            "rename them, or leave --split-column out."
+            f"split_column must hold {TRAIN_FOLDERS[0]} and one of {', '.join(TEST_FOLDERS)}, got {listed} in {name!r}"
+            "; rename them, or leave --split-column out."
         )
         raise InputError(message)
     is_train = np.array([word.lower() == train[0] for word in words])

@@ -74,14 +74,14 @@ class Range:
             (Range(low=0.5, high=inf, within=True), Range(low=-0.01, high=0.01, within=False), None)
         """
         number = r"(-?[\d.]+(?:e[+-]?\d+)?)"
-        if found := re.fullmatch(f"below {number} or above {number}", text):
-            return cls(float(found[1]), float(found[2]), within=False)
-        if found := re.fullmatch(f"at least {number}", text):
-            return cls(low=float(found[1]))
-        if found := re.fullmatch(f"at most {number}", text):
-            return cls(high=float(found[1]))
-        if found := re.fullmatch(f"{number} to {number}", text):
-            return cls(float(found[1]), float(found[2]))
+        if match := re.fullmatch(f"below {number} or above {number}", text):
+            return cls(float(match[1]), float(match[2]), within=False)
+        if match := re.fullmatch(f"at least {number}", text):
+            return cls(low=float(match[1]))
+        if match := re.fullmatch(f"at most {number}", text):
+            return cls(high=float(match[1]))
+        if match := re.fullmatch(f"{number} to {number}", text):
+            return cls(float(match[1]), float(match[2]))
         return None
 
     def verdict(self, low: float, high: float, n: int) -> Verdict:

@@ -73,8 +73,8 @@ def variance_shares(names: Sequence[str], levels: _Levels, sizes: Sequence[int],
     left_out = []
     if values.shape[1] > 2:
         left_out = [_shares(parts(levels, sizes, np.delete(values, group, axis=1))) for group in groups]
-    subsets = [*((one,) for one in range(len(sizes))), *combinations(range(len(sizes)), 2)]
-    labels = [*(" x ".join(names[one] for one in subset) for subset in subsets), HIGHER, SEEDS]
+    subsets = [*((axis,) for axis in range(len(sizes))), *combinations(range(len(sizes)), 2)]
+    labels = [*(" x ".join(names[axis] for axis in subset) for subset in subsets), HIGHER, SEEDS]
     intervals = _jackknife(_shares(whole), np.array(left_out), values.shape[1])
     return VarianceShares(dict(zip(labels, intervals, strict=True)), bool(exact), float(whole.sum()))
 
@@ -121,7 +121,8 @@ def _exact_parts(levels: _Levels, sizes: Sequence[int], values: _Floats) -> _Flo
 
     alone = [averaged(axis) for axis in range(len(sizes))]
     pairs = [
-        averaged(one, two) - alone[one][:, None] - alone[two][None] for one, two in combinations(range(len(sizes)), 2)
+        averaged(first, second) - alone[first][:, None] - alone[second][None]
+        for first, second in combinations(range(len(sizes)), 2)
     ]
     return _with_rest([part(effect) for effect in (*alone, *pairs)], values)
 
@@ -136,7 +137,9 @@ def _forest_parts(levels: _Levels, sizes: Sequence[int], values: _Floats) -> _Fl
 
     forest = RandomForestRegressor(_TREES, random_state=0, n_jobs=1).fit(levels, values.mean(1))
     alone: list[_Floats] = [np.zeros(size) for size in sizes]
-    pairs: list[_Floats] = [np.zeros((sizes[one], sizes[two])) for one, two in combinations(range(len(sizes)), 2)]
+    pairs: list[_Floats] = [
+        np.zeros((sizes[first], sizes[second])) for first, second in combinations(range(len(sizes)), 2)
+    ]
     for tree in forest.estimators_:
         leaf_values, boxes = _leaves(tree.tree_, sizes)
         inside = [
@@ -147,13 +150,13 @@ def _forest_parts(levels: _Levels, sizes: Sequence[int], values: _Floats) -> _Fl
         weights = leaf_values * shares.prod(0)
         for axis, effect in enumerate(alone):
             effect += (weights / shares[axis]) @ inside[axis] / _TREES
-        for effect, (one, two) in zip(pairs, combinations(range(len(sizes)), 2), strict=True):
-            effect += (inside[one].T * (weights / shares[one] / shares[two])) @ inside[two] / _TREES
+        for effect, (first, second) in zip(pairs, combinations(range(len(sizes)), 2), strict=True):
+            effect += (inside[first].T * (weights / shares[first] / shares[second])) @ inside[second] / _TREES
     mean = alone[0].mean() if alone else 0.0
     alone = [effect - mean for effect in alone]
     pairs = [
-        effect - mean - alone[one][:, None] - alone[two][None]
-        for effect, (one, two) in zip(pairs, combinations(range(len(sizes)), 2), strict=True)
+        effect - mean - alone[first][:, None] - alone[second][None]
+        for effect, (first, second) in zip(pairs, combinations(range(len(sizes)), 2), strict=True)
     ]
     return _with_rest([float((effect**2).mean()) for effect in (*alone, *pairs)], values)
 
@@ -173,6 +176,6 @@ def _leaves(tree: Any, sizes: Sequence[int]) -> tuple[_Floats, list[_Levels]]:
         axis, (low, high) = tree.feature[node], box[tree.feature[node]]
         cut = int(np.floor(tree.threshold[node])) + 1
         for child, interval in ((left, (low, cut)), (right, (cut, high))):
-            waiting.append((child, [interval if place == axis else one for place, one in enumerate(box)]))
+            waiting.append((child, [interval if place == axis else side for place, side in enumerate(box)]))
     stacked = np.array(boxes)
     return np.array(values), [stacked[:, axis] for axis in range(len(sizes))]
