@@ -44,4 +44,4 @@ def of_flow(flow: str) -> tuple[Experiment, ...]:
         >>> [experiment.name for experiment in of_flow("depth_sweep")]
         ['depth_sweep', 'ablation']
     """
-    return tuple(one for one in experiments() if one.tag == flow)
+    return tuple(experiment for experiment in experiments() if experiment.tag == flow)

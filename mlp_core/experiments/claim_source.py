@@ -45,7 +45,7 @@ class ClaimSource:
             return []
         drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
         data = _DRAWN_FACES if drawn else self.data
-        return [replace(one, data=data, condition=self.condition) for one in self.make(table, settings)]
+        return [replace(claim, data=data, condition=self.condition) for claim in self.make(table, settings)]
 
 
 def rows_with(table: pa.Table, **values: str | int) -> pa.Table:

@@ -77,9 +77,9 @@ class Setup:
 
     def training(self, settings: Settings | None = None) -> Training:
         """Return how to train by settings: the experiment's own, or others."""
-        given = dict(settings or self.settings)
-        names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"} & given.keys()
-        return Training(**{name: given[name] for name in names}, seed=self.seed, device=self.device)
+        values = dict(settings or self.settings)
+        names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"} & values.keys()
+        return Training(**{name: values[name] for name in names}, seed=self.seed, device=self.device)
 
     def other(self, group: type[_Group]) -> _Group:
         """Return the settings of another experiment."""

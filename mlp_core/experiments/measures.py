@@ -84,7 +84,7 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
 
 def map_panels(*inputs: pa.Table | Split) -> tuple[list[DecisionMap]]:
     """Return the panels of a figure of decision maps, from the maps and the points that they were trained on."""
-    (data,) = (one for one in inputs if isinstance(one, Split))
+    (data,) = (item for item in inputs if isinstance(item, Split))
     radius = float(data.train_inputs.norm(dim=1).max())
     panels = [
         DecisionMap(

@@ -70,19 +70,19 @@ def kept_model(root: Path, name: str = "") -> KeptModel:
             inputs; or if what it was trained on is gone.
     """
     files = _chosen_files(root) if not name else sorted((root / "models").glob("*.safetensors"))
-    found: dict[str, list[Path]] = {}
+    models: dict[str, list[Path]] = {}
     for path in files:
         match = _STEM.fullmatch(path.stem)
         if match and name in path.stem:
-            found.setdefault(match["name"], []).append(path)
-    if len(found) != 1:
-        shown = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
+            models.setdefault(match["name"], []).append(path)
+    if len(models) != 1:
+        listed = ", ".join(sorted(models)[:3]) + (", ..." if len(models) > 3 else "")
         message = (
-            f"model must name one trained configuration of {root}, got {name!r}, which fits {shown or 'none'}; "
+            f"model must name one trained configuration of {root}, got {name!r}, which fits {listed or 'none'}; "
             "`deep-mlp artifacts list` has all names."
         )
         raise InputError(message)
-    ((stem, paths),) = found.items()
+    ((stem, paths),) = models.items()
     config, state = _read(paths)
     if any(transform["kind"] != "hold out" for transform in config["inputs"]):
         message = (
@@ -206,4 +206,8 @@ def share_right(model: KeptModel, rows: pa.Table, predicted: pa.Table) -> float 
     if target not in rows.column_names:
         return None
     wanted = texts_of(rows[target])
-    return float(np.mean([one == two for one, two in zip(wanted, predicted["prediction"].to_pylist(), strict=True)]))
+    return float(
+        np.mean(
+            [label == prediction for label, prediction in zip(wanted, predicted["prediction"].to_pylist(), strict=True)]
+        )
+    )

@@ -45,8 +45,8 @@ def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str 
             by_seed(default, "test_accuracy", "depth"), by_seed(default, "first_gradient_mean_square", "depth")
         )
         beyond = slice(int(accuracy.mean(1).argmax()) + 1, None)
-        found = [rank_correlation(*pair) for pair in zip(gradient[beyond], accuracy[beyond], strict=True)]
-        return mean_or_nan(np.array(found))
+        correlations = [rank_correlation(*pair) for pair in zip(gradient[beyond], accuracy[beyond], strict=True)]
+        return mean_or_nan(np.array(correlations))
 
     return median_claim(
         "decline_is_vanishing_gradients",
@@ -133,8 +133,8 @@ def _on_ablation(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim
         yield decline_goes_with_better_start(default, better)
 
 
-def _same_depths(one: pa.Table, other: pa.Table) -> bool:
-    depths = [set(table["depth"].to_pylist()) for table in (one, other)]
+def _same_depths(first: pa.Table, other: pa.Table) -> bool:
+    depths = [set(table["depth"].to_pylist()) for table in (first, other)]
     return bool(depths[0]) and depths[0] == depths[1]
 
 

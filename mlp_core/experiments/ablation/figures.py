@@ -91,13 +91,13 @@ def ablation_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 def _draw_line(axes: Axes, group: pd.DataFrame, shift: float, colour: str, marker: str, dashed: bool) -> list[Interval]:
     depths = np.array(sorted(group["depth"].unique()))
     cells = [member_accuracies(group[group["depth"] == depth], "test_accuracy") for depth in depths]
-    found = [median_interval(cell) for cell in cells]
+    intervals = [median_interval(cell) for cell in cells]
     for depth, cell in zip(depths, cells, strict=True):
         places = depth + shift + 0.12 * jitter(len(cell))
         axes.scatter(places, 100 * cell, s=7, color=colour, alpha=0.35, linewidths=0)
     style = "--" if dashed else "-"
-    _draw_values(axes, depths + shift, found, colour, marker, style, 100)
-    return found
+    _draw_values(axes, depths + shift, intervals, colour, marker, style, 100)
+    return intervals
 
 
 def ablation_causes_figure(table: pd.DataFrame) -> Figure:
@@ -125,9 +125,9 @@ def ablation_causes_figure(table: pd.DataFrame) -> Figure:
             rows = table[table["activation"] == activation]
             for place, (start, group) in enumerate(rows.groupby("initialization", sort=False)):
                 depths = np.array(sorted(group["depth"].unique()))
-                found = [measure(group[group["depth"] == depth]) for depth in depths]
+                intervals = [measure(group[group["depth"] == depth]) for depth in depths]
                 colour, marker, _ = _START_STYLES[start]
-                _draw_values(axes, depths + 0.12 * (place - 1), found, colour, marker, "-", 1)
+                _draw_values(axes, depths + 0.12 * (place - 1), intervals, colour, marker, "-", 1)
             bare_axes(axes, sorted(table["depth"].unique()))
     if table["first_gradient_mean_square"].max() > 0:  # else there is nothing that a logarithmic axis could show
         grid[0, 0].set_yscale("log")
@@ -164,13 +164,13 @@ def _median_gradient(rows: pd.DataFrame) -> Interval:
 
 
 def _never_learned(rows: pd.DataFrame) -> Interval:
-    found = share_interval(int((~rows["learned"]).sum()), len(rows))
-    return Interval(found.n, 100 * found.estimate, 100 * found.low, 100 * found.high, 0)
+    share = share_interval(int((~rows["learned"]).sum()), len(rows))
+    return Interval(share.n, 100 * share.estimate, 100 * share.low, 100 * share.high, 0)
 
 
 def _start_handles(table: pd.DataFrame) -> list[Line2D]:
-    shown = [_START_STYLES[start] for start in dict.fromkeys(table["initialization"])]
-    return [Line2D([], [], color=colour, marker=marker, label=label) for colour, marker, label in shown]
+    styles = [_START_STYLES[start] for start in dict.fromkeys(table["initialization"])]
+    return [Line2D([], [], color=colour, marker=marker, label=label) for colour, marker, label in styles]
 
 
 def _panels(names: Sequence[str], height_inches: float) -> tuple[Figure, list[Axes]]:
@@ -189,13 +189,15 @@ def _panels(names: Sequence[str], height_inches: float) -> tuple[Figure, list[Ax
 def _draw_values(
     axes: Axes,
     positions: NDArray[Any],
-    found: Sequence[Interval],
+    intervals: Sequence[Interval],
     colour: str,
     marker: str,
     style: str,
     scale: float,
 ) -> None:
-    means, lows, highs = (scale * np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
+    means, lows, highs = (
+        scale * np.array([getattr(interval, end) for interval in intervals]) for end in ("estimate", "low", "high")
+    )
     spread = np.nan_to_num(np.stack([means - lows, highs - means]).clip(0))
     axes.errorbar(
         positions,

@@ -74,7 +74,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
             *(f"depth {depth}" for depth in depths),
         ],
         3,
-        [_row(one, best, depths) for one in interventions],
+        [_row(intervention, best, depths) for intervention in interventions],
         f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest mean "
         "in the first row to the deepest, and the median is that of these differences. "
         f"{NEVER_LEARNED_NOTE} Dead is a ReLU unit that is 0 on every training point before the first step. Members of "
@@ -91,10 +91,10 @@ def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> li
     if best == deepest or not decline.low > 0:
         return []
     lost = f"{100 * decline.estimate:.0f} points lost from depth {best} to depth {deepest}"
-    alike = [one for one in others if one.epochs == base.epochs]
+    alike = [intervention for intervention in others if intervention.epochs == base.epochs]
     if not alike:
         return [f"In the median seed there are {lost}."]
-    against = [one.beyond_half(base, best) for one in alike]
+    against = [intervention.beyond_half(base, best) for intervention in alike]
     if any(median_interval(values, len(alike)).high < 0 for values in against):
         return [f"With another start or activation they fail less: of the {lost} more than half goes."]
     if all(median_interval(values).low > 0 for values in against):
@@ -102,16 +102,16 @@ def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> li
     return [f"These networks do not settle what carries the {lost}."]
 
 
-def _row(one: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
-    accuracy, deepest = one.accuracy, one.at(depths[-1])
+def _row(intervention: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
+    accuracy, deepest = intervention.accuracy, intervention.at(depths[-1])
     dead = deepest["dead_share"].astype(float).mean()
     reached = accuracy[depths[-1]].max()
     row = [
-        one.activation,
-        one.initialization.replace("xavier at the theoretical gain", "xavier, theoretical gain"),
-        str(one.epochs),
-        format_cell(median_interval(one.decline(best).to_numpy())).replace(" %", ""),
-        format_share(_failing(one, depths[-1])),
+        intervention.activation,
+        intervention.initialization.replace("xavier at the theoretical gain", "xavier, theoretical gain"),
+        str(intervention.epochs),
+        format_cell(median_interval(intervention.decline(best).to_numpy())).replace(" %", ""),
+        format_share(_failing(intervention, depths[-1])),
         f"{100 * dead:.0f} %" if np.isfinite(dead) else "cannot die",
         f"{100 * reached:.1f} %" if np.isfinite(reached) else "none finished",
         *(format_cell(median_interval(accuracy[depth].to_numpy())) for depth in depths),
@@ -134,29 +134,39 @@ def _describe_ablation(interventions: list[_Intervention], best: int, deepest: i
         return [f"With {base.name} no seed finished at depths {best} and {deepest}: no decline to explain."], []
     if not decline.low > 0:
         return [f"{lead}: these members alone do not show that it falls, so there is nothing to explain yet."], []
-    alike = [one for one in others if one.epochs == base.epochs]
+    alike = [intervention for intervention in others if intervention.epochs == base.epochs]
     short = [f"{lead}."]
     if alike:
         short.append(_verdict(base, alike, best))
     short += _describe_failures(base, best, deepest)
-    starts = [one for one in alike if one.activation == base.activation]
-    activations = [one for one in alike if one.initialization == base.initialization]
+    starts = [intervention for intervention in alike if intervention.activation == base.activation]
+    activations = [intervention for intervention in alike if intervention.initialization == base.initialization]
     if starts:
-        parts = [_carried(base, one, best, f"from {START_NAMES.get(one.initialization)}", len(alike)) for one in starts]
+        parts = [
+            _carried(base, intervention, best, f"from {START_NAMES.get(intervention.initialization)}", len(alike))
+            for intervention in starts
+        ]
         short.append(f"With another start alone the decline is {'; '.join(parts)}.")
     if activations:
-        parts = [_carried(base, one, best, f"with {one.activation}", len(alike)) for one in activations]
+        parts = [
+            _carried(base, intervention, best, f"with {intervention.activation}", len(alike))
+            for intervention in activations
+        ]
         short.append(f"With another activation alone it is {'; '.join(parts)}.")
-    longer = [one for one in others if (one.activation, one.initialization) == (base.activation, base.initialization)]
-    reasons = [_slowness(base, one, best) for one in longer]
+    longer = [
+        intervention
+        for intervention in others
+        if (intervention.activation, intervention.initialization) == (base.activation, base.initialization)
+    ]
+    reasons = [_slowness(base, intervention, best) for intervention in longer]
     return short, [*reasons, *_describe_gradients(interventions, deepest)]
 
 
 def _verdict(base: _Intervention, alike: Sequence[_Intervention], best: int) -> str:
     """Say whether half of the decline goes; the best of several starts is corrected for having been chosen."""
-    least = min(alike, key=lambda one: median_interval(one.decline(best).to_numpy()).estimate)
+    least = min(alike, key=lambda intervention: median_interval(intervention.decline(best).to_numpy()).estimate)
     remains = f"with {least.name} the decline is {_points(median_interval(least.decline(best).to_numpy()))}"
-    against = [one.beyond_half(base, best) for one in alike]
+    against = [intervention.beyond_half(base, best) for intervention in alike]
     if any(median_interval(values, len(alike)).high < 0 for values in against):
         tried = f"the best of {len(alike)} tried, corrected for that" if len(alike) > 1 else "the one tried"
         return (
@@ -169,9 +179,9 @@ def _verdict(base: _Intervention, alike: Sequence[_Intervention], best: int) -> 
     return f"Whether half of the decline goes with another start or activation these members do not settle: {remains}."
 
 
-def _carried(base: _Intervention, one: _Intervention, best: int, how: str, n_comparisons: int) -> str:
-    left = median_interval(one.decline(best).to_numpy())
-    saved = median_interval((base.decline(best) - one.decline(best)).to_numpy(), n_comparisons)
+def _carried(base: _Intervention, intervention: _Intervention, best: int, how: str, n_comparisons: int) -> str:
+    left = median_interval(intervention.decline(best).to_numpy())
+    saved = median_interval((base.decline(best) - intervention.decline(best)).to_numpy(), n_comparisons)
     less = f"{_points(saved)} less" if saved.low > 0 else f"{_points(saved)} less, which may be none"
     return f"{_points(left)} {how}, {less}"
 
@@ -208,19 +218,30 @@ def _describe_failures(base: _Intervention, best: int, deepest: int) -> list[str
 def _describe_gradients(interventions: list[_Intervention], deepest: int) -> list[str]:
     base, shallowest = interventions[0], min(interventions[0].rows["depth"])
     n_compared = (
-        sum((one.initialization, one.epochs) == (base.initialization, base.epochs) for one in interventions) - 1
+        sum(
+            (intervention.initialization, intervention.epochs) == (base.initialization, base.epochs)
+            for intervention in interventions
+        )
+        - 1
     )
     parts, as_small = [], []
-    for one in interventions:
-        if (one.initialization, one.epochs) != (base.initialization, base.epochs):
+    for intervention in interventions:
+        if (intervention.initialization, intervention.epochs) != (base.initialization, base.epochs):
             continue
-        shallow, deep = (one.at(depth)["first_gradient_mean_square"].median() for depth in (shallowest, deepest))
+        shallow, deep = (
+            intervention.at(depth)["first_gradient_mean_square"].median() for depth in (shallowest, deepest)
+        )
         part = f"1/{shallow / deep:,.0f}" if deep > 0 else "none"
-        parts.append(f"{one.activation} {part} ({_n_failed(one, deepest)} of {len(one.at(deepest))} never learned)")
+        parts.append(
+            f"{intervention.activation} {part} "
+            f"({_n_failed(intervention, deepest)} of {len(intervention.at(deepest))} never learned)"
+        )
         smaller = deep < 2 * base.at(deepest)["first_gradient_mean_square"].median()
-        learned, base_learned = (part.at(deepest).set_index("seed")["learned"].astype(float) for part in (one, base))
+        learned, base_learned = (
+            part.at(deepest).set_index("seed")["learned"].astype(float) for part in (intervention, base)
+        )
         if smaller and win_probability(*_pairs(learned, base_learned)) <= ERROR_RATE / max(1, n_compared):
-            as_small.append(one.activation)
+            as_small.append(intervention.activation)
     sentence = (
         f"Before the first step the mean square of the first layer's gradient at depth {deepest} is this part of that "
         f"at depth {shallowest} (medians, {START_NAMES[base.initialization]}): {', '.join(parts)}"
@@ -233,12 +254,12 @@ def _describe_gradients(interventions: list[_Intervention], deepest: int) -> lis
     return [f"{sentence}."]
 
 
-def _n_failed(one: _Intervention, depth: int) -> int:
-    return int((~one.at(depth)["learned"]).sum())
+def _n_failed(intervention: _Intervention, depth: int) -> int:
+    return int((~intervention.at(depth)["learned"]).sum())
 
 
-def _failing(one: _Intervention, depth: int) -> Interval:
-    return share_interval(_n_failed(one, depth), len(one.at(depth)))
+def _failing(intervention: _Intervention, depth: int) -> Interval:
+    return share_interval(_n_failed(intervention, depth), len(intervention.at(depth)))
 
 
 def _pairs(first: pd.Series, second: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -248,16 +269,16 @@ def _pairs(first: pd.Series, second: pd.Series) -> tuple[NDArray[np.float64], ND
     return both[:, 0], both[:, 1]
 
 
-def _percent(one: _Intervention, depth: int) -> str:
-    return f"{100 * one.accuracy[depth].mean():.1f} %"
+def _percent(intervention: _Intervention, depth: int) -> str:
+    return f"{100 * intervention.accuracy[depth].mean():.1f} %"
 
 
-def _points(found: Interval) -> str:
-    if found.n == 0:
+def _points(interval: Interval) -> str:
+    if interval.n == 0:
         return "none finished"
-    if not found.has_interval:
-        return f"{100 * found.estimate:.1f} points (n = {found.n})"
-    return f"{100 * found.estimate:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    if not interval.has_interval:
+        return f"{100 * interval.estimate:.1f} points (n = {interval.n})"
+    return f"{100 * interval.estimate:.1f} points ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 SECTION = Section(

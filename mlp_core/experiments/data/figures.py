@@ -38,8 +38,8 @@ def data_figure(examples: ProjectedExamples) -> Figure:
         axes.scatter(test[:, 0], test[:, 1], s=22, facecolors="none", edgecolors=colour, marker=marker, linewidths=0.9)
     axes.set_xlabel(examples.axes[0])
     axes.set_ylabel(examples.axes[1])
-    shown = len(examples.points)
-    what = f"{shown:,} of {examples.n_all:,} examples" if shown < examples.n_all else f"all {shown:,} examples"
+    n_shown = len(examples.points)
+    what = f"{n_shown:,} of {examples.n_all:,} examples" if n_shown < examples.n_all else f"all {n_shown:,} examples"
     axes.set_title(f"{sentence(what)}: dots to train on, rings to test on", loc="left", fontsize=11)
     fonts = fonts_for("".join(names))
     handles = [

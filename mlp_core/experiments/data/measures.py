@@ -73,7 +73,7 @@ def projected(data: Split) -> tuple[ProjectedExamples]:
         shares = components.explained_variance_ratio_
         first, second = (f"{100 * share:.0f} % of the variance" for share in shares)
         axes = f"component 1, {first}", f"component 2, {second}"
-    shown = ProjectedExamples(
+    projection = ProjectedExamples(
         inputs,
         np.concatenate(labels),
         len(train),
@@ -81,4 +81,4 @@ def projected(data: Split) -> tuple[ProjectedExamples]:
         _class_names(data),
         axes,
     )
-    return (shown,)
+    return (projection,)

@@ -57,11 +57,11 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         shift = 0.7 * ((index + 0.5) / len(activations) - 0.5)
         colour = PALETTE[index % len(PALETTE)]
         for depth, group in table[table["activation"] == activation].groupby("depth"):
-            found = _draw_members(axes, positions[depth] + shift, group, colour, 0.5 / len(activations))
-            counts.append(found)
-            if found.missing:
+            interval = _draw_members(axes, positions[depth] + shift, group, colour, 0.5 / len(activations))
+            counts.append(interval)
+            if interval.missing:
                 prefix = f"{activation} " if len(activations) > 1 else ""
-                diverged.setdefault(positions[depth], []).append(prefix + diverged_count(found))
+                diverged.setdefault(positions[depth], []).append(prefix + diverged_count(interval))
     for position, words in diverged.items():
         annotate_diverged(axes, position, words)
     chance_line(axes, 1 / n_classes)
@@ -88,9 +88,9 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
     accuracies = member_accuracies(group, "test_accuracy")
     places = position + spread * jitter(len(accuracies))
     axes.scatter(places, 100 * accuracies, s=26, color=colour, alpha=0.45, linewidths=0)
-    found = median_interval(accuracies)
-    draw_intervals(axes, np.array([position]), [found], INK, "D")
-    return found
+    interval = median_interval(accuracies)
+    draw_intervals(axes, np.array([position]), [interval], INK, "D")
+    return interval
 
 
 def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels: NDArray[Any]) -> Figure:
@@ -183,5 +183,5 @@ def _named(row: MemberMaps) -> str:
     best, median, worst = (100 * row.accuracies[place] for place in (0, row.median, -1))
     if row.n_finished == 1:
         return f"{row.name}: {best:.1f} %{diverged}"
-    shown = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""
-    return f"{row.name}: best {best:.1f} %, median {median:.1f} %, worst {worst:.1f} %{shown}{diverged}"
+    note = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""
+    return f"{row.name}: best {best:.1f} %, median {median:.1f} %, worst {worst:.1f} %{note}{diverged}"

@@ -26,14 +26,16 @@ def _published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
 
 def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     first = configurations[0].values["activation"]
-    return best_in_short("depth", [one for one in configurations if one.values["activation"] == first])
+    return best_in_short(
+        "depth", [configuration for configuration in configurations if configuration.values["activation"] == first]
+    )
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = []
-    activations = list(dict.fromkeys(one.values["activation"] for one in configurations))
+    activations = list(dict.fromkeys(configuration.values["activation"] for configuration in configurations))
     for activation in activations:
-        chosen = [one for one in configurations if one.values["activation"] == activation]
+        chosen = [configuration for configuration in configurations if configuration.values["activation"] == activation]
         prefix = f"With {activation}: " if len(activations) > 1 else ""
         sentences += ranking_sentences("depth", chosen, chosen, prefix)
     return [*sentences, *divergence_sentences(configurations), *published_sentences("depth", configurations)]

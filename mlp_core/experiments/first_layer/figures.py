@@ -96,9 +96,9 @@ def units_figure(rows: Sequence[UnitRow]) -> Figure:
         )
         name.set_in_layout(False)  # else its length would set the first column apart
         for axes, weights, reach in zip(line, row.weights, row.extents, strict=False):
-            shown = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
-            largest = float(np.abs(shown).max()) or 1.0
-            axes.imshow(np.moveaxis(0.5 + shown / (2 * largest), 0, -1), interpolation="nearest")
+            finite = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
+            largest = float(np.abs(finite).max()) or 1.0
+            axes.imshow(np.moveaxis(0.5 + finite / (2 * largest), 0, -1), interpolation="nearest")
             axes.set_title(f"{reach:.3f}" if np.isfinite(reach) else "none", fontsize=9, pad=2)
     figure.suptitle(
         "The most local first-layer units of each kind, most local first, and their\n"

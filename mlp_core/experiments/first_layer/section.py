@@ -54,12 +54,12 @@ def _over_members(rows: pd.DataFrame, column: str) -> Interval:
     return median_interval(rows.groupby(rows["member"].fillna(-1))[column].mean().to_numpy(dtype=float))
 
 
-def _number(found: Interval) -> str:
-    if not found.n:
+def _number(value: Interval) -> str:
+    if not value.n:
         return "none"
-    digits = 3 if abs(found.estimate) < 1 else 2
-    interval = f" [{found.low:.{digits}f} to {found.high:.{digits}f}]" if found.has_interval else ""
-    return no_break(f"{found.estimate:.{digits}f}{interval}")
+    digits = 3 if abs(value.estimate) < 1 else 2
+    interval = f" [{value.low:.{digits}f} to {value.high:.{digits}f}]" if value.has_interval else ""
+    return no_break(f"{value.estimate:.{digits}f}{interval}")
 
 
 def _describe_units(groups: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -106,8 +106,10 @@ def _in_short(groups: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _listed_means(groups: Mapping[str, pd.DataFrame], column: str) -> str:
-    shown = {name: rows for name, rows in groups.items() if name.startswith("trained")}
-    return ", ".join(f"{_number(_over_members(rows, column))} at {name.split(', ')[1]}" for name, rows in shown.items())
+    trained = {name: rows for name, rows in groups.items() if name.startswith("trained")}
+    return ", ".join(
+        f"{_number(_over_members(rows, column))} at {name.split(', ')[1]}" for name, rows in trained.items()
+    )
 
 
 SECTION = Section(

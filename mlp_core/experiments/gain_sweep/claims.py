@@ -145,13 +145,13 @@ def _on_xavier(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:
     for direction in ("forward", "backward"):
         column = {"forward": "predicted_mean_square", "backward": "predicted_gradient_mean_square"}[direction]
         predicted = rows_with(table, member=table["member"][0].as_py()).sort_by("layer")[column].to_pylist()
-        exact, shown = predicted[-1] / predicted[0], network
+        exact, subject = predicted[-1] / predicted[0], network
         if direction == "forward":
             from_input = exact * gain**2 * 2 * sizes[0] / (sizes[0] + sizes[1])
-            shown = f"{network}; from the input to the last layer {from_input:.3g}"
+            subject = f"{network}; from the input to the last layer {from_input:.3g}"
         else:
             exact = 1 / exact
-        yield xavier_preserves_variance(table, direction, shown, exact if is_exact else None)
+        yield xavier_preserves_variance(table, direction, subject, exact if is_exact else None)
 
 
 def _on_gain_sweep(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[Claim]:

@@ -69,20 +69,20 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[In
         ("test_accuracy", BLUE, "o", 0.1),
     ):
         members = [member_accuracies(cell, column) for cell in cells]
-        found = [median_interval(accuracies) for accuracies in members]
+        intervals = [median_interval(accuracies) for accuracies in members]
         places = [
             gain + step * (2.4 * side + 0.14 * jitter(len(accuracies)))
             for gain, accuracies in zip(gains, members, strict=True)
         ]
         # all in one: a scatter for each of a thousand gains took most of a run's time
         axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
-        draw_intervals(axes, gains + step * side, found, colour, marker)
-        axes.plot(gains + step * side, [100 * one.estimate for one in found], color=colour, linewidth=1.5)
+        draw_intervals(axes, gains + step * side, intervals, colour, marker)
+        axes.plot(gains + step * side, [100 * interval.estimate for interval in intervals], color=colour, linewidth=1.5)
     tests = [member_accuracies(cell, "test_accuracy") for cell in cells]
     medians = [median_interval(accuracies) for accuracies in tests]
-    for gain, one in zip(gains, medians, strict=True):
-        if one.missing:
-            annotate_diverged(axes, gain, [diverged_count(one)])
+    for gain, median in zip(gains, medians, strict=True):
+        if median.missing:
+            annotate_diverged(axes, gain, [diverged_count(median)])
     theoretical = float(table["theoretical_gain"].iloc[0])
     means = np.array([np.nanmean(test) if np.isfinite(test).any() else np.nan for test in tests])
     marks = [(theoretical, f"theory {theoretical:.3f}", "--")]
@@ -104,6 +104,6 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[In
     chance_line(axes, 1 / n_classes)
     axes.set_xlim(min(gains[0], theoretical) - step, max(gains[-1], theoretical) + step)
     axes.set_xlabel("gain (factor on Xavier's standard deviation)")
-    shown = pd.concat([table["train_accuracy"], table["test_accuracy"]])
-    percent_axis(axes, "accuracy (%)", shown, 1 / n_classes)
+    reached = pd.concat([table["train_accuracy"], table["test_accuracy"]])
+    percent_axis(axes, "accuracy (%)", reached, 1 / n_classes)
     return medians

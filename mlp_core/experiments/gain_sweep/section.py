@@ -19,19 +19,32 @@ _GROUP = ("activation", "distribution")
 
 def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     first = configurations[0].values
-    alike = [one for one in configurations if all(one.values[name] == first[name] for name in _GROUP)]
+    alike = [
+        configuration
+        for configuration in configurations
+        if all(configuration.values[name] == first[name] for name in _GROUP)
+    ]
     best, *rest = best_in_short("gain", alike)
     return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.3g}.", *rest]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = []
-    groups = list(dict.fromkeys((one.values["activation"], one.values["distribution"]) for one in configurations))
+    groups = list(
+        dict.fromkeys(
+            (configuration.values["activation"], configuration.values["distribution"])
+            for configuration in configurations
+        )
+    )
     for group in groups:
-        chosen = [one for one in configurations if (one.values["activation"], one.values["distribution"]) == group]
+        chosen = [
+            configuration
+            for configuration in configurations
+            if (configuration.values["activation"], configuration.values["distribution"]) == group
+        ]
         theoretical = chosen[0].values["theoretical_gain"]
-        by_gain = sorted(chosen, key=lambda one: float(one.values["gain"]))
-        nearest = min(by_gain, key=lambda one: abs(float(one.values["gain"]) - theoretical))
+        by_gain = sorted(chosen, key=lambda configuration: float(configuration.values["gain"]))
+        nearest = min(by_gain, key=lambda configuration: abs(float(configuration.values["gain"]) - theoretical))
         prefix = f"With {group[0]} and {group[1]} weights: " if len(groups) > 1 else ""
         sentences += ranking_sentences("gain", chosen, [by_gain[0], nearest, by_gain[-1]], prefix)
         sentences.append(

@@ -146,7 +146,7 @@ def _on_generalization(table: pa.Table, settings: Mapping[str, Any]) -> Iterator
 def _deepest_alike(networks: pa.Table, size: int) -> pa.Table:
     """Return the deepest network of about as many parameters, so that no accuracy chooses which one is compared."""
     sizes = zip(networks["depth"].to_pylist(), networks["parameters"].to_pylist(), strict=True)
-    alike = {(-depth, abs(one - size), one) for depth, one in sizes if alike_in_size(one, size)}
+    alike = {(-depth, abs(other - size), other) for depth, other in sizes if alike_in_size(other, size)}
     if not alike:
         return networks.slice(0, 0)
     depth, _, parameters = min(alike)

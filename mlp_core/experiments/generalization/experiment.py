@@ -94,13 +94,13 @@ def generalization_trials(
 
 def _shown(config: TrainConfig, model_and_columns: tuple[Any, ...], training: str, sized_by: str) -> Trial:
     model, *columns = model_and_columns
-    shown = (
+    shown_columns = (
         Column("model", model, "polynomial|mlp|nearest neighbour"),
         *columns,
         Column("training", training, "as set|tuned: inputs standardised and the learning rate chosen on validation"),
         Column("learning_rate", config.learning_rate, "step size"),
     )
-    return Trial(config, Labels("generalization", shown), sized_by)
+    return Trial(config, Labels("generalization", shown_columns), sized_by)
 
 
 def _trials(setup: Setup) -> list[Trial]:
@@ -160,8 +160,8 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
     as_set = [model for model in models if model.trial.labels.column("training") == AS_SET]
     wide = {model.trial.labels.column("degree"): model for model in as_set if model.trial.config.inputs}
     degrees = sorted(wide)
-    shown = dict.fromkeys(degrees[:1] + [10] * (10 in wide) + degrees[-1:])
-    maps = [decision_map([wide[degree]], data, "polynomial") for degree in shown]
+    drawn = dict.fromkeys(degrees[:1] + [10] * (10 in wide) + degrees[-1:])
+    maps = [decision_map([wide[degree]], data, "polynomial") for degree in drawn]
     if deep := [model for model in as_set if not model.trial.config.inputs]:
         maps.append(decision_map(deep, data, "MLP"))
     yield map_figure(maps, data, "generalization_maps")

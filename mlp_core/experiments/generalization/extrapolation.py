@@ -90,7 +90,7 @@ def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolatio
         decision_islands(classes, ARMS_END, data.train_inputs, data.train_labels, _MIN_PIXELS) for classes in maps
     ]
     n_islands, area, n_cut, cut_area = torch.tensor(
-        [[*one.enclosed, *one.cut] for one in islands], dtype=torch.float64
+        [[*island.enclosed, *island.cut] for island in islands], dtype=torch.float64
     ).T
     by_ring = accuracy_by_radius(answers, labels, points, rings).accuracy
     return Extrapolation(inside, rim, outside, by_ring, n_islands, area, n_cut, cut_area)

@@ -103,9 +103,11 @@ def _draw_rings(axes: Axes, rows: pd.DataFrame, colour: Any, style: str, label: 
         axes.plot([], [], color=colour, linestyle=style, linewidth=1.6, label=f"{label}: diverged")
         return [Interval(0, np.nan, np.nan, np.nan, len(rows))]
     accuracies = np.stack(finished.to_numpy())
-    found = [median_interval(ring) for ring in accuracies.T]
-    middles = 2.0 * (np.arange(len(found)) + 0.5) / len(found)
-    medians, lows, highs = (100 * np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
+    intervals = [median_interval(ring) for ring in accuracies.T]
+    middles = 2.0 * (np.arange(len(intervals)) + 0.5) / len(intervals)
+    medians, lows, highs = (
+        100 * np.array([getattr(interval, end) for interval in intervals]) for end in ("estimate", "low", "high")
+    )
     axes.plot(middles, medians, color=colour, linestyle=style, linewidth=1.6, label=label)
     axes.fill_between(middles, lows, highs, color=colour, alpha=0.18, linewidth=0)
-    return found
+    return intervals

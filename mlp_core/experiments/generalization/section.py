@@ -53,7 +53,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
             *(f"outside, {radius:.2f} to 2", "islands on the map", "their area"),
         ],
         1,
-        [_model_row(one) for one in models],
+        [_model_row(model) for model in models],
         f"{MEDIAN_NOTE} Islands and their area are means. Inside, rim and outside are points on the arms, continued "
         "without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An island is a "
         "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
@@ -64,14 +64,14 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     )
 
 
-def _model_row(one: _Model) -> list[str]:
-    counts, areas = one.islands(), one.rows["island_area"] + one.rows["border_island_area"]
-    regions = [one.median(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
+def _model_row(model: _Model) -> list[str]:
+    counts, areas = model.islands(), model.rows["island_area"] + model.rows["border_island_area"]
+    regions = [model.median(name) for name in ("test_accuracy", "inside_accuracy", "rim_accuracy", "outside_accuracy")]
     row = [
-        one.name,
-        "none" if np.isnan(one.parameters) else f"{one.parameters:.0f}",
-        str(one.median("test_accuracy").n),
-        *(format_cell(found) for found in regions),
+        model.name,
+        "none" if np.isnan(model.parameters) else f"{model.parameters:.0f}",
+        str(model.median("test_accuracy").n),
+        *(format_cell(accuracy) for accuracy in regions),
         f"{counts.mean():.1f}" if counts.notna().any() else "none",
         f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
     ]
@@ -79,8 +79,8 @@ def _model_row(one: _Model) -> list[str]:
 
 
 def _in_short(models: list[_Model], n_classes: int) -> list[str]:
-    finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
-    wide = [one for one in finished if one.kind == "polynomial"][-1:]
+    finished = [model for model in models if model.median("outside_accuracy").n and not model.tuned]
+    wide = [model for model in finished if model.kind == "polynomial"][-1:]
     if not wide:
         return ["Of no polynomial there is an accuracy outside the training region."]
     name, outside = wide[0].name.replace(",", " of"), wide[0].median("outside_accuracy")
@@ -89,17 +89,17 @@ def _in_short(models: list[_Model], n_classes: int) -> list[str]:
         "guessing gives "
         f"{100 / n_classes:.0f} %."
     )
-    alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, wide[0].parameters)]
+    alike = [model for model in finished if model.kind == "mlp" and alike_in_size(model.parameters, wide[0].parameters)]
     if not alike:
         return [sentence]
-    best = max(one.median("outside_accuracy").estimate for one in alike)
+    best = max(model.median("outside_accuracy").estimate for model in alike)
     networks = "A network" if len(alike) == 1 else "The best of the networks"
     return [sentence, f"{networks} of its size is right for {100 * best:.0f} %."]
 
 
 def _describe_generalization(models: list[_Model], radius: float, n_classes: int) -> list[str]:
-    finished = [one for one in models if one.median("outside_accuracy").n and not one.tuned]
-    wide = [one for one in finished if one.kind == "polynomial"][-1:]
+    finished = [model for model in models if model.median("outside_accuracy").n and not model.tuned]
+    wide = [model for model in finished if model.kind == "polynomial"][-1:]
     if not wide:
         return ["Of no polynomial there is an accuracy outside the training region."]
     widest, chance = wide[0], 1 / n_classes
@@ -110,39 +110,39 @@ def _describe_generalization(models: list[_Model], radius: float, n_classes: int
         f"point at radius {radius:.2f}, for {format_interval(outside, short=True)}, where guessing gives "
         f"{100 * chance:.0f} %."
     ]
-    alike = [one for one in finished if one.kind == "mlp" and alike_in_size(one.parameters, widest.parameters)]
+    alike = [model for model in finished if model.kind == "mlp" and alike_in_size(model.parameters, widest.parameters)]
     if alike:
-        found = [one.median("outside_accuracy") for one in alike]
+        medians = [model.median("outside_accuracy") for model in alike]
         parts = [
-            f"{one.name.removeprefix('perceptron, ')}: {format_interval(accuracy, short=True)}"
-            for one, accuracy in zip(alike, found, strict=True)
+            f"{model.name.removeprefix('perceptron, ')}: {format_interval(accuracy, short=True)}"
+            for model, accuracy in zip(alike, medians, strict=True)
         ]
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
-        nearest = [one.median("outside_accuracy").estimate for one in finished if one.kind == "nearest neighbour"]
-        if all(one.rows["outside_accuracy"].max() < chance for one in alike):
+        nearest = [model.median("outside_accuracy").estimate for model in finished if model.kind == "nearest neighbour"]
+        if all(model.rows["outside_accuracy"].max() < chance for model in alike):
             sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    parts = [f"{one.name} {one.islands().mean():.1f}" for one in (widest, *alike)]
+    parts = [f"{model.name} {model.islands().mean():.1f}" for model in (widest, *alike)]
     sentences.append(f"Unconnected islands on the map, mean per member: {'; '.join(parts)}.")
     return [*sentences, *_describe_tuned(models, widest)]
 
 
 def _describe_tuned(models: Sequence[_Model], widest: _Model) -> list[str]:
     """Say what standardised inputs and tuned learning rates make of the widest polynomial and of a perceptron."""
-    tuned = [one for one in models if one.tuned and one.median("test_accuracy").n]
-    wide = [one for one in tuned if one.kind == "polynomial"]
+    tuned = [model for model in models if model.tuned and model.median("test_accuracy").n]
+    wide = [model for model in tuned if model.kind == "polynomial"]
     if not wide:
         return []
-    reached = [format_interval(one.median("test_accuracy"), short=True) for one in (widest, *wide)]
+    reached = [format_interval(model.median("test_accuracy"), short=True) for model in (widest, *wide)]
     sentence = (
         f"On test points inside the training region the {widest.name}, reaches {reached[0]} as the settings have it "
         f"and {reached[1]} with standardised inputs and a tuned learning rate"
     )
     deep = [
-        f"the {one.name}, {format_interval(one.median('test_accuracy'), short=True)}"
-        for one in tuned
-        if one.kind == "mlp"
+        f"the {model.name}, {format_interval(model.median('test_accuracy'), short=True)}"
+        for model in tuned
+        if model.kind == "mlp"
     ]
     return [f"{sentence}; {deep[0]}." if deep else f"{sentence}."]
 

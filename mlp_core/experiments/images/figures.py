@@ -39,11 +39,11 @@ def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Seq
     columns = min(8, len(images))
     n_rows = math.ceil(len(images) / columns)
     names = {label: _printable(class_names[label]) for label in sorted(set(labels))}
-    shown = {label: shortened(name, 10) for label, name in names.items()}
+    titles = {label: shortened(name, 10) for label, name in names.items()}
     fonts = fonts_for("".join(names.values()))
     legend: list[str] = []
-    if fonts is None or len(set(shown.values())) < len(shown):
-        shown = {label: f"class {label}" for label in names}
+    if fonts is None or len(set(titles.values())) < len(titles):
+        titles = {label: f"class {label}" for label in names}
         for label, name in names.items():
             drawable = name if fonts else name.encode("ascii", "backslashreplace").decode()
             legend.append(shortened(f"class {label}: {drawable}", 75))
@@ -58,7 +58,7 @@ def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Seq
         axes.set_axis_off()
     for axes, image, label in zip(grid.flat, images, labels, strict=False):
         axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-        plain(axes.set_title(shown[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
+        plain(axes.set_title(titles[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
     headline(figure, f"Augmented training samples, n = {len(images)}")
     if legend:
         legend_below(figure, [Line2D([], [], linestyle="", label=words) for words in legend], fonts)
@@ -85,14 +85,14 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     weights = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(np.abs(weights).max())
     # all-zero weights are mid-grey, not a division by zero
-    shown = 0.5 + weights / (2 * (largest or 1.0))
+    pixels = 0.5 + weights / (2 * (largest or 1.0))
     columns = math.ceil(math.sqrt(units))
     n_rows = math.ceil(units / columns)
     gap = 2
     mosaic = np.ones((n_rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
     for unit in range(units):
         top, left = unit // columns * (height + gap), unit % columns * (width + gap)
-        mosaic[top : top + height, left : left + width] = np.moveaxis(shown[unit], 0, -1)
+        mosaic[top : top + height, left : left + width] = np.moveaxis(pixels[unit], 0, -1)
     figure, axes = new_figure(WIDTH_INCHES * n_rows / columns + 0.42)
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()

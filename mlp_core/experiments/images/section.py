@@ -17,10 +17,10 @@ from mlp_core.statistics.wording import format_interval
 
 
 def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
-    finished = [one for one in configurations if one.test.n]
+    finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No network finished its training."]
-    best = max(finished, key=lambda one: one.mean_test_accuracy)
+    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
     seen, new = (100 * float(part.mean()) for part in (best.train_accuracies, best.test_accuracies))
     return [
         f"The network names {new:.0f} % of new images rightly{on_average_over(best.test.n)}.",
@@ -30,13 +30,14 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = []
-    for one in configurations:
-        name = f"{one.values['hidden_widths']} hidden units, {one.values['activation']}"
+    for configuration in configurations:
+        name = f"{configuration.values['hidden_widths']} hidden units, {configuration.values['activation']}"
         sentences.append(
-            f"{name}: median test accuracy {format_interval(one.test)}; train accuracy {format_interval(one.train)}."
+            f"{name}: median test accuracy {format_interval(configuration.test)}; "
+            f"train accuracy {format_interval(configuration.train)}."
         )
-        if one.test.n:
-            gap = 100 * float((one.train_accuracies - one.test_accuracies).mean())
+        if configuration.test.n:
+            gap = 100 * float((configuration.train_accuracies - configuration.test_accuracies).mean())
             sentences.append(f"Train minus test, mean of the members: {gap:.1f} percentage points.")
     sentences += divergence_sentences(configurations)
     return sentences

@@ -36,7 +36,7 @@ def xavier_widens_the_range(pytorch: Table, xavier: Table, n_classes: int, figur
     groups = trained_by_rate(pytorch, n_classes), trained_by_rate(xavier, n_classes)
     rates = groups[0].levels
     if not np.array_equal(rates, groups[1].levels):
-        message = f"learning_rate must be the same in both tables, got {[one.levels.tolist() for one in groups]!r}."
+        message = f"learning_rate must be the same in both tables, got {[group.levels.tolist() for group in groups]!r}."
         raise ValueError(message)
     widths = [member_widths(rates, trained) for trained in in_pairs(*groups)[1]]
     return median_claim(
@@ -59,7 +59,7 @@ def _on_learning_rate(table: pa.Table, settings: Mapping[str, Any]) -> Iterator[
     # the rates too: of fewer of them the range would end where they do
     own = LearningRate().model_dump(mode="json")
     pytorch, xavier = (rows_with(table, initialization=start) for start in STARTS)
-    complete = all(set(one["learning_rate"].to_pylist()) == set(own["learning_rates"]) for one in (pytorch, xavier))
+    complete = all(set(table["learning_rate"].to_pylist()) == set(own["learning_rates"]) for table in (pytorch, xavier))
     if complete and all(settings.get(name) == value for name, value in own.items()):
         yield xavier_widens_the_range(pytorch, xavier, settings["arms"])
 

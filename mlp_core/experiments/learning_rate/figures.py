@@ -57,7 +57,7 @@ def learning_rate_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         Line2D([], [], color=PALETTE[index], marker=_MARKERS[index], label=STARTS[start])
         for index, start in enumerate(starts)
     ]
-    if any(one.missing for one in medians):
+    if any(median.missing for median in medians):
         handles.append(Line2D([], [], color=INK, marker="x", linestyle="", label="diverged, with their number"))
     legend_below(figure, handles)
     return figure
@@ -78,7 +78,7 @@ def _draw_start(
         medians.append(median_interval(accuracies))
         _draw_diverged(axes, dots[np.isnan(accuracies)], place, colour)
     draw_intervals(axes, np.array(places), medians, colour, marker)
-    axes.plot(places, [100 * one.estimate for one in medians], color=colour, linewidth=1.5)
+    axes.plot(places, [100 * median.estimate for median in medians], color=colour, linewidth=1.5)
     return medians
 
 

@@ -28,11 +28,15 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
 
 def _best_rates(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     best = []
-    for start in dict.fromkeys(one.values["initialization"] for one in configurations):
-        finished = [one for one in configurations if one.values["initialization"] == start and one.test.n]
+    for start in dict.fromkeys(configuration.values["initialization"] for configuration in configurations):
+        finished = [
+            configuration
+            for configuration in configurations
+            if configuration.values["initialization"] == start and configuration.test.n
+        ]
         if finished:
-            one = max(finished, key=lambda one: one.mean_test_accuracy)
-            rate, mean = one.value("learning_rate"), 100 * one.mean_test_accuracy
+            highest = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
+            rate, mean = highest.value("learning_rate"), 100 * highest.mean_test_accuracy
             best.append(f"{rate} ({mean:.1f} %) from {STARTS[start]}")
     sentences = [f"Highest mean test accuracy: {listed(best)}."] if best else ["No member finished."]
     return [*sentences, *divergence_sentences(configurations)]
@@ -76,11 +80,11 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         rows = table[table["initialization"] == start]
         if len(rows):
             ranges[STARTS[start]] = measured_range(trained_by_rate(rows, n_classes))
-    sentence = "; ".join(f"from {start} {_describe(one)}" for start, one in ranges.items())
+    sentence = "; ".join(f"from {start} {_describe(trainable)}" for start, trainable in ranges.items())
     widths = ExtraTable(
         "Rates that train",
         ["start", "n", "smallest", "largest", "decades", "ends"],
-        [_row(start, one) for start, one in ranges.items()],
+        [_row(start, trainable) for start, trainable in ranges.items()],
         "A rate trains if at least half of the members reach a train accuracy half-way from chance to 100 %, here "
         f"{100 * needed_accuracy(n_classes):.1f} %; a member that diverged does not. Each member has a range of its "
         "own, from the smallest rate that trains it to the largest: decades are the median of these [95 % interval, "
@@ -92,38 +96,40 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
 
 def _in_short(ranges: Mapping[str, TrainableRange]) -> list[str]:
     sentences = []
-    for start, one in list(ranges.items())[:2]:
+    for start, trainable in list(ranges.items())[:2]:
         range_ = "no learning rate trains"
-        if not math.isnan(one.smallest):
-            range_ = f"learning rates from {one.smallest:.2g} to {one.largest:.2g} train"
-            if one.smallest == one.largest:
-                range_ = f"only the learning rate {one.smallest:.2g} trains"
+        if not math.isnan(trainable.smallest):
+            range_ = f"learning rates from {trainable.smallest:.2g} to {trainable.largest:.2g} train"
+            if trainable.smallest == trainable.largest:
+                range_ = f"only the learning rate {trainable.smallest:.2g} trains"
         sentences.append(f"From {start} {range_}.")
     return sentences
 
 
-def _describe(one: TrainableRange) -> str:
-    if math.isnan(one.smallest):
+def _describe(trainable: TrainableRange) -> str:
+    if math.isnan(trainable.smallest):
         return "no rate trains"
-    width = one.width
+    width = trainable.width
     interval = f", 95 % interval {width.low:.2f} to {width.high:.2f}" if width.has_interval else ""
     return (
-        f"rates from {one.smallest:.4g} to {one.largest:.4g} train, and a member's own range is {width.estimate:.2f} "
-        f"decades wide (median{interval})"
+        f"rates from {trainable.smallest:.4g} to {trainable.largest:.4g} train, "
+        f"and a member's own range is {width.estimate:.2f} decades wide (median{interval})"
     )
 
 
-def _row(start: str, one: TrainableRange) -> list[str]:
-    if math.isnan(one.smallest):
-        return [start, str(one.n), "none", "none", "none", "no rate trains"]
-    width = one.width
+def _row(start: str, trainable: TrainableRange) -> list[str]:
+    if math.isnan(trainable.smallest):
+        return [start, str(trainable.n), "none", "none", "none", "no rate trains"]
+    width = trainable.width
     interval = f" [{width.low:.2f} to {width.high:.2f}]" if width.has_interval else ""
     outermost = [
-        name for name, is_outermost in (("smallest", one.cut_below), ("largest", one.cut_above)) if is_outermost
+        name
+        for name, is_outermost in (("smallest", trainable.cut_below), ("largest", trainable.cut_above))
+        if is_outermost
     ]
     ends = f"{listed(outermost)} rate tried: may be wider" if outermost else "inside the rates tried"
     return [
-        *(start, str(one.n), f"{one.smallest:.4g}", f"{one.largest:.4g}"),
+        *(start, str(trainable.n), f"{trainable.smallest:.4g}", f"{trainable.largest:.4g}"),
         no_break(f"{width.estimate:.2f}{interval}"),
         ends,
     ]

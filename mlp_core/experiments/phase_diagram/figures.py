@@ -184,11 +184,11 @@ def _draw_tutorial_layers(axes: Axes, gains: NDArray[Any]) -> None:
         fontsize=10,
     )
     axes.spines[["top", "right"]].set_visible(False)
-    shown = _spaced(gains)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
+    labelled = _spaced(gains)
+    axes.xaxis.set_major_locator(FixedLocator(labelled))
     axes.xaxis.set_minor_locator(FixedLocator(gains.tolist()))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticklabels([f"{gain:.3g}" for gain in shown])
+    axes.set_xticklabels([f"{gain:.3g}" for gain in labelled])
     axes.set_xlabel("gain of Xavier's weights, which is sigma_w\nbetween layers of equal width (log scale)")
 
 
@@ -204,12 +204,12 @@ def _tutorial_layers() -> tuple[float, NDArray[Any]]:
 
 def _spaced(gains: NDArray[Any]) -> list[float]:
     """Return gains that leave room for their labels on a logarithmic axis."""
-    shown: list[float] = []
+    spaced: list[float] = []
     room = max(0.05, float(np.log(gains[-1] / gains[0])) / 18)
     for gain in gains.tolist():
-        if not shown or np.log(gain / shown[-1]) >= room:
-            shown.append(gain)
-    return shown
+        if not spaced or np.log(gain / spaced[-1]) >= room:
+            spaced.append(gain)
+    return spaced
 
 
 def _edges(centres: NDArray[Any]) -> NDArray[Any]:

@@ -24,7 +24,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     )
     chance = 1 / int(settings.get("classes", 3))
     diagram = phase_diagram(train, activation, width, chance)
-    shown = [
+    cells = [
         (train.accuracy[row, column], test.accuracy[row, column], int(train.diverged[:, column].sum()))
         for column, row in enumerate(np.searchsorted(train.depths, diagram.deepest))
         for row in [min(row, len(train.depths) - 1)]
@@ -49,7 +49,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
                 *(f"{100 * accuracy:.1f} %" if diagram.deepest[place] else "" for accuracy in accuracies),
                 str(diverged),
             ]
-            for place, (*accuracies, diverged) in enumerate(shown)
+            for place, (*accuracies, diverged) in enumerate(cells)
         ],
         f"Trainable is a depth whose mean train accuracy is at least half-way from chance to the best of the "
         f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden layers on "
@@ -131,9 +131,9 @@ def _depth_words(depth: int, last: int) -> str:
 def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -> list[str]:
     if not diagram.deepest.any():
         return []
-    found = (("correlation", diagram.by_correlation), ("gradient", diagram.by_gradient))
-    sentences = [_misses(diagram, name, one) for name, one in found]
-    off = [float(np.abs(one.steps).mean()) for _, one in found]
+    agreements = (("correlation", diagram.by_correlation), ("gradient", diagram.by_gradient))
+    sentences = [_misses(diagram, name, agreement) for name, agreement in agreements]
+    off = [float(np.abs(agreement.steps).mean()) for _, agreement in agreements]
     sentence = (
         f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; {len(diagram.grid.gains)} gains "
         "of one set of data do not settle which scale fits better."
@@ -161,14 +161,14 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
     return sentences
 
 
-def _misses(diagram: PhaseDiagram, name: str, found: Agreement) -> str:
+def _misses(diagram: PhaseDiagram, name: str, agreement: Agreement) -> str:
     gains = diagram.grid.gains
-    n_near = int((np.abs(found.steps) <= 1).sum())
+    n_near = int((np.abs(agreement.steps) <= 1).sum())
     sentence = f"{SCALES} {name} scales are within one step of the grid's depths at {n_near} of {len(gains)} gains"
     parts = []
-    for off, word in ((found.steps < -1, "below"), (found.steps > 1, "above")):
+    for off, word in ((agreement.steps < -1, "below"), (agreement.steps > 1, "above")):
         if off.any():
-            steps = np.abs(found.steps[off])
+            steps = np.abs(agreement.steps[off])
             size = f"{steps.min()}" if steps.min() == steps.max() else f"{steps.min()} to {steps.max()}"
             parts.append(f"at {_numbers(gains[off])} the measured depth lies {size} steps {word}")
     return f"{sentence}{': ' if parts else ''}{'; '.join(parts)}."

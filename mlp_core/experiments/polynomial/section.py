@@ -27,7 +27,7 @@ def _published(values: Mapping[str, Any], rows: pd.DataFrame) -> float | None:
 
 
 def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
-    finished = [one for one in configurations if one.test.n]
+    finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No polynomial finished its training."]
     widest = finished[-1]
@@ -40,12 +40,13 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
     sentences = [
-        f"One linear layer on {one.values['features']} monomials (degree {one.values['degree']}): "
-        f"median test accuracy {format_interval(one.test)}; train accuracy {format_interval(one.train)}."
-        for one in configurations
+        f"One linear layer on {configuration.values['features']} monomials (degree {configuration.values['degree']}): "
+        f"median test accuracy {format_interval(configuration.test)}; "
+        f"train accuracy {format_interval(configuration.train)}."
+        for configuration in configurations
     ]
     sentences += [*divergence_sentences(configurations), *published_sentences("degree", configurations)]
-    if any(one.published_test_percent is not None for one in configurations):
+    if any(configuration.published_test_percent is not None for configuration in configurations):
         sentences.append(f"The tutorial's train accuracy was {_PUBLISHED_TRAIN:.1f} %.")
     return [
         *sentences,

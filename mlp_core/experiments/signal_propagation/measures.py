@@ -70,7 +70,7 @@ def signal_table(
         for name in _QUANTITIES:
             columns[f"predicted_{name}"] = pa.array(getattr(predicted, name))
         dead = measured.correlation[0].isnan().tolist()
-        parts.append(pa.table({**columns, "status": ["dead" if one else "ok" for one in dead]}))
+        parts.append(pa.table({**columns, "status": ["dead" if is_dead else "ok" for is_dead in dead]}))
     return with_units(pa.concat_tables(parts).combine_chunks(), _UNITS)
 
 

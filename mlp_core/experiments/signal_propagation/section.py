@@ -52,13 +52,13 @@ def _compare(values: pd.Series, predicted: float) -> _Comparison:
 def _last_layer(rows: pd.DataFrame) -> list[_Comparison]:
     """Return the length and 1 - correlation in the last layer, and the mean factor on a gradient."""
     last = rows[rows["layer"] == rows["layer"].max()].astype({"mean_square": float, "correlation": float})
-    found = [
+    comparisons = [
         _compare(last["mean_square"], float(last["predicted_mean_square"].iloc[0])),
         _compare(1 - last["correlation"], 1 - float(last["predicted_correlation"].iloc[0])),
     ]
     growth = _growth(rows, "gradient_mean_square").groupby(level="member").mean()
     predicted = float(_growth(rows, "predicted_gradient_mean_square").mean())
-    return [*found, _compare(growth, predicted)]
+    return [*comparisons, _compare(growth, predicted)]
 
 
 def _growth(rows: pd.DataFrame, column: str) -> pd.Series:
@@ -91,9 +91,9 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
                 str(inputs),
                 _PHASES[int(np.sign(relative - 1))],
                 f"{gain:.4g}",
-                *(text for one in found for text in (one.text(), f"{one.predicted:.3g}")),
+                *(text for comparison in comparisons for text in (comparison.text(), f"{comparison.predicted:.3g}")),
             ]
-            for (inputs, relative, gain), found in compared.items()
+            for (inputs, relative, gain), comparisons in compared.items()
         ],
         f"Mean ± standard error over the members, in layer {n_layers}; the gradient's factor is the mean "
         "over all layers, on the way back. Members differ in their weights; all see the same two inputs. Theory is "
@@ -128,12 +128,12 @@ def _gains() -> ExtraTable:
 
 
 def _in_short(compared: Mapping[tuple[Any, ...], list[_Comparison]]) -> list[str]:
-    every = [one for found in compared.values() for one in found if one.n]
-    near = sum(one.within_percent for one in every)
+    every = [comparison for comparisons in compared.values() for comparison in comparisons if comparison.n]
+    near = sum(comparison.within_percent for comparison in every)
     sentences = [f"Of {len(every)} numbers measured in random networks {near or 'none'} are within 5 % of the theory."]
     if near == 1:
         sentences[0] = sentences[0].replace(" 1 are ", " one is ")
-    growth = [(gain, found[2].mean) for (_, relative, gain), found in compared.items() if relative == 1]
+    growth = [(gain, comparisons[2].mean) for (_, relative, gain), comparisons in compared.items() if relative == 1]
     for gain, factor in growth[:1]:
         sentences.append(f"At the critical gain, {gain:.3g}, a gradient changes by a factor of {factor:.2f} a layer.")
     return sentences
@@ -142,19 +142,22 @@ def _in_short(compared: Mapping[tuple[Any, ...], list[_Comparison]]) -> list[str
 def _describe_signals(
     compared: Mapping[tuple[Any, ...], list[_Comparison]], n_layers: int, activation: str, sigma_b: float
 ) -> list[str]:
-    every = [one for found in compared.values() for one in found if one.n]
-    first = [(key, found) for key, found in compared.items() if key[0] == next(iter(compared))[0]]
+    every = [comparison for comparisons in compared.values() for comparison in comparisons if comparison.n]
+    first = [(key, comparisons) for key, comparisons in compared.items() if key[0] == next(iter(compared))[0]]
     parts = [
-        f"{found[2].mean:.3g} at gain {gain:.3g} ({_PHASES[int(np.sign(relative - 1))]}, theory "
-        f"{found[2].predicted:.3g})"
-        for (_, relative, gain), found in first
+        f"{comparisons[2].mean:.3g} at gain {gain:.3g} ({_PHASES[int(np.sign(relative - 1))]}, theory "
+        f"{comparisons[2].predicted:.3g})"
+        for (_, relative, gain), comparisons in first
     ]
     sentences = [
         f"In random {activation} networks a gradient's mean square changes, from each of {n_layers} layers to the one "
         f"before, by a factor of {'; '.join(parts)}."
     ]
-    if all(one.n > 1 for one in every):
-        close, near = sum(one.within_errors for one in every), sum(one.within_percent for one in every)
+    if all(comparison.n > 1 for comparison in every):
+        close, near = (
+            sum(comparison.within_errors for comparison in every),
+            sum(comparison.within_percent for comparison in every),
+        )
         sentences.append(
             f"Of {len(every)} numbers in the table {close} lie within three standard errors of the theory and {near} "
             "within 5 % of it."

@@ -104,10 +104,10 @@ class SweepResults:
             ]
         )
 
-    def pair(self, one: str, two: str) -> _Floats:
-        """Return the mean test accuracy at each pair of levels, `[levels of one, levels of two]`; NaN where none is."""
-        rows, columns = (self.numbers[:, list(self.levels).index(name)] for name in (one, two))
-        shape = len(self.levels[one]), len(self.levels[two])
+    def pair(self, first: str, second: str) -> _Floats:
+        """Return mean test accuracy at pairs of levels, `[levels of first, levels of second]`; NaN where none is."""
+        rows, columns = (self.numbers[:, list(self.levels).index(name)] for name in (first, second))
+        shape = len(self.levels[first]), len(self.levels[second])
         total, count = np.zeros(shape), np.zeros(shape)
         np.add.at(total, (rows, columns), self.test.mean(1))
         np.add.at(count, (rows, columns), 1)
@@ -117,7 +117,7 @@ class SweepResults:
         """Return the pairs of settings that explain most, alone and together, the most first."""
         shares = self.shares
         names = list(self.levels)
-        pairs = [(one, two) for place, one in enumerate(names) for two in names[place + 1 :]]
+        pairs = [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
         if shares is None:
             return pairs[:n]
         return sorted(pairs, key=lambda pair: -shares.shares[" x ".join(pair)].estimate)[:n]

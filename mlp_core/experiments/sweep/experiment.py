@@ -203,9 +203,9 @@ def _trial(
         settings.early_stopping,
         settings.class_weights == "balanced",
     )
-    shown = {**values, "width": width}
+    numbers = {**values, "width": width}
     columns = (
-        *(Column(name, shown[name], unit) for name, unit in _UNITS.items() if name in shown),
+        *(Column(name, numbers[name], unit) for name, unit in _UNITS.items() if name in numbers),
         Column("gain", None if start == "pytorch" else gain, "factor on Xavier's deviation; null for PyTorch's start"),
         Column("parameters", parameter_count(layer_sizes), "trainable parameters"),
     )
@@ -230,18 +230,22 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
         (data, held_out.share, held_out.seed, held_out.namespace, sweep.class_weights),
         title="train yardsticks",
     )
-    shown = {
+    figure_settings = {
         "class_names": list(setup.data.classes),
-        "levels": {name: list(one) for name, one in levels_of(sweep).items()},
+        "levels": {name: list(levels) for name, levels in levels_of(sweep).items()},
     }
-    settings = setup.table_settings(sweep, **shown)
+    settings = setup.table_settings(sweep, **figure_settings)
     table = Table("results/sweep", f"{measures}:sweep_table", (models, yardsticks), settings, "summarize sweep")
     classes = Table("results/sweep_classes", f"{measures}:class_table", (models, data), settings, "count confusions")
     yield table
     yield classes
     for name in ("accuracy", "effects", "variance", "pairs", "scales"):
-        yield Figure(f"sweep_{name}", f"{figures}:{name}_figure", (table, shown), prepare=f"{measures}:with_settings")
-    yield Figure("sweep_classes", f"{figures}:classes_figure", (classes, shown), prepare=f"{measures}:with_settings")
+        yield Figure(
+            f"sweep_{name}", f"{figures}:{name}_figure", (table, figure_settings), prepare=f"{measures}:with_settings"
+        )
+    yield Figure(
+        "sweep_classes", f"{figures}:classes_figure", (classes, figure_settings), prepare=f"{measures}:with_settings"
+    )
 
 
 EXPERIMENT = Experiment(

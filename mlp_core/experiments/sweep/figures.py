@@ -106,9 +106,9 @@ def _draw_yardsticks(panels: list[Axes], settings: Mapping[str, Any]) -> list[Li
 
 
 def _accuracy_axes(panels: list[Axes], results: SweepResults, settings: Mapping[str, Any]) -> None:
-    shown = [*results.test.mean(1), *(one["test"] for one in settings.get("yardsticks", {}).values())]
+    accuracies = [*results.test.mean(1), *(yardstick["test"] for yardstick in settings.get("yardsticks", {}).values())]
     for axes in panels:
-        axes.set_ylim(max(0.0, 100 * min(shown) - 4), min(101.5, 100 * max(shown) + 4))
+        axes.set_ylim(max(0.0, 100 * min(accuracies) - 4), min(101.5, 100 * max(accuracies) + 4))
         axes.set_ylabel("test accuracy (%)")
 
 
@@ -147,9 +147,9 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         plain(panels[names.index("start")].set_title(words, loc="left", fontsize=9))
     lowest, highest = _effect_range(results)
     kept = {
-        name: one
-        for name, one in settings.get("yardsticks", {}).items()
-        if lowest - 0.1 <= one["test"] <= highest + 0.1
+        name: yardstick
+        for name, yardstick in settings.get("yardsticks", {}).items()
+        if lowest - 0.1 <= yardstick["test"] <= highest + 0.1
     }
     handles += _draw_yardsticks(panels, {"yardsticks": kept})
     figure.suptitle(f"What each setting does, averaged over all others, n = {results.n_seeds}", fontsize=11)
@@ -172,10 +172,10 @@ def _draw_effect(axes: Axes, results: SweepResults, name: str) -> None:
         dots = by_seed[np.isfinite(by_seed)]
         axes.scatter(place + 0.4 * jitter(len(dots)), 100 * dots, s=12, color=BLUE, alpha=0.4, linewidths=0)
     means = [mean_interval(by_seed) for by_seed in values]
-    axes.plot(places, [100 * one.estimate for one in means], color=INK, marker="D", markersize=4, linewidth=1)
-    for place, one in zip(places, means, strict=True):
-        if one.has_interval:
-            axes.plot([place, place], [100 * one.low, 100 * one.high], color=INK, linewidth=1.5)
+    axes.plot(places, [100 * mean.estimate for mean in means], color=INK, marker="D", markersize=4, linewidth=1)
+    for place, mean in zip(places, means, strict=True):
+        if mean.has_interval:
+            axes.plot([place, place], [100 * mean.low, 100 * mean.high], color=INK, linewidth=1.5)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     step = max(1, math.ceil(len(labels) / 8))
     texts = [shortened(level_text(label), 12) for label in labels[::step]]
@@ -198,29 +198,33 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         settings: Of the table.
     """
     results = sweep_results(table, settings)
-    found = results.shares
-    if found is None:
+    decomposition = results.shares
+    if decomposition is None:
         figure, axes = new_figure(2.6)
         note(axes, "shares of the variance take two seeds and a setting with two levels")
         return figure
-    shares = found.shares
+    shares = decomposition.shares
     settings_first = [name for name in shares if " x " not in name]
     pairs = sorted((name for name in shares if " x " in name), key=lambda name: -shares[name].estimate)
-    shown = sorted([*settings_first[:-2]], key=lambda name: -shares[name].estimate)
-    shown = [*shown, *pairs[: max(0, _MOST_BARS - len(settings_first))], *settings_first[-2:]]
-    figure, axes = new_figure(1.4 + 0.27 * len(shown))
-    places = np.arange(len(shown))[::-1]
-    colours = [ORANGE if " x " in name else GREY if name in settings_first[-2:] else BLUE for name in shown]
-    axes.barh(places, [100 * max(0.0, shares[name].estimate) for name in shown], color=colours, height=0.65)
-    for place, name in zip(places, shown, strict=True):
+    drawn = sorted([*settings_first[:-2]], key=lambda name: -shares[name].estimate)
+    drawn = [*drawn, *pairs[: max(0, _MOST_BARS - len(settings_first))], *settings_first[-2:]]
+    figure, axes = new_figure(1.4 + 0.27 * len(drawn))
+    places = np.arange(len(drawn))[::-1]
+    colours = [ORANGE if " x " in name else GREY if name in settings_first[-2:] else BLUE for name in drawn]
+    axes.barh(places, [100 * max(0.0, shares[name].estimate) for name in drawn], color=colours, height=0.65)
+    for place, name in zip(places, drawn, strict=True):
         if shares[name].has_interval:
             axes.plot([100 * shares[name].low, 100 * shares[name].high], [place, place], color=INK, linewidth=1.2)
-    axes.set_yticks(places, [title(name).replace(" x ", " and ") for name in shown], fontsize=9)
+    axes.set_yticks(places, [title(name).replace(" x ", " and ") for name in drawn], fontsize=9)
     axes.xaxis.grid(True, color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlim(0, None)
     axes.set_xlabel("share of variance (%), 95 % interval over seeds")
-    how = "the whole grid, exactly" if found.exact else "estimated by a random forest from the configurations trained"
+    how = (
+        "the whole grid, exactly"
+        if decomposition.exact
+        else "estimated by a random forest from the configurations trained"
+    )
     axes.set_title(
         f"What explains the variance of test accuracy:\n{how}, n = {results.n_seeds}", loc="left", fontsize=11
     )
@@ -245,7 +249,7 @@ def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     grid = figure.subplots(n_rows, 2, squeeze=False).ravel()
     values = [100 * results.pair(*pair) for pair in pairs]
     lowest, highest = (
-        float(limit(np.concatenate([one.ravel() for one in values]))) for limit in (np.nanmin, np.nanmax)
+        float(limit(np.concatenate([grid.ravel() for grid in values]))) for limit in (np.nanmin, np.nanmax)
     )
     for axes in grid[len(pairs) :]:
         axes.set_visible(False)

@@ -96,6 +96,6 @@ def _chosen_by(model: TrainedModel) -> tuple[float, int]:
     return float(np.mean(accuracies)), -parameters
 
 
-def with_settings(table: pa.Table, shown: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+def with_settings(table: pa.Table, settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return a table and its settings as the figures get them."""
-    return table.to_pandas(), {**settings_of(table), **shown}
+    return table.to_pandas(), {**settings_of(table), **settings}

@@ -98,15 +98,15 @@ def _worth(results: SweepResults, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _matters(results: SweepResults) -> list[str]:
-    found = results.shares
-    if found is None:
+    decomposition = results.shares
+    if decomposition is None:
         return []
-    names = sorted(results.levels, key=lambda name: -found.shares[name].estimate)[:3]
-    parts = [f"{title(name)} {100 * max(0.0, found.shares[name].estimate):.0f} %" for name in names]
-    how = "of the whole grid" if found.exact else "as a random forest fitted to the configurations estimates it"
+    names = sorted(results.levels, key=lambda name: -decomposition.shares[name].estimate)[:3]
+    parts = [f"{title(name)} {100 * max(0.0, decomposition.shares[name].estimate):.0f} %" for name in names]
+    how = "of the whole grid" if decomposition.exact else "as a random forest fitted to the configurations estimates it"
     return [
         f"Of the variance of test accuracies {listed(parts)} {'go' if len(parts) > 1 else 'goes'} to the settings that "
-        f"matter most, {100 * found.shares[SEEDS].estimate:.0f} % to seeds ({how})."
+        f"matter most, {100 * decomposition.shares[SEEDS].estimate:.0f} % to seeds ({how})."
     ]
 
 
@@ -149,14 +149,14 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
     if yardsticks := settings.get("yardsticks", {}):
         tables.append(_yardsticks_table(results, yardsticks))
     tables.append(_front_table(results))
-    if found := results.shares:
-        tables.append(_shares_table(found))
+    if decomposition := results.shares:
+        tables.append(_shares_table(decomposition))
     return tuple(tables)
 
 
 def _yardsticks_table(results: SweepResults, yardsticks: Mapping[str, Any]) -> ExtraTable:
     own = results.validation[results.chosen].mean(), results.test[results.chosen].mean()
-    rows = [["chosen network", *(f"{100 * one:.1f} %" for one in own), f"mean of {results.n_seeds}"]]
+    rows = [["chosen network", *(f"{100 * accuracy:.1f} %" for accuracy in own), f"mean of {results.n_seeds}"]]
     for name, reached in yardsticks.items():
         accuracies = (f"{100 * reached[part]:.1f} %" for part in ("validation", "test"))
         rows.append([name, *accuracies, "scikit-learn's settings"])
@@ -187,20 +187,22 @@ def _front_table(results: SweepResults) -> ExtraTable:
     )
 
 
-def _shares_table(found: VarianceShares) -> ExtraTable:
-    ordered = sorted(found.shares, key=lambda name: (name in (HIGHER, SEEDS), -found.shares[name].estimate))
+def _shares_table(decomposition: VarianceShares) -> ExtraTable:
+    ordered = sorted(
+        decomposition.shares, key=lambda name: (name in (HIGHER, SEEDS), -decomposition.shares[name].estimate)
+    )
     rows = [
         [
             title(name).replace(" x ", " and "),
-            f"{100 * found.shares[name].estimate:.1f} %",
-            f"{format_bounds(found.shares[name])} %" if found.shares[name].has_interval else "none",
+            f"{100 * decomposition.shares[name].estimate:.1f} %",
+            f"{format_bounds(decomposition.shares[name])} %" if decomposition.shares[name].has_interval else "none",
         ]
         for name in ordered
-        if " x " not in name or found.shares[name].estimate >= 0.005
+        if " x " not in name or decomposition.shares[name].estimate >= 0.005
     ]
     how = (
         "All combinations were trained, so that seeds alone are a sample."
-        if found.exact
+        if decomposition.exact
         else "Some combinations were trained: a random forest fitted to means over seeds stands for the others, and "
         f"“{HIGHER}” holds what it does not explain."
     )
