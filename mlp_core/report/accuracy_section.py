@@ -131,7 +131,7 @@ def _content(
         _configuration(dict(zip(keys, values, strict=True)), rows, published)
         for values, rows in table.groupby(list(keys), sort=False)
     ]
-    with_published = any(one.published_test_percent is not None for one in configurations)
+    with_published = any(configuration.published_test_percent is not None for configuration in configurations)
     header = [
         *keys.values(),
         *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
@@ -141,7 +141,7 @@ def _content(
         summarise(configurations, settings),
         header + ([PUBLISHED] if with_published else []),
         len(keys),
-        [_row(one, with_published) for one in configurations],
+        [_row(configuration, with_published) for configuration in configurations],
         f"{MEDIAN_NOTE} Range and mean are of the test accuracies. {NEVER_LEARNED_NOTE} {interval_over}",
     )
 
@@ -163,29 +163,33 @@ def _configuration(values: dict[str, Any], rows: pd.DataFrame, published: Publis
     )
 
 
-def _row(one: ConfigurationAccuracy, with_published: bool) -> list[str]:
-    reached = one.test_accuracies.dropna()
+def _row(configuration: ConfigurationAccuracy, with_published: bool) -> list[str]:
+    reached = configuration.test_accuracies.dropna()
     row = [
-        *(one.value(key) for key in one.values),
-        str(one.test.n),
-        f"{one.test.missing} of {one.test.n + one.test.missing}" if one.test.missing else "0",
-        format_share(one.never_learned),
-        format_cell(one.train),
-        format_cell(one.test),
+        *(configuration.value(key) for key in configuration.values),
+        str(configuration.test.n),
+        f"{configuration.test.missing} of {configuration.test.n + configuration.test.missing}"
+        if configuration.test.missing
+        else "0",
+        format_share(configuration.never_learned),
+        format_cell(configuration.train),
+        format_cell(configuration.test),
         f"{100 * reached.min():.1f} to {100 * reached.max():.1f} %" if len(reached) else "none finished",
-        f"{100 * one.mean_test_accuracy:.1f} %" if len(reached) else "none",
+        f"{100 * configuration.mean_test_accuracy:.1f} %" if len(reached) else "none",
     ]
     if with_published:
-        row.append("" if one.published_test_percent is None else f"{one.published_test_percent:.1f} %")
+        row.append(
+            "" if configuration.published_test_percent is None else f"{configuration.published_test_percent:.1f} %"
+        )
     return [no_break(text) for text in row]
 
 
 def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
     """Say in plain words which configuration does best, and whether pairs of equal seeds say the same."""
-    finished = [one for one in configurations if one.test.n]
+    finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No network finished its training."]
-    best = max(finished, key=lambda one: one.mean_test_accuracy)
+    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
     lead = f"{key.capitalize()} {best.value(key)}"
     right = f"gets {100 * best.mean_test_accuracy:.0f} % of the test examples right{on_average_over(best.test.n)}."
     if len(configurations) == 1:
@@ -193,9 +197,9 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
     sentence = f"{lead} does best: it {right}"
     if len(finished) == 1:
         return [sentence, f"At no other {key} did a network finish."]
-    accuracies = pd.concat([one.test_accuracies for one in finished], axis=1).to_numpy().T
+    accuracies = pd.concat([configuration.test_accuracies for configuration in finished], axis=1).to_numpy().T
     excluded, enough = not_best(accuracies)
-    left = [one.value(key) for one, is_out in zip(finished, excluded, strict=True) if not is_out]
+    left = [configuration.value(key) for configuration, is_out in zip(finished, excluded, strict=True) if not is_out]
     if not enough:
         sentence = f"{lead} does best here: it {right}"
         return [sentence, f"{count(accuracies.shape[1], 'seed').capitalize()} cannot tell which {key} is best."]
@@ -219,29 +223,38 @@ def ranking_sentences(
     key: str, configurations: list[ConfigurationAccuracy], others: list[ConfigurationAccuracy], prefix: str
 ) -> list[str]:
     """Say which configuration is best, what some others reached, and whether pairs of equal seeds tell them apart."""
-    finished = [one for one in configurations if one.test.n]
+    finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return [f"{prefix or 'At every ' + key + ': '}no member finished."]
-    best = max(finished, key=lambda one: one.mean_test_accuracy)
-    rest = [one for one in finished if one in others and one is not best]
+    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
+    rest = [configuration for configuration in finished if configuration in others and configuration is not best]
     lead = (
         f"{prefix}best {key} by mean test accuracy: {best.value(key)} (mean {100 * best.mean_test_accuracy:.1f} %); "
         f"median {format_interval(best.test)}"
     )
     sentences = [
-        "; ".join([lead, *(f"{key} {one.value(key)}: {format_interval(one.test, short=True)}" for one in rest)]) + "."
+        "; ".join(
+            [
+                lead,
+                *(
+                    f"{key} {configuration.value(key)}: {format_interval(configuration.test, short=True)}"
+                    for configuration in rest
+                ),
+            ]
+        )
+        + "."
     ]
     sentences[0] = sentences[0][0].upper() + sentences[0][1:]
     if len(finished) > 1 and best.test.n > 1:
-        accuracies = pd.concat([one.test_accuracies for one in finished], axis=1).to_numpy().T
-        sentences.append(describe_best(key, [one.value(key) for one in finished], accuracies))
+        accuracies = pd.concat([configuration.test_accuracies for configuration in finished], axis=1).to_numpy().T
+        sentences.append(describe_best(key, [configuration.value(key) for configuration in finished], accuracies))
     return sentences
 
 
 def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[str]:
     """Say how many members diverged, if any did."""
-    diverged = sum(one.test.missing for one in configurations)
-    members = sum(one.test.n + one.test.missing for one in configurations)
+    diverged = sum(configuration.test.missing for configuration in configurations)
+    members = sum(configuration.test.n + configuration.test.missing for configuration in configurations)
     if not diverged:
         return []
     if members == 1:
@@ -252,12 +265,12 @@ def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[st
 def published_sentences(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
     """Say what the tutorial printed, if it did, and how many members reached less."""
     parts = []
-    for one in configurations:
-        percent = one.published_test_percent
-        if percent is not None and one.test.n:
-            below = sum(100 * accuracy < percent for accuracy in one.test_accuracies)
-            rank = f"{below} of {one.test.n} members reached less"
-            if one.test.n == 1:
+    for configuration in configurations:
+        percent = configuration.published_test_percent
+        if percent is not None and configuration.test.n:
+            below = sum(100 * accuracy < percent for accuracy in configuration.test_accuracies)
+            rank = f"{below} of {configuration.test.n} members reached less"
+            if configuration.test.n == 1:
                 rank = f"the one member reached {'less' if below else 'as much or more'}"
-            parts.append(f"{percent:.1f} % at {key} {one.value(key)} ({rank})")
+            parts.append(f"{percent:.1f} % at {key} {configuration.value(key)} ({rank})")
     return [f"For comparison ({PUBLISHED}): {', '.join(parts)}."] if parts else []

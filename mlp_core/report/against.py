@@ -112,15 +112,23 @@ def _experiment_pair(
         _row(configuration, ours.members[name, configuration], theirs.members[name, other], members if paired else None)
         for configuration, (other, members) in both.items()
     ]
-    alone = [(one, members) for (experiment, one), members in ours.members.items() if experiment == name]
-    rows += [_row(one, members, {}, None) for one, members in alone if one not in both]
-    missing = [(one, members) for (experiment, one), members in theirs.members.items() if experiment == name]
-    rows += [_row(one, {}, members, None) for one, members in missing if one not in matched]
+    alone = [
+        (configuration, members) for (experiment, configuration), members in ours.members.items() if experiment == name
+    ]
+    rows += [_row(configuration, members, {}, None) for configuration, members in alone if configuration not in both]
+    missing = [
+        (configuration, members)
+        for (experiment, configuration), members in theirs.members.items()
+        if experiment == name
+    ]
+    rows += [
+        _row(configuration, {}, members, None) for configuration, members in missing if configuration not in matched
+    ]
     figures = []
     if their_section is not None and section.figures and their_section.figures:
         first = section.figures[0]
-        same = [one for one in their_section.figures if one.name == first.name]
-        figures = [(first, "This folder."), *((one, "The other folder.") for one in same)]
+        same = [figure for figure in their_section.figures if figure.name == first.name]
+        figures = [(first, "This folder."), *((figure, "The other folder.") for figure in same)]
     return ExperimentPair(
         section.title,
         f"The other folder's settings, and these: {', '.join(differing)}." if differing else "",
@@ -172,12 +180,12 @@ def _in_short(rows: Sequence[Sequence[str]]) -> list[str]:
         >>> _in_short([["a", "", "", "", "better"], ["b", "", "", "", "undecided"]])
         ['Of 2 configurations with pairs of equal seeds one is better here, none is worse and one is undecided.']
     """
-    said = [row[-1] for row in rows if row[-1]]
-    if not said:
+    verdicts = [row[-1] for row in rows if row[-1]]
+    if not verdicts:
         return ["No configuration has pairs of equal seeds in both folders."]
-    better, worse, open_ = (_number(said.count(word)) for word in ("better", "worse", "undecided"))
+    better, worse, open_ = (_number(verdicts.count(word)) for word in ("better", "worse", "undecided"))
     return [
-        f"Of {count(len(said), 'configuration')} with pairs of equal seeds {better} better here, {worse} worse and "
+        f"Of {count(len(verdicts), 'configuration')} with pairs of equal seeds {better} better here, {worse} worse and "
         f"{open_} undecided."
     ]
 

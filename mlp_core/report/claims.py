@@ -112,8 +112,8 @@ def _counted(table: pd.DataFrame) -> list[str]:
         counts = Counter(own["verdict"])
         conditional = int(((own["verdict"] == "supported") & (own["condition"] != "")).sum())
         parts = [
-            f"{counts[verdict]} {one if counts[verdict] == 1 else more}"
-            for verdict, (one, more) in _VERDICTS_COUNTED.items()
+            f"{counts[verdict]} {singular if counts[verdict] == 1 else more}"
+            for verdict, (singular, more) in _VERDICTS_COUNTED.items()
             if counts[verdict]
         ]
         if conditional and len(own) > 1 and parts:

@@ -37,7 +37,9 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         The figure; a region is pale in the colour of the class that the model answers there, a test point
         strong in the colour of the class that it has.
     """
-    n_classes = 1 + max(max(int(shown.classes.max()), int(shown.test_labels.max())) for shown in maps)
+    n_classes = 1 + max(
+        max(int(decision_map.classes.max()), int(decision_map.test_labels.max())) for decision_map in maps
+    )
     strong = [PALETTE[label % len(PALETTE)] for label in range(n_classes)]
     columns = min(2, len(maps))
     n_rows = math.ceil(len(maps) / columns)
@@ -46,8 +48,8 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
     grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(maps) :]:
         axes.set_axis_off()
-    for axes, shown in zip(grid.flat, maps, strict=False):
-        _draw_map(axes, shown, strong)
+    for axes, decision_map in zip(grid.flat, maps, strict=False):
+        _draw_map(axes, decision_map, strong)
     for axes in grid[-1]:
         axes.set_xlabel("x1")
     for axes in grid[:, 0]:
@@ -57,15 +59,15 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         for label, colour in enumerate(strong)
     ]
     legend_below(figure, handles)
-    n_points = {len(shown.test_labels) for shown in maps}
+    n_points = {len(decision_map.test_labels) for decision_map in maps}
     headline(figure, f"Answers (pale regions) and test points (dots, n = {range_words(n_points)})")
     return figure
 
 
-def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
-    extent = shown.extent
+def _draw_map(axes: Axes, decision_map: DecisionMap, strong: Sequence[str]) -> None:
+    extent = decision_map.extent
     axes.imshow(
-        shown.classes,
+        decision_map.classes,
         origin="lower",
         extent=(-extent, extent, -extent, extent),
         cmap=ListedColormap([pale(colour) for colour in strong]),
@@ -74,18 +76,18 @@ def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
         interpolation="nearest",
     )
     axes.scatter(
-        shown.test_points[:, 0],
-        shown.test_points[:, 1],
+        decision_map.test_points[:, 0],
+        decision_map.test_points[:, 1],
         s=7,
-        c=[strong[label] for label in shown.test_labels],
+        c=[strong[label] for label in decision_map.test_labels],
         edgecolors="black",
         linewidths=0.25,
     )
-    axes.add_patch(Circle((0, 0), shown.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
+    axes.add_patch(Circle((0, 0), decision_map.training_radius, fill=False, color=INK, linewidth=1.2, linestyle="--"))
     axes.text(
         0,
-        -shown.training_radius - 0.03 * extent,
-        f"training region, radius {shown.training_radius:.2f}",
+        -decision_map.training_radius - 0.03 * extent,
+        f"training region, radius {decision_map.training_radius:.2f}",
         ha="center",
         va="top",
         fontsize=9,
@@ -93,4 +95,4 @@ def _draw_map(axes: Axes, shown: DecisionMap, strong: Sequence[str]) -> None:
     )
     axes.set_xlim(-extent, extent)
     axes.set_ylim(-extent, extent)
-    plain(axes.set_title(shown.title, fontsize=10))
+    plain(axes.set_title(decision_map.title, fontsize=10))

@@ -30,8 +30,8 @@ def facts(content: ReportContent, names: Sequence[str]) -> dict[str, str]:
         "command": _joined(runs.sort_values("made", kind="stable")["command"]),
         "results made": _period(runs["made"]),
         "commit": _joined(runs["commit"]),
-        "machine": _joined(one.get("machine", "") for one in provenance),
-        "versions": _joined(_versions(one.get("versions", {})) for one in provenance),
+        "machine": _joined(entry.get("machine", "") for entry in provenance),
+        "versions": _joined(_versions(entry.get("versions", {})) for entry in provenance),
         "members": _joined(f"{n} per configuration" for n in seeds if n),
     }
 
@@ -47,10 +47,10 @@ def _joined(texts: Iterable[Any]) -> str:
 
 
 def _period(times: pd.Series) -> str:
-    made = pd.to_datetime(times, errors="coerce", utc=True).dropna()
-    if made.empty:
+    moments = pd.to_datetime(times, errors="coerce", utc=True).dropna()
+    if moments.empty:
         return _UNKNOWN
-    first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (made.min(), made.max()))
+    first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (moments.min(), moments.max()))
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
 
 

@@ -65,10 +65,10 @@ def forest_row(claimed: str, estimate: float, low: float, high: float) -> Forest
     """
     bounds = Range.parsed(claimed)
     ends = [] if bounds is None else [bounds.low, bounds.high]
-    shown = [value for value in (*ends, estimate, low, high) if math.isfinite(value)]
-    if not shown:
+    values = [value for value in (*ends, estimate, low, high) if math.isfinite(value)]
+    if not values:
         return ForestRow((), None, None, open_low=False, open_high=False)
-    left, right = _limits(shown)
+    left, right = _limits(values)
 
     def place(value: float) -> float:
         return round(100 * min(1.0, max(0.0, (value - left) / (right - left))), 1)
@@ -92,8 +92,8 @@ def forest_row(claimed: str, estimate: float, low: float, high: float) -> Forest
     )
 
 
-def _limits(shown: Sequence[float]) -> tuple[float, float]:
+def _limits(values: Sequence[float]) -> tuple[float, float]:
     """Return the least and the greatest value of a row, with room around what it shows."""
-    least, greatest = min(shown), max(shown)
+    least, greatest = min(values), max(values)
     room = _MARGIN * (greatest - least) or abs(least) or 1.0
     return least - room, greatest + room

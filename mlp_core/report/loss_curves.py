@@ -79,8 +79,8 @@ def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     axes.set_ylabel("cross-entropy (nats)" + (", log scale" if logarithmic else ""))
     if logarithmic:
         axes.set_yscale("log")
-    found = [one for curve in curves.values() for one in curve["interval"]]
-    headline(figure, f"{what}, {experiment.replace('_', ' ')}:\n{interval_words(found)}")
+    intervals = [interval for curve in curves.values() for interval in curve["interval"]]
+    headline(figure, f"{what}, {experiment.replace('_', ' ')}:\n{interval_words(intervals)}")
     return figure
 
 
@@ -91,9 +91,9 @@ def _loss_curve(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "epoch": list(by_epoch),
             "interval": intervals,
-            "median": [one.estimate for one in intervals],
-            "low": [one.low for one in intervals],
-            "high": [one.high for one in intervals],
+            "median": [interval.estimate for interval in intervals],
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
         }
     )
 
@@ -149,7 +149,7 @@ def _varying_number(configurations: Sequence[str]) -> tuple[str, list[float]]:
     """Return the first number in which `name=value` strings differ, or their place in the list."""
     numbers = [dict(re.findall(r"(\w+)=(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?=\s|$)", name)) for name in configurations]
     for quantity in numbers[0]:
-        values = [found.get(quantity) for found in numbers]
+        values = [quantities.get(quantity) for quantities in numbers]
         if None not in values and len(set(values)) == len(values):
             return quantity, [float(str(value)) for value in values]
     return "configuration", [float(index) for index in range(1, len(configurations) + 1)]

@@ -189,7 +189,7 @@ def render_report(
 
 
 def render_sections(
-    shown: Sequence[ShownSection],
+    shown_sections: Sequence[ShownSection],
     content: ReportContent,
     sections: Sequence[Section],
     usual_seeds: int,
@@ -203,31 +203,31 @@ def render_sections(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    provenance = {section.name: _flat(content.provenance.get(section.name, {})) for section in shown}
+    provenance = {section.name: _flat(content.provenance.get(section.name, {})) for section in shown_sections}
     common = {
         name: value
         for name, value in next(iter(provenance.values())).items()
-        if all(found.get(name) == value for found in provenance.values())
+        if all(values.get(name) == value for values in provenance.values())
     }
     claims = content.tables.get("claims", pd.DataFrame())
     failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
-    shown_in = {figure.name: section.title for section in shown for figure in section.figures}
+    shown_in = {figure.name: section.title for section in shown_sections for figure in section.figures}
     describe = None if claims.empty else describe_claims(claims, shown_in, usual_seeds)
     return environment.get_template("report.html.jinja").render(
-        facts=facts(content, [section.name for section in shown]),
-        cards=poster(shown, sections, describe),
-        contents=_contents(shown, describe is not None, content.comparisons is not None, against is not None),
+        facts=facts(content, [section.name for section in shown_sections]),
+        cards=poster(shown_sections, sections, describe),
+        contents=_contents(shown_sections, describe is not None, content.comparisons is not None, against is not None),
         against=against,
         failures=list(zip(failures["experiment"], failures["reason"], strict=True)),
         drift=_drift(content),
         claims=describe,
-        sections=shown,
+        sections=shown_sections,
         missing=[section for section in sections if section.name not in content.tables],
         tutorial=PUBLISHED,
         common_provenance=common,
         own_provenance={
-            name: {key: value for key, value in found.items() if key not in common}
-            for name, found in provenance.items()
+            name: {key: value for key, value in values.items() if key not in common}
+            for name, values in provenance.items()
         },
     )
 
@@ -264,7 +264,7 @@ def _trend(content: ReportContent, n_runs: int) -> DrawnFigure | None:
 
 
 def _contents(
-    shown: Sequence[ShownSection], has_claims: bool, has_drift: bool, has_other: bool
+    sections: Sequence[ShownSection], has_claims: bool, has_drift: bool, has_other: bool
 ) -> list[tuple[str, str]]:
     """Return the anchors and titles of the page's parts."""
     return [
@@ -272,7 +272,7 @@ def _contents(
         *([("against", "Two runs side by side")] if has_other else []),
         *([("claims", "Claims")] if has_claims else []),
         ("in-short", "In short"),
-        *((section.name, section.title.partition(HERE)[0]) for section in shown),
+        *((section.name, section.title.partition(HERE)[0]) for section in sections),
         *([("drift", "Against the baseline")] if has_drift else []),
         ("how-to-read", "How to read this"),
         ("provenance", "Provenance"),
@@ -290,12 +290,12 @@ def report_sections(content: ReportContent, sections: Sequence[Section]) -> list
     Raises:
         InputError: If the content has no table of a known experiment, or if one lacks a column.
     """
-    shown = [_shown(section, content) for section in sections if section.name in content.tables]
-    if not shown:
+    shown_sections = [_shown(section, content) for section in sections if section.name in content.tables]
+    if not shown_sections:
         known = ", ".join(section.name for section in sections)
         message = f"the report needs a table of at least one of {known}, got {sorted(content.tables)}."
         raise InputError(message)
-    return shown
+    return shown_sections
 
 
 def _shown(section: Section, content: ReportContent) -> ShownSection:
@@ -367,9 +367,9 @@ def _text(value: object) -> str:
 def _check_columns(table: pd.DataFrame, section: Section) -> None:
     missing = [column for column in section.columns if column not in table]
     if missing or table.empty:
-        found = f"columns {', '.join(missing)} missing" if missing else "no rows"
+        fault = f"columns {', '.join(missing)} missing" if missing else "no rows"
         message = (
             f"the table {section.name} must have rows with the columns {', '.join(section.columns)}, "
-            f"got {found}; run `{section.command}` again."
+            f"got {fault}; run `{section.command}` again."
         )
         raise InputError(message)

@@ -80,12 +80,12 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], fonts: Sequence[str]
             text.set_fontfamily(list(fonts))
 
 
-def interval_words(found: Sequence[Interval]) -> str:
+def interval_words(intervals: Sequence[Interval]) -> str:
     """Return what the intervals of some medians are and how many members are behind each."""
-    n = f"n = {range_words({one.n for one in found})} per median"
-    with_interval = [one.has_interval for one in found]
+    n = f"n = {range_words({interval.n for interval in intervals})} per median"
+    with_interval = [interval.has_interval for interval in intervals]
     if not any(with_interval):
-        return f"median without interval, {n}" if any(one.n for one in found) else n
+        return f"median without interval, {n}" if any(interval.n for interval in intervals) else n
     if not all(with_interval):
         return f"median and, where there is one, 95 % interval, {n}"
     return f"median and 95 % interval (order statistics), {n}"
@@ -189,12 +189,14 @@ def new_figure(height_inches: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def draw_intervals(axes: Axes, positions: NDArray[Any], found: Sequence[Interval], colour: str, marker: str) -> None:
+def draw_intervals(
+    axes: Axes, positions: NDArray[Any], intervals: Sequence[Interval], colour: str, marker: str
+) -> None:
     """Draw medians, 0 .. 1, in percent with their intervals, at one position each."""
-    medians = 100 * np.array([one.estimate for one in found])
+    medians = 100 * np.array([interval.estimate for interval in intervals])
     # the median alone where there is no interval
-    below = np.nan_to_num(medians - 100 * np.array([one.low for one in found]))
-    above = np.nan_to_num(100 * np.array([one.high for one in found]) - medians)
+    below = np.nan_to_num(medians - 100 * np.array([interval.low for interval in intervals]))
+    above = np.nan_to_num(100 * np.array([interval.high for interval in intervals]) - medians)
     axes.errorbar(
         positions,
         medians,
@@ -223,14 +225,14 @@ def annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None
     )
 
 
-def diverged_count(found: Interval) -> str:
+def diverged_count(interval: Interval) -> str:
     """Return how many of all members are not in a median, because they diverged.
 
     Example:
         >>> diverged_count(Interval(n=6, estimate=0.9, low=0.85, high=0.95, missing=2))
         '2 of 8'
     """
-    return f"{found.missing} of {found.n + found.missing}"
+    return f"{interval.missing} of {interval.n + interval.missing}"
 
 
 def bare_axes(axes: Axes, ticks: Sequence[int] | None = None) -> None:
@@ -244,8 +246,8 @@ def bare_axes(axes: Axes, ticks: Sequence[int] | None = None) -> None:
 
 def percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) -> None:
     """Give axes of accuracies a vertical axis in percent that shows all of them and chance, both 0 .. 1."""
-    shown = [chance, *accuracies.dropna()]
-    axes.set_ylim(max(0.0, 100 * min(shown) - 12), min(102.0, 100 * max(shown) + 8))
+    values = [chance, *accuracies.dropna()]
+    axes.set_ylim(max(0.0, 100 * min(values) - 12), min(102.0, 100 * max(values) + 8))
     axes.set_ylabel(label)
     bare_axes(axes)
 

@@ -60,16 +60,18 @@ class Card:
     members: str
 
 
-def poster(shown: Sequence[ShownSection], sections: Sequence[Section], claims: Mapping[str, Any] | None) -> list[Card]:
+def poster(
+    shown_sections: Sequence[ShownSection], sections: Sequence[Section], claims: Mapping[str, Any] | None
+) -> list[Card]:
     """Return the cards of those sections that have a question for the poster.
 
     Args:
-        shown: What the report shows.
+        shown_sections: What the report shows.
         sections: Of all experiments.
         claims: What the report says of the claims, if there are any.
     """
     questions = {section.name: section.poster for section in sections if section.poster}
-    last = {questions[section.name]: section for section in shown if section.name in questions}
+    last = {questions[section.name]: section for section in shown_sections if section.name in questions}
     return [_card(question, section, claims["rows"] if claims else []) for question, section in last.items()]
 
 

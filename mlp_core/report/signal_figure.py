@@ -81,14 +81,14 @@ def signal_figure(table: pd.DataFrame) -> Figure:
 
 
 def _draw_course(axes: Axes, rows: pd.DataFrame, name: str, place: int) -> set[int]:
-    def shown(column: str) -> pd.Series:
+    def drawn(column: str) -> pd.Series:
         values = rows[column].astype(float)
         return 1 - values if name == "correlation" else values
 
     colour, marker = _gain_style(place)
-    predicted = shown(f"predicted_{name}").groupby(rows["layer"]).first()
+    predicted = drawn(f"predicted_{name}").groupby(rows["layer"]).first()
     axes.plot(predicted.index, predicted, color=colour, linewidth=1)
-    by_layer = shown(name).groupby(rows["layer"])
+    by_layer = drawn(name).groupby(rows["layer"])
     errors = [standard_error(values.to_numpy()) for _, values in by_layer]
     axes.errorbar(
         predicted.index,
