@@ -45,13 +45,13 @@ class StoredFile:
 
 def stored_files(root: Path) -> list[StoredFile]:
     """Return the files of an artifact folder by kind and name; what is not the project's is left out."""
-    found = []
+    files = []
     for path in [*_files(root), *root.glob("report.html")]:
         status = path.stat()
         rows, metadata = _described(path)
         name = path.relative_to(root).as_posix()
-        found.append(StoredFile(name, _kind(root, path), status.st_size, status.st_mtime, rows, metadata))
-    return found
+        files.append(StoredFile(name, _kind(root, path), status.st_size, status.st_mtime, rows, metadata))
+    return files
 
 
 def unneeded_files(root: Path) -> list[str]:
@@ -114,13 +114,13 @@ def _described(path: Path) -> tuple[int | None, dict[str, Any]]:
     try:
         described = pq.read_metadata(path)
         texts = {key.decode(): value.decode() for key, value in (described.metadata or {}).items()}
-        found = {key: json.loads(text) for key, text in texts.items() if key in structured}
+        parsed = {key: json.loads(text) for key, text in texts.items() if key in structured}
     except (OSError, RecursionError, ValueError, pa.ArrowException):
         return None, {}
-    whole = all(isinstance(value, dict) for value in found.values())
-    if not whole or not all(isinstance(digest, str) for digest in found.get("inputs", {}).values()):
+    whole = all(isinstance(value, dict) for value in parsed.values())
+    if not whole or not all(isinstance(digest, str) for digest in parsed.get("inputs", {}).values()):
         return None, {}
-    return described.num_rows, found | {key: text for key, text in texts.items() if key in {"code", "machine"}}
+    return described.num_rows, parsed | {key: text for key, text in texts.items() if key in {"code", "machine"}}
 
 
 def _weights_metadata(path: Path) -> dict[str, Any]:

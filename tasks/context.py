@@ -81,13 +81,13 @@ class RunContext:
 
     def waiting_for(self, what: str) -> Callable[[], None]:
         """Return what to call while a lock is another's: it says so once, and ends the wait with the run."""
-        said = False
+        is_reported = False
 
         def wait() -> None:
-            nonlocal said
+            nonlocal is_reported
             self.checkpoint()
-            if not said:
-                said = True
+            if not is_reported:
+                is_reported = True
                 logger.info("waiting for %s", what)
 
         return wait

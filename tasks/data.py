@@ -102,8 +102,8 @@ def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Exampl
     units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code_digest(*_SPIRALS), units=units)
     name = settings_digest(settings, provenance.code)[:12]
-    made = write_table(context.root, f"tables/spirals-{name}.parquet", table, provenance)
-    return Examples(made, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
+    artifact = write_table(context.root, f"tables/spirals-{name}.parquet", table, provenance)
+    return Examples(artifact, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
 
 
 @task(name="draw points", task_run_name="draw points {kind}", **cached(*_POINTS, libraries=("scikit-learn",)))
@@ -133,8 +133,8 @@ def _written_points(
     units = {"x1": "1", "x2": "1", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code, units=units)
     name = settings_digest(settings, provenance.code)[:12]
-    made = write_table(context.root, f"tables/{kind}-{name}.parquet", table, provenance)
-    return Examples(made, tuple(str(one) for one in range(n_classes)), len(parts.train_labels))
+    artifact = write_table(context.root, f"tables/{kind}-{name}.parquet", table, provenance)
+    return Examples(artifact, tuple(str(label) for label in range(n_classes)), len(parts.train_labels))
 
 
 @task(name="locate table", task_run_name="locate table", **UNCACHED)
@@ -200,13 +200,13 @@ def read_examples(context: RunContext, file: TableFile | Artifact, source: DataS
     units = {"features": "standard deviations, or 0|1 per level", "label": "class index", "split": "train|test"}
     provenance = Provenance(settings, code_digest(*_TABLES), {"table": file.sha256}, units)
     name = settings_digest(settings, provenance.code, file.sha256)[:12]
-    made = write_table(root, f"tables/rows-{name}.parquet", rows, provenance)
+    artifact = write_table(root, f"tables/rows-{name}.parquet", rows, provenance)
     n_train = len(data.train_labels)
     for remark in examples.remarks:
         logger.info("table: %s", remark)
     classes = examples.preprocessing.classes
     logger.info("read %d rows of %d classes, %d inputs each", rows.num_rows, len(classes), inputs.shape[1])
-    return Examples(made, classes, n_train, remarks=examples.remarks, n_inputs=inputs.shape[1])
+    return Examples(artifact, classes, n_train, remarks=examples.remarks, n_inputs=inputs.shape[1])
 
 
 def _joined(parts: Split, axis: int) -> Any:
@@ -246,8 +246,8 @@ def transform_examples(context: RunContext, transform: Transform, examples: Exam
     units = {"features": transform.unit, "label": "class index", "split": "train|validation|test"}
     provenance = Provenance(settings, code_digest(*_TRANSFORMS), {"examples": examples.table.sha256}, units)
     name = settings_digest(settings, provenance.code, examples.table.sha256)[:12]
-    made = write_table(root, f"tables/{transform.name}-{name}.parquet", table, provenance)
-    return replace(examples, table=made, n_train=n_train)
+    artifact = write_table(root, f"tables/{transform.name}-{name}.parquet", table, provenance)
+    return replace(examples, table=artifact, n_train=n_train)
 
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
@@ -301,10 +301,10 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
     root = context.root
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
     table = run_in_helper(images.decode_images, path, skip_bad, seed, checkpoint=context.checkpoint)
-    told = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
-    settings = {"skipped": told["skipped"]}
-    if told["split_seed"] is not None:
-        settings["split_seed"] = told["split_seed"]
+    metadata = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
+    settings = {"skipped": metadata["skipped"]}
+    if metadata["split_seed"] is not None:
+        settings["split_seed"] = metadata["split_seed"]
     classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
     provenance = Provenance(
         settings,
@@ -322,7 +322,7 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
     logger.info("decoded %d images of %d classes from %s", table.num_rows, len(classes), path.name)
     n_train = table["split"].to_pylist().count("train")
-    decoded = Examples(artifact, classes, n_train, tuple(told["skipped"]), tuple(told["remarks"]))
+    decoded = Examples(artifact, classes, n_train, tuple(metadata["skipped"]), tuple(metadata["remarks"]))
     for remark in decoded.remarks:
         logger.warning("%s", remark)
     if decoded.skipped:

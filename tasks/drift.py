@@ -25,15 +25,19 @@ def compare_with_baseline(context: RunContext, results: Sequence[Artifact]) -> s
     from mlp_core.artifacts.results import read_results
 
     root = context.root
-    made = [one.path.removeprefix("results/").removesuffix(".parquet") for one in results if "results/" in one.path]
-    baseline, found = read_baseline(root), read_results(root, made)
+    names = [
+        artifact.path.removeprefix("results/").removesuffix(".parquet")
+        for artifact in results
+        if "results/" in artifact.path
+    ]
+    baseline, current = read_baseline(root), read_results(root, names)
     if baseline is None:
         logger.info("no baseline to compare with; `deep-mlp baseline accept` makes these results the baseline")
         return ""
-    if not found.members:
+    if not current.members:
         logger.info("nothing to compare with the baseline: these results are not of trained members")
         return ""
-    comparison = compare(baseline, found)
+    comparison = compare(baseline, current)
     for experiment, reason in comparison.left_out.items():
         logger.warning("not compared with the baseline: %s (%s)", experiment, reason)
     if not comparison.changes:

@@ -80,14 +80,14 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
 def report_waits(flow_run_id: UUID) -> Iterator[None]:
     """Say which limit a run waits for, once for each, as soon as none of its tasks is at work."""
     ended = threading.Event()
-    said: set[str] = set()
+    reported: set[str] = set()
 
     def watch() -> None:
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
             with suppress(HTTPError, OSError):  # a server that is gone ends the run elsewhere
                 for limit in _waited_for(flow_run_id):
-                    if limit.name not in said:
-                        said.add(limit.name)
+                    if limit.name not in reported:
+                        reported.add(limit.name)
                         tag = limit.name.removeprefix(_TAG)
                         logger.info(
                             "waiting for the limit on tasks with the tag %s, of which %d of %d are at work; see "
@@ -112,7 +112,7 @@ def _limits(client: SyncPrefectClient) -> dict[str, Limit]:
         limits += page
         if len(page) < _PAGE:
             break
-    return {one.name.removeprefix(_TAG): one for one in limits if one.active and one.name.startswith(_TAG)}
+    return {limit.name.removeprefix(_TAG): limit for limit in limits if limit.active and limit.name.startswith(_TAG)}
 
 
 def _waited_for(flow_run_id: UUID) -> list[Limit]:

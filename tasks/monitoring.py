@@ -44,7 +44,7 @@ def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None
         sections: Of the experiments of this run; of several only the first figure of each, as far as there is room.
         report: The report's file.
     """
-    rows = _all_columns(sections[0]) if len(sections) == 1 else [row for one in sections for row in _rows(one)]
+    rows = _all_columns(sections[0]) if len(sections) == 1 else [row for section in sections for row in _rows(section)]
     titles = "; ".join(section.title for section in sections)
     artifacts = [
         TableArtifact(key=_key("results"), table=rows, description=f"{titles}. Means [95 % intervals over members]."),

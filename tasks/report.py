@@ -60,13 +60,13 @@ _UNITS = {
 }
 
 
-def claimed_tables(root: Path | UPath, made: Sequence[Artifact]) -> list[Artifact]:
+def claimed_tables(root: Path | UPath, artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Return the result tables to make claims on: those of this run, and beside them what earlier runs left.
 
     Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial takes no verdict
     away. A run that made none of these tables has nothing to claim.
     """
-    by_path = {artifact.path: artifact for artifact in made}
+    by_path = {artifact.path: artifact for artifact in artifacts}
     paths = [f"results/{name}.parquet" for name in claims.claimed_tables()]
     if by_path.keys().isdisjoint(paths):
         return []
@@ -126,12 +126,12 @@ def write_report(
         return ""
     with local_view(root, *SOURCES) as folder:
         content = read_report_content(folder, sections)
-    shown = report_sections(content, sections)
-    page = render_sections(shown, content, sections, RunSettings().seeds)
+    shown_sections = report_sections(content, sections)
+    page = render_sections(shown_sections, content, sections, RunSettings().seeds)
     path = root / "report.html"
     write_file(path, lambda file: file.write_text(page, encoding="utf-8"))
-    made = {artifact.path for artifact in results}
-    if own := [section for section in shown if f"results/{section.name}.parquet" in made]:
+    paths = {artifact.path for artifact in results}
+    if own := [section for section in shown_sections if f"results/{section.name}.parquet" in paths]:
         show_results(own, path)
     logger.info("report: %s", path)
     return str(path)

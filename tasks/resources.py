@@ -113,16 +113,16 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     Returns:
         Bytes, or None where the system does not say.
     """
-    found = []
+    sizes = []
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     except OSError:
         if root == Path("/") and "SC_PHYS_PAGES" in os.sysconf_names:
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    found += _available_in_groups(root)
-    found += _available_in_shell(root)
-    return max(0, min(found)) if found else None
+            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    sizes += _available_in_groups(root)
+    sizes += _available_in_shell(root)
+    return max(0, min(sizes)) if sizes else None
 
 
 def _available_in_groups(root: Path) -> Iterator[int]:

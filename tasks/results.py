@@ -54,10 +54,10 @@ def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Arti
     root = context.root
     function = resolve(table.function)
     options = {"checkpoint": context.checkpoint} if "checkpoint" in signature(function).parameters else {}
-    made = function(*(_loaded(root, value) for value in inputs), **options)
-    settings = {**table.settings, **settings_of(made)}
+    rows = function(*(_loaded(root, value) for value in inputs), **options)
+    settings = {**table.settings, **settings_of(rows)}
     digests = dict(_digests(inputs))
-    provenance = Provenance(settings, code_digest(*table.modules), digests, units_of(made))
+    provenance = Provenance(settings, code_digest(*table.modules), digests, units_of(rows))
     path = table.name
     if not path.startswith("results/"):
         # In whatever order the configurations come, the table is the same
@@ -65,8 +65,8 @@ def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Arti
         asked = {"function": table.function, "inputs": values}
         path += f"-{settings_digest(asked, provenance.code)[:12]}"
     if options:
-        logger.info("%s: %d rows", table.title, len(made))
-    return write_table(root, f"{path}.parquet", made.replace_schema_metadata().combine_chunks(), provenance)
+        logger.info("%s: %d rows", table.title, len(rows))
+    return write_table(root, f"{path}.parquet", rows.replace_schema_metadata().combine_chunks(), provenance)
 
 
 @task(name="draw figure", task_run_name="draw {figure.name}", **cached(libraries=_FIGURE_LIBRARIES))
@@ -105,7 +105,7 @@ def _loaded(root: Path | UPath, value: Any) -> Any:
     if isinstance(value, TrainedTrial):
         return loaded_model(root, value)
     if isinstance(value, (list, tuple)):
-        return [_loaded(root, one) for one in value]
+        return [_loaded(root, item) for item in value]
     return value
 
 
@@ -118,8 +118,8 @@ def _digests(value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, TrainedTrial):
         yield from _digests([block.table for block in value.blocks])
     elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _digests(one)
+        for item in value:
+            yield from _digests(item)
 
 
 def loaded_model(root: Path | UPath, trained: TrainedTrial) -> TrainedModel:
@@ -149,9 +149,9 @@ def collect_history(context: RunContext, trained: Sequence[TrainedTrial]) -> Art
 
     root = context.root
     by_experiment: dict[str, list[pa.Table]] = {}
-    for one in sorted(trained, key=lambda one: one.name):
-        rows = history_rows(one.trial, loaded_model(root, one).members)
-        by_experiment.setdefault(one.trial.labels.experiment, []).append(rows)
+    for model in sorted(trained, key=lambda model: model.name):
+        rows = history_rows(model.trial, loaded_model(root, model).members)
+        by_experiment.setdefault(model.trial.labels.experiment, []).append(rows)
     schema = rows.schema
     path = root / "results" / "history.parquet"
     with locked(

@@ -31,12 +31,12 @@ _UNITS = {
 }
 
 
-def note_run(root: Path | UPath, made: Sequence[Artifact], flow: str, parameters: Mapping[str, Any]) -> None:
+def note_run(root: Path | UPath, artifacts: Sequence[Artifact], flow: str, parameters: Mapping[str, Any]) -> None:
     """Keep what made the tables of a run; a table that came from the cache keeps the run that made it.
 
     Args:
         root: The artifact folder.
-        made: Files of this run.
+        artifacts: Files of this run.
         flow: Name of the flow.
         parameters: Its parameters, as models or as what Prefect stores of them.
     """
@@ -45,8 +45,12 @@ def note_run(root: Path | UPath, made: Sequence[Artifact], flow: str, parameters
     earlier: dict[str, dict[str, Any]] = {}
     with suppress(OSError, KeyError, ValueError, pa.ArrowException):
         earlier = {row["table"]: row for row in read_table(root, Artifact.of(root, root / RECORD)).to_pylist()}
-    names = {one.path.removeprefix("results/").removesuffix(".parquet"): one for one in made if "results/" in one.path}
-    new = [name for name, one in names.items() if earlier.get(name, {}).get("sha256") != one.sha256]
+    names = {
+        artifact.path.removeprefix("results/").removesuffix(".parquet"): artifact
+        for artifact in artifacts
+        if "results/" in artifact.path
+    }
+    new = [name for name, artifact in names.items() if earlier.get(name, {}).get("sha256") != artifact.sha256]
     rows = dict(earlier)
     if new:
         stamp = {"command": command_of(flow, parameters), "commit": commit_of(_PROJECT)}
@@ -72,8 +76,8 @@ def command_of(flow: str, parameters: Mapping[str, Any]) -> str:
     words = ["deep-mlp", flow.replace("_", "-")]
     for name, default in flow_parameters(flow).items():
         values = parameters.get(name, default)
-        given = values if isinstance(values, Settings) else validated(type(default), dict(values), default)
-        for field, value in given:
+        settings = values if isinstance(values, Settings) else validated(type(default), dict(values), default)
+        for field, value in settings:
             if field not in _DECIDES_NOTHING and value != getattr(default, field):
                 option = f"--{field.replace('_', '-')}"
                 words += [option] if value is True else [option, shlex.quote(text_of(value))]

@@ -55,13 +55,15 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
     """
     if flow == TUTORIAL:
         folders = {folder: experiment_in(folder) for folder in FOLDERS}
-        named = {folder: one.tutorial for folder, one in folders.items() if one.tutorial is not None}
+        named = {
+            folder: experiment.tutorial for folder, experiment in folders.items() if experiment.tutorial is not None
+        }
         parameters: dict[str, Settings] = dict(sorted(named.items(), key=lambda item: folders[item[0]].beyond))
         members = tuple(folders[folder] for folder in parameters)
     else:
         members = of_flow(flow)
-        parameters = {one.parameter: one.settings() for one in members}
-    kinds = {kind for one in members for kind in one.data}
+        parameters = {experiment.parameter: experiment.settings() for experiment in members}
+    kinds = {kind for experiment in members for kind in experiment.data}
     if "spirals" in kinds:
         if flow != TUTORIAL:
             parameters["source"] = DataSource(data=IMAGES if members[0].data[0] == "images" else DRAWN_POINTS[0])
@@ -89,8 +91,12 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     assert isinstance(run, RunSettings)
     members = of_flow(flow)
     if flow == TUTORIAL:
-        chosen = [one for one in experiments() if one.tutorial is not None and (run.seeds > 1 or not one.beyond)]
-        members = tuple(sorted(chosen, key=lambda one: one.beyond))
+        chosen = [
+            experiment
+            for experiment in experiments()
+            if experiment.tutorial is not None and (run.seeds > 1 or not experiment.beyond)
+        ]
+        members = tuple(sorted(chosen, key=lambda experiment: experiment.beyond))
     by_type = {type(settings): settings for settings in parameters.values()}
     spirals = by_type.get(Spirals, Spirals())
     source = by_type.get(DataSource)
@@ -101,12 +107,12 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
         if source.data not in (DRAWN_POINTS[0], IMAGES):  # what the tutorial does not know is shown
             members = tuple(dict.fromkeys((*members, experiment_in("data"))))
     stages = []
-    for one in members:
-        settings = by_type[one.settings]
-        data = _data_before(one, source, spirals)
-        n_seeds = one.tutorial_seeds or run.seeds if flow == TUTORIAL else run.seeds
-        others = tuple(by_type[group] for group in one.others)
-        stages.append(Stage(one, Setup(settings, data, others, run.seed, n_seeds, device)))
+    for experiment in members:
+        settings = by_type[experiment.settings]
+        data = _data_before(experiment, source, spirals)
+        n_seeds = experiment.tutorial_seeds or run.seeds if flow == TUTORIAL else run.seeds
+        others = tuple(by_type[group] for group in experiment.others)
+        stages.append(Stage(experiment, Setup(settings, data, others, run.seed, n_seeds, device)))
     return stages
 
 
@@ -131,12 +137,13 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
         kind = "images" if source.data == IMAGES else "tables" if is_table(source.data) else "spirals"
     of_shape = source is None or kind != "spirals" or source.data in experiment.points
     if kind not in experiment.data or not of_shape:
-        taken = [word for one, word in _TAKEN.items() if one in experiment.data]
+        taken = [word for kind, word in _TAKEN.items() if kind in experiment.data]
         if experiment.points != DRAWN_POINTS:
             taken = [*experiment.points]
-        shown = shown_address(source.data if source else "")
+        address = shown_address(source.data if source else "")
         message = (
-            f"data must be {' or '.join(taken)} in {experiment.tag.replace('_', '-')}, got {shown!r}; leave --data out."
+            f"data must be {' or '.join(taken)} in {experiment.tag.replace('_', '-')}, got {address!r}; "
+            "leave --data out."
         )
         raise InputError(message)
     if kind == "images":
@@ -159,7 +166,7 @@ def data_of_points(kind: str, spirals: Spirals) -> Data:
     n_classes = spirals.arms if kind in ("spirals", "gauss") else 2
     n_points = n_classes * spirals.points
     n_test = int(TEST_SHARE * n_points)
-    classes = tuple(str(one) for one in range(n_classes))
+    classes = tuple(str(label) for label in range(n_classes))
     settings = spirals.model_dump(mode="json")
     if kind != "spirals":
         settings = {"data": kind, "classes": n_classes, "points": spirals.points, "noise": spirals.noise}

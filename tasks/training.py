@@ -174,13 +174,13 @@ def _runs(members: Sequence[int]) -> list[list[int]]:
 
 def _earlier_blocks(root: Path | UPath, name: str, n_members: int) -> list[MemberBlock]:
     """Return blocks of earlier runs that do not overlap, the larger ones first, as far as they are whole."""
-    found = []
+    spans = []
     for path in (root / RECORDS / name).glob("*.json"):
         first, last = (int(number) for number in path.stem.split("-"))
         if first < n_members:
-            found.append((first, last, path))
+            spans.append((first, last, path))
     blocks: list[MemberBlock] = []
-    for first, last, path in sorted(found, key=lambda item: (item[0], -item[1])):
+    for first, last, path in sorted(spans, key=lambda item: (item[0], -item[1])):
         if blocks and first <= blocks[-1].last:
             continue
         stem, whole = f"{name}-{path.stem}", False
@@ -208,17 +208,17 @@ def _train_blocks(
     preload_in_helper("mlp_core.report.loss_curves")  # they follow
     config, name = configs[0], names_in_short(configs)
     data = load_split(context.root, examples)
-    started = said = time.monotonic()
+    started = reported_at = time.monotonic()
     deadline = task_started + (context.time_limit_seconds or math.inf)
 
     def watch(done: float) -> None:
-        nonlocal said
+        nonlocal reported_at
         context.checkpoint()
         if time.monotonic() > deadline:
             message = f"{name} took longer than the {context.time_limit_seconds:g} s of --time-limit-seconds"
             raise TimeLimitExceeded(message)
-        if time.monotonic() > said + _SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
+        if time.monotonic() > reported_at + _SECONDS_BETWEEN_LINES:
+            reported_at = time.monotonic()
             epoch = int(done * config.epochs)
             whom = f"{name}, members {members[0]} to {members[-1]}"
             logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
