@@ -40,8 +40,8 @@ class Comparison:
         interval = (
             "no interval" if np.isnan(self.low) else f"95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}"
         )
-        said = f"{100 * self.difference:+.1f} points ({interval}, n = {self.n}): {self.verdict}"
-        return said + (" with so few seeds; train more" if self.verdict == "undecided" else "")
+        sentence = f"{100 * self.difference:+.1f} points ({interval}, n = {self.n}): {self.verdict}"
+        return sentence + (" with so few seeds; train more" if self.verdict == "undecided" else "")
 
 
 def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:

@@ -35,10 +35,10 @@ def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--artifacts", type=str, metavar="DIR", default=default, help=help_text)
     @wraps(command)
-    def with_folder(artifacts: str, **given: Any) -> None:
+    def with_folder(artifacts: str, **options: Any) -> None:
         root = artifact_folder(validated(RunSettings, {"artifacts": artifacts}).artifacts)
         with backend_of(root).describe_refusals():
-            command(root, **given)
+            command(root, **options)
 
     return with_folder
 
@@ -63,8 +63,8 @@ def list_files(root: Path | UPath) -> None:
         totals[file.kind] = count + 1, size_bytes + file.size_bytes
         if file.kind != ".records":
             rows = "" if file.rows is None else f"{file.rows:,}"
-            told = f"{file.path}  {_settings(file.metadata)}".rstrip()
-            click.echo(f"{file.kind:<9}{rows:>9}{_size(file.size_bytes):>10}{_age(now - file.changed):>7}  {told}")
+            line = f"{file.path}  {_settings(file.metadata)}".rstrip()
+            click.echo(f"{file.kind:<9}{rows:>9}{_size(file.size_bytes):>10}{_age(now - file.changed):>7}  {line}")
     click.echo()
     for kind, (count, size_bytes) in totals.items():
         click.echo(f"{kind:<9}{count:>9,}{_size(size_bytes):>10}")
@@ -79,15 +79,15 @@ def show(root: Path | UPath, file: str) -> None:
 
     root = local_folder(root)
     files = [stored for stored in stored_files(root) if stored.kind != ".records"]
-    found = [stored for stored in files if stored.path == file] or [stored for stored in files if file in stored.path]
-    if len(found) != 1:
-        names = ", ".join(stored.path for stored in found[:5]) + (", ..." if len(found) > 5 else "")
+    matches = [stored for stored in files if stored.path == file] or [stored for stored in files if file in stored.path]
+    if len(matches) != 1:
+        names = ", ".join(stored.path for stored in matches[:5]) + (", ..." if len(matches) > 5 else "")
         message = (
             f"FILE must name one file of {root}, got {file!r}, which fits {names or 'none'}; "
             "`deep-mlp artifacts list` has all names."
         )
         raise InputError(message)
-    stored = found[0]
+    stored = matches[0]
     click.echo(f"{stored.path}: {_size(stored.size_bytes)}, {_age(time.time() - stored.changed)} old")
     for name, value in stored.metadata.items():
         click.echo(f"{name}: {value if isinstance(value, str) else json.dumps(value, sort_keys=True)}")
@@ -95,8 +95,8 @@ def show(root: Path | UPath, file: str) -> None:
         import pyarrow.parquet as pq
 
         head = next(pq.ParquetFile(root / stored.path).iter_batches(_HEAD_ROWS), None)
-        shown = "" if head is None else f"\n{head.to_pandas().to_string(index=False, max_colwidth=40)}"
-        click.echo(f"{shown}\n{stored.rows:,} rows")
+        head_text = "" if head is None else f"\n{head.to_pandas().to_string(index=False, max_colwidth=40)}"
+        click.echo(f"{head_text}\n{stored.rows:,} rows")
 
 
 @artifacts.command()

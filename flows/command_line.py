@@ -88,12 +88,12 @@ def program() -> None:
     """A laboratory for multilayer perceptrons: the tutorial "Deep MLPs", with many seeds at once."""
 
 
-def _run_command(name: str, **given: Any) -> None:
+def _run_command(name: str, **options: Any) -> None:
     parameters = _command_parameters(name)
     defaults = {field: value for group in parameters.values() for field, value in group}
-    given |= in_own_names(name, defaults, given)
+    options |= in_own_names(name, defaults, options)
     for parameter, group in parameters.items():
-        fields = {field: given[field] for field in type(group).model_fields if given[field] not in (None, False)}
+        fields = {field: options[field] for field in type(group).model_fields if options[field] not in (None, False)}
         parameters[parameter] = validated(type(group), fields, group)
     from flows.local_run import run_flow
 
@@ -167,9 +167,9 @@ def compare(root: Path | UPath) -> None:
     from mlp_core.artifacts.comparison import compare
     from mlp_core.artifacts.results import read_results
 
-    found = compare(accepted_baseline(root), read_results(root))
-    click.echo(describe_comparison(found))
-    if found.moved:
+    comparison = compare(accepted_baseline(root), read_results(root))
+    click.echo(describe_comparison(comparison))
+    if comparison.moved:
         raise Drifted
 
 

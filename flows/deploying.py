@@ -41,12 +41,12 @@ def prepare() -> dict[str, str]:
 @cache
 def _prepare_server(file: Path) -> None:
     described = {
-        f"{one['entrypoint'].rpartition('.')[2].replace('_', '-')}/{one['name']}": one
-        for one in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
+        f"{deployment['entrypoint'].rpartition('.')[2].replace('_', '-')}/{deployment['name']}": deployment
+        for deployment in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
     }
     with get_client(sync_client=True) as client:
-        for one in described.values():
-            _make_queue(client, one["work_pool"]["name"], one["work_pool"]["work_queue_name"])
+        for entry in described.values():
+            _make_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"])
         for deployment in _deployments(client):
             name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
             if name not in described:

@@ -54,12 +54,12 @@ class ExperimentFlow(Flow[..., Any]):
         """
         deployed, groups = _deployed_parameters(), {}
         for name, parameter in signature(self.fn).parameters.items():
-            given = parameters.get(name)
-            if given is None or isinstance(given, dict):
-                values = {**dict(parameter.default), **deployed.get(name, {}), **(given or {})}
+            group = parameters.get(name)
+            if group is None or isinstance(group, dict):
+                values = {**dict(parameter.default), **deployed.get(name, {}), **(group or {})}
                 with _in_form_terms():
-                    given = validated(parameter.annotation, values)
-            groups[name] = given
+                    group = validated(parameter.annotation, values)
+            groups[name] = group
         return super().validate_parameters({**parameters, **groups})
 
 
@@ -76,13 +76,13 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
     members = of_flow(flow)
 
     def run(*args: Settings, **kwargs: Settings) -> Any:
-        given = own.bind(*args, **kwargs).arguments
+        arguments = own.bind(*args, **kwargs).arguments
         context: Any = FlowRunContext.get()
         this = context.flow_run
         if this.deployment_id is None:
             with get_client(sync_client=True) as client:
                 client.update_flow_run(this.id, tags={*this.tags, TAG})
-            return run_experiments(flow, given)
+            return run_experiments(flow, arguments)
         with get_client(sync_client=True) as client:
             _skip_others(client, this)
             end_left_tasks(client, TAG, this.id)
@@ -92,14 +92,14 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
         # For good: Prefect logs the run's error when this has returned, and the process ends with the run
         logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
         with _in_form_terms(), goes_on(this.id):
-            return run_experiments(flow, given)
+            return run_experiments(flow, arguments)
 
     def run_name() -> str:
         groups = prefect.runtime.flow_run.parameters
         seeds = groups["run"].seeds
-        shown = members[0].run_name.format(**groups) if members else ""
+        label = members[0].run_name.format(**groups) if members else ""
         data = groups["source"].label if "source" in groups and groups["source"] != parameters["source"] else ""
-        return " ".join(part for part in (name, shown, data, f"{seeds} seed{'s' * (seeds != 1)}") if part)
+        return " ".join(part for part in (name, label, data, f"{seeds} seed{'s' * (seeds != 1)}") if part)
 
     name = flow.replace("_", "-")
     run.__name__ = run.__qualname__ = flow

@@ -71,16 +71,16 @@ _told_of_begin: list[Callable[[Any], object]] = []
 
 
 def _tell_of_begin(_flow: Any, flow_run: Any, _state: Any) -> None:
-    for told in _told_of_begin:
-        told(flow_run)
+    for callback in _told_of_begin:
+        callback(flow_run)
 
 
-def run_flow(name: str, given: Mapping[str, Settings]) -> None:
+def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
     """Run a flow to its end.
 
     Args:
         name: Command, such as `depth-sweep`.
-        given: The flow's parameters; those that are left out have the flow's defaults.
+        own_settings: The flow's parameters; those that are left out have the flow's defaults.
 
     Raises:
         InputError: If the input is bad.
@@ -90,7 +90,7 @@ def run_flow(name: str, given: Mapping[str, Settings]) -> None:
         KeyboardInterrupt: If the user stopped it.
     """
     flow_name = name.replace("-", "_")
-    parameters = flow_parameters(flow_name) | dict(given)
+    parameters = flow_parameters(flow_name) | dict(own_settings)
     run = parameters["run"]
     if not isinstance(run, RunSettings):
         message = f"the parameter run must be settings of a run, got {run!r}"
@@ -254,7 +254,7 @@ def _announce(name: str, run: RunSettings, seconds: list[float]) -> None:
         what = "the tutorial's own experiments, " if run.seeds == 1 else "every experiment, "
     times = ""
     if seconds:
-        last, shortest, longest = (f"{one:,.0f} s" for one in (seconds[0], min(seconds), max(seconds)))
+        last, shortest, longest = (f"{duration:,.0f} s" for duration in (seconds[0], min(seconds), max(seconds)))
         times = f"; such a run took {last} on this machine"
         if shortest != longest:
             times = f"; such runs took {shortest} to {longest} on this machine, the last one {last}"
@@ -287,7 +287,7 @@ def _seconds_of_such_runs(flow_run: Any) -> list[float]:
             )
     except Exception:  # what is nice to know must not end a run
         return []
-    return [one.total_run_time.total_seconds() for one in runs if one.parameters == flow_run.parameters]
+    return [run.total_run_time.total_seconds() for run in runs if run.parameters == flow_run.parameters]
 
 
 @contextmanager

@@ -40,16 +40,16 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
         flow_run_id: The run.
     """
     path = home / _FOLDER / f"{flow_run_id}.json"
-    made = path.with_suffix(".partial")
+    partial = path.with_suffix(".partial")
     with ExitStack() as until_end:
         with suppress(OSError, DeepMlpError):  # no room or no locks: then nobody else will end it
             path.parent.mkdir(parents=True, exist_ok=True)
-            until_end.callback(made.unlink, missing_ok=True)
-            file = until_end.enter_context(made.open("w"))
-            acquire(file, made, PREFECT_HOME)
+            until_end.callback(partial.unlink, missing_ok=True)
+            file = until_end.enter_context(partial.open("w"))
+            acquire(file, partial, PREFECT_HOME)
             json.dump({"machine": _machine(), "server": server}, file)
             file.flush()
-            made.rename(path)  # nobody finds it without its lock
+            partial.rename(path)  # nobody finds it without its lock
             until_end.callback(path.unlink, missing_ok=True)
         yield
 
@@ -73,7 +73,7 @@ def end_lost_runs(home: Path, server: str) -> None:
 def _is_ours(file: IO[str], server: str) -> bool:
     try:
         written = json.load(file)
-        same_machine = any(one and one == other for one, other in zip(written["machine"], _machine(), strict=True))
+        same_machine = any(part and part == other for part, other in zip(written["machine"], _machine(), strict=True))
         return same_machine and written["server"] == server
     except (ValueError, KeyError, TypeError):
         return False

@@ -39,29 +39,29 @@ def in_own_names(command: str, defaults: Mapping[str, object], options: Mapping[
     Raises:
         InputError: If the command's own names cannot say it.
     """
-    given: dict[str, str] = {name: options[name] for name in other_names(defaults) if options[name] is not None}
-    if not given:
+    values: dict[str, str] = {name: options[name] for name in other_names(defaults) if options[name] is not None}
+    if not values:
         return {}
     if _ONE_NETWORK in defaults:
         widths = cast(tuple[int, ...], defaults[_ONE_NETWORK])
-        width, depth = given.get("width", str(widths[0])), given.get("depths", str(len(widths)))
+        width, depth = values.get("width", str(widths[0])), values.get("depths", str(len(widths)))
         if not depth.isdecimal() or not 1 <= int(depth) <= 1000:
             message = f"depths must be one number from 1 to 1000 in {command}, got {depth!r}; use --hidden-widths."
             raise InputError(message)
         own = {_ONE_NETWORK: ",".join([width] * int(depth))}
     else:
-        listed = [part.strip() for part in given[_ONE_NETWORK].split(",")]
+        listed = [part.strip() for part in values[_ONE_NETWORK].split(",")]
         if len(set(listed)) > 1:
             message = (
                 f"hidden_widths must be equal in {command}, whose networks have one width, got "
-                f"{given[_ONE_NETWORK]!r}; use --width and --depths."
+                f"{values[_ONE_NETWORK]!r}; use --width and --depths."
             )
             raise InputError(message)
         own = {"width": listed[0], "depths": str(len(listed))}
     if twice := [name for name in own if options[name] is not None]:
-        message = f"{twice[0]} must be given once, got it as {_written(given)} too; use one of the two."
+        message = f"{twice[0]} must be given once, got it as {_written(values)} too; use one of the two."
         raise InputError(message)
-    click.echo(f"deep-mlp: {_written(given)} is {_written(own)} in {command}.", err=True)
+    click.echo(f"deep-mlp: {_written(values)} is {_written(own)} in {command}.", err=True)
     return own
 
 

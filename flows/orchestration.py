@@ -116,7 +116,7 @@ class ExperimentRuns:
         names = dict.fromkeys(figure.name for figure in self._panels)
         futures = []
         for name in names:
-            panels = sorted((one for one in self._panels if one.name == name), key=lambda one: one.panel or 0)
+            panels = sorted((panel for panel in self._panels if panel.name == name), key=lambda panel: panel.panel or 0)
             inputs = {id(value): value for figure in panels for value in figure.inputs}
             futures.append(self._draw(replace(panels[0], inputs=tuple(inputs.values()))))
         return futures
@@ -170,7 +170,7 @@ class ExperimentRuns:
         if isinstance(value, Table):
             return self._table(value)
         if isinstance(value, (list, tuple)):
-            return [self._resolved(one) for one in value]
+            return [self._resolved(item) for item in value]
         return value
 
 

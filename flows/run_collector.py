@@ -118,9 +118,13 @@ class RunCollector:
         self.progress.expect(training.future for training in own.values())
         tasks = {training.future.task_run_id: training for training in own.values()}
         wait([training.future for training in tasks.values()])
-        asked = [one for training in tasks.values() for one in self._retry_individually(training)]
-        made = self.collect([one.future for one in asked], experiment, [names_in_short(one.configs) for one in asked])
-        by_config = {one.config: one for together in made for one in together}
+        asked = [retried for training in tasks.values() for retried in self._retry_individually(training)]
+        results = self.collect(
+            [training.future for training in asked],
+            experiment,
+            [names_in_short(training.configs) for training in asked],
+        )
+        by_config = {result.config: result for together in results for result in together}
         trained = [
             TrainedTrial(trial, by_config[trial.config].n_members, by_config[trial.config].blocks)
             for trial in trials
@@ -128,8 +132,8 @@ class RunCollector:
         ]
         if kept := [config.name for config, training in own.items() if training.future.state.name == "Cached"]:
             more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
-            shown = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
-            logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, shown)
+            listed = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
+            logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, listed)
         self.trained += trained
         return trained
 
@@ -158,25 +162,29 @@ class RunCollector:
             Drifted: If a figure moved and the run is to fail then.
         """
         # a figure is several files
-        made = [one for found in self.collect(results) for one in (found if isinstance(found, list) else [found])]
+        artifacts = [
+            artifact
+            for outcome in self.collect(results)
+            for artifact in (outcome if isinstance(outcome, list) else [outcome])
+        ]
         self.progress.end()
         report = ""
         if self.trained:
-            made += self.collect([collect_history.submit(self.context, self.trained)])
-        if tables := claimed_tables(self.context.root, made):
-            made += self.collect([measure_claims.submit(self.context, tables)])
+            artifacts += self.collect([collect_history.submit(self.context, self.trained)])
+        if tables := claimed_tables(self.context.root, artifacts):
+            artifacts += self.collect([measure_claims.submit(self.context, tables)])
         drift = ""
-        if made and on_drift != "ignore":
-            drift = "".join(self.collect([compare_with_baseline.submit(self.context, made)]))
-        if made or self.failed:
+        if artifacts and on_drift != "ignore":
+            drift = "".join(self.collect([compare_with_baseline.submit(self.context, artifacts)]))
+        if artifacts or self.failed:
             whole = ", ".join(sorted(self.experiments))
-            failures = [replace(one, experiment=one.experiment or whole) for one in self.failed.values()]
-            report = write_report.submit(self.context, made, sorted(self.experiments), failures).result()
+            failures = [replace(failure, experiment=failure.experiment or whole) for failure in self.failed.values()]
+            report = write_report.submit(self.context, artifacts, sorted(self.experiments), failures).result()
         if self.failed:
-            shown = "; ".join([failure.reason for failure in self.failed.values()][:5])
+            reasons = "; ".join([failure.reason for failure in self.failed.values()][:5])
             kept = "the report holds what the others made" if report else "there are no results for a report"
             count = "1 task" if len(self.failed) == 1 else f"{len(self.failed)} tasks"
-            message = f"{count} failed, {kept}: {shown}"
+            message = f"{count} failed, {kept}: {reasons}"
             logger.error(message)
             raise SweepFailed(message)
         if drift and on_drift == "failed":

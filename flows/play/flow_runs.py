@@ -150,7 +150,7 @@ def _run_page(api_url: str, flow: str, begun: datetime, parameters: dict[str, An
     except (httpx.HTTPError, ValueError):
         return ""
     for row in rows:
-        given = row["parameters"]
-        if all(given.get(name) == values for name, values in parameters.items()):
+        run_parameters = row["parameters"]
+        if all(run_parameters.get(name) == values for name, values in parameters.items()):
             return f"{api_url.removesuffix('/api')}/runs/flow-run/{row['id']}"
     return ""

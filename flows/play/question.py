@@ -78,7 +78,7 @@ class Question(Settings):
 @cache
 def playground() -> Experiment:
     """Return the experiment that trains a single network of any depth, width and start."""
-    (experiment,) = (one for one in experiments() if one.in_playground)
+    (experiment,) = (experiment for experiment in experiments() if experiment.in_playground)
     return experiment
 
 
@@ -101,11 +101,11 @@ class OwnTable:
         Raises:
             InputError: If it cannot be read.
         """
-        shown = "".join(letter for letter in name if letter.isprintable())[:80] or "a table"
+        printable = "".join(letter for letter in name if letter.isprintable())[:80] or "a table"
         with NamedTemporaryFile(suffix=".csv") as file:  # a name of ours: the page's never reaches the disk
             file.write(text.encode())
             file.flush()
-            return cls(shown, read_table_file(Path(file.name), shown))
+            return cls(printable, read_table_file(Path(file.name), printable))
 
     @lru_cache(maxsize=4)  # noqa: B019 - a page drops its table with the next one
     def split(self, seed: int) -> Split:

@@ -91,13 +91,13 @@ async def _listen(channel: WebSocket, session: Session) -> None:
 
 def _files() -> dict[str, tuple[bytes, str]]:
     """Return the page's files by their path: what a request names is looked up here, never on the disk."""
-    found = {
+    by_path = {
         item.name: (item.read_bytes(), _KINDS[item.name.rpartition(".")[2]])
         for item in files("flows.play").joinpath("static").iterdir()
         if item.name.rpartition(".")[2] in _KINDS
     }
-    found[""] = found.pop("index.html")
-    return found
+    by_path[""] = by_path.pop("index.html")
+    return by_path
 
 
 def _file(body: bytes, kind: str) -> Callable[[], Any]:

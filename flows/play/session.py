@@ -170,9 +170,9 @@ class Session:
             wanted = {}
         there = {subject.key: subject for subject in self._subjects.values()}
         self._id, before, self._subjects = number, self._subjects, {}
-        for place, one in wanted.items():
-            job = there[one.key].job if one.key in there else self._new_job(one)
-            self._subjects[place] = Subject(one.key, one.asks, job)
+        for place, request in wanted.items():
+            job = there[request.key].job if request.key in there else self._new_job(request)
+            self._subjects[place] = Subject(request.key, request.asks, job)
         kept = [id(subject.job) for subject in self._subjects.values()]
         for subject in before.values():
             if id(subject.job) not in kept:
@@ -195,17 +195,17 @@ class Session:
         await asyncio.sleep(_FIRST_IMAGE_SECONDS)
         if job.progress.finished:
             return
-        shown = await asyncio.to_thread(job.untrained_map)
+        decision_map = await asyncio.to_thread(job.untrained_map)
         if number == self._id and not job.progress.finished:
-            await self._put(_map_frame(number, QUESTION, shown, trained=False))
+            await self._put(_map_frame(number, QUESTION, decision_map, trained=False))
 
     async def _show_member(self, member: int | None) -> None:
         subject = self._subjects.get(QUESTION)
         if subject is None or member is None:
             return
-        shown = await asyncio.to_thread(subject.job.member_map, int(member))
-        if shown:
-            await self._put(_frame(self._id, _MEMBER, int(member), shown))
+        decision_map = await asyncio.to_thread(subject.job.member_map, int(member))
+        if decision_map:
+            await self._put(_frame(self._id, _MEMBER, int(member), decision_map))
 
     async def refuse(self, sentence: str) -> None:
         """Tell the page why a message was not understood."""
@@ -217,9 +217,9 @@ class Session:
             message = "a question must be asked before it is run as a flow."
             raise InputError(message)
 
-        def tell(**said: Any) -> None:
-            told = json.dumps({"kind": "flow", **said})
-            asyncio.run_coroutine_threadsafe(self._put(told), self._loop)
+        def tell(**fields: Any) -> None:
+            message = json.dumps({"kind": "flow", **fields})
+            asyncio.run_coroutine_threadsafe(self._put(message), self._loop)
 
         if subject.asks.own:
             message = f"a table of this page cannot be run as a flow; run: {subject.asks.command} with the file's path."
@@ -241,7 +241,7 @@ class Session:
                 for member in new
             ]
             subject.n_told += len(new)
-            told = {
+            message = {
                 "kind": "progress",
                 "id": self._id,
                 "place": place,
@@ -253,11 +253,11 @@ class Session:
                 "error": progress.error,
                 "summary": _summary(job),
             }
-        shown = job.mean_map()
-        if shown and shown.n != subject.n_mapped:
-            subject.n_mapped = shown.n
-            messages.append(_map_frame(self._id, place, shown))
-        messages.append(json.dumps(told))
+        decision_map = job.mean_map()
+        if decision_map and decision_map.n != subject.n_mapped:
+            subject.n_mapped = decision_map.n
+            messages.append(_map_frame(self._id, place, decision_map))
+        messages.append(json.dumps(message))
         if place == QUESTION and PINNED in self._subjects:
             messages.append(self._comparison())
         return messages
@@ -265,12 +265,12 @@ class Session:
     def _comparison(self) -> str:
         question, pinned = self._subjects[QUESTION], self._subjects[PINNED]
         accuracies = question.job.accuracies(), pinned.job.accuracies()
-        found = verdict(question.asks, accuracies[0], pinned.asks, accuracies[1])
-        comparison = found.comparison and {
+        outcome = verdict(question.asks, accuracies[0], pinned.asks, accuracies[1])
+        comparison = outcome.comparison and {
             name: _number(value) if isinstance(value, float) else value
-            for name, value in asdict(found.comparison).items()
+            for name, value in asdict(outcome.comparison).items()
         }
-        return json.dumps({"kind": "compared", "id": self._id, "sentence": found.sentence, "comparison": comparison})
+        return json.dumps({"kind": "compared", "id": self._id, "sentence": outcome.sentence, "comparison": comparison})
 
 
 def extent_of(data: Split) -> float:
@@ -301,7 +301,7 @@ def _refusal(number: int | None, sentence: str) -> str:
 def _answer(number: int, asks: Asked) -> str:
     """Return what is known of a question before anything is trained."""
     data = asks.data
-    shown = slice(0, _MOST_POINTS)
+    first_points = slice(0, _MOST_POINTS)
     return json.dumps(
         {
             "kind": "asked",
@@ -309,8 +309,8 @@ def _answer(number: int, asks: Asked) -> str:
             "question": asks.question.model_dump(mode="json"),
             "sizes": asks.layer_sizes,
             "parameters": parameter_count(asks.layer_sizes),
-            "points": [[round(x, 4) for x in point] for point in data.train_inputs[shown].tolist()],
-            "labels": data.train_labels[shown].tolist(),
+            "points": [[round(x, 4) for x in point] for point in data.train_inputs[first_points].tolist()],
+            "labels": data.train_labels[first_points].tolist(),
             "n_train": len(data.train_labels),
             "n_test": len(data.test_labels),
             "radius": radius_of(data),
@@ -354,11 +354,11 @@ def _losses(values: Any) -> list[float | None]:
     return [] if values is None else [_number(value) for value in values.tolist()]
 
 
-def _map_frame(number: int, place: str, shown: DecisionMap, *, trained: bool = True) -> bytes:
-    return _frame(number, _PLACES.index(place), shown.n if trained else 0, shown)
+def _map_frame(number: int, place: str, decision_map: DecisionMap, *, trained: bool = True) -> bytes:
+    return _frame(number, _PLACES.index(place), decision_map.n if trained else 0, decision_map)
 
 
-def _frame(number: int, place: int, n: int, shown: DecisionMap) -> bytes:
+def _frame(number: int, place: int, n: int, decision_map: DecisionMap) -> bytes:
     """Return a map as bytes: the question's number, the place, networks, the side; then classes and certainties."""
-    header = struct.pack("<4i", number, place, n, len(shown.classes))
-    return header + shown.classes.tobytes() + shown.certainty.tobytes()
+    header = struct.pack("<4i", number, place, n, len(decision_map.classes))
+    return header + decision_map.classes.tobytes() + decision_map.certainty.tobytes()

@@ -50,20 +50,20 @@ def verdict(asks: Asked, accuracy: NDArray[np.float64], pinned: Asked, pinned_ac
     if not what:
         return Verdict(None, "The pinned question is the same: change one thing.")
     n = min(len(accuracy), len(pinned_accuracy))
-    found = compare_pairs(accuracy[:n], pinned_accuracy[:n])
+    comparison = compare_pairs(accuracy[:n], pinned_accuracy[:n])
     subject = " and ".join(what) if len(what) < 4 else f"{len(what)} changes together"
-    return Verdict(found, f"{subject[0].upper()}{subject[1:]}{_outcome(found, n)}.")
+    return Verdict(comparison, f"{subject[0].upper()}{subject[1:]}{_outcome(comparison, n)}.")
 
 
-def _outcome(found: Comparison, n: int) -> str:
-    if found.n == 0:
+def _outcome(comparison: Comparison, n: int) -> str:
+    if comparison.n == 0:
         return ": no pair of networks has finished"
-    points = f"{_points(abs(found.difference))}"
-    if found.verdict == "better":
-        return f" helps by {points} points [{_points(found.low)} to {_points(found.high)}]"
-    if found.verdict == "worse":
-        return f" costs {points} points [{_points(-found.high)} to {_points(-found.low)}]"
-    pairs = "1 pair" if found.n == 1 else f"{found.n} pairs"
+    points = f"{_points(abs(comparison.difference))}"
+    if comparison.verdict == "better":
+        return f" helps by {points} points [{_points(comparison.low)} to {_points(comparison.high)}]"
+    if comparison.verdict == "worse":
+        return f" costs {points} points [{_points(-comparison.high)} to {_points(-comparison.low)}]"
+    pairs = "1 pair" if comparison.n == 1 else f"{comparison.n} pairs"
     more = next((number for number in _SEEDS_TO_TRY if number > n), None)
     way_out = f": try {more}" if more else "; what difference there is, is small"
     return f": undecided with {pairs} of networks{way_out}"
