@@ -47,8 +47,8 @@ def main() -> int:
         return 0
     missed = [ratio for ratio in results.ratios() if ratio.median < ratio.floor / 2]
     for ratio in missed:
-        found = f"{ratio.median:.2f} times faster than {ratio.method}"
-        print(f"{ratio.row}, {ratio.work}: {found}, must be at least {ratio.floor / 2:g}", file=sys.stderr)
+        speedup = f"{ratio.median:.2f} times faster than {ratio.method}"
+        print(f"{ratio.row}, {ratio.work}: {speedup}, must be at least {ratio.floor / 2:g}", file=sys.stderr)
     return int(bool(missed))
 
 

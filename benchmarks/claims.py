@@ -81,9 +81,9 @@ def best_by_pairs(values: _Floats) -> int:
     return int(shares.min(1).argmax())
 
 
-def decisions(found: dict[_Start, _Floats]) -> Iterator[Decision]:
+def decisions(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
     """Yield what is decided on the depth sweep and its ablation."""
-    default = found[_DEFAULT]
+    default = accuracies[_DEFAULT]
     best = best_by_pairs(default)
     truth = f"depth {best + 1} wins most pairs with each other one: it is excluded"
     yield Decision(
@@ -105,33 +105,35 @@ def decisions(found: dict[_Start, _Floats]) -> Iterator[Decision]:
     for beyond, wrong in _OUTSIDE:
         truth = f"the median decline is at the edge, {'outside' if beyond > 0 else 'inside'}"
         yield Decision("the one curve is typical", truth, published(edge + 1e-9 * beyond - typical), wrong)
-    alike = [values for key, values in found.items() if key != _DEFAULT]
+    alike = [values for key, values in accuracies.items() if key != _DEFAULT]
     reference = int(default.mean(1).argmax())
     half = [values[reference] - values[-1] - (default[reference] - default[-1]) / 2 for values in alike]
     half = [values - np.median(values) for values in half]
     yield Decision(
         f"more than half of the decline goes, best of {len(half)} starts",
         "each leaves just half",
-        lambda places: "wrong" if any(median_interval(one[places], len(half)).high < 0 for one in half) else "",
+        lambda places: "wrong" if any(median_interval(change[places], len(half)).high < 0 for change in half) else "",
         "wrong",
     )
 
 
-def decisions_on_starts(found: dict[_Start, _Floats]) -> Iterator[Decision]:
+def decisions_on_starts(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
     """Yield the claims on what the decline goes with, as the starts are and moved to the edge."""
-    default = found[_DEFAULT]
+    default = accuracies[_DEFAULT]
     gradients = {"first_gradient_mean_square": np.ones(0)}
     best = int(default.mean(1).argmax())
     for activation, claim in (("relu", decline_is_vanishing_gradients), ("tanh", decline_goes_with_better_start)):
-        key = max(one for one in found if one[0] == activation and one[1] != "pytorch")  # the larger gain: theory's
-        other, name = found[key], claim.__name__.replace("_", " ")
+        key = max(
+            start for start in accuracies if start[0] == activation and start[1] != "pytorch"
+        )  # the larger gain: theory's
+        other, name = accuracies[key], claim.__name__.replace("_", " ")
         with np.errstate(divide="ignore", invalid="ignore"):
             lost = default[best] - default[-1]
             share = np.where(lost > 0, 1 - (other[best] - other[-1]) / lost, np.nan)
 
         def decide(values: _Floats, make: Callable[..., Claim] = claim) -> Callable[[NDArray[np.int64]], str]:
             def on(places: NDArray[np.int64]) -> str:
-                tables = [_table(one[:, places]) for one in (default, values)]
+                tables = [_table(side[:, places]) for side in (default, values)]
                 tables[0] |= {column: np.ones(default.shape[0] * len(places)) for column in gradients}
                 return make(*tables).verdict
 
@@ -245,9 +247,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=2000, metavar="N", help="of each size")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the populations lie")
     options = parser.parse_args()
-    found = populations(options.folder)
-    n_networks = next(iter(found.values())).shape[1]
-    parts = [(n_networks, [*decisions(found), *decisions_on_starts(found), *constructed(n_networks)])]
+    accuracies = populations(options.folder)
+    n_networks = next(iter(accuracies.values())).shape[1]
+    parts = [(n_networks, [*decisions(accuracies), *decisions_on_starts(accuracies), *constructed(n_networks)])]
     gains, values = gain_populations(options.folder)
     if values.size:
         parts.append((values.shape[1], list(decisions_on_gains(gains, values))))
@@ -256,7 +258,7 @@ def main() -> int:
     for is_wrong, title in ((True, "said wrongly, at the edge"), (False, "supported / not supported, as it is")):
         print(f"\n| decision | {title} | {columns} |\n|---|---|{'---:|' * len(SIZES)}")
         for n_members, some in parts:
-            for decision in (one for one in some if bool(one.wrong) is is_wrong):
+            for decision in (decision for decision in some if bool(decision.wrong) is is_wrong):
                 cells = []
                 for n in SIZES:
                     stream = np.random.default_rng([n, *decision.name.encode(), *decision.truth.encode()])

@@ -108,8 +108,8 @@ def train_block(folder: Path, config: TrainConfig, first: int) -> None:
     members = range(first, first + _BLOCK)
     table = member_table(train_members(config, _data(config), members))
     if config.batches == "per_seed_order":
-        found = measure_at_init(config, _data(config), members)
-        table = table.append_column("dead_share", pa.array(found.dead_share.numpy()))
+        at_init = measure_at_init(config, _data(config), members)
+        table = table.append_column("dead_share", pa.array(at_init.dead_share.numpy()))
     write_file(path, lambda file: pq.write_table(table, file))
     print(f"{config.seed_namespace} {config.name}, members {first} to {members[-1]}", file=sys.stderr, flush=True)
 
@@ -198,8 +198,8 @@ def quantities(folder: Path) -> Iterator[Quantity]:
             for value, members in medians.items():
                 yield _median(name, f"median {value}", members.astype(np.float64))
             for interval, method in (("Clopper-Pearson", share_interval), ("Wilson", _wilson)):
-                shown = method is share_interval
-                yield Quantity(name, "never learned", interval, shown, never, never.mean(), _by_count(method))
+                is_reported = method is share_interval
+                yield Quantity(name, "never learned", interval, is_reported, never, never.mean(), _by_count(method))
             methods: dict[str, Method] = {"Student t": _student}
             if experiment == "depth sweep":
                 methods |= {"Anderson's bounds": _anderson}
@@ -247,7 +247,9 @@ def _by_count(interval: Callable[[int, int], Interval]) -> Method:
         n = samples.shape[1]
         by_count = [interval(hits, n) for hits in range(n + 1)]
         hits = samples.sum(1).astype(int)
-        return np.array([one.low for one in by_count])[hits], np.array([one.high for one in by_count])[hits]
+        return np.array([interval.low for interval in by_count])[hits], np.array(
+            [interval.high for interval in by_count]
+        )[hits]
 
     return method
 
@@ -279,7 +281,7 @@ def _anderson(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: int) -> str:
     """Return a summary, with the worst population of each interval, and a table of all of them."""
     error = 100 * math.sqrt(0.95 * 0.05 / n_samples)
-    sizes = [f"n = {found.n}" for found in measured[0][1]]
+    sizes = [f"n = {coverage.n}" for coverage in measured[0][1]]
     lines = [
         "# How often the intervals hold the value of their population",
         "",
@@ -294,24 +296,29 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
         "|---|---|---:|" + "---:|" * len(sizes) + "---|",
     ]
     kinds: dict[tuple[str, str, bool], list[tuple[Quantity, list[Coverage]]]] = {}
-    for quantity, found in measured:
-        kinds.setdefault((quantity.value, quantity.interval, quantity.shown), []).append((quantity, found))
-    for (value, interval, shown), some in kinds.items():
-        worst = min(some, key=lambda pair: min((one.share for one in pair[1] if one.samples), default=1.0))
+    for quantity, coverages in measured:
+        kinds.setdefault((quantity.value, quantity.interval, quantity.shown), []).append((quantity, coverages))
+    for (value, interval, is_reported), some in kinds.items():
+        worst = min(
+            some, key=lambda pair: min((coverage.share for coverage in pair[1] if coverage.samples), default=1.0)
+        )
         least = [
-            min((one[place].share for _, one in some if one[place].samples), default=math.nan)
+            min((coverages[place].share for _, coverages in some if coverages[place].samples), default=math.nan)
             for place in range(len(sizes))
         ]
         cells = " | ".join(f"{100 * share:.1f} %" for share in least)
         lines.append(
-            f"| {value}, {interval} | {'yes' if shown else 'no'} | {len(some)} | {cells} | {worst[0].population} |"
+            f"| {value}, {interval} | {'yes' if is_reported else 'no'} | {len(some)} | {cells} "
+            f"| {worst[0].population} |"
         )
     lines += ["", "## Every population", ""]
     lines.append(f"| population | interval | {' | '.join(sizes)} | mean width |")
     lines.append("|---|---|" + "---:|" * len(sizes) + "---|")
-    for quantity, found in measured:
-        cells = " | ".join(f"{100 * one.share:.1f} %" if one.samples else "no spread" for one in found)
-        widths = ", ".join(f"{one.width:.3g}" if one.samples else "-" for one in found)
+    for quantity, coverages in measured:
+        cells = " | ".join(
+            f"{100 * coverage.share:.1f} %" if coverage.samples else "no spread" for coverage in coverages
+        )
+        widths = ", ".join(f"{coverage.width:.3g}" if coverage.samples else "-" for coverage in coverages)
         lines.append(f"| {quantity.population} | {quantity.value}, {quantity.interval} | {cells} | {widths} |")
     return "\n".join([*lines, ""])
 
@@ -328,7 +335,7 @@ def main() -> int:
     measured = []
     for quantity in quantities(FOLDER):
         measured.append((quantity, [measure(quantity, n, options.samples) for n in SIZES]))
-        shares = ", ".join(f"{100 * one.share:.1f}" for one in measured[-1][1])
+        shares = ", ".join(f"{100 * coverage.share:.1f}" for coverage in measured[-1][1])
         print(f"{quantity.population}, {quantity.value}, {quantity.interval}: {shares}", file=sys.stderr, flush=True)
     TABLE.write_text(in_markdown(measured, options.samples), encoding="utf-8")
     return 0

@@ -166,8 +166,8 @@ def train(name: str, configs: Sequence[TrainConfig], members: Sequence[int], kin
         with rounded(kind):
             trained = [mlp_core.engine.members.train_members(config, data, members) for config in configs]
         rows = []
-        for config, found in zip(configs, trained, strict=True):
-            train_accuracy, test_accuracy = found.train_accuracy.numpy(), found.test_accuracy.numpy()
+        for config, result in zip(configs, trained, strict=True):
+            train_accuracy, test_accuracy = result.train_accuracy.numpy(), result.test_accuracy.numpy()
             diverged = np.isnan(train_accuracy)
             never = np.where(diverged, np.nan, train_accuracy < 1 / config.layer_sizes[-1] + LEARNED_MARGIN)
             rows.append(np.stack([train_accuracy, test_accuracy, diverged.astype(float), never], axis=-1))

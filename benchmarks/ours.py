@@ -32,7 +32,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
             trained = train_batched(
                 configs, data, numbers, lambda done: times.append(time.perf_counter()), has_spare_core
             )
-        return [accuracy for one in trained for accuracy in one.test_accuracy.tolist()], times[-1] - times[0]
+        return [accuracy for result in trained for accuracy in result.test_accuracy.tolist()], times[-1] - times[0]
 
     def train_part(configs: Sequence[TrainConfig], part: int) -> tuple[list[float], float]:
         n_gains = len(configs[0].gains)  # with several gains, a member is one model for each of them

@@ -112,7 +112,8 @@ def _measure_memory(driver: Any, url: str, pid: int, n_changes: int) -> None:
         if (number + 1) % (n_changes // 5) == 0:
             sizes.append(_resident(pid))
     print(
-        f"memory of the program after each fifth of {n_changes} changes, MB: {', '.join(f'{one:.0f}' for one in sizes)}"
+        f"memory of the program after each fifth of {n_changes} changes, MB: "
+        f"{', '.join(f'{size:.0f}' for size in sizes)}"
     )
 
 
@@ -171,8 +172,8 @@ def _browser() -> Iterator[Any]:
         quiet = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions")
         for argument in ("--headless=new", "--no-sandbox", "--no-first-run", "--no-proxy-server"):
             options.add_argument(argument)
-        for one in quiet:
-            options.add_argument(f"--disable-{one}")
+        for feature in quiet:
+            options.add_argument(f"--disable-{feature}")
         options.add_argument(f"--user-data-dir={profile}")
         driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         try:

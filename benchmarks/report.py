@@ -184,9 +184,9 @@ class Results:
             peak = self.peak(runs[0].threads)
             rate = median(run.gflop / run.seconds for run in runs)
             training = median(run.training_gflops for run in runs)
-            shown = "" if math.isnan(training) else f"{training / peak:.1%}"
+            trained = "" if math.isnan(training) else f"{training / peak:.1%}"
             lines.append(
-                f"| {row} | {work} | {method} | {runs[0].threads} | {_short(rate)} | {rate / peak:.1%} | {shown} |"
+                f"| {row} | {work} | {method} | {runs[0].threads} | {_short(rate)} | {rate / peak:.1%} | {trained} |"
             )
         return lines
 

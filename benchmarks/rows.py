@@ -47,18 +47,18 @@ def spirals_comparisons() -> list[Comparison]:
     """Return the rows `small`, `several`, `many` and `polynomial`."""
     nets = [config for config in depth_configs() if config.layer_sizes in ((2, 14, 4), (2, 6, 6, 6, 4))]
     (wide,) = polynomial_configs()
-    one = (OURS, TUTORIAL, SKLEARN, JAX_COMPILING, JAX, JAX_TUNED, TORCH_FUNC)
+    alone = (OURS, TUTORIAL, SKLEARN, JAX_COMPILING, JAX, JAX_TUNED, TORCH_FUNC)
     several = (OURS, OURS_ONE_THREAD, TUTORIAL, JAX_TUNED)
     many = (OURS, OURS_ONE_THREAD, TUTORIAL, SKLEARN, JAX, JAX_TUNED, TORCH_FUNC)
     of_many = [{TUTORIAL: floor, JAX: 10, JAX_TUNED: 2.5, OURS_ONE_THREAD: 1.85} for floor in (400, 350)]
     return [
         *(
-            Comparison(_work("small", config, 1), one, {TUTORIAL: 120, JAX_COMPILING: 1, JAX_TUNED: 1.5})
+            Comparison(_work("small", config, 1), alone, {TUTORIAL: 120, JAX_COMPILING: 1, JAX_TUNED: 1.5})
             for config in nets
         ),
         *(Comparison(_work("several", config, 8), several, {TUTORIAL: 250}) for config in nets),
         *(Comparison(_work("many", config, 128), many, floors) for config, floors in zip(nets, of_many, strict=True)),
-        Comparison(_work("polynomial", wide, 1), one, {TUTORIAL: 30}),
+        Comparison(_work("polynomial", wide, 1), alone, {TUTORIAL: 30}),
         Comparison(_work("polynomial", wide, 32), many, {TUTORIAL: 150}),
     ]
 

@@ -52,8 +52,16 @@ def main() -> int:
         for repetition in range(options.repetitions):
             for n, size in columns:
                 for runner, arguments in RUNNERS.items():
-                    given = [text.format(port=_SCHEDULER_PORT) for text in arguments]
-                    sweep = ["gain-sweep", "--gains", f"0.1:3:{n}", "--images", str(image_files), *SIZES[size], *given]
+                    runner_options = [text.format(port=_SCHEDULER_PORT) for text in arguments]
+                    sweep = [
+                        "gain-sweep",
+                        "--gains",
+                        f"0.1:3:{n}",
+                        "--images",
+                        str(image_files),
+                        *SIZES[size],
+                        *runner_options,
+                    ]
                     took = _run(sweep, environment)
                     seconds.setdefault((runner, n, size), []).append(took)
                     print(f"{repetition}  {n:>6} {size:<12} {runner:<26}{took:>8.1f} s", file=sys.stderr)

@@ -153,8 +153,8 @@ def _mounted(artifacts: Path, until_end: ExitStack) -> bool:
 def _of_the_database(home: Path) -> list[str]:
     """Return what is wrong with Prefect's database, now that no server is up."""
     with closing(sqlite3.connect(home / "prefect.db")) as database:
-        (said,) = database.execute("PRAGMA integrity_check").fetchone()
-    return [] if said == "ok" else [f"the database: {said}"]
+        (answer,) = database.execute("PRAGMA integrity_check").fetchone()
+    return [] if answer == "ok" else [f"the database: {answer}"]
 
 
 class Soak:
@@ -253,8 +253,8 @@ class Soak:
         print("runs:", dict(Counter(run.state_name for run in runs)))
         for run in runs:
             if run.id in self._disturbed:
-                said = run.state.message or "; ".join(_warnings(client, run.id)[:3]) or "nothing, as it went on"
-                print(f"  {self._disturbed[run.id].what}: {run.state_name}: {said}")
+                reason = run.state.message or "; ".join(_warnings(client, run.id)[:3]) or "nothing, as it went on"
+                print(f"  {self._disturbed[run.id].what}: {run.state_name}: {reason}")
         for disturbance in self._to_come:
             print(f"  {disturbance.what} after {disturbance.after} runs: not done, as no run was at work")
 
@@ -263,14 +263,14 @@ class Soak:
         faults = []
         for run in runs:
             kind = self._disturbed[run.id].what if run.id in self._disturbed else "not disturbed"
-            allowed, said = _ENDS.get(kind) or ("", "")
+            allowed, message = _ENDS.get(kind) or ("", "")
             if run.state_name not in ("Completed", "Skipped", allowed):
                 faults.append(f"{_name(run)} is {run.state_name}, {kind}: {run.state.message}")
-            elif run.state_name == allowed and not re.search(said, run.state.message or ""):
+            elif run.state_name == allowed and not re.search(message, run.state.message or ""):
                 faults.append(f"{_name(run)} is {run.state_name}, {kind}, and does not say so: {run.state.message}")
         times = [run.expected_start_time for run in runs]
         every = timedelta(seconds=_SECONDS_BETWEEN_RUNS)
-        faults += [f"no run came at {one + every:%H:%M:%S}" for one in times[:-1] if one + every not in times]
+        faults += [f"no run came at {moment + every:%H:%M:%S}" for moment in times[:-1] if moment + every not in times]
         return faults
 
     def _of_the_last(self, client: SyncPrefectClient, last: UUID) -> list[str]:
@@ -280,9 +280,9 @@ class Soak:
         name = client.read_flow_run(last).state_name
         faults = [] if name == "Completed" else [f"the last run is {name}"]
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [last]}))
-        trained = [one for one in tasks if one.name.startswith("train ")]
+        trained = [task for task in tasks if task.name.startswith("train ")]
         return faults + [
-            f"{one.name} is {one.state_name} in the last run" for one in trained if one.state_name != "Cached"
+            f"{task.name} is {task.state_name} in the last run" for task in trained if task.state_name != "Cached"
         ]
 
     def _of_tasks(self, client: SyncPrefectClient) -> list[str]:
@@ -294,9 +294,9 @@ class Soak:
 
         wanted = TaskRunFilter(state={"type": {"any_": ["PENDING", "RUNNING"]}})
         left = _after_a_grace(
-            lambda: [one for one in client.read_task_runs(task_run_filter=wanted) if one.state_name != "NotReady"]
+            lambda: [task for task in client.read_task_runs(task_run_filter=wanted) if task.state_name != "NotReady"]
         )
-        return [f"the task {one.name} is {one.state_name}" for one in left]
+        return [f"the task {task.name} is {task.state_name}" for task in left]
 
     def _of_processes(self, runs: list[FlowRun]) -> list[str]:
         """Return which processes are left; a run's helper sees within a second that the run is gone."""
