@@ -1,1 +1,1 @@
-"""Speed, measured beside what people use for the same work: `python -m benchmarks`."""
+"""Speed, measured next to what people use for the same work: `python -m benchmarks`."""

@@ -26,7 +26,7 @@ _QUICK_PER_CLASS = 256, 32
 
 def main() -> int:
     """Measure, write the tables and return 1 if a quick run misses half of a floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the project beside its peers.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the project next to its peers.")
     names = (*_SPIRALS, *_IMAGES, *_WHOLE)
     parser.add_argument("--rows", nargs="+", choices=names, metavar="NAME", help=f"only these: {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="pairs of runs  [default: 5]")

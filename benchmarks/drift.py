@@ -53,7 +53,7 @@ def results(members: Members) -> Results:
 
 
 def alarms(night: Night, n: int, nights: int) -> int:
-    """Return the number of nights on which any figure moves."""
+    """Return the number of nights on which any metric moves."""
     n_moved = 0
     for number in range(nights):
         before, after = night(np.random.default_rng(number), n)
@@ -258,7 +258,7 @@ def in_markdown(runs: Sequence[Sequence[Pool]], nights: int) -> str:
             "",
             f"Not changed at all by rounding are, in the first run, of {'; of '.join(unchanged)}.",
             "",
-            "## False alarms: nights on which any figure moved",
+            "## False alarms: nights on which any metric moved",
             "",
             *_table("real noise", real, nights),
             "",
@@ -268,7 +268,7 @@ def in_markdown(runs: Sequence[Sequence[Pool]], nights: int) -> str:
             "",
             *_table("noise in all, and what one lost", power, nights // 4),
             "",
-            "## Members that diverge or no longer learn: nights on which any figure moved",
+            "## Members that diverge or no longer learn: nights on which any metric moved",
             "",
             *_table("what happened", events, max(1, nights // 40)),
             "",

@@ -37,7 +37,7 @@ class Cost(NamedTuple):
 
 def main() -> None:
     """Measure both and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description="Measure a sweep beside its peer.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description="Measure a sweep next to its peer.")
     parser.add_argument("--seeds", type=int, default=8, metavar="N", help="per configuration  [default: 8]")
     parser.add_argument("--peer", action="store_true", help="do the peer's work, in this process")
     parser.add_argument("--without-ours", action="store_true", help="measure the peer alone")

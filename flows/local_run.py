@@ -292,7 +292,7 @@ def _seconds_of_such_runs(flow_run: Any) -> list[float]:
 
 @contextmanager
 def _console() -> Iterator[None]:
-    """Show the project's own lines, beside a spinner on a terminal, and Prefect's warnings."""
+    """Show the project's own lines, next to a spinner on a terminal, and Prefect's warnings."""
     console = stderr_console()
     own = logging.getLogger("deep_mlp")
     silence_prefect_console()

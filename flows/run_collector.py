@@ -155,11 +155,11 @@ class RunCollector:
             on_drift: See `RunSettings`.
 
         Returns:
-            The report's path; in a state named Drifted if a figure moved and the run is to end so.
+            The report's path; in a state named Drifted if a metric moved and the run is to end so.
 
         Raises:
             SweepFailed: If any task failed; after everything that could be written was written.
-            Drifted: If a figure moved and the run is to fail then.
+            Drifted: If a metric moved and the run is to fail then.
         """
         # a figure is several files
         artifacts = [

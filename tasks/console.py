@@ -29,7 +29,7 @@ class ConsoleHandler(logging.Handler):
         self.console, self.status = console, status
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, and say it beside the spinner."""
+        """Write the line, and say it next to the spinner."""
         text = record.getMessage()
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
         self.console.print(f"{stamp}  {text}", markup=False)

@@ -37,7 +37,7 @@ _IMAGES = ("mlp_core.data.images",)
 class ImageSource:
     """Where images lie, the digest of what lies there, and of a folder what its files give cause to say.
 
-    The digest is of images alone: another file beside them changes what is said, and trains nothing again.
+    The digest is of images alone: another file next to them changes what is said, and trains nothing again.
     """
 
     location: str

@@ -1,4 +1,4 @@
-"""Drift: this run's results beside the accepted baseline."""
+"""Drift: this run's results next to the accepted baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def compare_with_baseline(context: RunContext, results: Sequence[Artifact]) -> s
     """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
 
     Returns:
-        What moved, in words; nothing if no figure did, or if there is no baseline to compare with.
+        What moved, in words; nothing if no metric did, or if there is no baseline to compare with.
     """
     from mlp_core.artifacts.baseline import keep_comparison, read_baseline, read_comparisons
     from mlp_core.artifacts.comparison import compare

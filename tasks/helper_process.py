@@ -1,7 +1,7 @@
 """Work that is Python through and through, done in a process of its own.
 
 A training gives the interpreter back at each of its operations and has to wait for it after each. On two cores an epoch
-of images took several times as long beside figures that another thread drew, and little longer beside a process.
+of images took several times as long while another thread drew figures, and little longer while a process did.
 
 The process is started and spoken to through a pipe, without a pool of multiprocessing's: a pool would execute the
 user's script once more in the process, and needs semaphores in /dev/shm, which containers do not always let one write.
@@ -93,7 +93,7 @@ def run_in_helper(
 
 
 def preload_in_helper(module: str) -> None:
-    """Let the helper import a module that it will need, beside what else is done: the figures' takes it a second."""
+    """Let the helper import a module that it will need, next to what else is done: the figures' takes it a second."""
     if parent_process() is not None:
         return
     helper = _running_helper()

@@ -61,7 +61,7 @@ _UNITS = {
 
 
 def claimed_tables(root: Path | UPath, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Return the result tables to make claims on: those of this run, and beside them what earlier runs left.
+    """Return the result tables to make claims on: those of this run, and next to them what earlier runs left.
 
     Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial takes no verdict
     away. A run that made none of these tables has nothing to claim.
@@ -138,7 +138,7 @@ def write_report(
 
 
 def _note_failures(root: Path | UPath, experiments: Sequence[str], failures: Sequence[Failure]) -> None:
-    """Keep what failed beside the results, so that they do not pass for whole; no file if nothing is missing.
+    """Keep what failed next to the results, so that they do not pass for whole; no file if nothing is missing.
 
     Args:
         root: The artifact folder.

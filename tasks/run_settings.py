@@ -52,7 +52,7 @@ class RunSettings(Settings):
     time_limit_seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
     """How long one training may take before it counts as failed; 0 for as long as it needs."""
     on_drift: Literal["ignore", "drifted", "failed"] = "ignore"
-    """How a run ends whose figures moved from the accepted baseline; with ignore it is not compared."""
+    """How a run ends whose metrics moved from the accepted baseline; with ignore it is not compared."""
     runner: Literal["threads", "processes", "dask"] = "threads"
     """How tasks run side by side."""
     workers: Annotated[int, Field(ge=0, le=10_000)] = 0

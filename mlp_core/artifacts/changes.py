@@ -17,7 +17,7 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Change:
-    """How one figure changed; the units of its attributes are those of the columns of the same names."""
+    """How one metric changed; the units of its attributes are those of the columns of the same names."""
 
     experiment: str
     configuration: str
@@ -42,7 +42,7 @@ class Change:
         return self.status == "moved"
 
     def describe(self) -> str:
-        """Return which figure it is, and from what to what it went.
+        """Return which metric it is, and from what to what it went.
 
         Example:
             >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
@@ -64,10 +64,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results beside the baseline.
+    """Results next to the baseline.
 
     Attributes:
-        changes: Every figure that both have.
+        changes: Every metric that both have.
         made_otherwise: In words, what differs in how they were made: versions, code, machine.
         left_out: Of an experiment, by its name, why it was not compared, or which of its configurations were not.
         versions: Libraries of the results.
@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def moved(self) -> list[Change]:
-        """Return the figures that moved: events of whole experiments, of configurations, means; the largest first."""
+        """Return the metrics that moved: events of whole experiments, of configurations, means; the largest first."""
         return sorted(
             (change for change in self.changes if change.moved),
             key=lambda change: (change.measure not in EVENTS, change.configuration != ALL, -abs(change.change)),
@@ -88,7 +88,7 @@ class Comparison:
 
     @property
     def judged(self) -> int:
-        """Return how many figures could show a change."""
+        """Return how many metrics could show a change."""
         return sum(change.status != "not judged" for change in self.changes)
 
     def describe(self) -> str:
@@ -102,16 +102,16 @@ class Comparison:
         return " ".join([f"{counted}: {listed}{more}.", *(f"Also {sentence}." for sentence in rest), self.since()])
 
     def counted(self) -> str:
-        """Return how many figures moved, of how many that were judged.
+        """Return how many metrics moved, of how many that were judged.
 
         Example:
             >>> Comparison([], [], {}, "").counted()
-            'none of 0 figures moved'
+            'none of 0 metrics moved'
         """
-        return f"{len(self.moved) or 'none'} of {self.judged} figures moved"
+        return f"{len(self.moved) or 'none'} of {self.judged} metrics moved"
 
     def details(self) -> list[str]:
-        """Return events that moved no figure, how many figures were not judged, and what the others could show."""
+        """Return events that moved no metric, how many metrics were not judged, and what the others could show."""
         least = [
             change.least for change in self.changes if change.measure not in EVENTS and change.status != "not judged"
         ]
@@ -122,7 +122,7 @@ class Comparison:
 
     def _unjudged(self) -> list[str]:
         n = len(self.changes) - self.judged
-        return [f"not judged: {n} figures, for too few members or examples"] if n else []
+        return [f"not judged: {n} metrics, for too few members or examples"] if n else []
 
     def _single_events(self) -> list[str]:
         """Return in words the events of configurations that did not move and are in no experiment that did."""

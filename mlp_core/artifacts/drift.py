@@ -5,7 +5,7 @@ network trained by the same rules, and between the two runs there is only roundi
 or two processors make it. It changes a member's accuracy by a random amount of mean 0, whose size is like that in the
 other configurations of the experiment, and may shift a configuration by up to one example. It makes a member that
 finished diverge, or one that learned no longer learn, as often as the other way round. Under the null hypothesis at
-most 5 of 100 comparisons name a figure: means are tested at 1 in 200, which leaves room for tails heavier than normal,
+most 5 of 100 comparisons name a metric: means are tested at 1 in 200, which leaves room for tails heavier than normal,
 and events at 2 in 100, Bonferroni within both.
 
 - Means: the mean change of a configuration's accuracies, with Student's t. Their spread is the larger of the
@@ -16,7 +16,7 @@ and events at 2 in 100, Bonferroni within both.
   Over an experiment they are counted by McNemar's exact test. A configuration that lost most of its members is named
   however few they are, unless events the other way round, or of single members elsewhere, show that rounding does it.
 
-A figure that could not show even the largest possible change is not judged.
+A metric that could not show even the largest possible change is not judged.
 
 Sources:
     McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 16
 _REDIRECTIONS = 10
 _REDIRECTING = {301, 302, 303, 307, 308}
 _PASSING_STATUS = {206, 408, 416, 425, 429}
-"""Answers after which another attempt may succeed, beside 5xx; 206 and 416 are about parts, asked for or not."""
+"""Answers after which another attempt may succeed, apart from 5xx; 206 and 416 are about parts, asked for or not."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How a table's columns become a network's inputs: what was learned from the training rows, as plain numbers and words.
 
-Kept as JSON beside the examples, so that a model can be given new rows years later, by any program.
+Kept as JSON next to the examples, so that a model can be given new rows years later, by any program.
 """
 
 from __future__ import annotations

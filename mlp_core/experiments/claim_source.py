@@ -49,7 +49,7 @@ class ClaimSource:
 
 
 def rows_with(table: pa.Table, **values: str | int) -> pa.Table:
-    """Return the rows with these values; filtered as Arrow, as numpy would round the large seeds beside a null.
+    """Return the rows with these values; filtered as Arrow, as numpy would round the large seeds next to a null.
 
     Example:
         >>> rows_with(pa.table({"depth": [1, 3], "seed": [2**62, None]}), depth=1)["seed"].to_pylist() == [2**62]

@@ -6,7 +6,7 @@ from mlp_core.statistics.intervals import Interval
 
 
 def count(n: int, noun: str) -> str:
-    """Return a number of things as a sentence has it: no, one, or a figure with the plural.
+    """Return a number of things as a sentence has it: no, one, or a number with the plural.
 
     Example:
         >>> count(0, "network"), count(1, "network"), count(8, "network")

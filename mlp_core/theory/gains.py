@@ -1,4 +1,4 @@
-"""Gains that keep signals or gradients from layer to layer, beside PyTorch's."""
+"""Gains that keep signals or gradients from layer to layer, next to PyTorch's."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TABULATED_ACTIVATIONS = ("relu", "leaky_relu(0.1)", "tanh", "sigmoid", "gelu", "
 
 @dataclass(frozen=True)
 class GainRow:
-    """Gains of one activation: theory beside PyTorch's.
+    """Gains of one activation: theory next to PyTorch's.
 
     Attributes:
         activation: Canonical name.

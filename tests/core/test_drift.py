@@ -25,7 +25,7 @@ def test_equal_results_have_not_moved():
     assert len(found.changes) == 3 * len(("train", "test", *EVENTS)) + len(EVENTS)
     assert {change.change for change in found.changes} == {0.0}
     assert found.moved == []
-    assert found.describe() == "none of 14 figures moved from the baseline"
+    assert found.describe() == "none of 14 metrics moved from the baseline"
     assert describe_comparison(found).endswith("Versions, code and machine are the same.")
 
 
@@ -42,7 +42,7 @@ def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart(
 
 
 def test_new_libraries_that_only_reshuffle_the_members_raise_few_false_alarms():
-    """Nothing but chance changed in 20 configurations: a comparison in twenty names any figure, at the most."""
+    """Nothing but chance changed in 20 configurations: a comparison in twenty names any metric, at the most."""
     alarms = sum(
         bool(compare(results(draws(seed, 20)), results(draws(10_000 + seed, 20))).moved) for seed in range(200)
     )
@@ -57,7 +57,7 @@ def test_what_moved_is_named_from_what_to_what_with_the_versions_that_changed():
     after = {"depth=0": before["depth=0"] - 0.1 + unlike, "depth=1": before["depth=1"] + 0.2 + unlike}
     origin = Origin(ORIGIN.settings, "other code", {**ORIGIN.versions, "torch": "2.14.1"}, ORIGIN.machine)
     assert compare(results(before), results(after, origin)).describe() == (
-        "2 of 10 figures moved from the baseline: "
+        "2 of 10 metrics moved from the baseline: "
         "images depth=1 test accuracy 70.0 % → 90.0 % (change +20.0 [+19.8, +20.2] points, n = 8); "
         "images depth=0 test accuracy 70.0 % → 60.0 % (change -10.0 [-10.2, -9.8] points, n = 8). "
         "Changed since: torch 2.13.0 → 2.14.1, code behind images."
@@ -169,7 +169,7 @@ def test_few_members_are_judged_by_the_spread_of_all_configurations(n_members):
 )
 @pytest.mark.parametrize("n_members", [2, 8])
 def test_counts_and_skewed_changes_raise_few_false_alarms(noise, n_members):
-    """54 configurations, 1,000 test examples; by the rule at most 5 of 100 comparisons name a figure."""
+    """54 configurations, 1,000 test examples; by the rule at most 5 of 100 comparisons name a metric."""
     alarms = 0
     for seed in range(40):
         stream = np.random.default_rng(seed)
@@ -209,7 +209,7 @@ def test_one_member_is_not_judged():
     assert {(change.n, change.status) for change in found.changes if change.measure not in EVENTS} == {
         (1, "not judged")
     }
-    assert found.describe().startswith("none of 2 figures moved from the baseline; not judged: 2 figures, for too few")
+    assert found.describe().startswith("none of 2 metrics moved from the baseline; not judged: 2 metrics, for too few")
 
 
 def test_more_seeds_are_compared_as_far_as_both_have_them():

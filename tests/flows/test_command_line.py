@@ -179,7 +179,7 @@ def test_the_server_shows_earlier_runs_until_it_is_stopped(program, servers, tmp
         (ResourceError("make room."), 1, "deep-mlp: make room.\n"),
         (TimeLimitExceeded("depth=2 took longer."), 1, "deep-mlp: depth=2 took longer.\n"),
         (SweepFailed("1 task failed."), 1, ""),  # the log has both
-        (Drifted("1 of 8 figures moved."), 1, ""),
+        (Drifted("1 of 8 metrics moved."), 1, ""),
     ],
 )
 def test_an_error_decides_the_exit_status(capsys, error, status, said):

@@ -27,7 +27,7 @@ def test_a_run_like_the_baseline_completes(run, accepted):
     (kept,) = (accepted / RUNS).iterdir()
     assert "moved" not in pq.read_table(kept)["status"].to_pylist()
     page = (accepted / "report.html").read_text()
-    assert "none of 8 figures moved. Versions, code and machine are the same." in page
+    assert "none of 8 metrics moved. Versions, code and machine are the same." in page
     assert 'id="figure-trend"' in page
 
 
@@ -45,7 +45,7 @@ def test_a_run_that_moved_ends_as_it_is_told(run, accepted, raise_baseline, on_d
     now = pq.read_table(accepted / "results/depth_sweep.parquet")
     reached = 100 * pc.mean(now.filter(pc.equal(now["depth"], 2))["test_accuracy"]).as_py()
     message = ended.state.message
-    assert "1 of 8 figures moved from the baseline: depth_sweep depth=2" in message
+    assert "1 of 8 metrics moved from the baseline: depth_sweep depth=2" in message
     assert f"test accuracy {reached + 25:.1f} % → {reached:.1f} % (change -25.0" in message
     torch = json.loads(now.schema.metadata[b"versions"])["torch"]
     assert f"Changed since: torch 2.9.0 → {torch}." in message
@@ -80,12 +80,12 @@ def test_the_program_accepts_shows_and_compares(program_here, copied, raise_base
     assert program_here(f"baseline accept {where}").out == f"accepted {root / BASELINE}\n"
     assert "depth=1 width=14 parameters=102: median test accuracy " in program_here(f"baseline show {where}").out
     ended = program_here(f"baseline compare {where}")
-    assert (ended.status, ended.out.splitlines()[0], ended.err) == (0, "none of 8 figures moved", "")
-    assert "not judged: 2 figures, for too few members or examples" in ended.out
+    assert (ended.status, ended.out.splitlines()[0], ended.err) == (0, "none of 8 metrics moved", "")
+    assert "not judged: 2 metrics, for too few members or examples" in ended.out
     raise_baseline(root)
     ended = program_here(f"baseline compare {where}")
     assert (ended.status, ended.err) == (1, "")
-    assert ended.out.splitlines()[0] == "1 of 8 figures moved"
+    assert ended.out.splitlines()[0] == "1 of 8 metrics moved"
     assert ended.out.splitlines()[-1].startswith("Changed since: torch 2.9.0 → ")
 
 

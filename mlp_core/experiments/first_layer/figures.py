@@ -23,7 +23,7 @@ def unit_measures_figure(table: pd.DataFrame) -> Figure:
         table: Rows of the `first_layer` table, one per unit.
 
     Returns:
-        The figure: a panel for each measure; trained units by depth, beside random ones and edge filters.
+        The figure: a panel for each measure; trained units by depth, next to random ones and edge filters.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 7.4), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, 1, sharey=True)

@@ -203,7 +203,7 @@ class PhaseDiagram:
 
 
 def phase_diagram(grid: PhaseGrid, activation: str, width: int, chance: float) -> PhaseDiagram:
-    """Return what a grid of train accuracies says beside the theory.
+    """Return what a grid of train accuracies says, next to what theory predicts.
 
     Args:
         grid: Train accuracies.

@@ -105,7 +105,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
 
 EXPERIMENT = Experiment(
     name="phase_diagram",
-    help="Which networks can be trained, over gain and depth, beside what theory predicts (bonus).",
+    help="Which networks can be trained, over gain and depth, next to what theory predicts (bonus).",
     settings=PhaseDiagramSettings,
     parameter="grid",
     run_name="{grid.activation}",

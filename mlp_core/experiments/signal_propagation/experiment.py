@@ -17,7 +17,7 @@ _BYTES_PER_NETWORK, _BYTES_PER_LAYER = 20_000, 600  # of a random network's meas
 
 
 class SignalPropagation(Settings):
-    """Lengths, angles and gradients in random networks, beside what theory predicts (bonus)."""
+    """Lengths, angles and gradients in random networks, next to what theory predicts (bonus)."""
 
     activation: ActivationName = "tanh"
     """Transfer function between the layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
@@ -143,7 +143,7 @@ def _extra_memory(setup: Setup, n_workers: int) -> Iterator[MemoryEstimate]:
 
 EXPERIMENT = Experiment(
     name="signal_propagation",
-    help="Signals and gradients in random networks, beside what theory predicts (bonus).",
+    help="Signals and gradients in random networks, next to what theory predicts (bonus).",
     settings=SignalPropagation,
     parameter="networks",
     run_name="{networks.activation}",

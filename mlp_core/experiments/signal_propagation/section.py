@@ -115,7 +115,7 @@ def _gains() -> ExtraTable:
         return "none" if value is None else f"{value:.3f}"
 
     return ExtraTable(
-        "Gains that theory asks for, beside PyTorch's",
+        "Gains that theory asks for, next to PyTorch's",
         ["activation", "forward", "backward", "PyTorch", "remark on PyTorch's"],
         [
             [row.activation, number(row.forward), number(row.backward), number(row.pytorch), row.remark]
