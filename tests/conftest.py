@@ -444,8 +444,8 @@ def program_here(monkeypatch, capsys):
 @pytest.fixture
 def program(tmp_path, api_url):
     """Give the real program; what a failed test leaves running is killed."""
-    found = Program(tmp_path)
-    yield found
-    for process in found.processes:
+    running = Program(tmp_path)
+    yield running
+    for process in running.processes:
         with process:
             process.kill()

@@ -1,5 +1,6 @@
 """Words that were dropped do not come back; the glossary is whole."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ DROPPED = {
     r"\bwhole_faces\b": "whole_images",
     r"MeanInterval": "Interval",
     r"\b(quieten_prefect|offloaded|prepare_helper|checked_json|SameInputsAndCode)\b": "see the changelog",
+    r"figures? moved": "metrics moved",
     r"\b(FurtherTable|RunOnPhotographs|ask_for_limits|check_room)\b": "see the changelog",
     r"(?<!test_ranges_are_printed)_in_words\b": "describe_",
     r"deep-mlp (explain|features|signals|phase)\b(?!-)": "ablation, first-layer, signal-propagation, phase-diagram",
@@ -21,6 +23,9 @@ DROPPED = {
 """Words that were dropped, and what is said instead (docs/glossary.md)."""
 SEEDS_NUMBERS = 'derive_seed(seed, "photographs"'
 """What seeds random numbers keeps its string, or results would move."""
+VAGUE = {"found", "shown", "said", "told", "made", "given", "held", "one"}
+"""No variable is named so: it does not say what it holds."""
+ROOMS = "mlp_core", "tasks", "flows", "deep_mlp", "benchmarks"
 
 
 def written_files():
@@ -49,6 +54,36 @@ def test_dropped_words_do_not_come_back():
 def test_a_dropped_word_is_seen(text):
     """In names and in sentences, however it is spelled."""
     assert dropped_words(text)
+
+
+def vague_names(source):
+    """Return the vague names of variables and parameters in a module, with their lines; fields of classes are none."""
+    tree = ast.parse(source)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    fields = {child for node in classes for item in node.body for child in ast.iter_child_nodes(item)}
+    names = [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    names += [
+        (node.id, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields
+    ]
+    return [f"{name} in line {line}" for name, line in names if name in VAGUE]
+
+
+def test_variables_say_what_they_hold():
+    """In the packages; a name such as `found` could be anything."""
+    engine = ROOT / "mlp_core/engine"
+    files = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")) if not path.is_relative_to(engine)]
+    assert len(files) > 200
+    vague = {str(path): names for path in files if (names := vague_names(path.read_text(encoding="utf-8")))}
+    assert vague == {}
+
+
+@pytest.mark.parametrize("source", ["found = 1", "[one for one in x]", "def f(*, shown): ...", "with x as held: ..."])
+def test_a_vague_name_is_seen(source):
+    """However it is bound; the fields of a class are no variables."""
+    assert vague_names(source)
+    assert not vague_names("class Row:\n    shown: bool = True\n    said = 1")
 
 
 def test_the_glossary_has_a_sentence_and_a_source_for_each_term():

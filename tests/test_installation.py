@@ -46,9 +46,9 @@ class Clone:
         """Make the environment as `make install` leaves it, without the packages."""
         venv.create(self.folder / ".venv", symlinks=True)
         cfg = self.folder / ".venv" / "pyvenv.cfg"
-        made = f"command = {sys.executable} -m venv {self.folder / '.venv'}\n"  # as `python -m venv` writes it
+        written = f"command = {sys.executable} -m venv {self.folder / '.venv'}\n"  # as `python -m venv` writes it
         lines = [line for line in cfg.read_text().splitlines(keepends=True) if not line.startswith("command")]
-        cfg.write_text("".join(lines) + made)
+        cfg.write_text("".join(lines) + written)
         (self.folder / ".venv/bin/pip").touch()
         (self.folder / ".venv/installed").touch()
 
@@ -65,8 +65,8 @@ class Clone:
             environment.pop(name, None)
         command = ["make", "install", *([f"PYTHON={python}"] if asked else [])]
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
-        told = [line for line in log.read_text().splitlines() if not line.startswith("-c")]
-        return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr, told=told)
+        commands = [line for line in log.read_text().splitlines() if not line.startswith("-c")]
+        return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr, told=commands)
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ ANEW = [CHECK, "-m venv --clear .venv"]
 )
 def test_a_machine_that_cannot_be_used_is_told_in_one_sentence(clone, machine, sentence):
     """Before anything is downloaded, and without leaving an environment behind."""
-    made = clone.make(**machine)
-    assert made.status == 2
-    assert made.err.startswith(sentence)
-    assert len(made.err.splitlines()) == 2  # the other is make's own
-    assert made.told == [CHECK]
+    result = clone.make(**machine)
+    assert result.status == 2
+    assert result.err.startswith(sentence)
+    assert len(result.err.splitlines()) == 2  # the other is make's own
+    assert result.told == [CHECK]
     assert not (clone.folder / ".venv").exists()
 
 
@@ -107,8 +107,8 @@ def test_an_apple_silicon_mac_is_taken(clone):
 def test_what_is_installed_stays(clone, asked):
     """With the Python that it was made with nothing is to be done; with another `python3` on the path neither."""
     clone.install()
-    made = clone.make(asked=asked, version=AS_MADE if asked else OTHER)
-    assert (made.status, made.told) == (0, [])
+    result = clone.make(asked=asked, version=AS_MADE if asked else OTHER)
+    assert (result.status, result.told) == (0, [])
 
 
 def test_another_python_that_is_asked_for_makes_the_environment_again(clone):
@@ -128,9 +128,9 @@ def test_new_versions_are_installed_by_the_environment_s_own_python(clone):
     """Another `python3` on the path would mix its packages with those that are there."""
     clone.install()
     (clone.folder / ".venv/installed").unlink()
-    made = clone.make(asked=False, version=OTHER)
-    assert made.told == []
-    assert "No module named pip" in made.err
+    result = clone.make(asked=False, version=OTHER)
+    assert result.told == []
+    assert "No module named pip" in result.err
 
 
 def test_an_environment_that_was_left_without_pip_is_made_again(clone):

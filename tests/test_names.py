@@ -80,14 +80,18 @@ def test_its_name_is_quoted_nowhere_else(experiment):
     names |= {name.replace("_", "-") for name in names}
     for module, _, _, quoted in foreign(experiment):
         runs_there = {
-            one.flow for one in experiments() if module == f"mlp_core/experiments/{folder_of(one)}/experiment.py"
+            experiment.flow
+            for experiment in experiments()
+            if module == f"mlp_core/experiments/{folder_of(experiment)}/experiment.py"
         }
         assert names & quoted - ORDINARY.keys() - SETTINGS - runs_there == set(), module
 
 
 def test_ordinary_words_are_names_of_experiments():
     """Or they need not be here."""
-    assert ORDINARY.keys() <= {name for one in experiments() for name in (folder_of(one), one.name)}
+    assert ORDINARY.keys() <= {
+        name for experiment in experiments() for name in (folder_of(experiment), experiment.name)
+    }
 
 
 def test_flows_of_experiments_are_short():

@@ -33,8 +33,8 @@ def wheel(tmp_path_factory):
 
 
 def test_a_wheel_holds_every_file_of_the_packages(wheel):
-    held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == {*tracked_files(*PACKAGES), "deep_mlp_program.py"}
+    files = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert files == {*tracked_files(*PACKAGES), "deep_mlp_program.py"}
 
 
 @pytest.mark.slow

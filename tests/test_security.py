@@ -212,8 +212,8 @@ def test_secrets_of_an_address_are_kept_nowhere(program, servers, download_site,
     places |= {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for path in tmp_path.rglob("*.parquet"):  # whose columns are compressed
         places[f"{path} unpacked"] = repr((pq.read_table(path).to_pydict(), pq.read_schema(path).metadata)).encode()
-    found = [(place, secret) for place, content in places.items() for secret in secrets if secret.encode() in content]
-    assert found == []
+    leaks = [(place, secret) for place, content in places.items() for secret in secrets if secret.encode() in content]
+    assert leaks == []
     if good:
         metadata = pq.read_schema(tmp_path / "artifacts/results/images.parquet").metadata
         assert f"http://...@127.0.0.1:{download_site}/faces.zip?...".encode() in metadata[b"settings"]
@@ -246,20 +246,20 @@ def listening(pid):
             if fields[1] in pids:
                 pids.add(path.parent.name)
     inodes = set()
-    for one in pids:
-        for link in Path("/proc", one, "fd").glob("*"):
+    for process_id in pids:
+        for link in Path("/proc", process_id, "fd").glob("*"):
             try:
                 inodes |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
             except OSError:
                 continue
-    found = set()
+    addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
             _, local, _, state, *rest = line.split()
             if state == "0A" and rest[5] in inodes:
                 address = local.partition(":")[0]
-                found.add(socket.inet_ntoa(struct.pack("<I", int(address, 16))) if table == "tcp" else address)
-    return found
+                addresses.add(socket.inet_ntoa(struct.pack("<I", int(address, 16))) if table == "tcp" else address)
+    return addresses
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")

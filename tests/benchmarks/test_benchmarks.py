@@ -83,8 +83,8 @@ def test_the_readme_says_what_was_measured():
     """Every row of its table is one of the benchmark's own table, with the same numbers."""
     root = Path(__file__).parents[2]
     section = (root / "docs/how-fast.md").read_text()
-    shown = [line.strip("| ").split(" | ") for line in section.splitlines() if "**" in line]
+    quoted = [line.strip("| ").split(" | ") for line in section.splitlines() if "**" in line]
     lines = [line.strip("| ").split(" | ") for line in (root / "benchmarks/RESULTS.md").read_text().splitlines()]
     measured = [[f"{cells[0]}: {cells[1]}", *cells[2:6]] for cells in lines if len(cells) > 6]
-    assert len(shown) > 10
-    assert [row for row in shown if row not in measured] == []
+    assert len(quoted) > 10
+    assert [row for row in quoted if row not in measured] == []

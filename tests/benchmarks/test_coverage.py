@@ -17,7 +17,7 @@ def test_intervals_of_many_samples_are_those_of_each(n):
         (coverage._student, samples, mean_interval),
         (coverage._by_count(share_interval), hits, lambda sample: share_interval(int(sample.sum()), n)),
     ):
-        expected = [(one.low, one.high) for one in map(single, values)]
+        expected = [(interval.low, interval.high) for interval in map(single, values)]
         np.testing.assert_allclose(np.stack(method(values), 1), expected)
 
 

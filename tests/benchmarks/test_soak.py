@@ -12,13 +12,13 @@ from benchmarks.soak import Disturbance, plan
 def test_each_ten_runs_have_one_disturbance_and_equal_seeds_equal_ones():
     """Of fewer than ten it is among them; who cannot fill a disk has the other kinds."""
     disturbances = plan(205, 3, disk=True)
-    assert [one.after // 10 for one in disturbances] == list(range(21))
+    assert [disturbance.after // 10 for disturbance in disturbances] == list(range(21))
     assert disturbances[-1].after < 205
     assert disturbances == plan(205, 3, disk=True)
     assert disturbances != plan(205, 4, disk=True)
-    kinds = {one.what for one in plan(2000, 3, disk=True)}
+    kinds = {disturbance.what for disturbance in plan(2000, 3, disk=True)}
     assert kinds == {"run killed", "worker killed", "run and worker killed", "server restarted", "disk full"}
-    assert {one.what for one in plan(2000, 3, disk=False)} == kinds - {"disk full"}
+    assert {disturbance.what for disturbance in plan(2000, 3, disk=False)} == kinds - {"disk full"}
 
 
 @pytest.mark.slow

@@ -35,14 +35,14 @@ def test_a_member_is_the_same_in_any_company_with_every_processors_arithmetic(va
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    told, *mkl_told = done.stdout.splitlines()
-    told = json.loads(told)
-    assert told["torch"] == aten.upper()
-    assert set(told["openblas"]) <= OPENBLAS_NAMES[openblas]
-    assert told["flushed"] == [True]
-    assert "MKL_VERBOSE" in mkl_told[0]
+    report, *mkl_report = done.stdout.splitlines()
+    report = json.loads(report)
+    assert report["torch"] == aten.upper()
+    assert set(report["openblas"]) <= OPENBLAS_NAMES[openblas]
+    assert report["flushed"] == [True]
+    assert "MKL_VERBOSE" in mkl_report[0]
     if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
-        assert MKL_NAMES[mkl] in mkl_told[0]
+        assert MKL_NAMES[mkl] in mkl_report[0]
 
 
 def blas_threads():

@@ -50,15 +50,15 @@ def test_the_baseline_is_one_file_with_all_that_a_comparison_needs(folder):
     artifact = accept(folder, NOW)
     assert artifact.path == BASELINE
     assert artifact.rows == 4
-    found = read_baseline(folder)
-    assert found.accepted == "2026-11-24T03:00:00+00:00"
-    assert found.origins == read_results(folder).origins
-    assert found.members.keys() == {("gain_sweep", "gain=0.5"), ("gain_sweep", "gain=1")}
-    assert found.members["gain_sweep", "gain=0.5"] == {0: (0.5, 0.4, 0.0, 1.0), 1: (0.6, 0.5, 0.0, 0.0)}
-    assert compare(found, read_results(folder)).moved == []
+    baseline = read_baseline(folder)
+    assert baseline.accepted == "2026-11-24T03:00:00+00:00"
+    assert baseline.origins == read_results(folder).origins
+    assert baseline.members.keys() == {("gain_sweep", "gain=0.5"), ("gain_sweep", "gain=1")}
+    assert baseline.members["gain_sweep", "gain=0.5"] == {0: (0.5, 0.4, 0.0, 1.0), 1: (0.6, 0.5, 0.0, 0.0)}
+    assert compare(baseline, read_results(folder)).moved == []
     metadata = pq.read_schema(folder / BASELINE).metadata
     assert {b"versions", b"machine", b"units"} <= metadata.keys()
-    assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in describe_baseline(found)
+    assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in describe_baseline(baseline)
 
 
 def test_a_bad_folder_gets_one_sentence(tmp_path, folder):
@@ -113,13 +113,13 @@ def test_results_with_columns_of_another_kind_are_damaged(tmp_path, columns):
 def test_comparisons_are_kept_in_the_order_of_time(folder):
     """A file each; what is read is what was found, the last ones only."""
     accept(folder, NOW)
-    found = compare(read_baseline(folder), read_results(folder))
+    comparison = compare(read_baseline(folder), read_results(folder))
     for day in (2, 0, 1):
-        keep_comparison(folder, found, NOW + timedelta(days=day))
+        keep_comparison(folder, comparison, NOW + timedelta(days=day))
     table = read_comparisons(folder, last=2)
     assert table["run"].unique().to_pylist() == [NOW + timedelta(days=1), NOW + timedelta(days=2)]
-    again = changes_of(table.to_pylist()[: len(found.changes)])
-    assert [repr(change) for change in again] == [repr(change) for change in found.changes]
+    again = changes_of(table.to_pylist()[: len(comparison.changes)])
+    assert [repr(change) for change in again] == [repr(change) for change in comparison.changes]
 
 
 def test_the_trend_marks_what_moved_and_where_versions_changed(folder):

@@ -41,9 +41,9 @@ def numbers_of(batches):
 
 def test_every_member_has_an_order_of_its_own():
     """A member's epochs follow the permutations of its own generator, one after another."""
-    found = private(23, (5, 6), n_epochs=3, batch_size=10)
+    epochs = private(23, (5, 6), n_epochs=3, batch_size=10)
     streams = generators(5, 6)
-    for batches in found:
+    for batches in epochs:
         expected = torch.stack([torch.randperm(23, generator=stream) for stream in streams])
         assert torch.equal(numbers_of(batches), expected.float())
         assert not torch.equal(*expected)
@@ -78,8 +78,8 @@ def test_shared_batches_are_the_same_while_another_training_has_the_second_core(
         order = torch.randperm(n, generator=orders)
         assert torch.equal(torch.cat([inputs_ for inputs_, _ in steps], 1)[:-1], inputs[:, order])
         sizes = torch.tensor([targets_.shape[1] for _, targets_ in steps]).repeat_interleave(10)[:n]
-        found = torch.cat([targets_ for _, targets_ in steps], 1)
-        torch.testing.assert_close(found * sizes, targets[:, order] * 10)
+        batched = torch.cat([targets_ for _, targets_ in steps], 1)
+        torch.testing.assert_close(batched * sizes, targets[:, order] * 10)
     epochs.close()
     assert (max(n_threads) > threading.active_count()) == (len(busy_epochs) < 4)
 
@@ -168,9 +168,9 @@ def test_augmented_batches_are_rotated_and_flipped_images(n):
     labels = torch.arange(n) % 3
     options = {"n_classes": 3, "n_epochs": 3, "batch_size": 4}
     (stream,) = generators(2)
-    found = taken(augmented_epochs(images, labels, *generators(2), **options))
-    assert len(found) == 3
-    for batches in found:
+    epochs = taken(augmented_epochs(images, labels, *generators(2), **options))
+    assert len(epochs) == 3
+    for batches in epochs:
         order = torch.randperm(n, generator=stream)
         turned = rotate_and_flip(images[order], *draw_augmentations(n, stream))
         assert len(batches) == math.ceil(n / 4)

@@ -80,7 +80,7 @@ def test_a_seed_without_a_value_speaks_against_either_verdict():
     """With 16 seeds three may be on the other side, or have no value; a fourth leaves the claim open."""
     for undefined, verdicts in ((3, (UP, DOWN)), (4, (BOTH, BOTH))):
         values = np.r_[np.full(undefined, math.nan), np.linspace(0.6, 0.9, 16 - undefined)]
-        assert tuple(decided(values, one).verdict for one in (Range(low=0.5), Range(high=0.5))) == verdicts
+        assert tuple(decided(values, bounds).verdict for bounds in (Range(low=0.5), Range(high=0.5))) == verdicts
         assert decided(values, Range(low=0.5)).estimate == pytest.approx(0.75)
 
 

@@ -56,8 +56,8 @@ def page(*claims: dict[str, Any]) -> str:
 
 
 def said(*claims: dict[str, Any]) -> str:
-    found = describe_claims(pd.DataFrame(list(claims)), {}, usual_seeds=8)
-    return " ".join([*found["counted"], *found["remarks"]])
+    described = describe_claims(pd.DataFrame(list(claims)), {}, usual_seeds=8)
+    return " ".join([*described["counted"], *described["remarks"]])
 
 
 def test_images_come_first_then_the_verdicts_then_how_they_are_made() -> None:

@@ -49,7 +49,7 @@ def test_companions_are_configurations_of_their_own_with_the_same_seeds():
         "depth=3 width=50 standardised learning_rate=0.01",
     ]
     for trial, as_set in zip(tuned, (wide, deep), strict=True):
-        assert trial.config not in [one.config for one in trials]
+        assert trial.config not in [other.config for other in trials]
         assert trial.config.inputs == (*as_set.config.inputs, Standardize())
         assert trial.config.seed_namespace == as_set.config.seed_namespace
         assert [column.name for column in trial.labels.columns] == [column.name for column in as_set.labels.columns]
@@ -64,11 +64,11 @@ def test_standardised_inputs_have_one_scale():
     """Features of degree 50, from 1e-15 to 1e6, all get mean 0 and deviation 1 on the training set."""
     data = split(*spirals(2021))
     train = monomials(data.train_inputs, 50)
-    found = standardized(train, train)
-    assert found.dtype == torch.float32
-    assert found.isfinite().all()
-    assert found.mean(0).abs().max() < 1e-4
-    assert (found.std(0) - 1).abs().max() < 1e-3
+    scaled = standardized(train, train)
+    assert scaled.dtype == torch.float32
+    assert scaled.isfinite().all()
+    assert scaled.mean(0).abs().max() < 1e-4
+    assert (scaled.std(0) - 1).abs().max() < 1e-3
 
 
 @pytest.fixture

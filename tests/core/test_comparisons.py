@@ -22,10 +22,10 @@ def stream(seed=0):
 def test_wins_have_the_probability_of_coins(wins, n):
     """The one-sided sign test agrees with scipy's, and with counting all outcomes where they are few."""
     first = np.where(np.arange(n) < wins, 1.0, -1.0)
-    found = win_probability(first, np.zeros(n))
-    assert found == pytest.approx(stats.binomtest(wins, n, alternative="greater").pvalue)
+    probability = win_probability(first, np.zeros(n))
+    assert probability == pytest.approx(stats.binomtest(wins, n, alternative="greater").pvalue)
     if n == 8:
-        assert found == sum(sum(toss) >= wins for toss in itertools.product((0, 1), repeat=8)) / 256
+        assert probability == sum(sum(toss) >= wins for toss in itertools.product((0, 1), repeat=8)) / 256
 
 
 def test_ties_win_nothing_and_diverged_members_have_no_pair():
@@ -109,8 +109,8 @@ def test_simultaneous_intervals_hold_together(n):
     samples = stream(3).exponential(size=(REPEATS, 5, n)) - math.log(2)
 
     def share(n_comparisons):
-        found = [[median_interval(values, n_comparisons) for values in family] for family in samples]
-        return np.mean([all(one.low <= 0 <= one.high for one in family) for family in found])
+        intervals = [[median_interval(values, n_comparisons) for values in family] for family in samples]
+        return np.mean([all(interval.low <= 0 <= interval.high for interval in family) for family in intervals])
 
     assert share(5) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / REPEATS)
     assert share(1) < 0.93
@@ -131,9 +131,9 @@ def test_an_interval_on_one_side_of_zero_is_a_sign_test():
 def test_too_few_values_have_no_interval():
     """Five seeds cannot bound a median, nor eight among ten comparisons; the median is there."""
     for values, count in ((np.arange(5.0), 1), (np.arange(8.0), 10), (np.array([1.0, math.nan]), 1)):
-        found = median_interval(values, count)
-        assert math.isnan(found.low)
-        assert found.estimate == np.nanmedian(values)
+        interval = median_interval(values, count)
+        assert math.isnan(interval.low)
+        assert interval.estimate == np.nanmedian(values)
     assert median_interval(np.array([math.nan]), 1).n == 0
 
 
@@ -176,5 +176,5 @@ def test_the_best_level_is_held_95_times_in_100(n):
     stream = np.random.default_rng(n)
     failures = stream.random((400, 4, n)) < np.array([0.0, 0.1, 0.2, 0.3])[:, None]
     values = np.where(failures, 0.25, np.array([0.85, 0.9, 0.9, 0.91])[:, None] + stream.normal(0, 0.02, (400, 4, n)))
-    held = [low <= 2 <= high for *_, (low, high) in (best_level(levels(*sample), 3) for sample in values)]
-    assert np.mean(held) >= 0.95
+    covered = [low <= 2 <= high for *_, (low, high) in (best_level(levels(*sample), 3) for sample in values)]
+    assert np.mean(covered) >= 0.95

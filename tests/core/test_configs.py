@@ -49,7 +49,9 @@ def test_depths_have_the_tutorials_widths_and_counts():
     assert [row["parameters"] for row in columns] == [102, 109, 130, 129, 112]
     assert [row["depth"] for row in columns] == [1, 2, 3, 4, 5]
     assert configs[2].name == "depth=3 width=6"
-    assert {(one.scheme, one.batches, one.activation) for one in configs} == {("pytorch", "per_seed_order", "relu")}
+    assert {(config.scheme, config.batches, config.activation) for config in configs} == {
+        ("pytorch", "per_seed_order", "relu")
+    }
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 7, 40])
@@ -156,11 +158,11 @@ def explained(gains, longer_epochs=200):
 
 def test_interventions_are_activations_by_starts_by_depths_and_longer_training():
     """Two activations, three starts, two depths; and the default once more for longer."""
-    shown = [columns_of(trial) | {"epochs": trial.config.epochs} for trial in explained({"relu": 1.414, "tanh": 1.593})]
+    rows = [columns_of(trial) | {"epochs": trial.config.epochs} for trial in explained({"relu": 1.414, "tanh": 1.593})]
     starts = ["pytorch", "xavier", "xavier at the theoretical gain"]
     expected = [(name, start, depth, 100) for name in ("relu", "tanh") for start in starts for depth in (1, 5)]
     expected += [("relu", "pytorch", 1, 200), ("relu", "pytorch", 5, 200)]
-    assert [(row["activation"], row["initialization"], row["depth"], row["epochs"]) for row in shown] == expected
+    assert [(row["activation"], row["initialization"], row["depth"], row["epochs"]) for row in rows] == expected
 
 
 def test_the_depth_sweeps_own_configurations_are_among_the_interventions():

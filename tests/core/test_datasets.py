@@ -49,9 +49,9 @@ def test_the_split_is_the_tutorials_bit_for_bit(seed):
 def test_other_spirals_follow_the_same_formula(arms, points, sigma):
     """Number of arms, points and noise enter as they do in the tutorial's formula."""
     expected = tutorial_spirals(5, arms, points, sigma)
-    found = spirals(5, arms=arms, points_per_arm=points, noise=sigma)
-    assert torch.equal(found[0], expected[0])
-    assert torch.equal(found[1], expected[1])
+    examples = spirals(5, arms=arms, points_per_arm=points, noise=sigma)
+    assert torch.equal(examples[0], expected[0])
+    assert torch.equal(examples[1], expected[1])
 
 
 def test_without_noise_a_point_lies_t_from_the_origin():

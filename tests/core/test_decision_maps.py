@@ -13,8 +13,8 @@ def test_decision_map_has_x1_horizontal_and_x2_upwards() -> None:
     axis = np.linspace(-2, 2, 41)
     x1, x2 = np.meshgrid(axis, axis)
     classes = np.where(x2 > 1, 2, (x1 > 0).astype(int))
-    shown = DecisionMap("model", classes, 2.0, np.array([[1.0, 0.0], [0.0, 1.5]]), np.array([1, 2]), 1.5)
-    axes = decision_maps_figure([shown, shown]).axes[0]
+    decision_map = DecisionMap("model", classes, 2.0, np.array([[1.0, 0.0], [0.0, 1.5]]), np.array([1, 2]), 1.5)
+    axes = decision_maps_figure([decision_map, decision_map]).axes[0]
     image = axes.images[0]
     assert image.origin == "lower"
     assert tuple(image.get_extent()) == (-2, 2, -2, 2)

@@ -48,12 +48,12 @@ def test_a_training_needs_no_float64_on_its_device(name):
     data, members = data_of(plans[0]), range(3)
     expected = train_batched(plans, data, members)
     with device_without_float64():
-        made = train_batched([replace(plan, device=DEVICE) for plan in plans], data, members)
-    for one, other in zip(made, expected, strict=True):
-        torch.testing.assert_close(one.train_loss, other.train_loss, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(one.test_accuracy, other.test_accuracy, rtol=0, atol=0.05)
-        torch.testing.assert_close(one.train_accuracy, other.train_accuracy, rtol=0, atol=0.05)
-        assert {weights.device.type for weights in one.state.values()} == {"cpu"}
+        trained = train_batched([replace(plan, device=DEVICE) for plan in plans], data, members)
+    for actual, other in zip(trained, expected, strict=True):
+        torch.testing.assert_close(actual.train_loss, other.train_loss, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(actual.test_accuracy, other.test_accuracy, rtol=0, atol=0.05)
+        torch.testing.assert_close(actual.train_accuracy, other.train_accuracy, rtol=0, atol=0.05)
+        assert {weights.device.type for weights in actual.state.values()} == {"cpu"}
 
 
 @pytest.mark.parametrize("name", ["per_seed_order", "per_seed_order, tanh"])
@@ -62,9 +62,9 @@ def test_a_diagnosis_needs_no_float64_on_its_device(name):
     (plan,) = PLANS[name]
     expected = measure_at_init(plan, data_of(plan), range(3))
     with device_without_float64():
-        made = measure_at_init(replace(plan, device=DEVICE), data_of(plan), range(3))
+        diagnosis = measure_at_init(replace(plan, device=DEVICE), data_of(plan), range(3))
     for measure, value in vars(expected).items():
-        torch.testing.assert_close(getattr(made, measure), value, rtol=1e-4, atol=1e-7, equal_nan=True)
+        torch.testing.assert_close(getattr(diagnosis, measure), value, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
 def test_the_device_is_one_of_its_own():

@@ -21,12 +21,12 @@ NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 
 def test_equal_results_have_not_moved():
     """The same numbers twice: every change is zero, and nothing is different in how they were made."""
-    found = compare(results(draws(0, 3)), results(draws(0, 3)))
-    assert len(found.changes) == 3 * len(("train", "test", *EVENTS)) + len(EVENTS)
-    assert {change.change for change in found.changes} == {0.0}
-    assert found.moved == []
-    assert found.describe() == "none of 14 metrics moved from the baseline"
-    assert describe_comparison(found).endswith("Versions, code and machine are the same.")
+    comparison = compare(results(draws(0, 3)), results(draws(0, 3)))
+    assert len(comparison.changes) == 3 * len(("train", "test", *EVENTS)) + len(EVENTS)
+    assert {change.change for change in comparison.changes} == {0.0}
+    assert comparison.moved == []
+    assert comparison.describe() == "none of 14 metrics moved from the baseline"
+    assert describe_comparison(comparison).endswith("Versions, code and machine are the same.")
 
 
 def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart():
@@ -92,8 +92,8 @@ def test_all_eight_members_of_one_configuration_that_diverge_or_collapse_are_not
     """Neither side has a spread, but chance does not do that to eight members, whichever of 270 configurations."""
     before = {**draws(8, 270), "depth=3": np.ones(8)}
     sides = results(before), results({**before, "depth=3": after})
-    for found in (compare(*sides), compare(*reversed(sides))):
-        (change,) = found.moved
+    for comparison in (compare(*sides), compare(*reversed(sides))):
+        (change,) = comparison.moved
         assert (change.configuration, change.measure, change.n) == ("depth=3", measure, 8)
         assert abs(change.change) == (1.0 if measure == "diverged" else pytest.approx(0.55))
         assert change.least < abs(change.change)
@@ -108,12 +108,12 @@ def test_a_configuration_that_lost_most_of_its_members_is_named_whatever_their_n
     before = {name: np.full(n_members, 0.9) for name in draws(9, n_configurations)}
     for n_lost in {n_members, n_members // 2 + 1} - {2}:
         lost = np.where(np.arange(n_members) < n_lost, np.nan if event == "diverged" else 0.34, 0.9)
-        found = compare(results(before), results({**before, "depth=0": lost}))
-        (named,) = (one for one in found.moved if one.measure == event and one.configuration != ALL)
+        comparison = compare(results(before), results({**before, "depth=0": lost}))
+        (named,) = (change for change in comparison.moved if change.measure == event and change.configuration != ALL)
         assert (named.configuration, named.lost, named.n) == ("depth=0", n_lost, n_members)
-        assert f"depth=0: {n_lost} of {n_members} members" in found.describe()
+        assert f"depth=0: {n_lost} of {n_members} members" in comparison.describe()
         back = compare(results({**before, "depth=0": lost}), results(before))
-        assert n_lost in {one.gained for one in back.moved}
+        assert n_lost in {change.gained for change in back.moved}
 
 
 @pytest.mark.parametrize("n_members", [2, 4, 8])
@@ -129,20 +129,22 @@ def test_members_that_diverge_here_and_there_are_counted_over_the_experiment(n_m
 def test_a_whole_weekly_phase_diagram_that_diverges_is_noticed():
     """165 configurations of four members, none of which finishes any more."""
     before = draws(11, 165, 4)
-    found = compare(results(before), results({name: np.full(4, np.nan) for name in before}))
-    assert found.moved[0].describe().startswith("images all configurations: 660 of 660 members newly diverged, 0 the")
-    assert len(found.moved) == 166
+    comparison = compare(results(before), results({name: np.full(4, np.nan) for name in before}))
+    assert (
+        comparison.moved[0].describe().startswith("images all configurations: 660 of 660 members newly diverged, 0 the")
+    )
+    assert len(comparison.moved) == 166
 
 
 def test_a_single_event_is_named_but_moves_nothing():
     """One of eight members diverges: chance does that, but whoever reads the comparison learns which."""
     before = draws(12, 3)
     after = {**before, "depth=1": np.where(np.arange(8) == 5, np.nan, before["depth=1"])}
-    found = compare(results(before), results(after))
-    assert found.moved == []
+    comparison = compare(results(before), results(after))
+    assert comparison.moved == []
     named = "images depth=1: 1 of 8 members newly diverged, 0 the other way round (member 5)"
-    assert named in found.describe()
-    assert named in describe_comparison(found)
+    assert named in comparison.describe()
+    assert named in describe_comparison(comparison)
 
 
 @pytest.mark.parametrize("n_members", [2, 3, 4])
@@ -175,7 +177,7 @@ def test_counts_and_skewed_changes_raise_few_false_alarms(noise, n_members):
         stream = np.random.default_rng(seed)
         before = stream.integers(400, 600, (54, n_members))
         after = before + noise(stream, before.shape)
-        named = [{f"depth={row}": counts / 1000 for row, counts in enumerate(one)} for one in (before, after)]
+        named = [{f"depth={row}": counts / 1000 for row, counts in enumerate(side)} for side in (before, after)]
         alarms += bool(compare(*map(results, named)).moved)
     assert alarms <= 4
 
@@ -205,15 +207,17 @@ def test_rounding_is_no_change():
 
 def test_one_member_is_not_judged():
     """Without a spread there is no interval, so nothing is said of it."""
-    found = compare(results({"": [0.9]}), results({"": [0.4]}))
-    assert {(change.n, change.status) for change in found.changes if change.measure not in EVENTS} == {
+    comparison = compare(results({"": [0.9]}), results({"": [0.4]}))
+    assert {(change.n, change.status) for change in comparison.changes if change.measure not in EVENTS} == {
         (1, "not judged")
     }
-    assert found.describe().startswith("none of 2 metrics moved from the baseline; not judged: 2 metrics, for too few")
+    assert comparison.describe().startswith(
+        "none of 2 metrics moved from the baseline; not judged: 2 metrics, for too few"
+    )
 
 
 def test_more_seeds_are_compared_as_far_as_both_have_them():
-    """Sixteen seeds beside eight: the first eight are the same draws."""
+    """Sixteen seeds next to eight: the first eight are the same draws."""
     sixteen = Origin({**ORIGIN.settings, "seeds": 16}, *list(vars(ORIGIN).values())[1:])
     before = draws(4)
     after = {"depth=0": np.concatenate([before["depth=0"], draws(5)["depth=0"]])}
@@ -239,13 +243,13 @@ def test_other_settings_are_another_experiment():
 def test_configurations_that_only_one_side_has_are_named():
     """The others are compared; a long list is cut."""
     before, after = draws(10, 3), draws(10, 2)
-    found = compare(results(before), results(after))
-    assert {change.configuration for change in found.changes} == {"depth=0", "depth=1", ALL}
-    assert found.left_out == {"images": "depth=2 only in the baseline"}
-    assert "\nnot compared: images (depth=2 only in the baseline)\n" in describe_comparison(found)
+    comparison = compare(results(before), results(after))
+    assert {change.configuration for change in comparison.changes} == {"depth=0", "depth=1", ALL}
+    assert comparison.left_out == {"images": "depth=2 only in the baseline"}
+    assert "\nnot compared: images (depth=2 only in the baseline)\n" in describe_comparison(comparison)
     assert compare(results(after), results(before)).left_out == {"images": "depth=2 only in these results"}
-    found = compare(results(draws(10, 9)), results({"depth=0": before["depth=0"], "depth=x": before["depth=1"]}))
-    assert found.left_out == {
+    comparison = compare(results(draws(10, 9)), results({"depth=0": before["depth=0"], "depth=x": before["depth=1"]}))
+    assert comparison.left_out == {
         "images": "depth=1, depth=2, depth=3, depth=4, depth=5 and 3 more only in the baseline; "
         "depth=x only in these results"
     }
@@ -286,20 +290,20 @@ def test_what_is_left_after_failures_is_compared_with_its_own(tmp_path, left, na
     write_results(tmp_path, "ablation", grid([1, 2]))
     accept(tmp_path, NOW)
     write_results(tmp_path, "ablation", left)
-    found = compare(read_baseline(tmp_path), read_results(tmp_path))
-    assert list(dict.fromkeys(change.configuration for change in found.changes))[: len(names)] == names
-    assert {change.change for change in found.changes} == {0.0}
-    n_left_out = found.left_out.get("ablation", "").count("activation=")
+    comparison = compare(read_baseline(tmp_path), read_results(tmp_path))
+    assert list(dict.fromkeys(change.configuration for change in comparison.changes))[: len(names)] == names
+    assert {change.change for change in comparison.changes} == {0.0}
+    n_left_out = comparison.left_out.get("ablation", "").count("activation=")
     assert n_left_out + len(left) // 2 == 4
-    assert "these results" not in found.left_out.get("ablation", "")
+    assert "these results" not in comparison.left_out.get("ablation", "")
     # from the other side: a baseline that was accepted when less was there
     accept(tmp_path, NOW)
     write_results(tmp_path, "ablation", grid([1, 2]))
-    found = compare(read_baseline(tmp_path), read_results(tmp_path))
+    comparison = compare(read_baseline(tmp_path), read_results(tmp_path))
     n_left = len(left) // 2
-    assert len(found.changes) == 4 * n_left + (2 if n_left > 1 else 0)
-    assert {change.change for change in found.changes} == {0.0}
-    assert found.left_out.get("ablation", "").count("activation=") == n_left_out
+    assert len(comparison.changes) == 4 * n_left + (2 if n_left > 1 else 0)
+    assert {change.change for change in comparison.changes} == {0.0}
+    assert comparison.left_out.get("ablation", "").count("activation=") == n_left_out
 
 
 @pytest.mark.parametrize(("elsewhere", "moved"), [((), ["depth=0"]), (("depth=1",), []), (("depth=2", "depth=3"), [])])
@@ -308,6 +312,6 @@ def test_single_events_elsewhere_show_that_rounding_does_it(elsewhere, moved):
     before = {f"depth={number}": np.full(2, 0.9) for number in range(8)}
     after = {**before, "depth=0": np.full(2, np.nan)}
     after |= {name: np.array([np.nan, 0.9]) for name in elsewhere}
-    found = compare(results(before), results(after))
-    assert [one.configuration for one in found.moved] == moved
-    assert "images depth=0: 2 of 2 members newly diverged" in describe_comparison(found)
+    comparison = compare(results(before), results(after))
+    assert [change.configuration for change in comparison.moved] == moved
+    assert "images depth=0: 2 of 2 members newly diverged" in describe_comparison(comparison)

@@ -24,29 +24,34 @@ def true_class(points, arms=4):
 
 def test_who_knows_the_curve_is_right_everywhere(data):
     """The perfect answer is right everywhere; in the map's corners, cut off, the arms turn back into view."""
-    found = extrapolate(lambda points: true_class(points).unsqueeze(0), data)
-    assert found.inside_accuracy.item() == pytest.approx(1, abs=2e-3)  # at the origin all arms are one point
-    assert (found.rim_accuracy.item(), found.outside_accuracy.item()) == (1, 1)
-    assert found.ring_accuracy[0, 1:].tolist() == [1] * 19
-    assert (found.islands.item(), found.border_islands.item()) == (0, 4)
+    extrapolation = extrapolate(lambda points: true_class(points).unsqueeze(0), data)
+    assert extrapolation.inside_accuracy.item() == pytest.approx(1, abs=2e-3)  # at the origin all arms are one point
+    assert (extrapolation.rim_accuracy.item(), extrapolation.outside_accuracy.item()) == (1, 1)
+    assert extrapolation.ring_accuracy[0, 1:].tolist() == [1] * 19
+    assert (extrapolation.islands.item(), extrapolation.border_islands.item()) == (0, 4)
 
 
 def test_the_nearest_neighbour_is_right_inside_alone(data):
     """Memory has accuracy near 1 where it was, and 0 outside, where the arms have turned on."""
     nearest = lambda points: nearest_neighbour(points, data.train_inputs, data.train_labels).unsqueeze(0)  # noqa: E731
-    found = extrapolate(nearest, data)
-    assert found.inside_accuracy.item() > 0.98
-    assert found.outside_accuracy.item() == 0
-    assert 0.3 < found.rim_accuracy.item() < 0.45
-    assert (found.islands + found.border_islands).item() == 0
+    extrapolation = extrapolate(nearest, data)
+    assert extrapolation.inside_accuracy.item() > 0.98
+    assert extrapolation.outside_accuracy.item() == 0
+    assert 0.3 < extrapolation.rim_accuracy.item() < 0.45
+    assert (extrapolation.islands + extrapolation.border_islands).item() == 0
 
 
 def test_a_constant_answer_is_chance(data):
     """Every region and ring has all arms alike, so that one class is right for a quarter of its points."""
-    found = extrapolate(lambda points: torch.full((2, len(points)), 3), data)
-    for accuracy in (found.inside_accuracy, found.rim_accuracy, found.outside_accuracy, *found.ring_accuracy.T):
+    extrapolation = extrapolate(lambda points: torch.full((2, len(points)), 3), data)
+    for accuracy in (
+        extrapolation.inside_accuracy,
+        extrapolation.rim_accuracy,
+        extrapolation.outside_accuracy,
+        *extrapolation.ring_accuracy.T,
+    ):
         assert accuracy.tolist() == pytest.approx([0.25, 0.25])
-    assert found.ring_accuracy.shape == (2, 20)
+    assert extrapolation.ring_accuracy.shape == (2, 20)
 
 
 def test_an_island_is_found_with_its_area(data):
@@ -58,25 +63,25 @@ def test_an_island_is_found_with_its_area(data):
         classes[(points > 1.6).all(1)] = 1
         return classes.unsqueeze(0)
 
-    found = extrapolate(answer, data)
-    assert (found.islands.item(), found.border_islands.item()) == (1, 1)
-    assert found.island_area.item() == pytest.approx(math.pi / 16, rel=0.05)
-    assert found.border_island_area.item() == pytest.approx(0.16, rel=0.05)
+    extrapolation = extrapolate(answer, data)
+    assert (extrapolation.islands.item(), extrapolation.border_islands.item()) == (1, 1)
+    assert extrapolation.island_area.item() == pytest.approx(math.pi / 16, rel=0.05)
+    assert extrapolation.border_island_area.item() == pytest.approx(0.16, rel=0.05)
 
 
 def test_without_noise_there_is_no_rim():
     """Where training points end with the arms the rim holds nothing, and outside begins there."""
     clean = split(*spirals(2021, noise=0.0))
     assert training_radius(clean) <= 1.000001
-    found = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), clean)
-    assert math.isnan(found.rim_accuracy.item()) or found.rim_accuracy.item() == pytest.approx(0.25)
-    assert found.outside_accuracy.item() == pytest.approx(0.25)
+    extrapolation = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), clean)
+    assert math.isnan(extrapolation.rim_accuracy.item()) or extrapolation.rim_accuracy.item() == pytest.approx(0.25)
+    assert extrapolation.outside_accuracy.item() == pytest.approx(0.25)
 
 
 def test_with_much_noise_there_is_no_outside():
     """Where training points lie everywhere on the arms continued, nothing is outside."""
     noisy = split(*spirals(2021, noise=2.0))
-    found = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), noisy)
+    extrapolation = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), noisy)
     assert training_radius(noisy) > 2
-    assert math.isnan(found.outside_accuracy.item())
-    assert found.rim_accuracy.item() == pytest.approx(0.25)
+    assert math.isnan(extrapolation.outside_accuracy.item())
+    assert extrapolation.rim_accuracy.item() == pytest.approx(0.25)

@@ -77,11 +77,11 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 def test_another_seed_gives_other_images(tmp_path):
     """No image of one seed is one of another seed."""
-    found = []
+    images = []
     for seed in (7, 8):
         write_faces(tmp_path / "faces.zip", seed=seed, n_train_per_class=4, n_val_per_class=1)
-        found.append(set(members_of(tmp_path / "faces.zip").values()))
-    assert not found[0] & found[1]
+        images.append(set(members_of(tmp_path / "faces.zip").values()))
+    assert not images[0] & images[1]
 
 
 def test_a_part_does_not_depend_on_the_size_of_another(tmp_path):

@@ -71,21 +71,21 @@ def test_accuracy_in_rings_by_hand():
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, -1.5], [3.0, 0.0], [-2.0, 0.0]])
     labels = torch.tensor([0, 1, 2, 3, 0])
     predictions = torch.tensor([[0, 0, 2, 3, 1], [1, 1, 2, 3, 0]])
-    found = accuracy_by_radius(predictions, labels, points, [0.0, 1.0, 2.0, 2.5])
-    assert found.low.tolist() == [0.0, 1.0, 2.0]
-    assert found.high.tolist() == [1.0, 2.0, 2.5]
-    assert found.n.tolist() == [2, 2, 0]
-    assert found.accuracy[:, :2].tolist() == [[0.5, 0.5], [0.5, 1.0]]
-    assert found.accuracy[:, 2].isnan().all()
+    rings = accuracy_by_radius(predictions, labels, points, [0.0, 1.0, 2.0, 2.5])
+    assert rings.low.tolist() == [0.0, 1.0, 2.0]
+    assert rings.high.tolist() == [1.0, 2.0, 2.5]
+    assert rings.n.tolist() == [2, 2, 0]
+    assert rings.accuracy[:, :2].tolist() == [[0.5, 0.5], [0.5, 1.0]]
+    assert rings.accuracy[:, 2].isnan().all()
 
 
 def test_inside_and_outside_are_two_rings():
     """With an infinite last edge no point is left out, and the two shares make up the whole."""
     points, labels = spirals(3)
     predictions = (points[:, 0] > 0).long().unsqueeze(0)
-    found = accuracy_by_radius(predictions, labels, points, [0.0, 0.5, math.inf])
-    assert found.n.sum() == len(points)
-    whole = (found.accuracy * found.n).sum() / len(points)
+    rings = accuracy_by_radius(predictions, labels, points, [0.0, 0.5, math.inf])
+    assert rings.n.sum() == len(points)
+    whole = (rings.accuracy * rings.n).sum() / len(points)
     assert whole.item() == pytest.approx((predictions[0] == labels).double().mean().item())
 
 
@@ -133,19 +133,19 @@ def islands(points, labels, classes=MAP, min_pixels=2):
 
 def test_regions_without_own_examples_are_islands():
     """The three large patches of 1 are islands; two of them reach the edge. The single pixel is speckle."""
-    found = islands(GROUND, LABELS)
-    assert found.classes.tolist() == [1, 1, 1]
-    assert found.areas.tolist() == [6.0, 4.0, 4.0]
-    assert found.enclosed == (1, 4.0)
-    assert found.cut == (2, 10.0)
+    regions = islands(GROUND, LABELS)
+    assert regions.classes.tolist() == [1, 1, 1]
+    assert regions.areas.tolist() == [6.0, 4.0, 4.0]
+    assert regions.enclosed == (1, 4.0)
+    assert regions.cut == (2, 10.0)
 
 
 @pytest.mark.parametrize("turns", range(4))
 def test_any_edge_cuts(turns):
     """An island at the left, the right, the upper or the lower edge of the map is cut."""
     turned = np.rot90(drawn("00000", "00000", "11000", "00000", "00000"), turns)
-    found = decision_islands(turned, 2.0, torch.tensor([[-2.0, -2.0]]), torch.tensor([0]), min_pixels=2)
-    assert (found.enclosed, found.cut) == ((0, 0.0), (1, 2.0))
+    regions = decision_islands(turned, 2.0, torch.tensor([[-2.0, -2.0]]), torch.tensor([0]), min_pixels=2)
+    assert (regions.enclosed, regions.cut) == ((0, 0.0), (1, 2.0))
 
 
 def test_speckle_counts_if_asked_to():
@@ -155,8 +155,8 @@ def test_speckle_counts_if_asked_to():
 
 def test_one_example_makes_a_region_more_than_an_island():
     """A training point of class 1 in the patch on the right below takes it from the islands, and no other patch."""
-    found = islands([*GROUND, (5, 1)], [*LABELS, 1])
-    assert found.areas.tolist() == [4.0, 4.0]
+    regions = islands([*GROUND, (5, 1)], [*LABELS, 1])
+    assert regions.areas.tolist() == [4.0, 4.0]
     assert islands([*GROUND, (5.4, 0.6)], [*LABELS, 1]).areas.tolist() == [4.0, 4.0]  # the nearest pixel counts
 
 
@@ -174,16 +174,16 @@ def test_all_classes_can_have_islands():
 
 def test_a_slanting_line_is_one_region():
     """Pixels that touch at a corner belong together, so that a thin band is one island and not many."""
-    found = islands([(0, 0)], [0], np.eye(7, dtype=int)[::-1])
-    assert found.areas.tolist() == [7.0]
+    regions = islands([(0, 0)], [0], np.eye(7, dtype=int)[::-1])
+    assert regions.areas.tolist() == [7.0]
 
 
 def test_areas_are_in_units_of_the_axes():
     """A disc of radius 0.5 has the area pi / 4 on a fine map."""
     axis = np.linspace(-2, 2, 401)
     disc = (np.hypot(axis[:, None] - 1, axis) < 0.5).astype(int)
-    found = decision_islands(disc, 2.0, torch.tensor([[-1.0, -1.0]]), torch.tensor([0]))
-    assert found.enclosed == (1, pytest.approx(math.pi / 4, rel=0.01))
+    regions = decision_islands(disc, 2.0, torch.tensor([[-1.0, -1.0]]), torch.tensor([0]))
+    assert regions.enclosed == (1, pytest.approx(math.pi / 4, rel=0.01))
     row_is_x2 = decision_islands(disc, 2.0, torch.tensor([[-1.0, -1.0], [0.0, 1.0]]), torch.tensor([0, 1]))
     assert len(row_is_x2.areas) == 0
 

@@ -77,8 +77,8 @@ def test_what_file_managers_leave_is_ignored(write):
     """Finder's and Explorer's droppings change nothing, and nobody needs to hear of them."""
     names = (".DS_Store", "train/cat/Thumbs.db", "train/cat/._B.jpg", "train/desktop.ini", ".DS_Store")
     others = dict.fromkeys([f"faces/{name}" for name in names] + ["__MACOSX/faces/train/cat/._B.jpg"], b"?")
-    found = list_images(write({**four_images(), **others}))
-    assert (len(found.images), found.remarks) == (5, ())
+    listing = list_images(write({**four_images(), **others}))
+    assert (len(listing.images), listing.remarks) == (5, ())
 
 
 UNUSED = {
@@ -96,17 +96,17 @@ UNUSED = {
 def test_what_is_not_used_is_counted_and_named(write, case):
     """Each file that is no image of a class stands in one sentence, by the reason."""
     names, words = UNUSED[case]
-    found = list_images(write({**four_images(""), **dict.fromkeys(names, b"text")}))
-    assert len(found.images) == 5
-    (remark,) = found.remarks
+    listing = list_images(write({**four_images(""), **dict.fromkeys(names, b"text")}))
+    assert len(listing.images) == 5
+    (remark,) = listing.remarks
     assert remark.startswith(f"files not used: {words}")
 
 
 def test_what_is_not_used_has_a_reason_each(write):
     """The most frequent reason comes first, and above the images' folder is another."""
     others = {"a.txt": b"", "test/1.jpg": b"", "test/2.jpg": b"", "more\x1b/3.jpg": b""}
-    found = list_images(write({**four_images(), **{f"faces/{name}": b"" for name in others}, "x/1.jpg": b""}))
-    (remark,) = found.remarks
+    listing = list_images(write({**four_images(), **{f"faces/{name}": b"" for name in others}, "x/1.jpg": b""}))
+    (remark,) = listing.remarks
     assert remark == (
         "files not used: 2 in test/ (faces/test/1.jpg, faces/test/2.jpg), 1 with the ending .txt (faces/a.txt), "
         "1 in 'more\\x1b'/ ('faces/more\\x1b/3.jpg'), 1 outside faces/ (x/1.jpg)"
@@ -123,11 +123,11 @@ def test_images_below_a_class_are_of_that_class(write, tmp_path):
         "val/dog/a/b/1.png": image(7),
     }
     members = {**four_images(""), **inner}
-    found = list_images(write(members))
-    assert (len(found.images), found.remarks) == (8, ())
+    listing = list_images(write(members))
+    assert (len(listing.images), listing.remarks) == (8, ())
     reference = write_folder(tmp_path / "reference", members)
     for part, split in (("train", "train"), ("val", "test")):
-        names = [entry.name for entry in found.images if entry.split == split]
+        names = [entry.name for entry in listing.images if entry.split == split]
         samples = [Path(name).relative_to(reference).as_posix() for name, _ in ImageFolder(reference / part).samples]
         assert sorted(names) == sorted(samples)
 
@@ -135,9 +135,9 @@ def test_images_below_a_class_are_of_that_class(write, tmp_path):
 def test_a_class_may_be_called_like_a_split(write):
     """The outermost folder says what an image is for."""
     names = ["train/train/1.jpg", "train/test/1.jpg", "val/train/1.jpg", "val/train/x/2.jpg", "val/test/1.jpg"]
-    found = list_images(write(dict.fromkeys(names, b"")))
-    assert [entry.class_name for entry in found.images] == ["test", "train", "test", "train", "train"]
-    assert found.folders == ("train", "val")
+    listing = list_images(write(dict.fromkeys(names, b"")))
+    assert [entry.class_name for entry in listing.images] == ["test", "train", "test", "train", "train"]
+    assert listing.folders == ("train", "val")
 
 
 @pytest.mark.parametrize(
@@ -146,19 +146,19 @@ def test_a_class_may_be_called_like_a_split(write):
 )
 def test_splits_as_people_name_them(write, train, test):
     """Any case, and any of the usual names."""
-    found = list_images(
+    listing = list_images(
         write(dict.fromkeys([f"a/{part}/{name}/1.jpg" for part in (train, test) for name in "xy"], b""))
     )
-    assert [entry.split for entry in found.images] == ["train", "train", "test", "test"]
-    assert (found.folders, found.remarks) == ((train, test), ())
+    assert [entry.split for entry in listing.images] == ["train", "train", "test", "test"]
+    assert (listing.folders, listing.remarks) == ((train, test), ())
 
 
 def test_of_two_folders_to_test_on_one_is_used(write):
     """Val before test, as the tutorial does; the other is named."""
     parts = ("train", "test", "val")
-    found = list_images(write(dict.fromkeys([f"{part}/{name}/1.jpg" for part in parts for name in "xy"], b"")))
-    assert found.folders == ("train", "val")
-    assert found.remarks == ("files not used: 2 in test/ (test/x/1.jpg, test/y/1.jpg)",)
+    listing = list_images(write(dict.fromkeys([f"{part}/{name}/1.jpg" for part in parts for name in "xy"], b"")))
+    assert listing.folders == ("train", "val")
+    assert listing.remarks == ("files not used: 2 in test/ (test/x/1.jpg, test/y/1.jpg)",)
 
 
 @pytest.mark.parametrize("prefix", ["", "faces/", "train/", "faces/train/"])
@@ -166,20 +166,20 @@ def test_classes_alone_are_split_here(write, prefix):
     """A fifth of each class, the same for equal seeds and below any folder, and said."""
     names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)]
     source = write(dict.fromkeys([prefix + name for name in names], b""))
-    found, other = list_images(source, 1), list_images(source, 2)
+    listing, other = list_images(source, 1), list_images(source, 2)
 
     def tested(listing):
         return [entry.name.removeprefix(prefix) for entry in listing.images if entry.split == "test"]
 
-    assert sorted(entry.name.removeprefix(prefix) for entry in found.images) == sorted(names)
-    assert [name.split("/")[0] for name in tested(found)] == ["cat", "cat", "dog", "dog"]
-    assert tested(found) != tested(other)
+    assert sorted(entry.name.removeprefix(prefix) for entry in listing.images) == sorted(names)
+    assert [name.split("/")[0] for name in tested(listing)] == ["cat", "cat", "dog", "dog"]
+    assert tested(listing) != tested(other)
     where = "train/" if "train" in prefix else "the source"
-    assert found.remarks == (
+    assert listing.remarks == (
         f"{where} comes without images to test on: 20% of each class, drawn with seed 1, are used for that",
     )
     table = decode_images(write({**dict.fromkeys([prefix + name for name in names], image(0))}), seed=1)
-    assert table["source"].to_pylist() == [entry.name for entry in found.images]
+    assert table["source"].to_pylist() == [entry.name for entry in listing.images]
     assert table.schema.metadata[b"split_seed"] == b"1"
 
 
@@ -195,9 +195,9 @@ def test_the_two_forms_of_unicode_are_one_class(write):
     """Composed or not, as macOS and Linux write them, it is one name; said once."""
     forms = [normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]
     names = [f"{part}/{form}/1.jpg" for part, form in zip(("train", "val"), forms, strict=True)]
-    found = list_images(write(dict.fromkeys([*names, "train/tea/1.jpg", "val/tea/1.jpg"], b"")))
-    assert {entry.class_name for entry in found.images} == {"caf\u00e9", "tea"}
-    assert found.remarks == ("the class 'caf\u00e9' is written in 2 forms of Unicode, which are one class",)
+    listing = list_images(write(dict.fromkeys([*names, "train/tea/1.jpg", "val/tea/1.jpg"], b"")))
+    assert {entry.class_name for entry in listing.images} == {"caf\u00e9", "tea"}
+    assert listing.remarks == ("the class 'caf\u00e9' is written in 2 forms of Unicode, which are one class",)
 
 
 def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
@@ -210,11 +210,11 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
         (folder / part / "wild").symlink_to(elsewhere)
     (folder / "val/dog/circle").symlink_to(folder)
     (folder / "val/dog/gone").symlink_to(tmp_path / "nowhere")
-    found = list_images(folder)
-    assert [entry.name for entry in found.images if entry.class_name == "wild"] == [
+    listing = list_images(folder)
+    assert [entry.name for entry in listing.images if entry.class_name == "wild"] == [
         f"{part}/wild/{name}" for part in ("train", "val") for name in ("1.jpg", "deep/2.jpg")
     ]
-    assert found.remarks == (
+    assert listing.remarks == (
         "files not used: 1 behind a link to a folder above it (val/dog/circle), 1 with no ending (val/dog/gone)",
     )
     assert decode_images(folder).num_rows == 9
@@ -294,7 +294,7 @@ def test_digest_follows_names_and_contents(write, tmp_path):
 
 
 def test_digest_of_a_folder_ignores_other_files(tmp_path):
-    """A note beside the images is not part of the data."""
+    """A note next to the images is not part of the data."""
     folder = write_folder(tmp_path / "photos", four_images())
     digest = source_digest(folder)
     (folder / "README").write_text("hello")

@@ -97,24 +97,24 @@ def test_a_diagnosis_counts_dead_units_and_layers(data):
     """The share is over all hidden units; layers count if nothing in them lives; both are a matter of relu alone."""
     (plan,) = configs_of(depth_sweep_trials, [5], 112, 4, **TRAINING, activation="relu", epochs=1)
     members = range(32)
-    found = measure_at_init(plan, data, members)
+    diagnosis = measure_at_init(plan, data, members)
     dead = dead_units(untrained_members(plan, members), data.train_inputs)
     for member in members:
         layers = [layer[member].tolist() for layer in dead]
-        assert found.dead_share[member].item() == pytest.approx(sum(sum(layer) for layer in layers) / 20)
-        assert found.dead_layers[member] == sum(all(layer) for layer in layers)
-    assert found.dead_layers.max() > 0
-    assert (found.first_gradient_mean_square[found.dead_layers > 0] == 0).all()
-    assert (found.first_gradient_mean_square[found.dead_layers == 0] > 0).all()
-    assert (found.last_gradient_mean_square > 0).all()
+        assert diagnosis.dead_share[member].item() == pytest.approx(sum(sum(layer) for layer in layers) / 20)
+        assert diagnosis.dead_layers[member] == sum(all(layer) for layer in layers)
+    assert diagnosis.dead_layers.max() > 0
+    assert (diagnosis.first_gradient_mean_square[diagnosis.dead_layers > 0] == 0).all()
+    assert (diagnosis.first_gradient_mean_square[diagnosis.dead_layers == 0] > 0).all()
+    assert (diagnosis.last_gradient_mean_square > 0).all()
 
 
 def test_other_activations_cannot_die(data):
     """For tanh the shares are missing, not 0."""
     (plan,) = configs_of(depth_sweep_trials, [2], 30, 4, **TRAINING, activation="tanh", epochs=1)
-    found = measure_at_init(plan, data, [0, 1])
-    assert all(math.isnan(value) for value in [*found.dead_share, *found.dead_layers])
-    assert (found.first_gradient_mean_square > 0).all()
+    diagnosis = measure_at_init(plan, data, [0, 1])
+    assert all(math.isnan(value) for value in [*diagnosis.dead_share, *diagnosis.dead_layers])
+    assert (diagnosis.first_gradient_mean_square > 0).all()
 
 
 def test_a_member_is_diagnosed_alike_in_any_company(data):

@@ -94,9 +94,9 @@ def test_a_loss_between_epochs_without_one_is_a_point(n_configurations: int) -> 
 def test_losses_that_all_diverged_are_words(epochs: int) -> None:
     """Not an empty frame."""
     history = _history(["gain=1", "gain=2"], epochs).assign(train_loss=np.nan)
-    shown = texts(loss_curves_figure(history, "gain_sweep"))
-    assert "no finite loss: all members diverged" in shown
-    assert "\nn = 0 per median" in shown
+    text = texts(loss_curves_figure(history, "gain_sweep"))
+    assert "no finite loss: all members diverged" in text
+    assert "\nn = 0 per median" in text
 
 
 def test_a_configuration_that_diverged_is_named_beside_others() -> None:
@@ -104,9 +104,9 @@ def test_a_configuration_that_diverged_is_named_beside_others() -> None:
     for epochs, words in ((5, "gain=2: diverged"), (1, "diverged")):
         history = _history(["gain=1", "gain=2"], epochs)
         history.loc[history["configuration"] == "gain=2", "train_loss"] = np.nan
-        shown = texts(loss_curves_figure(history, "gain_sweep"))
-        assert words in shown.split("\n")
-        assert "no finite loss" not in shown
+        text = texts(loss_curves_figure(history, "gain_sweep"))
+        assert words in text.split("\n")
+        assert "no finite loss" not in text
 
 
 @pytest.mark.parametrize("epochs", [2, 20])

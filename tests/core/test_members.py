@@ -1,4 +1,4 @@
-"""Members of a plan: the same whoever trains beside them, and lost ones are a result."""
+"""Members of a plan: the same whoever trains next to them, and lost ones are a result."""
 
 import math
 import threading
@@ -115,8 +115,8 @@ def test_plans_trained_together_give_what_each_gives_alone(images):
     plan, _ = PLANS["gain"]
     plans = [plan, replace(plan, name="two", gains=(0.5, 3.0)), replace(plan, gains=(0.9,))]
     for members in ([0], [1, 2]):
-        for one, together in zip(plans, train_batched(plans, images, members), strict=True):
-            alone = train_members(one, images, members)
+        for each, together in zip(plans, train_batched(plans, images, members), strict=True):
+            alone = train_members(each, images, members)
             assert (together.member, together.seed) == (alone.member, alone.seed)
             assert all(torch.equal(together.state[name], value) for name, value in alone.state.items())
             assert torch.equal(together.train_loss, alone.train_loss)
@@ -170,8 +170,8 @@ def test_accuracies_are_those_of_plain_networks(plain_network, points, images):
         trained = train_members(plan, data, range(3))
         ensemble = Ensemble.from_state(trained.state, plan.activation)
         for member in range(3):
-            found = plain_network(ensemble, plan.activation, member)(inputs).argmax(1)
-            share = (found == data.test_labels).sum().item() / len(data.test_labels)
+            answers = plain_network(ensemble, plan.activation, member)(inputs).argmax(1)
+            share = (answers == data.test_labels).sum().item() / len(data.test_labels)
             assert trained.test_accuracy[member].item() == share
 
 
@@ -184,8 +184,8 @@ def test_train_accuracy_on_images_is_that_of_one_more_augmented_pass(plain_netwo
     turned = rotate_and_flip(images.train_inputs[order], *draw_augmentations(180, stream))
     ensemble = Ensemble.from_state(trained.state, "relu")
     for member in range(3):
-        found = plain_network(ensemble, "relu", member)(normalize(turned).flatten(1)).argmax(1)
-        right = (found == images.train_labels[order]).sum().item()
+        answers = plain_network(ensemble, "relu", member)(normalize(turned).flatten(1)).argmax(1)
+        right = (answers == images.train_labels[order]).sum().item()
         assert trained.train_accuracy[member].item() == right / 180
 
 
@@ -230,23 +230,23 @@ def test_a_member_lost_in_its_last_step_has_diverged(points):
 def test_a_checkpoint_is_told_how_much_is_done(request, name):
     """From nothing to all, in order: before each of fifteen steps of a large network, seldom for a small one."""
     plan, data_name = PLANS[name]
-    told = []
-    train_members(plan, request.getfixturevalue(data_name), [0, 1], checkpoint=told.append)
-    assert told == sorted(told)
-    assert (told[0], told[-1]) == (0, 1)
-    assert len(told) == {"depth 1": 1 + 2, "polynomial": 1 + 3 * 5}[name]
+    progress = []
+    train_members(plan, request.getfixturevalue(data_name), [0, 1], checkpoint=progress.append)
+    assert progress == sorted(progress)
+    assert (progress[0], progress[-1]) == (0, 1)
+    assert len(progress) == {"depth 1": 1 + 2, "polynomial": 1 + 3 * 5}[name]
 
 
 def test_a_long_training_of_small_networks_can_be_stopped_in_between(points):
     """Within an epoch too: no call takes long."""
     plan = depth_plan(2, epochs=5000)
-    told = []
+    progress = []
 
     def stop(done):
-        told.append(done)
-        if len(told) == 5:
+        progress.append(done)
+        if len(progress) == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_members(plan, points, [0], stop)
-    assert 0 < told[-1] < 0.5
+    assert 0 < progress[-1] < 0.5

@@ -117,7 +117,7 @@ def test_intervals_of_a_normal_mean_cover_it_95_times_in_100(n):
     """Of 4000 intervals from normal samples, 95 % hold the true mean, within three standard errors of that share."""
     samples = np.random.default_rng(3).normal(0.7, 0.1, (4000, n))
     intervals = [mean_interval(sample) for sample in samples]
-    share = np.mean([one.low <= 0.7 <= one.high for one in intervals])
+    share = np.mean([interval.low <= 0.7 <= interval.high for interval in intervals])
     assert share == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 4000))
 
 
@@ -126,13 +126,13 @@ def test_intervals_of_a_median_cover_it_where_a_few_members_fail(n):
     """Of samples among which one in ten never learned the median's interval holds the truth 95 times in 100."""
     samples = np.random.default_rng(4).choice(BIMODAL, (2000, n))
     intervals = [median_interval(sample) for sample in samples]
-    assert np.mean([one.low <= np.median(BIMODAL) <= one.high for one in intervals]) > 0.95
+    assert np.mean([interval.low <= np.median(BIMODAL) <= interval.high for interval in intervals]) > 0.95
 
 
 def test_students_interval_does_not_where_a_few_members_fail():
     """The reason why accuracies have no interval of their mean: with 8 members it holds it 85 times in 100."""
     intervals = [mean_interval(sample) for sample in np.random.default_rng(4).choice(BIMODAL, (2000, 8))]
-    assert np.mean([one.low <= BIMODAL.mean() <= one.high for one in intervals]) < 0.9
+    assert np.mean([interval.low <= BIMODAL.mean() <= interval.high for interval in intervals]) < 0.9
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 8), (1, 8), (8, 8), (0, 64), (5, 64), (700, 1000)])
@@ -157,5 +157,5 @@ def test_an_interval_of_a_share_covers_whatever_the_share(n):
     """Exactly, by the binomial distribution: Wilson's would hold a share of 0.015 of 8 members in 89 of 100."""
     intervals = [share_interval(hits, n) for hits in range(n + 1)]
     for share in (0.005, 0.015, 0.022, 0.1, 0.31, 0.5):
-        holds = np.array([one.low <= share <= one.high for one in intervals])
+        holds = np.array([interval.low <= share <= interval.high for interval in intervals])
         assert binom.pmf(np.arange(n + 1), n, share)[holds].sum() >= 0.95

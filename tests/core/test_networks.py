@@ -77,8 +77,8 @@ def test_one_gain_is_four_points_of_the_phase_diagram():
     """At gain 1 the layers of 3072-128-64-32-3 have fan-in x variance 1.92, 1.33, 1.33 and 1.83."""
     xavier = Initialization("xavier_normal")
     state = Ensemble([3072, 128, 64, 32, 3], "relu", generators(*range(40)), xavier).state()
-    found = [weight.shape[2] * weight.var().item() for name, weight in state.items() if "weight" in name]
-    assert found == pytest.approx([1.92, 1.33, 1.33, 1.83], rel=0.05)
+    variances = [weight.shape[2] * weight.var().item() for name, weight in state.items() if "weight" in name]
+    assert variances == pytest.approx([1.92, 1.33, 1.33, 1.83], rel=0.05)
 
 
 def test_gains_scale_the_same_draws():
@@ -139,7 +139,7 @@ def test_an_ensemble_comes_back_from_its_state():
 
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_activations_and_derivatives_are_pytorchs(plain_activation, activation_name, n_members):
-    """Values written beside the constant row, and gradients from what was saved, are autograd's."""
+    """Values written next to the constant row, and gradients from what was saved, are autograd's."""
     stream = torch.Generator().manual_seed(0)
     z = 2 * torch.randn(n_members, 7, 64, generator=stream)
     gradient = torch.randn(z.shape, generator=stream)

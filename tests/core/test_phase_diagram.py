@@ -57,36 +57,36 @@ def test_a_grid_where_nobody_finished_has_no_trainable_depth():
 def test_infinite_scales_count_as_the_largest():
     """On the critical line the scale is infinite, which is a rank like any other once it is cut."""
     grid = made_grid([2, 8, 32, 4])
-    found = agreement(grid, deepest_trainable(grid, 0.6), np.array([0.5, 1.5, math.inf, math.nan]))
-    assert found.predicted.tolist() == [3.0, 9.0, 32.0, 0.0]
+    measured = agreement(grid, deepest_trainable(grid, 0.6), np.array([0.5, 1.5, math.inf, math.nan]))
+    assert measured.predicted.tolist() == [3.0, 9.0, 32.0, 0.0]
 
 
 def test_agreement_counts_steps_of_the_grid():
     """Predicted 9 and measured 8 agree, as the grid's next depth is 16; 25 and 4 are two steps off."""
     grid = made_grid([2, 8, 32, 4])
-    found = agreement(grid, deepest_trainable(grid, 0.6), np.array([0.2, 1.5, 4.0, 25 / SCALES]))
-    assert found.steps.tolist() == [1, 0, 1, -2]
+    measured = agreement(grid, deepest_trainable(grid, 0.6), np.array([0.2, 1.5, 4.0, 25 / SCALES]))
+    assert measured.steps.tolist() == [1, 0, 1, -2]
 
 
 @pytest.mark.parametrize("width", [16, 64])
 def test_scales_are_those_of_the_theory_with_pytorchs_biases(width):
     """sigma_b is the standard deviation of a uniform number in +-1/sqrt(width); in order both scales are one."""
     draws = np.random.default_rng(0).uniform(-(width**-0.5), width**-0.5, 400_000)
-    found = predicted_scales("tanh", width, np.array([0.7, 1.6]))
-    assert found.sigma_b == pytest.approx(draws.std(), rel=0.01)
-    assert found.correlation[0] == pytest.approx(found.gradient[0], rel=1e-9)
-    point = phase_point("tanh", 1.6, found.sigma_b)
-    assert found.correlation[1] == pytest.approx(point.xi_c)
-    assert found.gradient[1] == pytest.approx(1 / math.log(point.chi_1))
-    assert found.gradient[1] < found.correlation[1]
-    assert 1 < found.critical.sigma_w < 1.3
+    scales = predicted_scales("tanh", width, np.array([0.7, 1.6]))
+    assert scales.sigma_b == pytest.approx(draws.std(), rel=0.01)
+    assert scales.correlation[0] == pytest.approx(scales.gradient[0], rel=1e-9)
+    point = phase_point("tanh", 1.6, scales.sigma_b)
+    assert scales.correlation[1] == pytest.approx(point.xi_c)
+    assert scales.gradient[1] == pytest.approx(1 / math.log(point.chi_1))
+    assert scales.gradient[1] < scales.correlation[1]
+    assert 1 < scales.critical.sigma_w < 1.3
 
 
 def test_beyond_the_last_fixed_length_there_is_a_gradient_scale_alone():
     """relu above sqrt(2) has no length to rest at, so no xi_c, but its gradients still grow by chi_1."""
-    found = predicted_scales("relu", 64, np.array([2.0]))
-    assert math.isnan(found.correlation[0])
-    assert found.gradient[0] == pytest.approx(1 / math.log(2.0))
+    scales = predicted_scales("relu", 64, np.array([2.0]))
+    assert math.isnan(scales.correlation[0])
+    assert scales.gradient[0] == pytest.approx(1 / math.log(2.0))
 
 
 def test_a_diagram_that_follows_the_theory_says_so():

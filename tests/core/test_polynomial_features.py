@@ -26,8 +26,8 @@ def test_there_are_as_many_monomials_as_exponents(degree, count):
 
 def test_i_is_the_outer_loop_and_j_the_inner_one():
     """At the point (2, 3) every monomial has a value of its own, 2^i 3^j, which gives the order away."""
-    found = monomials(torch.tensor([[2.0, 3.0]], dtype=torch.float64), 12)
-    assert found[0].tolist() == [2.0**i * 3.0**j for i, j in exponents(12)]
+    features = monomials(torch.tensor([[2.0, 3.0]], dtype=torch.float64), 12)
+    assert features[0].tolist() == [2.0**i * 3.0**j for i, j in exponents(12)]
 
 
 @pytest.mark.parametrize("degree", [1, 2, 7, 50])
@@ -37,6 +37,6 @@ def test_values_are_direct_powers(degree):
     expected = direct(points.double(), degree)
     torch.testing.assert_close(monomials(points.double(), degree), expected, rtol=1e-13, atol=0)
     # Three roundings of 2^-24 each, and float32 has no numbers below 1e-38 of full precision
-    found = monomials(points, degree)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), expected, rtol=3e-7, atol=1e-37)
+    features = monomials(points, degree)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.double(), expected, rtol=3e-7, atol=1e-37)

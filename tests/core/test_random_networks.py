@@ -104,12 +104,12 @@ def test_members_do_not_depend_on_their_company():
 
 def test_memory_is_bounded(monkeypatch):
     """However many the members, weights of one layer of one member are held at a time."""
-    held = []
+    drawn = []
     draw = random_networks._Networks.draw
-    monkeypatch.setattr(random_networks._Networks, "draw", lambda *args: held.append(draw(*args)) or held[-1])
+    monkeypatch.setattr(random_networks._Networks, "draw", lambda *args: drawn.append(draw(*args)) or drawn[-1])
     measured = measure_signals(mean_field_scale([20, 20, 10], 1.0), "tanh", 0.0, some_inputs(20), range(7), seed=1)
     assert len(measured.mean_square) == 7
-    assert max(weights.numel() for weights, _ in held) == 400
+    assert max(weights.numel() for weights, _ in drawn) == 400
 
 
 def test_members_of_equal_number_differ_in_scale_alone():
@@ -131,9 +131,9 @@ def test_gaussian_inputs_are_exact(correlation):
     """Mean square and correlation are not near what was asked for, but just that; the directions are random."""
     inputs = gaussian_inputs(30, 2.5, correlation, torch.Generator().manual_seed(1))
     assert (inputs.shape, inputs.dtype) == ((2, 30), torch.float64)
-    lengths, found = input_lengths(inputs)
+    lengths, measured = input_lengths(inputs)
     assert lengths == pytest.approx((2.5, 2.5), rel=1e-12)
-    assert found == pytest.approx(correlation, abs=1e-12)
+    assert measured == pytest.approx(correlation, abs=1e-12)
     assert not torch.allclose(inputs, gaussian_inputs(30, 2.5, correlation, torch.Generator().manual_seed(2)))
 
 

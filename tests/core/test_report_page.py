@@ -56,12 +56,12 @@ def page_of(content: ReportContent, **more: Any) -> str:
 
 
 def accuracies_of(*rows: list[float]) -> list[ConfigurationAccuracy]:
-    def one(depth: int, row: list[float]) -> ConfigurationAccuracy:
+    def accuracy_of(depth: int, row: list[float]) -> ConfigurationAccuracy:
         values = pd.Series(row, range(len(row)), dtype=float)
-        found = median_interval(values.to_numpy())
-        return ConfigurationAccuracy({"depth": depth}, found, found, found, values, values, None)
+        interval = median_interval(values.to_numpy())
+        return ConfigurationAccuracy({"depth": depth}, interval, interval, interval, values, values, None)
 
-    return [one(depth, row) for depth, row in enumerate(rows, 1)]
+    return [accuracy_of(depth, row) for depth, row in enumerate(rows, 1)]
 
 
 NONE = float("nan")
@@ -93,7 +93,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
             ["Depth 1 does best: it gets 50 % of the test examples right.", "At no other depth did a network finish."],
         ),
         (
-            [RISING, [one + 0.1 for one in RISING]],
+            [RISING, [accuracy + 0.1 for accuracy in RISING]],
             [
                 "Depth 2 does best: it gets 67 % of the test examples right, on average over 8 networks.",
                 "Seed by seed it beats every other depth.",
@@ -116,15 +116,15 @@ def test_the_short_answer_is_a_sentence_for_none_one_and_more(rows: list[list[fl
 def test_the_page_begins_with_what_it_is_of(tmp_path: Path) -> None:
     """Command, time, commit, machine, versions and members stand before everything else."""
     written(tmp_path, depth_table([0.5] * 8))
-    made = Artifact.of(tmp_path, tmp_path / "results/depth_sweep.parquet")
-    note_run(tmp_path, [made], "depth_sweep", {"run": {"seeds": 64}})
+    artifact = Artifact.of(tmp_path, tmp_path / "results/depth_sweep.parquet")
+    note_run(tmp_path, [artifact], "depth_sweep", {"run": {"seeds": 64}})
     first = pq.read_table(tmp_path / RECORD)
     head = page_of(read_report_content(tmp_path, all_sections())).split("</header>")[0]
     assert "<dd>deep-mlp depth-sweep --seeds 64</dd>" in head
     assert re.search(r"<time>20\d\d-\d\d-\d\d \d\d:\d\d UTC</time>", head)
     assert re.search(r"torch \d", head)
     assert "8 per configuration" in head
-    note_run(tmp_path, [made], "tutorial", {})  # which finds it in the cache
+    note_run(tmp_path, [artifact], "tutorial", {})  # which finds it in the cache
     assert pq.read_table(tmp_path / RECORD).equals(first)
 
 
@@ -176,14 +176,16 @@ def test_a_small_drawing_is_shown_as_svg_and_a_large_one_as_png(tmp_path: Path) 
 
 def both(first: Path, second: Path) -> str:
     content = read_report_content(first, all_sections())
-    sections = [report_sections(read_report_content(one, all_sections()), all_sections()) for one in (first, second)]
+    sections = [
+        report_sections(read_report_content(folder, all_sections()), all_sections()) for folder in (first, second)
+    ]
     other = side_by_side("../other", read_results(second), read_results(first), *sections)
     return page_of(content, against=other).split('<section id="against"')[1].split("</section>")[0]
 
 
 def test_another_run_stands_next_to_this_one_pair_by_pair(tmp_path: Path) -> None:
     """The settings that differ, both figures, and the median of the differences of equal seeds."""
-    higher = [one + 0.1 + 0.01 * place for place, one in enumerate(RISING)]
+    higher = [accuracy + 0.1 + 0.01 * place for place, accuracy in enumerate(RISING)]
     folders = (
         written(tmp_path / "a", depth_table(RISING, RISING), activation="relu"),
         written(tmp_path / "b", depth_table(higher, RISING[::-1], activation="tanh"), activation="tanh"),

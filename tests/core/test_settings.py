@@ -169,10 +169,10 @@ def test_settings_are_frozen():
     ],
 )
 def test_defaults_are_the_tutorials_numbers(model, expected):
-    """Every number of the tutorial is a default, to the last bit; beside the run's own options there are no others."""
-    found = validated(model, {}).model_dump()
-    assert {name: found[name] for name in expected} == expected
-    assert model is RunSettings or set(found) == set(expected)
+    """Every number of the tutorial is a default, to the last bit; besides the run's own options there are no others."""
+    settings = validated(model, {}).model_dump()
+    assert {name: settings[name] for name in expected} == expected
+    assert model is RunSettings or set(settings) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -314,9 +314,9 @@ def test_values_are_shown_as_one_types_them(value, text):
 
 def test_lists_of_activations_are_read_and_written():
     """Names are separated by commas, whatever their spelling, and a slope's brackets are no obstacle."""
-    found = validated(Ablation, {"ablation_activations": "ReLU, leaky_relu(0.10),tanh"})
-    assert found.ablation_activations == ("relu", "leaky_relu(0.1)", "tanh")
-    assert text_of(found.ablation_activations) == "relu,leaky_relu(0.1),tanh"
+    settings = validated(Ablation, {"ablation_activations": "ReLU, leaky_relu(0.10),tanh"})
+    assert settings.ablation_activations == ("relu", "leaky_relu(0.1)", "tanh")
+    assert text_of(settings.ablation_activations) == "relu,leaky_relu(0.1),tanh"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_signals_are_dots_on_lines():
 
 def test_signals_name_gains_and_n():
     """The legend says which gain is ordered, critical and chaotic; the title how many members a dot has."""
-    found = texts(signal_figure(signal_table()))
+    text = texts(signal_figure(signal_table()))
     for expected in (
         "gain 0.98, order",
         "gain 1.4, critical",
@@ -68,7 +68,7 @@ def test_signals_name_gains_and_n():
         "n = 4 per dot",
         "mean ± standard error",
     ):
-        assert expected in found
+        assert expected in text
 
 
 def test_one_network_has_no_standard_error():
@@ -94,9 +94,9 @@ def test_lengths_have_labels_on_their_axis(growth, labels):
     figure = signal_figure(table)
     axes = figure.axes[0]
     low, high = axes.get_ylim()
-    shown = {label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high}
+    visible = {label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high}
     figure.draw_without_rendering()
-    assert labels <= shown
+    assert labels <= visible
 
 
 def test_one_layer_has_its_tick_and_no_other():

@@ -182,12 +182,12 @@ def test_training_in_pieces_is_training_at_once(monkeypatch):
     results = []
     for call in (1, 64 * 148 * 2, 10**9):
         monkeypatch.setattr("mlp_core.engine.small._CALL", call)
-        ensemble, told = Ensemble(SIZES, "relu", generators(0, 1)), []
-        losses = trained(ensemble, *points(), checkpoint=told.append)
-        results.append((losses, ensemble.parameters, told))
-    (one, one_parameters, told), *others = results
-    assert told == pytest.approx([step / 30 for step in range(30)])
+        ensemble, progress = Ensemble(SIZES, "relu", generators(0, 1)), []
+        losses = trained(ensemble, *points(), checkpoint=progress.append)
+        results.append((losses, ensemble.parameters, progress))
+    (first, first_parameters, progress), *others = results
+    assert progress == pytest.approx([step / 30 for step in range(30)])
     for losses, parameters, _ in others:
-        assert torch.equal(losses, one)
-        assert torch.equal(parameters, one_parameters)
-    assert [len(told) for _, _, told in results] == [30, 2 * 3 * 3, 2]
+        assert torch.equal(losses, first)
+        assert torch.equal(parameters, first_parameters)
+    assert [len(progress) for _, _, progress in results] == [30, 2 * 3 * 3, 2]

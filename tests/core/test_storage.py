@@ -48,7 +48,7 @@ def files(folder):
 
 
 def test_a_file_appears_at_once(tmp_path):
-    """Folders are made, the writer sees a file beside the target, and only the target is left, readable by all."""
+    """Folders are made, the writer sees a file next to the target, and only the target is left, readable by all."""
     target = tmp_path / "a" / "b.txt"
     seen = []
 
@@ -140,16 +140,16 @@ def test_a_table_carries_its_provenance(tmp_path):
     """Settings, code, inputs, units, versions and machine lie in the file's own metadata, readable without us."""
     write_table(tmp_path, "x.parquet", table(), provenance())
     metadata = pq.read_schema(tmp_path / "x.parquet").metadata
-    found = {key.decode(): value.decode() for key, value in metadata.items()}
-    assert set(found) == {"settings", "code", "inputs", "units", "versions", "machine"}
-    assert json.loads(found["settings"]) == {"epochs": 3, "gains": [0.5]}
-    assert json.loads(found["inputs"]) == {"data": "d1"}
-    assert json.loads(found["units"]) == UNITS
-    assert found["code"] == "c0de"
-    versions = json.loads(found["versions"])
+    fields = {key.decode(): value.decode() for key, value in metadata.items()}
+    assert set(fields) == {"settings", "code", "inputs", "units", "versions", "machine"}
+    assert json.loads(fields["settings"]) == {"epochs": 3, "gains": [0.5]}
+    assert json.loads(fields["inputs"]) == {"data": "d1"}
+    assert json.loads(fields["units"]) == UNITS
+    assert fields["code"] == "c0de"
+    versions = json.loads(fields["versions"])
     assert versions["python"] == platform.python_version()
     assert all(versions[name] == version(name) for name in ("torch", "numpy", "pillow", "deep-mlp"))
-    assert re.fullmatch(r".+, \d+ cores", found["machine"])
+    assert re.fullmatch(r".+, \d+ cores", fields["machine"])
 
 
 def test_a_table_written_again_carries_its_new_provenance(tmp_path):
@@ -183,8 +183,8 @@ def test_equal_tables_are_equal_bytes(tmp_path, case):
         "read back": lambda: read_table(tmp_path, expected),
     }.get(case, table)()
     assert equal.equals(table())
-    found = write_table(tmp_path, "y.parquet", equal, provenance(settings=settings))
-    assert found.sha256 == expected.sha256
+    artifact = write_table(tmp_path, "y.parquet", equal, provenance(settings=settings))
+    assert artifact.sha256 == expected.sha256
 
 
 def test_another_number_is_other_bytes(tmp_path):
@@ -230,9 +230,9 @@ def core_copy(tmp_path):
         command = [sys.executable, "-c", program]
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        found, used = done.stdout.splitlines()
+        answer, used = done.stdout.splitlines()
         assert Path(used) == tmp_path / "mlp_core" / "artifacts" / "storage.py"
-        return json.loads(found)
+        return json.loads(answer)
 
     return tmp_path / "mlp_core", digests
 

@@ -36,13 +36,13 @@ def table(**columns):
 
 def with_target_last(**columns):
     """Return the same with the target as its last column."""
-    made = table(**columns)
-    return made.select([name for name in made.column_names if name != "kind"] + ["kind"])
+    fruit = table(**columns)
+    return fruit.select([name for name in fruit.column_names if name != "kind"] + ["kind"])
 
 
-def examples(made, seed=2021, **source):
+def examples(rows, seed=2021, **source):
     """Return a table's examples by settings of the data."""
-    return table_examples(made, DataSource(data="fruit.csv", **source), seed)
+    return table_examples(rows, DataSource(data="fruit.csv", **source), seed)
 
 
 def test_numbers_are_standardised_by_the_training_rows_alone():
@@ -60,13 +60,13 @@ def test_numbers_are_standardised_by_the_training_rows_alone():
 
 def test_levels_become_an_input_each():
     """In the alphabet's order, yes and no too; the names say which is which."""
-    made = examples(table())
-    assert made.preprocessing.inputs == (
+    prepared = examples(table())
+    assert prepared.preprocessing.inputs == (
         *("size", "colour=blue", "colour=green", "colour=red"),
         *("ripe=false", "ripe=true"),
     )
-    assert set(made.data.train_inputs[:, 1:].flatten().tolist()) == {0.0, 1.0}
-    assert (made.data.train_inputs[:, 1:4].sum(1) == 1).all()
+    assert set(prepared.data.train_inputs[:, 1:].flatten().tolist()) == {0.0, 1.0}
+    assert (prepared.data.train_inputs[:, 1:4].sum(1) == 1).all()
 
 
 def test_a_level_that_only_the_test_part_has_has_no_input_and_is_told():
@@ -74,20 +74,20 @@ def test_a_level_that_only_the_test_part_has_has_no_input_and_is_told():
     split = ["train"] * 25 + ["test"] * 5 + ["train"] * 25 + ["test"] * 5
     colours = ["red", "green"] * 30
     colours[-1] = "violet"
-    made = examples(with_target_last(part=split, colour=colours), split_column="part")
-    assert made.preprocessing.inputs[1:3] == ("colour=green", "colour=red")
-    assert made.data.test_inputs[-1, 1:3].tolist() == [0.0, 0.0]
-    assert "'colour' holds values that no training row has: 'violet'" in made.remarks
+    prepared = examples(with_target_last(part=split, colour=colours), split_column="part")
+    assert prepared.preprocessing.inputs[1:3] == ("colour=green", "colour=red")
+    assert prepared.data.test_inputs[-1, 1:3].tolist() == [0.0, 0.0]
+    assert "'colour' holds values that no training row has: 'violet'" in prepared.remarks
 
 
 def test_a_split_column_decides_row_by_row():
     """In any case, with spaces, and validation is to test on."""
     split = [" Train", "train", "VALIDATION "] * 20
-    made = examples(with_target_last(part=split), split_column="part")
-    assert len(made.data.test_labels) == 20
+    prepared = examples(with_target_last(part=split), split_column="part")
+    assert len(prepared.data.test_labels) == 20
     expected = torch.tensor([place % 3 == 2 for place in range(ROWS)])
     labels = torch.tensor([0] * 30 + [1] * 30)
-    assert torch.equal(made.data.test_labels, labels[expected])
+    assert torch.equal(prepared.data.test_labels, labels[expected])
 
 
 def test_rows_are_drawn_by_class():
@@ -106,38 +106,38 @@ def test_rows_are_drawn_by_class():
 
 def test_constant_columns_are_left_out_and_told():
     """In the training rows: they say nothing there."""
-    made = examples(with_target_last(sort=["old"] * ROWS, weight=[2.5] * ROWS))
-    assert [column.name for column in made.columns if column.use == "constant"] == ["sort", "weight"]
-    assert not {"sort=old", "weight"} & set(made.preprocessing.inputs)
-    assert "left out as constant in the training rows: 'sort', 'weight'" in made.remarks
+    prepared = examples(with_target_last(sort=["old"] * ROWS, weight=[2.5] * ROWS))
+    assert [column.name for column in prepared.columns if column.use == "constant"] == ["sort", "weight"]
+    assert not {"sort=old", "weight"} & set(prepared.preprocessing.inputs)
+    assert "left out as constant in the training rows: 'sort', 'weight'" in prepared.remarks
 
 
 def test_ignored_columns_are_not_even_looked_at():
     """A column that would be refused may be left out."""
-    made = examples(table(kind=None, name=[f"n{row}" for row in range(ROWS)], day=pa.array([0] * ROWS, pa.date32()),
+    prepared = examples(table(kind=None, name=[f"n{row}" for row in range(ROWS)], day=pa.array([0] * ROWS, pa.date32()),
                           taste=["a", "b"] * 30), ignore="name,day")  # fmt: skip
-    assert [column.name for column in made.columns if column.use == "ignored"] == ["name", "day"]
-    assert made.preprocessing.target == "taste"
+    assert [column.name for column in prepared.columns if column.use == "ignored"] == ["name", "day"]
+    assert prepared.preprocessing.target == "taste"
 
 
 def test_missing_values_become_the_training_mean_or_no_level():
     """Both are zeros for the network."""
     sizes, colours = NUMBERS.copy(), ["red", "green", "blue"] * 20
     sizes[3], colours[4] = np.nan, None
-    made = examples(table(size=sizes, colour=colours), missing="mean")
-    inputs = torch.cat([made.data.train_inputs, made.data.test_inputs])
+    prepared = examples(table(size=sizes, colour=colours), missing="mean")
+    inputs = torch.cat([prepared.data.train_inputs, prepared.data.test_inputs])
     assert (inputs[:, 0] == 0).sum() == 1
     assert (inputs[:, 1:4].sum(1) == 0).sum() == 1
-    assert [column.missing for column in made.columns] == [1, 1, 0, 0]
+    assert [column.missing for column in prepared.columns] == [1, 1, 0, 0]
 
 
 def test_rows_with_missing_values_are_dropped_and_counted():
     """Those of any column that is used."""
     sizes = NUMBERS.copy()
     sizes[[3, 40]] = np.nan
-    made = examples(table(size=sizes), missing="drop")
-    assert len(made.data.train_labels) + len(made.data.test_labels) == ROWS - 2
-    assert made.remarks[0] == "2 of 60 rows left out, as they miss a value"
+    prepared = examples(table(size=sizes), missing="drop")
+    assert len(prepared.data.train_labels) + len(prepared.data.test_labels) == ROWS - 2
+    assert prepared.remarks[0] == "2 of 60 rows left out, as they miss a value"
 
 
 def test_numbers_may_be_classes():
@@ -148,14 +148,14 @@ def test_numbers_may_be_classes():
 
 def test_what_was_learned_can_be_applied_again(tmp_path):
     """From its JSON, to rows in another order of columns and in another file format: the same inputs."""
-    made = examples(table())
-    save_preprocessing(made.preprocessing, tmp_path / "learned.json")
+    prepared = examples(table())
+    save_preprocessing(prepared.preprocessing, tmp_path / "learned.json")
     learned = load_preprocessing(tmp_path / "learned.json")
-    assert learned == made.preprocessing
-    assert json.loads(json.dumps(described(made)))["preprocessing"] == made.preprocessing.to_json()
+    assert learned == prepared.preprocessing
+    assert json.loads(json.dumps(described(prepared)))["preprocessing"] == prepared.preprocessing.to_json()
     pa.csv.write_csv(table().select(["ripe", "colour", "size"]), tmp_path / "new.csv")
     inputs = torch.from_numpy(learned.apply(read_table_file(tmp_path / "new.csv")))
-    both = torch.cat([made.data.train_inputs, made.data.test_inputs])
+    both = torch.cat([prepared.data.train_inputs, prepared.data.test_inputs])
     assert sorted(map(tuple, inputs.tolist())) == sorted(map(tuple, both.tolist()))
 
 
@@ -163,13 +163,13 @@ def test_what_was_learned_can_be_applied_again(tmp_path):
 def test_scikit_learns_tables_are_its_own(name):
     """Every row and class, its features apart from constant ones."""
     loaded = getattr(sklearn_datasets, f"load_{name}")()
-    made = table_examples(bundled_table(name), DataSource(data=name), 2021)
-    labels = torch.cat([made.data.train_labels, made.data.test_labels])
-    constant = sum(column.use == "constant" for column in made.columns)
+    prepared = table_examples(bundled_table(name), DataSource(data=name), 2021)
+    labels = torch.cat([prepared.data.train_labels, prepared.data.test_labels])
+    constant = sum(column.use == "constant" for column in prepared.columns)
     counts = dict(zip(map(str, loaded.target_names), np.bincount(loaded.target).tolist(), strict=True))
-    assert dict(zip(made.data.classes, labels.bincount().tolist(), strict=True)) == counts
-    assert made.data.train_inputs.shape[1] == loaded.data.shape[1] - constant
-    assert made.data.train_inputs.dtype == torch.float32
+    assert dict(zip(prepared.data.classes, labels.bincount().tolist(), strict=True)) == counts
+    assert prepared.data.train_inputs.shape[1] == loaded.data.shape[1] - constant
+    assert prepared.data.train_inputs.dtype == torch.float32
 
 
 def test_one_table_in_every_form_is_one_table(tmp_path):

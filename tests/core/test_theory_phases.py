@@ -64,10 +64,10 @@ def test_depth_scales_are_those_of_the_iterated_maps(name, sigma_w, sigma_b):
 
 def test_on_the_critical_line_correlations_have_no_scale():
     """There 1 - c falls by a power of the depth: twice as deep is half as far, and xi_c is infinite."""
-    found = critical_point("tanh", 0.3)
-    point = phase_point("tanh", found.sigma_w, 0.3)
+    critical = critical_point("tanh", 0.3)
+    point = phase_point("tanh", critical.sigma_w, 0.3)
     assert (point.c.value, point.xi_c) == (1.0, math.inf)
-    distances = distances_from(1.0, 0.9, 400, found.q, "tanh", found.sigma_w, 0.3)
+    distances = distances_from(1.0, 0.9, 400, critical.q, "tanh", critical.sigma_w, 0.3)
     assert distances[199] / distances[399] == pytest.approx(2.0, abs=0.2)
 
 
@@ -134,28 +134,28 @@ def test_selu_rests_at_length_1_in_chaos():
 )
 def test_chi_1_is_1_on_the_critical_line(name, sigma_b):
     """At the sigma_w of the line the fixed length is the line's, chi_1 is 1, and a little to either side it is not."""
-    found = critical_point(name, sigma_b)
-    assert found.converged
-    assert found.stable
-    point = phase_point(name, found.sigma_w, sigma_b)
-    assert point.q.value == pytest.approx(found.q, rel=1e-6, abs=1e-9)
+    critical = critical_point(name, sigma_b)
+    assert critical.converged
+    assert critical.stable
+    point = phase_point(name, critical.sigma_w, sigma_b)
+    assert point.q.value == pytest.approx(critical.q, rel=1e-6, abs=1e-9)
     assert point.chi_1 == pytest.approx(1.0, abs=1e-7)
-    assert phase_point(name, 0.99 * found.sigma_w, sigma_b).chi_1 < 1 - 1e-5
-    assert phase_point(name, 1.01 * found.sigma_w, sigma_b).chi_1 > 1 + 1e-5
+    assert phase_point(name, 0.99 * critical.sigma_w, sigma_b).chi_1 < 1 - 1e-5
+    assert phase_point(name, 1.01 * critical.sigma_w, sigma_b).chi_1 > 1 + 1e-5
 
 
 def test_the_critical_line_of_rectifiers_is_upright():
     """With biases chi_1 is still 1 at the same sigma_w, but no length rests there."""
-    found = critical_point("leaky_relu(0.1)", 0.5)
-    assert found.sigma_w**2 == pytest.approx(1.980, abs=5e-4)
-    assert (found.q, found.stable, found.converged) == (math.inf, False, True)
+    critical = critical_point("leaky_relu(0.1)", 0.5)
+    assert critical.sigma_w**2 == pytest.approx(1.980, abs=5e-4)
+    assert (critical.q, critical.stable, critical.converged) == (math.inf, False, True)
 
 
 def test_a_critical_point_out_of_reach_is_not_converged():
     """tanh at a sigma_b of 2,000 would need a length above 1e6; at 20 it is found."""
-    found = critical_point("tanh", 2000.0)
-    assert math.isnan(found.sigma_w)
-    assert not found.converged
+    critical = critical_point("tanh", 2000.0)
+    assert math.isnan(critical.sigma_w)
+    assert not critical.converged
     near = critical_point("tanh", 20.0)
     assert near.converged
     assert phase_point("tanh", near.sigma_w, 20.0).chi_1 == pytest.approx(1.0, abs=1e-7)

@@ -98,8 +98,8 @@ def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_
         loss = loss + cross_entropy(signal.T, labels)
     (expected,) = torch.autograd.grad(loss, start)
 
-    for found, wanted in zip(gradients(ensemble, batch), ensemble.views(expected), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
+    for gradient, wanted in zip(gradients(ensemble, batch), ensemble.views(expected), strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-10, atol=1e-14)
     train(ensemble, [[batch]], optimizer="sgd", learning_rate=1.0)
     torch.testing.assert_close(start.detach() - ensemble.parameters, expected, rtol=1e-10, atol=1e-14)
 
@@ -125,15 +125,15 @@ def test_an_epochs_loss_weighs_batches_by_their_size():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_lost_member_does_not_touch_the_others(activation_name, optimizer, kind):
     """One member with infinite weights gets losses that are not finite; the others are equal to the last bit."""
-    found = []
+    results = []
     for infinite in (False, True):
         ensemble = Ensemble(SIZES, activation_name, generators(0, 1, 2))
         if infinite:
             for layer in ensemble.layers:
                 layer[1] *= math.inf
         losses = train(ensemble, epochs(kind, 2, 3), optimizer=optimizer, learning_rate=0.01)
-        found.append((losses, ensemble.state()))
-    (healthy, healthy_state), (sick, sick_state) = found
+        results.append((losses, ensemble.state()))
+    (healthy, healthy_state), (sick, sick_state) = results
     assert not sick[:, 1].isfinite().any()
     assert torch.equal(sick[:, ::2], healthy[:, ::2])
     for name, value in healthy_state.items():

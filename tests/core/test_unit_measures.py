@@ -53,8 +53,8 @@ def test_part_of_the_pixels_is_their_share_wherever_they_lie():
     gathered, scattered = torch.zeros(1, 32, 32), torch.zeros(1, 1024)
     gathered[0, 3:13, 20:30] = 0.7
     scattered[0, torch.randperm(1024, generator=stream())[:100]] = 0.7
-    found = participation_ratio(torch.stack([gathered, scattered.view(1, 32, 32)]))
-    assert found.tolist() == pytest.approx([100 / 1024] * 2)
+    ratio = participation_ratio(torch.stack([gathered, scattered.view(1, 32, 32)]))
+    assert ratio.tolist() == pytest.approx([100 / 1024] * 2)
 
 
 def test_the_ratio_of_untrained_units_is_15_19ths():
@@ -107,9 +107,9 @@ def test_images_need_not_be_square():
 def test_class_means_by_hand():
     """Means are taken per class and pixel, in the order of the labels."""
     images = torch.tensor([[1, 10], [3, 20], [7, 30], [8, 0]], dtype=torch.uint8).view(4, 1, 1, 2)
-    found = class_means(images, torch.tensor([2, 2, 0, 1]))
-    assert found.shape == (3, 1, 1, 2)
-    assert found.flatten(1).tolist() == [[7.0, 30.0], [8.0, 0.0], [2.0, 15.0]]
+    means = class_means(images, torch.tensor([2, 2, 0, 1]))
+    assert means.shape == (3, 1, 1, 2)
+    assert means.flatten(1).tolist() == [[7.0, 30.0], [8.0, 0.0], [2.0, 15.0]]
 
 
 def test_a_template_is_recognised():
@@ -141,9 +141,11 @@ def test_many_classes_take_no_room_for_their_pairs():
         numel = 0
 
         def __torch_dispatch__(self, function, types, arguments=(), options=None):
-            made = function(*arguments, **(options or {}))
-            self.numel = max([self.numel, *(one.numel() for one in tree_leaves(made) if isinstance(one, torch.Tensor))])
-            return made
+            result = function(*arguments, **(options or {}))
+            self.numel = max(
+                [self.numel, *(leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))]
+            )
+            return result
 
     units, means = torch.randn(100, 3, 4, 4, generator=stream()), torch.randn(300, 3, 4, 4, generator=stream(1))
     with Largest() as largest:
@@ -198,21 +200,21 @@ def test_all_measures_keep_members_and_units_apart():
         2, 3, 3, 32, 32
     )
     differences = random_units(3, (3, 32, 32), stream(9))
-    found = measure_units(units, differences)
+    measured = measure_units(units, differences)
     for name, measure in (
         ("extent", extent),
         ("participation_ratio", participation_ratio),
         ("frequency", spatial_frequency),
         ("class_cosine", lambda unit: class_cosine(unit, differences)),
     ):
-        values = getattr(found, name)
+        values = getattr(measured, name)
         assert values.shape == (2, 3)
         assert values.dtype == torch.float64
         assert values[1, 2].item() == pytest.approx(measure(units[1, 2]).item())
-    order = found.by_locality()
+    order = measured.by_locality()
     assert order[1, 0] == 1  # the fine filter
-    ordered = found.extent.gather(1, order)
-    assert torch.equal(ordered, found.extent.sort(1).values)
+    ordered = measured.extent.gather(1, order)
+    assert torch.equal(ordered, measured.extent.sort(1).values)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training beside validation examples: what stops it, which weights are kept, decay and class weights."""
+"""Training with validation examples: what stops it, which weights are kept, decay and class weights."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_later_transforms_take_the_validation_examples_along(data):
 def test_validation_changes_no_member(sizes, data):
     """Without early stop a member has the bits that it has alone; its accuracy of the last epoch is what it has."""
     alone = replace(data, validation_inputs=None, validation_labels=None)
-    watched, unwatched = (train_members(config(sizes), one, range(2)) for one in (data, alone))
+    watched, unwatched = (train_members(config(sizes), examples, range(2)) for examples in (data, alone))
     assert torch.equal(watched.train_loss, unwatched.train_loss)
     for name, parameters in watched.state.items():
         assert torch.equal(parameters, unwatched.state[name])

@@ -29,19 +29,19 @@ def test_without_noise_the_parts_are_those_of_the_formula():
         "depth x width": 0.49 * 2 / 3 * 5 / 4,
         HIGHER: 0.09 * 2 / 3 * 5 / 4 / 4,
     }
-    found = variance_shares(NAMES, LEVELS, SIZES, values())
-    assert found.exact
-    assert found.variance == pytest.approx(sum(expected.values()))
-    for name, share in found.shares.items():
-        assert share.estimate * found.variance == pytest.approx(expected.get(name, 0.0), abs=1e-12)
+    decomposition = variance_shares(NAMES, LEVELS, SIZES, values())
+    assert decomposition.exact
+    assert decomposition.variance == pytest.approx(sum(expected.values()))
+    for name, share in decomposition.shares.items():
+        assert share.estimate * decomposition.variance == pytest.approx(expected.get(name, 0.0), abs=1e-12)
 
 
 def test_order_of_configurations_does_not_matter():
     """A table may have them in any order."""
     order = np.random.default_rng(0).permutation(len(LEVELS))
-    one = variance_shares(NAMES, LEVELS, SIZES, values(0.1))
+    first = variance_shares(NAMES, LEVELS, SIZES, values(0.1))
     other = variance_shares(NAMES, LEVELS[order], SIZES, values(0.1)[order])
-    assert [share.estimate for share in one.shares.values()] == pytest.approx(
+    assert [share.estimate for share in first.shares.values()] == pytest.approx(
         [share.estimate for share in other.shares.values()]
     )
 
@@ -59,12 +59,12 @@ def test_settings_that_do_nothing_get_nothing_on_average():
 
 def test_intervals_hold_what_they_promise():
     """Of 100 sweeps with 8 seeds the interval of a setting's share holds the true share 88 times at least."""
-    held = 0
+    n_covered = 0
     truth = 2 / 3 / (variance_shares(NAMES, LEVELS, SIZES, values()).variance + 0.25)
     for sweep in range(100):
         share = variance_shares(NAMES, LEVELS, SIZES, values(0.5, 8, sweep)).shares["depth"]
-        held += share.low <= truth <= share.high
-    assert held >= 88
+        n_covered += share.low <= truth <= share.high
+    assert n_covered >= 88
 
 
 def test_a_forests_effects_are_those_of_its_answers_everywhere():
@@ -73,19 +73,19 @@ def test_a_forests_effects_are_those_of_its_answers_everywhere():
 
     trained = np.random.default_rng(0).permutation(len(LEVELS))[:16]
     some = values(0.05)[trained]
-    found = variance_shares(NAMES, LEVELS[trained], SIZES, some)
-    assert not found.exact
+    decomposition = variance_shares(NAMES, LEVELS[trained], SIZES, some)
+    assert not decomposition.exact
     forest = RandomForestRegressor(32, random_state=0).fit(LEVELS[trained], some.mean(1))
     grid = forest.predict(LEVELS).reshape(SIZES)
     centered = grid - grid.mean()
     depth, width = centered.mean((1, 2)), centered.mean((0, 2))
     pair = centered.mean(2) - depth[:, None] - width[None]
     for name, effect in (("depth", depth), ("width", width), ("depth x width", pair)):
-        assert found.shares[name].estimate * found.variance == pytest.approx((effect**2).mean())
+        assert decomposition.shares[name].estimate * decomposition.variance == pytest.approx((effect**2).mean())
 
 
 def test_two_seeds_have_no_interval():
     """And shares all the same."""
-    found = variance_shares(NAMES, LEVELS, SIZES, values(0.1, 2))
-    assert not any(share.has_interval for share in found.shares.values())
-    assert sum(share.estimate for share in found.shares.values()) == pytest.approx(1)
+    decomposition = variance_shares(NAMES, LEVELS, SIZES, values(0.1, 2))
+    assert not any(share.has_interval for share in decomposition.shares.values())
+    assert sum(share.estimate for share in decomposition.shares.values()) == pytest.approx(1)

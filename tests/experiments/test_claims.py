@@ -42,7 +42,7 @@ NAMES = {
 def members(value, seeds=SEEDS, scatter=0.01, **columns):
     """Return a row per seed, with values around a mean that only the mean and the seeds decide."""
     values = value + np.random.default_rng(int(1000 * value)).normal(0, scatter, len(seeds))
-    # pandas' own integers, as numpy's become floats beside a row without seed
+    # pandas' own integers, as numpy's become floats next to a row without seed
     return pd.DataFrame({"seed": pd.array(seeds, "Int64"), **columns, "value": values})
 
 
@@ -156,14 +156,14 @@ def test_all_tables_give_all_claims_in_the_tutorials_order():
 
 @pytest.mark.parametrize("name", list(NAMES))
 def test_a_table_alone_gives_its_own_claims_unchanged(name):
-    """Its claims are to the last digit those made beside all others; a table that is empty or not there gives none."""
+    """Its claims are to the last digit those made with all others; a table that is empty or not there gives none."""
     everything = found(**TABLES)
     alone = found(**{name: TABLES[name]})
     assert list(alone) == NAMES[name]
     for claim in alone.values():
         assert repr(claim) == repr(everything[claim.name])  # a NaN, too: it equals nothing
     empty = found(**{**TABLES, name: TABLES[name].slice(0, 0)})
-    assert list(empty) == [one for other, names in NAMES.items() if other != name for one in names]
+    assert list(empty) == [claim_name for other, names in NAMES.items() if other != name for claim_name in names]
 
 
 def test_without_tables_there_is_nothing_to_claim():
@@ -206,8 +206,8 @@ def test_each_claim_is_about_its_rows():
         gains_differ(TABLES["gain_sweep"]),
     ]
     for claim in expected:
-        made = claims[claim.name]
-        assert str(replace(made, data="", condition="")) == str(claim)
+        actual = claims[claim.name]
+        assert str(replace(actual, data="", condition="")) == str(claim)
         assert claim.n == 10
     assert claims["polynomial_does_not_generalize"].estimate == pytest.approx((0.06 - 0.25) / (0.7 - 0.25), abs=0.03)
 
@@ -277,7 +277,7 @@ def test_claims_without_their_rows_are_left_out(tables, names):
 def test_tables_of_an_earlier_version_give_no_claims(name, column):
     """A table that lies in the folder from before lacks a column: its claims are left out, the others are made."""
     names = list(found(**{**TABLES, name: TABLES[name].drop_columns(column)}))
-    assert names == [one for other, names in NAMES.items() if other != name for one in names]
+    assert names == [claim_name for other, names in NAMES.items() if other != name for claim_name in names]
 
 
 def test_each_claim_names_its_data_and_what_it_holds_for():

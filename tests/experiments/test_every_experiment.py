@@ -63,7 +63,7 @@ def test_its_flow_takes_its_settings_and_is_deployed(experiment):
     assert isinstance(parameters[experiment.parameter], experiment.settings)
     assert "{" not in experiment.run_name.format(**parameters)
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert f"flows.{experiment.tag}.{experiment.tag}" in {one["entrypoint"] for one in deployments}
+    assert f"flows.{experiment.tag}.{experiment.tag}" in {deployment["entrypoint"] for deployment in deployments}
 
 
 @EVERY
@@ -164,9 +164,9 @@ def test_its_section_shows_its_figures(experiment, finished):
     names = figure_names(planned_outputs(experiment, smallest_stage(experiment, flow).setup))
     page = (folder / "report.html").read_text(encoding="utf-8")
     section = page.split(f'<section id="{experiment.name}"')[1].split("</section>")[0]
-    shown = {figure.name for figure in import_module(experiment.section).SECTION.figures}
-    assert shown <= names
-    assert section.count("<img ") == len(shown)
+    own = {figure.name for figure in import_module(experiment.section).SECTION.figures}
+    assert own <= names
+    assert section.count("<img ") == len(own)
     for name in names:
         with Image.open(folder / f"figures/{name}.png") as image:
             image.load()
@@ -174,7 +174,7 @@ def test_its_section_shows_its_figures(experiment, finished):
             assert image.height > 400
         drawing = folder / f"figures/{name}.svg"
         source = drawing if drawing.exists() else folder / f"figures/{name}.png"
-        assert b64encode(source.read_bytes()).decode() in (section if name in shown else page)
+        assert b64encode(source.read_bytes()).decode() in (section if name in own else page)
 
 
 @pytest.mark.parametrize("flow", dict.fromkeys(map(flow_with, experiments())))
@@ -222,18 +222,18 @@ def made_of(image_zip):
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_figures_and_section_show_members_of_any_kind(experiment, kind, made_of):
     """One has no interval; who diverged is no number; nothing fails, and no text says nan."""
-    made = made_of(experiment, kind)
-    for table in made.tables.values():
+    outputs = made_of(experiment, kind)
+    for table in outputs.tables.values():
         assert units_of(table).keys() == set(table.column_names)
-    for name, figure in made.figures.items():
+    for name, figure in outputs.figures.items():
         figure.set_layout_engine("none")  # half the time; the images of whole runs are laid out
         assert not re.search(r"\bnan\b", texts(figure)), name
     section = import_module(experiment.section).SECTION
-    frames = {name: table.to_pandas() for name, table in made.tables.items()}
-    page = render_report(ReportContent(frames, {}, made.settings, {}), [section], usual_seeds=8)
+    frames = {name: table.to_pandas() for name, table in outputs.tables.items()}
+    page = render_report(ReportContent(frames, {}, outputs.settings, {}), [section], usual_seeds=8)
     assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"<[^>]*>", "", page))
     if kind == "one":
-        findings = section.content(frames[section.name], made.settings[section.name])
+        findings = section.content(frames[section.name], outputs.settings[section.name])
         cells = " ".join(cell for row in findings.rows for cell in row[findings.n_keys :])
         # but that of a share, which one member has, too
         assert not re.search(r"\[|±", re.sub(r"\d+\sof\s\d+\s\[[^]]*\]", "", cells)), cells

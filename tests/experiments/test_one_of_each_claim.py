@@ -60,9 +60,9 @@ def one_of_each(n=16, change=lambda columns: columns):
 
 def test_every_claim_says_what_it_is():
     """Names are unique, and each has its section, sentence, measure, figure and kind of effect."""
-    found = one_of_each()
-    assert len({claim.name for claim in found}) == len(found) == 12
-    for claim in found:
+    claims = one_of_each()
+    assert len({claim.name for claim in claims}) == len(claims) == 12
+    for claim in claims:
         assert claim.section in {"Section 1", "Section 1.1", "Section 2", "Bonus"}
         assert claim.source in {"tutorial", "ours"}
         assert re.fullmatch(r"[A-Z].*\.", claim.statement)

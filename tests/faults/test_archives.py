@@ -30,13 +30,13 @@ GOOD = {f"{split}/{name}/1.png": image(name) for split in ("train", "val") for n
 
 def entry(name, mode=None, **attributes):
     """Return a zip's entry, with a Unix mode if there is one."""
-    found = zipfile.ZipInfo(name)
+    info = zipfile.ZipInfo(name)
     if mode is not None:
-        found.create_system = 3
-        found.external_attr = mode << 16
+        info.create_system = 3
+        info.external_attr = mode << 16
     for key, value in attributes.items():
-        setattr(found, key, value)
-    return found
+        setattr(info, key, value)
+    return info
 
 
 def write(path, *more, compression=zipfile.ZIP_DEFLATED):
@@ -48,7 +48,7 @@ def write(path, *more, compression=zipfile.ZIP_DEFLATED):
 
 
 def refused(path):
-    """Return why a zip is refused, in how much memory; nothing may lie beside it afterwards."""
+    """Return why a zip is refused, in how much memory; nothing may lie next to it afterwards."""
     good = write(path.with_name("good.zip"))
     before = sorted(path.parent.rglob("*"))
     program = (
@@ -126,9 +126,9 @@ def test_names_in_an_encoding_that_nobody_states(tmp_path, case):
         for name, content in GOOD.items():
             written = name.replace("red", names[0]).replace("blue", names[1]).encode(encoding)
             archive.writestr(_Entry(written), content)
-    found = list_images(source)
-    assert {image.class_name for image in found.images} == set(names)
-    assert found.remarks == (f"the zip does not say how its names are encoded: they were read as {words}",)
+    listing = list_images(source)
+    assert {image.class_name for image in listing.images} == set(names)
+    assert listing.remarks == (f"the zip does not say how its names are encoded: they were read as {words}",)
     assert decode_images(source).num_rows == 4
 
 
@@ -139,9 +139,9 @@ def test_backslashes_between_folders(tmp_path):
         archive.writestr("faces\\train\\red\\", b"")
         for name, content in GOOD.items():
             archive.writestr("faces\\" + name.replace("/", "\\"), content)
-    found = list_images(source)
-    assert [image.name for image in found.images] == sorted(f"faces/{name}" for name in GOOD)
-    assert found.remarks == ()
+    listing = list_images(source)
+    assert [image.name for image in listing.images] == sorted(f"faces/{name}" for name in GOOD)
+    assert listing.remarks == ()
     assert decode_images(source).num_rows == 4
 
 
@@ -151,8 +151,8 @@ def test_paths_written_in_a_roundabout_way(tmp_path):
     with zipfile.ZipFile(source, "w") as archive:
         for name, content in GOOD.items():
             archive.writestr("./" + name.replace("/", "//./"), content)
-    found = list_images(source)
-    assert ([image.name for image in found.images], found.remarks) == (sorted(GOOD), ())
+    listing = list_images(source)
+    assert ([image.name for image in listing.images], listing.remarks) == (sorted(GOOD), ())
     assert decode_images(source).num_rows == 4
 
 
@@ -241,7 +241,7 @@ def test_files_that_lie_on_each_other(tmp_path):
 
 
 def test_a_zip_in_a_zip(tmp_path):
-    """Left alone beside the images; under an image's name it is no image."""
+    """Left alone next to the images; under an image's name it is no image."""
     inner = write(tmp_path / "inner.zip").read_bytes()
     assert decode_images(write(tmp_path / "nested.zip", ("more.zip", inner))).num_rows == 4
     with pytest.raises(InputError, match=r"'train/red/2\.png' in .*, which is no such image"):

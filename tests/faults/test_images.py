@@ -131,8 +131,8 @@ def test_an_image_that_is_converted(tmp_path, case):
             tmp_path, content, f"train/cat/0.{case.rpartition('named .')[2]}" if "named" in case else "train/cat/0.png"
         )
     )
-    found = np.frombuffer(table.column("pixels")[0].as_py(), np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
-    assert found.tolist() == expected.tolist()
+    pixels = np.frombuffer(table.column("pixels")[0].as_py(), np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
+    assert pixels.tolist() == expected.tolist()
 
 
 def sized(*size):
@@ -279,7 +279,7 @@ def test_a_damaged_image_found_by_the_run_leaves_nothing_behind(run, image_zip, 
 
 @pytest.mark.slow
 def test_the_program_says_one_line_about_a_damaged_image(program, image_zip, tmp_path):
-    """Neither Prefect's errors nor a traceback stand beside the sentence; exit status 2."""
+    """Neither Prefect's errors nor a traceback stand next to the sentence; exit status 2."""
     damaged(image_zip, tmp_path / "cut.zip", ["val/dog/02.jpeg"])
     ran = program("images --images cut.zip")
     assert ran.err.startswith(

@@ -45,8 +45,8 @@ HALF = 160_000
 
 def answer(status=200, body=ZIP, **headers):
     """Return an answer as bytes; a header's value of None leaves it out."""
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = {"Content-Length": len(body), "Connection": "close", **given}
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = {"Content-Length": len(body), "Connection": "close", **fields}
     text = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return f"HTTP/1.1 {status} Whatever\r\n{text}\r\n".encode() + body
 
@@ -186,8 +186,8 @@ def test_a_file_without_end_is_cut_off(serve, refused, tmp_path):
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 def test_a_pinned_digest(serve, refused, tmp_path, right):
     """With `#sha256=...` after the address other bytes are refused, however good a zip they are."""
-    found = sha256(ZIP).hexdigest()
-    wanted = found if right else found[::-1]
+    digest = sha256(ZIP).hexdigest()
+    wanted = digest if right else digest[::-1]
     web = serve(lambda *_: answer())
     url = f"{web.url}#sha256={wanted.upper()}"
     if right:
@@ -195,7 +195,7 @@ def test_a_pinned_digest(serve, refused, tmp_path, right):
         assert (tmp_path / "faces.zip").read_bytes() == ZIP
         assert web.requests[0].path == "/faces.zip"
     else:
-        assert refused(url) == f"its SHA-256 must be {wanted}, got {found}"
+        assert refused(url) == f"its SHA-256 must be {wanted}, got {digest}"
 
 
 def stall(request, _):
@@ -307,11 +307,11 @@ def test_ctrl_c_while_a_server_is_silent(serve, tmp_path):
 
 def test_500_twice_then_the_file(serve, tmp_path):
     """The third answer counts, and it is said what the first two were."""
-    told = []
+    lines = []
     web = serve(lambda _, number: answer(500) if number < 3 else answer())
-    assert download(web.url, tmp_path / "faces.zip", QUICK, tell=told.append) == 3
+    assert download(web.url, tmp_path / "faces.zip", QUICK, tell=lines.append) == 3
     assert (tmp_path / "faces.zip").read_bytes() == ZIP
-    assert told == [f"{web.url}: the server answered 500 Internal Server Error; again in 0 s"] * 2
+    assert lines == [f"{web.url}: the server answered 500 Internal Server Error; again in 0 s"] * 2
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -548,8 +548,8 @@ def test_the_program_says_each_attempt_and_one_sentence(program, tmp_path):
         ran = program(f"{program.images} --images {url}")
     assert time.monotonic() < started + 30
     assert (ran.status, ran.out) == (1, "")
-    *progress, said = ran.err.splitlines()
+    *progress, last_line = ran.err.splitlines()
     again = [f"{url}: the connection was refused; again in {seconds} s" for seconds in (1, 2, 4)]
     assert [line.split("  ")[1] for line in progress] == [f"downloading {url}", *again]
-    assert said == f"deep-mlp: images could not be downloaded from {url}: the connection was refused{WAY_OUT}"
+    assert last_line == f"deep-mlp: images could not be downloaded from {url}: the connection was refused{WAY_OUT}"
     assert list(tmp_path.iterdir()) == []

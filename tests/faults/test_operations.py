@@ -79,8 +79,8 @@ def test_a_clock_that_jumps_an_hour_ahead_and_back_changes_nothing(program, serv
     command = "depth-sweep --points 400 --depths 1:12 --epochs 100 --seeds 2 --artifacts"
     shifted = {"LD_PRELOAD": str(library), "CLOCK_AHEAD": str(ahead)}
     process = program.start(f"{command} jumped", servers.new_home(tmp_path / "home"), **shifted)
-    told = process.stderr.readline()
-    assert "trained" in told
+    line = process.stderr.readline()
+    assert "trained" in line
     for seconds in (3600, 0):
         with ahead.open("r+b") as file:
             file.write(struct.pack("q", seconds))

@@ -162,10 +162,10 @@ def read_accepted(content):
     """The accepted results: what can be shown and compared, or one sentence."""
     with tempfile.TemporaryDirectory() as folder:
         path = stored(folder, BASELINE, content)
-        found, words = answered(read_baseline, Path(folder))
-        if found:
-            assert describe_baseline(found)
-            assert not compare(found, found).moved
+        baseline, words = answered(read_baseline, Path(folder))
+        if baseline:
+            assert describe_baseline(baseline)
+            assert not compare(baseline, baseline).moved
         else:
             refused_by_name(path, words)
 
@@ -174,9 +174,9 @@ def read_members(content):
     """A table of results: members, none if it is of something else, or one sentence."""
     with tempfile.TemporaryDirectory() as folder:
         path = stored(folder, "results/depth_sweep.parquet", content)
-        found, words = answered(read_results, Path(folder))
-        if found:
-            assert not compare(found, found).moved
+        results, words = answered(read_results, Path(folder))
+        if results:
+            assert not compare(results, results).moved
         else:
             refused_by_name(path, words)
 
@@ -185,9 +185,9 @@ def read_run(content):
     """A comparison that was kept: its changes, or one sentence."""
     with tempfile.TemporaryDirectory() as folder:
         path = stored(folder, f"{RUNS}/2026-11-24T030000.000000Z.parquet", content)
-        found, words = answered(read_comparisons, Path(folder))
-        if found:
-            assert changes_of(found.to_pylist())
+        comparisons, words = answered(read_comparisons, Path(folder))
+        if comparisons:
+            assert changes_of(comparisons.to_pylist())
         else:
             refused_by_name(path, words)
 
@@ -199,9 +199,11 @@ def read_folder(content):
         for name in ("results/x.parquet", *names):
             stored(folder, name, content)
         assert len(stored_files(Path(folder))) == 6
-        found, words = answered(unneeded_files, Path(folder))
-        assert set(found or ()) <= set(names[1:])
-        assert found is not None or words.startswith("prune must read every result, got results/x.parquet, which is ")
+        unneeded, words = answered(unneeded_files, Path(folder))
+        assert set(unneeded or ()) <= set(names[1:])
+        assert unneeded is not None or words.startswith(
+            "prune must read every result, got results/x.parquet, which is "
+        )
 
 
 def read_record(text):
@@ -257,9 +259,9 @@ def good_files():
     now = datetime(2026, 11, 24, 3, tzinfo=UTC)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = [write_table(folder, "results/depth_sweep.parquet", table, provenance), accept(folder, now)]
-        made.append(keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now))
-        return [(folder / one.path).read_bytes() for one in made]
+        artifacts = [write_table(folder, "results/depth_sweep.parquet", table, provenance), accept(folder, now)]
+        artifacts.append(keep_comparison(folder, compare(read_baseline(folder), read_results(folder)), now))
+        return [(folder / artifact.path).read_bytes() for artifact in artifacts]
 
 
 RESULTS, ACCEPTED, COMPARED = good_files()
@@ -380,8 +382,8 @@ LETTERS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_c
 @QUICKLY
 def test_any_secret_in_an_address(user, password, signature):
     """Whatever it is made of, it is not shown."""
-    shown = shown_address(f"https://{user}:{password}@host/faces.zip?key={signature}")
-    assert shown in {"https://...@host/faces.zip?...", "https://...?...", "https:..."}
+    address = shown_address(f"https://{user}:{password}@host/faces.zip?key={signature}")
+    assert address in {"https://...@host/faces.zip?...", "https://...?...", "https:..."}
 
 
 @given(spoilt(*TABLES) | st.binary(max_size=200) | st.text(',;"\n\r\t|a1.-\ufeff\0', max_size=200).map(str.encode))
@@ -394,7 +396,7 @@ def test_any_bytes_as_a_table(content):
     read_own_table(content)
 
 
-# the name of a file, in the header beside it alone, is not the UTF-8 that it is said to be
+# the name of a file, in the header next to it alone, is not the UTF-8 that it is said to be
 OTHER_NAME = b"PK\3\4" + ARCHIVES[0][4:6] + b"\0\x08" + ARCHIVES[0][8:30] + b"tr\xd6in" + ARCHIVES[0][35:]
 
 
@@ -402,7 +404,7 @@ OTHER_NAME = b"PK\3\4" + ARCHIVES[0][4:6] + b"\0\x08" + ARCHIVES[0][8:30] + b"tr
 @example(OTHER_NAME)
 @QUICKLY
 def test_any_bytes_as_a_zip(content):
-    """Images, or one sentence; no file beside it."""
+    """Images, or one sentence; no file next to it."""
     read_archive(content)
 
 

@@ -94,10 +94,12 @@ def refused(tmp_path, monkeypatch, capsys):
 )
 def test_a_server_that_is_not_there_is_one_sentence(refused, url, reason):
     """An address in PREFECT_API_URL where nobody answers is said within seconds, with the reason and the way out."""
-    said = refused(url)
-    assert said.startswith("deep-mlp: PREFECT_API_URL must be the address of a Prefect server that is up, such as http")
-    assert said.endswith("start that server, or unset the variable and a run starts its own.\n")
-    assert re.search(f"got '{url}': .*({reason})", said), said
+    sentence = refused(url)
+    assert sentence.startswith(
+        "deep-mlp: PREFECT_API_URL must be the address of a Prefect server that is up, such as http"
+    )
+    assert sentence.endswith("start that server, or unset the variable and a run starts its own.\n")
+    assert re.search(f"got '{url}': .*({reason})", sentence), sentence
 
 
 @pytest.mark.parametrize(
@@ -145,9 +147,9 @@ def test_a_proxy_is_not_asked_for_a_server_on_this_machine(good_run):
 
 def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
     """Of the two names the one in lower case counts, as everywhere; `*` excludes all hosts only alone."""
-    for given, kept in {"": "127.0.0.1,localhost", "a.b, localhost": "a.b,localhost,127.0.0.1", "*": "*"}.items():
+    for excluded, kept in {"": "127.0.0.1,localhost", "a.b, localhost": "a.b,localhost,127.0.0.1", "*": "*"}.items():
         monkeypatch.setenv("NO_PROXY", "another.host")
-        monkeypatch.setenv("no_proxy", given)
+        monkeypatch.setenv("no_proxy", excluded)
         reach_directly()
         reach_directly()
         assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == kept
@@ -221,9 +223,9 @@ def refused_at_home(program_here, monkeypatch, tmp_path):
 @pytest.mark.parametrize("port", ["abc", "0", "65536"])
 def test_a_port_that_is_none_is_one_sentence(refused_at_home, tmp_path, command, port):
     """PREFECT_SERVER_API_PORT is looked at before anything is made."""
-    said = refused_at_home(command, PREFECT_SERVER_API_PORT=port)
+    sentence = refused_at_home(command, PREFECT_SERVER_API_PORT=port)
     rule = f"PREFECT_SERVER_API_PORT must be a number from 1 to 65535, got '{port}'; unset it for 4200."
-    assert said == f"deep-mlp: {rule}\n"
+    assert sentence == f"deep-mlp: {rule}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,11 +239,11 @@ def test_a_home_that_is_no_folder_is_one_sentence(refused_at_home, tmp_path, com
     """PREFECT_HOME is looked at before a server is started."""
     (tmp_path / "file").touch()
     location = home if home.startswith("~") else str(tmp_path / home)
-    said = refused_at_home(command, PREFECT_HOME=location)
-    assert said.startswith("deep-mlp: PREFECT_HOME must be ")
-    assert location in said
-    assert reason in said
-    assert said.endswith("set it to another folder.\n")
+    sentence = refused_at_home(command, PREFECT_HOME=location)
+    assert sentence.startswith("deep-mlp: PREFECT_HOME must be ")
+    assert location in sentence
+    assert reason in sentence
+    assert sentence.endswith("set it to another folder.\n")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
@@ -272,7 +274,7 @@ def test_a_server_of_another_home_is_not_adopted(program, servers, tmp_path):
 
 @pytest.mark.slow
 def test_a_server_of_the_same_home_is_used(program, servers, tmp_path):
-    """Such as that of `deep-mlp ui`: a run starts none beside it, and does not stop it."""
+    """Such as that of `deep-mlp ui`: a run starts none of its own, and does not stop it."""
     environment = servers.new_home(tmp_path / "home")
     server = servers.start(environment)
     try:
@@ -427,8 +429,8 @@ def limit(api_url):
     with get_client(sync_client=True) as client, ExitStack() as until_end:
 
         def limit(tag, most, taken=0):
-            made = GlobalConcurrencyLimitCreate(name=f"tag:{tag}", limit=most, active_slots=taken)
-            client.create_global_concurrency_limit(made)
+            wanted = GlobalConcurrencyLimitCreate(name=f"tag:{tag}", limit=most, active_slots=taken)
+            client.create_global_concurrency_limit(wanted)
             until_end.callback(client.delete_global_concurrency_limit_by_name, f"tag:{tag}")
 
         yield limit
@@ -461,25 +463,25 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
         pass
 
     monkeypatch.setattr("tasks.limits._SECONDS_BETWEEN_LOOKS", 0.2)
-    said = []
-    monkeypatch.setattr(logger, "info", lambda text, *values: said.append(text % values))
+    lines = []
+    monkeypatch.setattr(logger, "info", lambda text, *values: lines.append(text % values))
     limit("polynomial", 1, taken=1)
     with get_client(sync_client=True) as client:
         flow_run = client.create_flow_run(flow(nothing), state=Running())
-        given = {"flow_run_id": flow_run.id, "task_inputs": {}}
-        client.create_task_run(task(nothing), dynamic_key="0", state=Pending(), extra_tags=["polynomial"], **given)
-        at_work = client.create_task_run(task(nothing), dynamic_key="1", state=Running(), **given)
+        common = {"flow_run_id": flow_run.id, "task_inputs": {}}
+        client.create_task_run(task(nothing), dynamic_key="0", state=Pending(), extra_tags=["polynomial"], **common)
+        at_work = client.create_task_run(task(nothing), dynamic_key="1", state=Running(), **common)
         with report_waits(flow_run.id):
             time.sleep(1)
-            assert said == []
+            assert lines == []
             client.set_task_run_state(at_work.id, Completed(), force=True)
             deadline = time.monotonic() + 20
-            while not said:
+            while not lines:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             time.sleep(1)
         client.set_flow_run_state(flow_run.id, Completed(), force=True)
-    assert said == [
+    assert lines == [
         "waiting for the limit on tasks with the tag polynomial, of which 1 of 1 are at work; see "
         "`prefect concurrency-limit inspect polynomial`"
     ]

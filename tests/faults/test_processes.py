@@ -130,8 +130,8 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(servers, tmp_path):
         start_new_session=True,
     )
     os.close(end)
-    shown = []
-    threading.Thread(target=read_all, args=(terminal, shown), daemon=True).start()
+    chunks = []
+    threading.Thread(target=read_all, args=(terminal, chunks), daemon=True).start()
     with process:
         wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process, 180)
         time.sleep(1)
@@ -147,10 +147,10 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(servers, tmp_path):
 PROGRAM = "from flows.command_line import main; main()"
 
 
-def read_all(terminal, shown):
+def read_all(terminal, chunks):
     with contextlib.suppress(OSError):
         while text := os.read(terminal, 1 << 16):
-            shown.append(text)
+            chunks.append(text)
 
 
 @pytest.fixture

@@ -47,15 +47,15 @@ VALUES = (
 def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
     """A value that is let in has a plan, with a memory that is a number; any other gets one short sentence."""
     try:
-        found = validated(model, {name: value})
+        settings = validated(model, {name: value})
     except InputError as error:
-        said = str(error)
-        assert said.startswith((name, "configurations must be from 1 to 20,000 for a product of"))
-        assert re.search(r"must.*got .*; the default is ", said, re.DOTALL), said
-        assert len(said) < 400
+        sentence = str(error)
+        assert sentence.startswith((name, "configurations must be from 1 to 20,000 for a product of"))
+        assert re.search(r"must.*got .*; the default is ", sentence, re.DOTALL), sentence
+        assert len(sentence) < 400
         return
-    assert model.model_validate(found.model_dump()) == found
-    for need in memory_of(FLOWS[model], found):
+    assert model.model_validate(settings.model_dump()) == settings
+    for need in memory_of(FLOWS[model], settings):
         assert 0 < need.n_bytes < 10**30
 
 
@@ -101,18 +101,18 @@ def test_what_cannot_fit_into_memory_is_refused(refused, command, setting):
     assert re.fullmatch(
         rf"deep-mlp: {setting} must leave what fits into memory, got .*: .* needs? about [\d,.]+ GB and [\d,.]+ GB are "
         r"available; use .*--.*\.\n",
-        said := refused(command),
-    ), said
+        sentence := refused(command),
+    ), sentence
 
 
 def test_weights_that_cannot_fit_on_the_disk_are_refused(refused):
     """A million networks for images are more than a disk holds, and that is said before the first."""
-    said = refused("images --seeds 1000000 --hidden-widths 512,512 --epochs 1")
+    sentence = refused("images --seeds 1000000 --hidden-widths 512,512 --epochs 1")
     assert re.fullmatch(
         r"deep-mlp: seeds must leave what fits on the disk, got 1000000: the weights of all members take about [\d,]+ "
         r"GB and [\d.,]+ GB are available; use fewer --seeds, or another --artifacts\.\n",
-        said,
-    ), said
+        sentence,
+    ), sentence
 
 
 def test_a_flow_without_the_program_refuses_too(run, tmp_path):
@@ -322,11 +322,11 @@ def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
 def test_small_networks_beside_large_ones_need_what_they_need_alone():
     """More of the small ones train at once, so that it may be they who need most."""
     settings = RunSettings(seeds=300, workers=2), Spirals(points=100_000)
-    beside, alone = (
+    together, alone = (
         max(need.n_bytes for need in memory_of("generalization", *settings, model) if " depth=" in need.what)
         for model in (Generalization(parameter_budgets=(100, 5304)), Generalization(parameter_budgets=(100,)))
     )
-    assert beside >= alone > 10**9
+    assert together >= alone > 10**9
 
 
 def test_a_depth_sweep_s_defaults_need_little():

@@ -98,11 +98,11 @@ COLUMNS = {
 def test_a_table_that_cannot_be_used_is_refused(case):
     """By the column's name, with the rule, what there is, and the way out."""
     columns, source, words = COLUMNS[case]
-    made = USUAL | columns
-    made = pa.table({name: values for name, values in made.items() if values is not None})
-    last = [name for name in made.column_names if name == "kind"]
-    made = made.select([name for name in made.column_names if name not in last] + last)
-    sentence = refused_sentence(table_examples, made, DataSource(data="a.csv", **source), 2021)
+    content = USUAL | columns
+    content = pa.table({name: values for name, values in content.items() if values is not None})
+    last = [name for name in content.column_names if name == "kind"]
+    content = content.select([name for name in content.column_names if name not in last] + last)
+    sentence = refused_sentence(table_examples, content, DataSource(data="a.csv", **source), 2021)
     assert re.search(words, sentence), sentence
 
 

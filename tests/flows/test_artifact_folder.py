@@ -42,26 +42,26 @@ def test_every_file_is_listed(artifacts, finished):
 
 def test_a_table_is_shown_with_its_provenance(artifacts, finished):
     """What it was made with, and its first rows."""
-    shown = artifacts("show", "results/depth_sweep", "--artifacts", finished("depth_sweep"))
-    assert shown.startswith("results/depth_sweep.parquet: ")
+    text = artifacts("show", "results/depth_sweep", "--artifacts", finished("depth_sweep"))
+    assert text.startswith("results/depth_sweep.parquet: ")
     for name in ("settings", "inputs", "units", "versions", "code", "machine"):
-        assert re.search(rf"^{name}: .", shown, re.M)
-    assert re.search(r"^activation +depth +width", shown, re.M)
-    assert shown.endswith("\n4 rows\n")
+        assert re.search(rf"^{name}: .", text, re.M)
+    assert re.search(r"^activation +depth +width", text, re.M)
+    assert text.endswith("\n4 rows\n")
 
 
 def test_a_table_without_rows_is_shown(artifacts, tmp_path):
     """Its provenance, and that there are none."""
     table = pa.table({"experiment": pa.array([], pa.string())})
     write_table(tmp_path, "results/failures.parquet", table, Provenance({}, "", {}, {"experiment": "name"}))
-    shown = artifacts("show", "failures", "--artifacts", tmp_path)
-    assert re.search(r'\nunits: \{"experiment": "name"\}\n.*\n0 rows\n$', shown, re.S)
+    text = artifacts("show", "failures", "--artifacts", tmp_path)
+    assert re.search(r'\nunits: \{"experiment": "name"\}\n.*\n0 rows\n$', text, re.S)
 
 
 def test_weights_are_shown_with_their_plan(artifacts, finished):
     """Models say for which plan they were trained."""
-    shown = artifacts("show", "models/depth_sweep-depth=1", "--artifacts", finished("depth_sweep"))
-    assert '"layer_sizes": [2, 14, 4]' in shown
+    text = artifacts("show", "models/depth_sweep-depth=1", "--artifacts", finished("depth_sweep"))
+    assert '"layer_sizes": [2, 14, 4]' in text
 
 
 @pytest.mark.parametrize(("name", "words"), [("nothing", "fits none"), ("members/", "fits members/.*, members/")])
@@ -93,7 +93,7 @@ def test_a_baseline_is_listed_and_never_pruned(artifacts, copied):
     pruned = artifacts("prune", "--yes", "--artifacts", folder)
     assert "members/" in pruned
     assert "baseline" not in pruned
-    assert [one.kind for one in stored_files(folder)].count("baseline") == 2
+    assert [file.kind for file in stored_files(folder)].count("baseline") == 2
 
 
 def test_what_no_result_needs_is_pruned(artifacts, run, copied):

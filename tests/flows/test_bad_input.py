@@ -80,8 +80,8 @@ def sentence(text):
 )
 def test_a_bad_setting_is_named(refused, arguments, words):
     """The sentence names the setting, the rule, the value and the way out."""
-    said = refused(*arguments.split())
-    assert [word for word in words if word not in said] == [], said
+    sentence = refused(*arguments.split())
+    assert [word for word in words if word not in sentence] == [], sentence
 
 
 def write_zip(path, names):
@@ -112,25 +112,25 @@ def test_bad_images_are_refused_before_a_run(refused_at_last, api_url, tmp_path,
     write_zip(tmp_path / "one-class.zip", ["train/cat/1.jpg", "val/cat/1.jpg"])
     (tmp_path / "empty").mkdir()
     for command in ("images", "gain-sweep", "tutorial"):
-        said = refused_at_last(command, "--images", source)
-        assert [word for word in words if word not in said] == [], said
+        sentence = refused_at_last(command, "--images", source)
+        assert [word for word in words if word not in sentence] == [], sentence
 
 
 @pytest.mark.parametrize("source", ["nowhere", "ftp://127.0.0.1/faces.zip"])
 @pytest.mark.parametrize("command", ["images", "gain-sweep", "tutorial"])
 def test_images_that_are_nowhere_are_refused_before_a_server_starts(refused, command, source):
     """The sentence names what there is to choose from."""
-    said = refused(command, "--images", source)
-    assert said.startswith("images must be synthetic, animal-faces, an http(s) URL of a zip")
-    assert said.endswith(f"or a zip or folder that exists, got {source!r}.")
+    sentence = refused(command, "--images", source)
+    assert sentence.startswith("images must be synthetic, animal-faces, an http(s) URL of a zip")
+    assert sentence.endswith(f"or a zip or folder that exists, got {source!r}.")
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
 def test_artifacts_in_a_file_are_refused(refused, tmp_path, folder):
     """Where a folder cannot be made the sentence says why."""
     (tmp_path / "file").write_text("")
-    said = refused("depth-sweep", "--artifacts", folder)
-    assert said == (
+    sentence = refused("depth-sweep", "--artifacts", folder)
+    assert sentence == (
         f"artifacts must be a folder to write to, got {tmp_path / folder}, but {tmp_path / 'file'} is a file; "
         "choose another --artifacts."
     )
@@ -171,8 +171,8 @@ TOO_LONG = "n" * 300
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_name_that_is_too_long_is_refused(refused, command):
     """A run, and whatever looks at a folder."""
-    said = refused(*command, "--artifacts", TOO_LONG)
-    assert re.fullmatch(r"artifacts must be .*too long.*; .*choose another --artifacts\.", said), said
+    sentence = refused(*command, "--artifacts", TOO_LONG)
+    assert re.fullmatch(r"artifacts must be .*too long.*; .*choose another --artifacts\.", sentence), sentence
 
 
 def test_a_name_that_is_too_long_is_refused_below_a_folder_to_be_made(refused):

@@ -35,8 +35,8 @@ def test_a_tenth_gain_is_the_only_training(run, tmp_path):
     ran = run("gain_sweep", tmp_path, sweep=ten, seeds=1)
     assert {name for name in computed(ran) if name.startswith("train ")} == {"train gain=6 to gain=0.5"}
     assert [name for name in ran.tasks["Cached"] if name.startswith("train ")] == ["train gain=1 to gain=5"]
-    made = written(before, identities(tmp_path))
-    assert [path.split("-")[1] for path in made if path.startswith("models/")] == ["gain=0.5"]
+    files = written(before, identities(tmp_path))
+    assert [path.split("-")[1] for path in files if path.startswith("models/")] == ["gain=0.5"]
     assert pq.read_table(tmp_path / "results/gain_sweep.parquet")["gain"].to_pylist() == list(ten.gains)
 
 
@@ -46,8 +46,8 @@ def test_more_seeds_train_the_new_members_alone(run, tmp_path):
     eight, before = result(tmp_path / "a"), identities(tmp_path / "a")
     run("depth_sweep", tmp_path / "a", seeds=16)
     sixteen = result(tmp_path / "a")
-    made = written(before, identities(tmp_path / "a"))
-    assert [path[-len("-008-015.safetensors") :] for path in made if path.startswith("models/")] == [
+    files = written(before, identities(tmp_path / "a"))
+    assert [path[-len("-008-015.safetensors") :] for path in files if path.startswith("models/")] == [
         "-008-015.safetensors"
     ] * 2
     first = [row for row in sixteen.to_pylist() if row["member"] < 8]
@@ -92,9 +92,9 @@ def test_changed_training_code_trains_again_from_the_same_data(copied, program, 
         file.write("# one line more\n")
     ran = program(f"{program.depth_sweep} --artifacts {folder}", PYTHONPATH=str(tmp_path / "project"))
     assert ran.status == 0, ran.err
-    made = written(before, identities(folder))
-    assert len([path for path in made if path.startswith("models/")]) == 2
-    assert not [path for path in made if path.startswith("tables/spirals")]
+    files = written(before, identities(folder))
+    assert len([path for path in files if path.startswith("models/")]) == 2
+    assert not [path for path in files if path.startswith("tables/spirals")]
     assert re.search(r"^depth_sweep +2 +0 ", ran.out, re.MULTILINE), ran.out
     assert result(folder) == expected
 

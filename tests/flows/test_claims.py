@@ -56,7 +56,7 @@ ALONE = {experiment.name for experiment in experiments() if experiment.tutorial 
 
 
 def test_the_table_has_the_promised_columns_with_units(folder):
-    """Names, order and types stand, each column has a unit; the inputs are the result tables that lie beside it."""
+    """Names, order and types stand, each column has a unit; the inputs are the result tables that lie next to it."""
     table = pq.read_table(folder / "results/claims.parquet")
     assert [(field.name, str(field.type)) for field in table.schema] == list(COLUMNS.items())
     assert set(json.loads(table.schema.metadata[b"units"])) == set(COLUMNS)
@@ -70,21 +70,21 @@ def test_the_table_has_the_promised_columns_with_units(folder):
 
 def test_every_claim_is_made_and_two_seeds_decide_none_but_the_exact(folder):
     """The claims stand in the tutorial's order; a number that is not there is null; an exact one needs no seeds."""
-    found = claims(folder)
-    assert list(found) == NAMES
-    exact = {name: row["estimate"] for name, row in found.items() if row["verdict"] != "undecided"}
+    by_name = claims(folder)
+    assert list(by_name) == NAMES
+    exact = {name: row["estimate"] for name, row in by_name.items() if row["verdict"] != "undecided"}
     assert exact == {
         "xavier_preserves_variance_forward": pytest.approx(3.2508, abs=1e-4),
         "xavier_preserves_variance_backward": pytest.approx(0.0762, abs=1e-4),
     }
-    assert {found[name]["verdict"] for name in exact} == {"not supported"}
-    assert {found[name]["low"] for name in exact} == {None}
-    assert "from the input to the last layer 12.4" in found["xavier_preserves_variance_forward"]["measure"]
-    assert {row["data"] for row in found.values()} == {"spirals", "images", "random networks"}
-    assert found["gains_differ"]["n"] == 0  # gains of 0.5 and 1.4 alone
-    assert found["gains_differ"]["estimate"] is None
-    assert found["first_layer_is_not_local"]["n"] == 2
-    numbers = [row[name] for row in found.values() for name in ("estimate", "low", "high", "effect_size")]
+    assert {by_name[name]["verdict"] for name in exact} == {"not supported"}
+    assert {by_name[name]["low"] for name in exact} == {None}
+    assert "from the input to the last layer 12.4" in by_name["xavier_preserves_variance_forward"]["measure"]
+    assert {row["data"] for row in by_name.values()} == {"spirals", "images", "random networks"}
+    assert by_name["gains_differ"]["n"] == 0  # gains of 0.5 and 1.4 alone
+    assert by_name["gains_differ"]["estimate"] is None
+    assert by_name["first_layer_is_not_local"]["n"] == 2
+    numbers = [row[name] for row in by_name.values() for name in ("estimate", "low", "high", "effect_size")]
     assert not any(number is not None and math.isnan(number) for number in numbers)
 
 
@@ -109,7 +109,7 @@ def test_a_later_run_of_one_experiment_changes_its_own_claims_alone(run, folder,
     own = [name for name in NAMES if after[name] != before[name]]
     assert own == NAMES[-4:]
     assert [after[name]["n"] for name in own] == [3] * 4
-    pages = [(one / "report.html").read_text() for one in (folder, later)]
+    pages = [(place / "report.html").read_text() for place in (folder, later)]
     sections = [re.findall(r'<section id="(\w+)"', page) for page in pages]
     assert (
         sections[0]
@@ -119,7 +119,7 @@ def test_a_later_run_of_one_experiment_changes_its_own_claims_alone(run, folder,
 
 
 def test_xaviers_network_is_measured_before_training(folder):
-    """The gain sweep's own layers at the theoretical gain: per member a row for each, beside what theory predicts."""
+    """The gain sweep's own layers at the theoretical gain: per member a row for each, next to what theory predicts."""
     table = pq.read_table(folder / "results/xavier.parquet")
     settings = json.loads(table.schema.metadata[b"settings"])
     assert (settings["layer_sizes"], settings["sigma_b"]) == ([3072, 128, 64, 32, 3], 0.0)

@@ -38,7 +38,9 @@ from tasks.stages import flow_names
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 AUTOMATIONS = yaml.safe_load((ROOT / "automations.yaml").read_text())["automations"]
-NAMES = [f"{one['entrypoint'].split('.')[-1]}/{one['name']}" for one in CONFIGURATION["deployments"]]
+NAMES = [
+    f"{deployment['entrypoint'].split('.')[-1]}/{deployment['name']}" for deployment in CONFIGURATION["deployments"]
+]
 
 
 @pytest.mark.parametrize("deployment", CONFIGURATION["deployments"], ids=NAMES)
@@ -81,7 +83,9 @@ def test_the_server_knows_when_each_schedule_comes_next():
     """It reckons in libraries of its own; if they do not go together, no run comes, and its log alone says so."""
     from prefect.server.schemas.schedules import CronSchedule
 
-    schedules = [one for deployment in CONFIGURATION["deployments"] for one in deployment.get("schedules", [])]
+    schedules = [
+        schedule for deployment in CONFIGURATION["deployments"] for schedule in deployment.get("schedules", [])
+    ]
     for schedule in schedules:
         minute, hour, *_ = map(str, schedule["cron"].split())
         comes = asyncio.run(CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(2))
@@ -91,7 +95,11 @@ def test_the_server_knows_when_each_schedule_comes_next():
 
 def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
     """Its grid is not the tutorial's, and results of another grid are never compared; git looks at neither folder."""
-    runs = {one["entrypoint"]: one["parameters"]["run"] for one in CONFIGURATION["deployments"] if "schedules" in one}
+    runs = {
+        deployment["entrypoint"]: deployment["parameters"]["run"]
+        for deployment in CONFIGURATION["deployments"]
+        if "schedules" in deployment
+    }
     folders = {
         RunSettings.model_validate(runs[flow]).artifacts
         for flow in ("flows.tutorial.tutorial", "flows.phase_diagram.phase_diagram")
@@ -192,12 +200,12 @@ class Laboratory:
 
     def processes_of(self, flow_run_id):
         """Return the numbers of the processes that execute a run, from the operating system."""
-        found = []
+        pids = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             with suppress(OSError):
                 if f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in path.read_bytes():
-                    found.append(int(path.parent.name))
-        return found
+                    pids.append(int(path.parent.name))
+        return pids
 
     def process_of(self, flow_run_id):
         """Return the number of one of them, if there is any."""
@@ -215,22 +223,22 @@ def laboratory(servers, tmp_path_factory):
         shutil.copy(ROOT / name, folder / name)
     hurried = (ROOT / "automations.yaml").read_text().replace("within: 300", "within: 110")  # tests wait for it
     (folder / "automations.yaml").write_text(hurried)
-    found = Laboratory(folder, servers, servers.new_home(home / "prefect"))
+    lab = Laboratory(folder, servers, servers.new_home(home / "prefect"))
     with ExitStack() as stack:
-        found.start_server()
-        stack.callback(found.stop_server)
-        found.notices = Notices()
-        stack.callback(found.notices.close)
-        found.start_worker()
-        stack.callback(found.stop_worker)
-        stack.enter_context(temporary_settings({PREFECT_API_URL: found.url}))
-        found.client = stack.enter_context(get_client(sync_client=True))
+        lab.start_server()
+        stack.callback(lab.stop_server)
+        lab.notices = Notices()
+        stack.callback(lab.notices.close)
+        lab.start_worker()
+        stack.callback(lab.stop_worker)
+        stack.enter_context(temporary_settings({PREFECT_API_URL: lab.url}))
+        lab.client = stack.enter_context(get_client(sync_client=True))
         deadline = time.monotonic() + 60
-        while not found.client.read_work_pools():
+        while not lab.client.read_work_pools():
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        found.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=found.notices.url)
-        yield found
+        lab.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=lab.notices.url)
+        yield lab
 
 
 class Notices:
@@ -277,17 +285,17 @@ LONG = {"sweep": {"depths": list(range(1, 13)), "epochs": 400}}
 @pytest.mark.slow
 def test_all_is_deployed_and_deploying_again_changes_nothing(laboratory):
     """Every flow, the three schedules and the automations are there once, however often they are deployed."""
-    found = []
+    rounds = []
     for _ in range(2):
         deployments = laboratory.client.read_deployments()
-        schedules = {str(one.schedule.cron) for deployment in deployments for one in deployment.schedules}
-        automations = sorted((one.name, one.id) for one in laboratory.client.read_automations())
-        found.append((sorted(one.name for one in deployments), schedules, automations))
+        schedules = {str(schedule.schedule.cron) for deployment in deployments for schedule in deployment.schedules}
+        automations = sorted((automation.name, automation.id) for automation in laboratory.client.read_automations())
+        rounds.append((sorted(deployment.name for deployment in deployments), schedules, automations))
         laboratory.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=laboratory.notices.url)
-    assert found[0] == found[1]
-    assert found[0][0] == sorted(name.split("/")[1] for name in NAMES)
-    assert found[0][1] == {"0 3 * * *", "0 4 * * 0", "0 5 * * 0"}
-    assert [name for name, _ in found[0][2]] == sorted(one["name"] for one in AUTOMATIONS)
+    assert rounds[0] == rounds[1]
+    assert rounds[0][0] == sorted(name.split("/")[1] for name in NAMES)
+    assert rounds[0][1] == {"0 3 * * *", "0 4 * * 0", "0 5 * * 0"}
+    assert [name for name, _ in rounds[0][2]] == sorted(automation["name"] for automation in AUTOMATIONS)
 
 
 @pytest.mark.slow
@@ -296,7 +304,7 @@ def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory)
     client = laboratory.client
 
     def schedules(name):
-        return {one.slug: one for one in client.read_deployment_by_name(name).schedules}
+        return {schedule.slug: schedule for schedule in client.read_deployment_by_name(name).schedules}
 
     phase, gains, tutorial = (
         "phase-diagram/weekly-phase-diagram",
@@ -309,17 +317,17 @@ def test_deploying_again_leaves_what_somebody_switched_off_and_added(laboratory)
     client.update_deployment_schedule(ids[gains], moved.id, schedule=CronSchedule(cron="0 6 * * 0", timezone="UTC"))
     client.create_deployment_schedules(ids[gains], [(CronSchedule(cron="0 1 1 1 *"), True)])
     client.delete_deployment_schedule(ids[tutorial], gone.id)
-    said = laboratory.prefect("deploy", "--all")
-    assert [line for line in said.splitlines() if line.startswith("deep-mlp: ")] == [
+    output = laboratory.prefect("deploy", "--all")
+    assert [line for line in output.splitlines() if line.startswith("deep-mlp: ")] == [
         f"deep-mlp: {tutorial}: the schedule 'nightly' is not on the server, and is switched on: 0 3 * * *",
         f"deep-mlp: {gains}: the schedule 'weekly' is that of prefect.yaml again: 0 4 * * 0 UTC, not 0 6 * * 0 UTC",
         f"deep-mlp: {phase}: the schedule 'weekly' stays switched off",
     ]
     assert not schedules(phase)["weekly"].active
-    assert sorted(str(one.schedule.cron) for one in schedules(gains).values()) == ["0 1 1 1 *", "0 4 * * 0"]
+    assert sorted(str(schedule.schedule.cron) for schedule in schedules(gains).values()) == ["0 1 1 1 *", "0 4 * * 0"]
     assert schedules(tutorial)["nightly"].active
     client.update_deployment_schedule(ids[phase], paused.id, active=True)
-    (added,) = [one for slug, one in schedules(gains).items() if slug != "weekly"]
+    (added,) = [schedule for slug, schedule in schedules(gains).items() if slug != "weekly"]
     client.delete_deployment_schedule(ids[gains], added.id)
 
 
@@ -411,12 +419,15 @@ def test_runs_that_are_suspended_for_two_minutes_complete(laboratory):
         for pid in laboratory.processes_of(flow_run_id):
             os.kill(pid, signal.SIGSTOP)
     time.sleep(130)
-    assert [laboratory.client.read_flow_run(one).state_name for one in ids] == ["Crashed", "Crashed"]
-    for pid in [pid for one in ids for pid in laboratory.processes_of(one)]:
+    assert [laboratory.client.read_flow_run(flow_run_id).state_name for flow_run_id in ids] == ["Crashed", "Crashed"]
+    for pid in [pid for flow_run_id in ids for pid in laboratory.processes_of(flow_run_id)]:
         os.kill(pid, signal.SIGCONT)
     deadline = time.monotonic() + 240
-    while [laboratory.client.read_flow_run(one).state_name for one in ids] != ["Completed", "Completed"]:
-        assert time.monotonic() < deadline, [laboratory.client.read_flow_run(one).state for one in ids]
+    while [laboratory.client.read_flow_run(flow_run_id).state_name for flow_run_id in ids] != [
+        "Completed",
+        "Completed",
+    ]:
+        assert time.monotonic() < deadline, [laboratory.client.read_flow_run(flow_run_id).state for flow_run_id in ids]
         time.sleep(0.5)
 
 
@@ -425,8 +436,8 @@ def test_a_schedule_fires(laboratory):
     """A run that nobody asked for comes at its time, with the schedule's parameters, in the clone's own folder."""
     deployment = laboratory.client.read_deployment_by_name("depth-sweep/depth-sweep")
     schedule = IntervalSchedule(interval=timedelta(seconds=20))
-    (made,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
-    laboratory.client.update_deployment_schedule(deployment.id, made.id, parameters={"run": {"seeds": 2}, **QUICK})
+    (created,) = laboratory.client.create_deployment_schedules(deployment.id, [(schedule, True)])
+    laboratory.client.update_deployment_schedule(deployment.id, created.id, parameters={"run": {"seeds": 2}, **QUICK})
     came_by_itself = FlowRunFilter(tags={"all_": ["auto-scheduled"]}, state={"name": {"any_": ["Completed"]}})
     try:
         deadline = time.monotonic() + 120
@@ -434,7 +445,7 @@ def test_a_schedule_fires(laboratory):
             assert time.monotonic() < deadline, (laboratory.folder.parent / "worker.log").read_text()
             time.sleep(0.5)
     finally:
-        laboratory.client.delete_deployment_schedule(deployment.id, made.id)
+        laboratory.client.delete_deployment_schedule(deployment.id, created.id)
     assert (laboratory.folder / "artifacts" / "report.html").exists()
 
 
@@ -492,11 +503,11 @@ def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
     notice = laboratory.notices.of(run)
     assert notice.kind == "application/json"
     assert notice.text.startswith(f"depth-sweep / {run.name} is Crashed: ")
-    assert "Running" in {one.state_name for one in laboratory.tasks_of(killed)}
+    assert "Running" in {task_run.state_name for task_run in laboratory.tasks_of(killed)}
     following = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
     laboratory.until(following, "Completed", seconds=180)
-    assert {one.state_name for one in laboratory.tasks_of(killed)} <= {"Completed", "Cached", "Crashed"}
-    assert sum(laboratory.log(one).count("trained depth_sweep") for one in (killed, following)) == 12
+    assert {task_run.state_name for task_run in laboratory.tasks_of(killed)} <= {"Completed", "Cached", "Crashed"}
+    assert sum(laboratory.log(run_id).count("trained depth_sweep") for run_id in (killed, following)) == 12
 
 
 @pytest.mark.slow
@@ -549,8 +560,10 @@ def test_a_run_outlives_its_server(laboratory):
     laboratory.until(flow_run_id, "Completed", seconds=240)
     assert laboratory.log(flow_run_id).count("trained depth_sweep") == 12
     deadline = time.monotonic() + 30  # the server writes the tasks' states after the run's
-    while {one.state_name for one in laboratory.tasks_of(flow_run_id)} != {"Completed"}:
-        assert time.monotonic() < deadline, [(one.name, one.state) for one in laboratory.tasks_of(flow_run_id)]
+    while {task_run.state_name for task_run in laboratory.tasks_of(flow_run_id)} != {"Completed"}:
+        assert time.monotonic() < deadline, [
+            (task_run.name, task_run.state) for task_run in laboratory.tasks_of(flow_run_id)
+        ]
         time.sleep(0.5)
 
 
@@ -564,7 +577,7 @@ def test_a_deleted_run_leaves_no_rows(laboratory):
     laboratory.prefect("flow-run", "delete", str(flow_run_id))
     with pytest.raises(ObjectNotFound):
         laboratory.client.read_flow_run(flow_run_id)
-    by_number = TaskRunFilter(id={"any_": [one.id for one in tasks]})
+    by_number = TaskRunFilter(id={"any_": [task_run.id for task_run in tasks]})
     assert laboratory.client.read_task_runs(task_run_filter=by_number) == []
     deadline = time.monotonic() + 30
     while laboratory.log(flow_run_id):

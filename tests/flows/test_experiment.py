@@ -30,7 +30,9 @@ from tasks.run_settings import ImageRunSettings
 from tasks.stages import TUTORIAL
 
 ROOT = Path(__file__).parents[2]
-DEPLOYMENTS = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+DEPLOYMENTS = {
+    deployment["name"]: deployment for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+}
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def client(api_url):
 @pytest.fixture
 def asked(client, monkeypatch):
     """Give a function that asks for a run of a deployment; it returns the settings that the run's process gets."""
-    made = set()
+    deployments = set()
 
     def asked(name, **parameters):
         flow = import_object(DEPLOYMENTS[name]["entrypoint"])
@@ -53,13 +55,13 @@ def asked(client, monkeypatch):
             parameters=DEPLOYMENTS[name].get("parameters", {}),
             parameter_openapi_schema=parameter_schema(flow).model_dump(),
         )
-        made.add(deployment)
+        deployments.add(deployment)
         run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))  # as a worker does
         return flow.validate_parameters(client.read_flow_run(run.id).parameters)
 
     yield asked
-    for deployment in made:
+    for deployment in deployments:
         client.delete_deployment(deployment)
 
 
@@ -107,8 +109,8 @@ def test_bad_settings_of_a_run_are_one_sentence_in_the_forms_words(asked):
 def test_the_forms_words_replace_options_and_nothing_else():
     """Of options whose names begin alike each has its own title; what is no setting stays."""
     sentence = "seeds must be fewer; use --seed, --seeds, --skip-bad-images 3 or --yes and depth-sweep."
-    told = in_form_terms(sentence)
-    assert told == (
+    replaced = in_form_terms(sentence)
+    assert replaced == (
         "Seeds per configuration must be fewer; use Root seed, Seeds per configuration, Skip bad images 3 or --yes "
         "and depth-sweep."
     )
@@ -134,8 +136,8 @@ def test_a_run_that_ends_by_its_user_or_its_tasks_logs_a_sentence(error, caplog)
 def test_runs_are_named_by_what_they_do(run, client, tmp_path):
     """Activation and seeds in the name; the tag of the deployments' runs; nothing else is tagged with it."""
     state = run("depth_sweep", tmp_path / "artifacts", seeds=1).state
-    found = client.read_flow_run(state.state_details.flow_run_id)
-    assert (found.name, found.tags) == ("depth-sweep relu 1 seed", ["deep-mlp"])
+    flow_run = client.read_flow_run(state.state_details.flow_run_id)
+    assert (flow_run.name, flow_run.tags) == ("depth-sweep relu 1 seed", ["deep-mlp"])
 
 
 def test_a_run_that_is_at_work_is_not_crashed(client, monkeypatch):
@@ -162,7 +164,7 @@ def test_a_form_begins_with_the_experiment_and_ends_with_how_to_run_it(name):
     assert groups[-1] == "run"
     assert "spirals" not in groups[:1]
     flow = DEPLOYMENTS[name]["entrypoint"].rpartition(".")[2]
-    on_images = any("images" in one.data for one in experiments() if flow in (TUTORIAL, one.tag))
+    on_images = any("images" in experiment.data for experiment in experiments() if flow in (TUTORIAL, experiment.tag))
     assert ("images" in run) == on_images
     assert list(run)[-3:] == ["runner", "workers", "scheduler"]
     assert (run["seeds"]["title"], run["seed"]["title"]) == ("Seeds per configuration", "Root seed")

@@ -45,15 +45,15 @@ def test_the_members_diagnosed_are_those_that_were_trained(finished):
         "device": "cpu",
     }
     (plan,) = configs_of(depth_sweep_trials, [2], 100, 4, activation="relu", **training)
-    found = measure_at_init(plan, datasets.split(*datasets.spirals(2021, points_per_arm=40), 2021), [0, 1])
+    diagnosis = measure_at_init(plan, datasets.split(*datasets.spirals(2021, points_per_arm=40), 2021), [0, 1])
     table = [
         row
         for row in rows(folder, "ablation")
         if (row["activation"], row["initialization"], row["depth"], row["epochs"]) == ("relu", "pytorch", 2, 2)
     ]
-    assert [row["dead_share"] for row in table] == found.dead_share.tolist()
+    assert [row["dead_share"] for row in table] == diagnosis.dead_share.tolist()
     gradients = [row["first_gradient_mean_square"] for row in table]
-    assert gradients == pytest.approx(found.first_gradient_mean_square.tolist(), rel=1e-5)
+    assert gradients == pytest.approx(diagnosis.first_gradient_mean_square.tolist(), rel=1e-5)
 
 
 def test_without_being_asked_for_the_depth_sweep_explains_nothing(finished):
@@ -85,7 +85,11 @@ def test_the_widest_and_the_deepest_of_its_size_are_tuned(finished):
     assert {row["learning_rate"] for row in tuned} <= set(TUNING_RATES)
     for row in tuned:
         keys = ("model", "degree", "depth", "parameters", "member")
-        (as_set,) = [one for one in table if one["training"] == "as set" and all(one[key] == row[key] for key in keys)]
+        (as_set,) = [
+            network
+            for network in table
+            if network["training"] == "as set" and all(network[key] == row[key] for key in keys)
+        ]
         assert as_set["seed"] == row["seed"]
         assert as_set["learning_rate"] == 1e-3
     page = (folder / "report.html").read_text()
@@ -111,7 +115,7 @@ def test_units_before_and_after_training_stand_beside_filters(finished):
 
 @pytest.mark.parametrize("study", ["generalization", "first_layer"])
 def test_more_seeds_add_rows_and_change_none(finished, run, tmp_path, study):
-    """A third member, trained later and kept in another file, stands beside the two that were there."""
+    """A third member, trained later and kept in another file, stands next to the two that were there."""
     before = finished("tutorial")
     folder = shutil.copytree(before, tmp_path / "artifacts", copy_function=shutil.copy2)
     ran = run(study, folder, seeds=3)

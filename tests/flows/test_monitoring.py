@@ -27,9 +27,9 @@ def artifacts_of(state, flow_name):
     """Return a run's artifacts by what they hold; each key comes once, and begins with the flow's name."""
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted)
-    assert len({one.key for one in found}) == len(found)
-    return {one.key.removeprefix(f"{flow_name}-"): one for one in found}
+        artifacts = client.read_artifacts(artifact_filter=wanted)
+    assert len({artifact.key for artifact in artifacts}) == len(artifacts)
+    return {artifact.key.removeprefix(f"{flow_name}-"): artifact for artifact in artifacts}
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def artifacts_of(state, flow_name):
 def test_a_run_carries_its_results(run, copied, experiment):
     """A table, figures that are whole images, the report's path; the figures stay small enough for the server."""
     root = copied(experiment)
-    found = artifacts_of(run(experiment, root).state, experiment.replace("_", "-"))
-    rows = json.loads(found["results"].data)
+    artifacts = artifacts_of(run(experiment, root).state, experiment.replace("_", "-"))
+    rows = json.loads(artifacts["results"].data)
     if experiment == "depth_sweep":
         table = pq.read_table(root / "results/depth_sweep.parquet")
         mean = sum(table["test_accuracy"].to_pylist()[:2]) / 2
@@ -50,29 +50,31 @@ def test_a_run_carries_its_results(run, copied, experiment):
             row["experiment"] for row in rows
         }
         assert rows[0].keys() == rows[-1].keys() == {"experiment", "configuration", "test accuracy", "more"}
-    markdown = found["figures"].data
+    markdown = artifacts["figures"].data
     images = [base64.b64decode(text) for text in re.findall(r"\(data:image/png;base64,([^)]*)\)", markdown)]
     sections = report_sections(read_report_content(root, all_sections()), all_sections())
     assert [section.title for section in sections] == re.findall(r"^## (.*)$", markdown, re.MULTILINE)
     left_out = markdown.count(": in the report*")
-    assert len(images) + left_out == sum(len(one.figures[: None if len(sections) == 1 else 1]) for one in sections)
+    assert len(images) + left_out == sum(
+        len(section.figures[: None if len(sections) == 1 else 1]) for section in sections
+    )
     assert len(markdown) < 300_000
     assert left_out == 0 or len(markdown) > 240_000
     for image in images:
         Image.open(io.BytesIO(image)).verify()
-    in_short = re.sub(r"\\(.)", r"\1", found["report"].data)
+    in_short = re.sub(r"\\(.)", r"\1", artifacts["report"].data)
     assert f"`{root / 'report.html'}`" in in_short
     for section in sections:
         assert all(text in in_short for text in (section.title, *section.summary, *section.details))
     if experiment != "signal_propagation":
-        assert found["progress"].data == 100
+        assert artifacts["progress"].data == 100
 
 
 def test_the_progress_counts_each_training_once(run, tmp_path):
     """Four trainings, and none twice though two experiments may wait for the same."""
     sweep = DepthSweep(depths=(1, 2, 3, 4), epochs=2, batch_size=32)
-    found = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state, "depth-sweep")
-    assert found["progress"].description == "4 of 4 trainings have ended"
+    artifacts = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state, "depth-sweep")
+    assert artifacts["progress"].description == "4 of 4 trainings have ended"
 
 
 @pytest.mark.slow
@@ -91,11 +93,11 @@ def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path)
 
             process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2 --workers 1", environment)
             while process.poll() is None:
-                seen += [one.data for one in newest()]
+                seen += [artifact.data for artifact in newest()]
                 time.sleep(0.2)
             _, err = process.communicate()
             assert process.returncode == 0, err
-            seen += [one.data for one in newest()]
+            seen += [artifact.data for artifact in newest()]
     finally:
         servers.stop(server)
     assert seen == sorted(seen)
@@ -110,7 +112,7 @@ def test_a_run_knows_how_long_such_runs_took(run, copied):
     states = [run("depth_sweep", root, seeds=seeds).state for seeds in (2, 1, 2)]
     with get_client(sync_client=True) as client:
         runs = [client.read_flow_run(state.state_details.flow_run_id) for state in states]
-    seconds = [one.total_run_time.total_seconds() for one in runs]
+    seconds = [flow_run.total_run_time.total_seconds() for flow_run in runs]
     assert _seconds_of_such_runs(runs[2]) == [seconds[2], seconds[0]]
     assert _seconds_of_such_runs(runs[1]) == [seconds[1]]
 

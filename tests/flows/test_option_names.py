@@ -27,11 +27,11 @@ def said(monkeypatch, capsys):
     return said
 
 
-def options(model, **given):
+def options(model, **values):
     """Return the options of a command as click gives them, with the names of other commands."""
     names = ("width", "depths", "hidden_widths")
     defaults = {name: field.default for name, field in model.model_fields.items()}
-    return defaults, {**dict.fromkeys(names), **given}
+    return defaults, {**dict.fromkeys(names), **values}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_an_option_of_other_commands_is_told(said):
     status, out, err = said("tutorial", "--epochs", "3")
     assert (status, out) == (2, "")
     having = [
-        name for name, command in program.commands.items() if "--epochs" in [one.opts[0] for one in command.params]
+        name
+        for name, command in program.commands.items()
+        if "--epochs" in [option.opts[0] for option in command.params]
     ]
     assert {"depth-sweep", "phase-diagram"} < set(having)
     assert err == (

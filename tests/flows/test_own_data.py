@@ -31,8 +31,13 @@ def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
     settings = json.loads(pq.read_schema(rows).metadata[b"settings"])
     assert len(Preprocessing.from_json(settings["preprocessing"]).inputs) == 13
     accuracies = pq.read_table(folder / "results/depth_sweep.parquet")
-    told = json.loads(accuracies.schema.metadata[b"settings"])
-    assert (told["data"], told["inputs"], told["classes"], told["split_seed"]) == ("wine.csv", 13, 3, 3)
+    shown_settings = json.loads(accuracies.schema.metadata[b"settings"])
+    assert (
+        shown_settings["data"],
+        shown_settings["inputs"],
+        shown_settings["classes"],
+        shown_settings["split_seed"],
+    ) == ("wine.csv", 13, 3, 3)
     assert pq.read_metadata(folder / "results/claims.parquet").num_rows == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Width against depth (here: wine.csv)" in page

@@ -74,13 +74,13 @@ def test_the_answer_is_of_the_flows_own_networks(playground):
     (answer,) = (message for message in messages if isinstance(message, dict) and message["kind"] == "asked")
     assert (answer["sizes"], answer["parameters"], answer["id"]) == ([2, 6, 6, 6, 4], 130, 7)
     accuracies = members_of(messages)
-    assert [accuracies[index] for index in range(8)] == [round(float(one), 6) for one in expected]
+    assert [accuracies[index] for index in range(8)] == [round(float(accuracy), 6) for accuracy in expected]
     summary, interval = messages[-1]["summary"], median_interval(expected)
     assert (summary["n"], summary["diverged"]) == (8, 0)
     assert summary["median"] == pytest.approx(interval.estimate, abs=1e-6)
     assert summary["low"] == pytest.approx(interval.low, abs=1e-6)
     losses = [losses for message in messages if isinstance(message, dict) for *_, losses in message.get("new", [])]
-    assert {len(one) for one in losses} == {3}
+    assert {len(curve) for curve in losses} == {3}
     frame = [message for message in messages if isinstance(message, bytes)][-1]
     number, place, n, side = struct.unpack("<4i", frame[:16])
     assert (number, place, side, len(frame)) == (7, 0, MAP_SIDE, 16 + 2 * MAP_SIDE**2)
@@ -94,7 +94,9 @@ def test_a_pinned_question_is_compared_in_pairs(playground):
         first = members_of(heard(live, complete()))
         better = {**QUICK, "learning_rate": 0.05}
         ask(live, 2, question=better, pinned=QUICK)
-        messages = heard(live, lambda one: one["kind"] == "compared" and (one["comparison"] or {}).get("n") == 8)
+        messages = heard(
+            live, lambda message: message["kind"] == "compared" and (message["comparison"] or {}).get("n") == 8
+        )
         verdict = messages[-1]
         while not members_of(messages, "pinned"):  # its networks are known, and may be told after the verdict
             messages += heard(live, complete("pinned"))
@@ -110,8 +112,10 @@ def test_an_undecided_comparison_says_how_many_to_try(playground):
     few = {**QUICK, "seeds": 4}
     with page(playground) as live:
         ask(live, 1, question={**few, "layers": 2}, pinned=few)
-        said = heard(live, lambda one: one["kind"] == "compared" and (one["comparison"] or {}).get("n") == 4)
-    assert said[-1]["sentence"] == "Hidden layers 2 instead of 3: undecided with 4 pairs of networks: try 8."
+        messages = heard(
+            live, lambda message: message["kind"] == "compared" and (message["comparison"] or {}).get("n") == 4
+        )
+    assert messages[-1]["sentence"] == "Hidden layers 2 instead of 3: undecided with 4 pairs of networks: try 8."
 
 
 def test_one_network_is_shown_on_request(playground):
@@ -138,7 +142,7 @@ def test_a_bet_comes_before_the_training(playground):
     """With `wait` the points and the theory are told, and nothing is trained."""
     with page(playground) as live:
         ask(live, 1, question=QUICK, wait=True)
-        (answer,) = heard(live, lambda one: one["kind"] == "asked")
+        (answer,) = heard(live, lambda message: message["kind"] == "asked")
         assert answer["theory"]["phase"] == "ordered"
         with pytest.raises(TimeoutError):
             live.recv(timeout=0.3)
@@ -165,9 +169,9 @@ def test_bad_settings_get_one_sentence(playground, values, setting, sentence):
     """With the setting that it is about, and nothing is dropped."""
     with page(playground) as live:
         ask(live, 4, question=values)
-        (said,) = heard(live, lambda one: True)
-    assert (said["kind"], said["id"], said["setting"]) == ("refused", 4, setting)
-    assert said["sentence"].startswith(sentence)
+        (answer,) = heard(live, lambda message: True)
+    assert (answer["kind"], answer["id"], answer["setting"]) == ("refused", 4, setting)
+    assert answer["sentence"].startswith(sentence)
 
 
 @pytest.mark.parametrize("message", ["", "[]", "{", '{"kind": "eval"}', '{"kind": "ask"}', '{"kind": "ask", "id": {}}'])
@@ -175,8 +179,8 @@ def test_what_is_no_message_is_refused(playground, message):
     """And the page is heard as before."""
     with page(playground) as live:
         live.send(message)
-        (said,) = heard(live, lambda one: True)
-        assert said["sentence"].startswith("a message must be ask, member, table or flow")
+        (answer,) = heard(live, lambda message: True)
+        assert answer["sentence"].startswith("a message must be ask, member, table or flow")
         ask(live, 2, question=QUICK)
         heard(live, complete())
 
@@ -193,12 +197,12 @@ def test_a_table_of_ones_own_is_trained_on(playground):
         assert messages[1]["sizes"] == [2, 6, 6, 6, 2]
         assert messages[1]["command"].startswith("deep-mlp depth-sweep --depths 3 --parameter-budget 116 ")
         live.send(json.dumps({"kind": "flow"}))
-        said = heard(live, lambda one: one["kind"] == "refused")[-1]["sentence"]
-        assert said.startswith("a table of this page cannot be run as a flow; run: deep-mlp depth-sweep")
+        sentence = heard(live, lambda message: message["kind"] == "refused")[-1]["sentence"]
+        assert sentence.startswith("a table of this page cannot be run as a flow; run: deep-mlp depth-sweep")
     rows = [f"{row / 7:.2f},{row % 2}" for row in range(40)]
-    one = OwnTable.read("one.csv", "\n".join(["a,kind", *rows]))
+    own = OwnTable.read("one.csv", "\n".join(["a,kind", *rows]))
     with pytest.raises(InputError, match=f"two columns of numbers and up to {MOST_CLASSES} classes in the last, got 1"):
-        asked({"data": "table"}, one)
+        asked({"data": "table"}, own)
 
 
 def test_a_question_that_is_no_longer_asked_is_dropped():
@@ -267,8 +271,8 @@ def test_pages_beyond_the_limit_are_told(playground):
         ask(pages[0], question=QUICK)
         heard(pages[0], complete())
     finally:
-        for one in pages:
-            one.close()
+        for connection in pages:
+            connection.close()
 
 
 def test_ten_pages_at_once_get_the_same_answers(playground):
@@ -285,7 +289,7 @@ def test_ten_pages_at_once_get_the_same_answers(playground):
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert all(one == answers[number % 2] for number, one in enumerate(answers))
+    assert all(answer == answers[number % 2] for number, answer in enumerate(answers))
     assert answers[0] != answers[1]
 
 

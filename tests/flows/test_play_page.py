@@ -149,7 +149,7 @@ def test_the_keyboard_alone_does(page):
         "return document.getElementById(arguments[0]).getAttribute('aria-label')", chosen
     )
     labels = page.driver.execute_script(f"return {DOTS}.map((dot) => dot.getAttribute('aria-label'))")
-    lowest = min(float(one.split(": ")[1].removesuffix(" %")) for one in labels)
+    lowest = min(float(label.split(": ")[1].removesuffix(" %")) for label in labels)
     assert label.endswith(f": {lowest:.1f} %")
     page.press(Keys.ESCAPE)
     page.wait("return document.getElementById('map-caption').textContent.startsWith('Mean of ')")

@@ -120,7 +120,7 @@ def test_two_workers_that_want_the_same_sweep_train_it_once(prefect, workers, en
         | {"gain_sweep": {"gains": [1.0, 2.0], **small}},
     }
     n_both, n_nightly, n_models = 2, 5, 6  # trainings, of which that of two gains makes two models
-    commands = [("deployment", "run", name, "--params", json.dumps(one)) for name, one in wanted.items()]
+    commands = [("deployment", "run", name, "--params", json.dumps(parameters)) for name, parameters in wanted.items()]
     ids = [re.search(r"UUID: (\S+)", prefect(*command))[1] for command in commands]
     deadline = time.monotonic() + 300
     states = set()

@@ -60,7 +60,7 @@ def test_the_chosen_networks_answer(predict, points, finished):
     mean = np.mean(answers, 0)
     np.testing.assert_allclose(frame[[f"probability of {number}" for number in range(4)]], mean, rtol=1e-5)
     assert frame["prediction"].tolist() == mean.argmax(1).tolist()
-    expected = np.mean([one.argmax(1) != mean.argmax(1) for one in answers], 0)
+    expected = np.mean([answer.argmax(1) != mean.argmax(1) for answer in answers], 0)
     assert frame["disagreement"].tolist() == expected.tolist()
     assert "3 rows by 2 networks of sweep-depth=" in printed.err
 
@@ -112,18 +112,20 @@ def test_what_was_learned_of_a_table_is_applied_again(copied):
     features = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2 * len(columns), np.float32)), 2)
     table = pa.table({"features": features, "label": columns["label"], "split": columns["split"]})
     units = {"features": "1", "label": "class index", "split": "train|test"}
-    made = write_table(
+    artifact = write_table(
         folder, "tables/rows-0.parquet", table, Provenance({"preprocessing": learned.to_json()}, "", {}, units)
     )
     (held_out,) = (folder / "tables").glob("held_out-*.parquet")
     whole = pq.read_table(held_out)
-    described = dict(whole.schema.metadata) | {b"inputs": json.dumps({"examples": made.sha256}).encode()}
+    described = dict(whole.schema.metadata) | {b"inputs": json.dumps({"examples": artifact.sha256}).encode()}
     pq.write_table(whole.replace_schema_metadata(described), held_out)
     digest = Artifact.of(folder, held_out).sha256
     for members in (folder / "members").glob("*.parquet"):
-        one = pq.read_table(members)
+        member_rows = pq.read_table(members)
         pq.write_table(
-            one.replace_schema_metadata(dict(one.schema.metadata) | {b"inputs": json.dumps({"data": digest}).encode()}),
+            member_rows.replace_schema_metadata(
+                dict(member_rows.schema.metadata) | {b"inputs": json.dumps({"data": digest}).encode()}
+            ),
             members,
         )
     model = kept_model(folder)
@@ -131,5 +133,5 @@ def test_what_was_learned_of_a_table_is_applied_again(copied):
     new = pa.table({"x2": [0.5, 0.1], "kind": ["a", "b"], "x1": [3.0, 1.0]})
     assert model.inputs(new).tolist() == [[1.0, 0.5], [0.0, pytest.approx(0.1)]]
     predicted = predictions(model, new)
-    right = [one == two for one, two in zip(predicted["prediction"].to_pylist(), ["a", "b"], strict=True)]
+    right = [label == wanted for label, wanted in zip(predicted["prediction"].to_pylist(), ["a", "b"], strict=True)]
     assert share_right(model, new, predicted) == np.mean(right)

@@ -61,7 +61,9 @@ def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, ex
     result, claims = f"results/{experiment}.parquet", "results/claims.parquet"
     changed = {name for name in forward if backward.get(name) != forward[name]}
     assert changed == {result, claims, "results/runs.parquet"}
-    made = [pq.read_table(folder / claims).replace_schema_metadata() for folder in (tmp_path, finished(experiment))]
-    assert made[0].equals(made[1])  # what differs is the digest of the result table
+    claim_tables = [
+        pq.read_table(folder / claims).replace_schema_metadata() for folder in (tmp_path, finished(experiment))
+    ]
+    assert claim_tables[0].equals(claim_tables[1])  # what differs is the digest of the result table
     rows = [pq.read_table(folder / result).to_pylist() for folder in (tmp_path, finished(experiment))]
     assert rows[0] == [*rows[1][2:], *rows[1][:2]]

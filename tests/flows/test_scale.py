@@ -224,12 +224,12 @@ def test_keys_are_nowhere_but_in_the_environment(program, bucket, cluster, tmp_p
     command = f"{program.depth_sweep} --runner dask --scheduler {cluster.address} --artifacts {bucket}"
     ran = program(command)
     assert ran.status == 0, ran.err
-    found = program(command, AWS_SECRET_ACCESS_KEY="secret-of-the-test-wrong", AWS_ENDPOINT_URL="http://127.0.0.1:9")
-    assert found.status == 1
+    refused = program(command, AWS_SECRET_ACCESS_KEY="secret-of-the-test-wrong", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert refused.status == 1
     written = {path.name: path.read_bytes() for path in artifact_folder(bucket).rglob("*") if path.is_file()}
     written |= {str(path): path.read_bytes() for path in cluster.folder.rglob("log")}
     written |= {str(path): path.read_bytes() for path in Path(os.environ["PREFECT_HOME"]).glob("prefect.db*")}
-    written |= {"console": f"{ran.out}{ran.err}{found.out}{found.err}".encode()}
+    written |= {"console": f"{ran.out}{ran.err}{refused.out}{refused.err}".encode()}
     assert len(written) > 20
     for key in KEYS.values():
         assert [name for name, content in written.items() if key.encode() in content] == []

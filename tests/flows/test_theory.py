@@ -41,9 +41,9 @@ def test_the_examples_are_some_of_the_images(finished, image_zip):
     numbers = torch.frombuffer(bytearray(b"".join(images["pixels"].to_pylist())), dtype=torch.uint8)
     pixels = normalize(numbers.view(84, -1)).numpy()
     known = {row.tobytes(): label for row, label in zip(pixels, images["label"].to_pylist(), strict=True)}
-    found = [np.asarray(row, dtype=np.float32).tobytes() for row in table["features"].to_pylist()]
-    assert [known[row] for row in found] == table["label"].to_pylist()
-    assert len(set(found)) == 64
+    rows = [np.asarray(row, dtype=np.float32).tobytes() for row in table["features"].to_pylist()]
+    assert [known[row] for row in rows] == table["label"].to_pylist()
+    assert len(set(rows)) == 64
 
 
 def test_measured_signals_are_those_of_the_core(finished):
@@ -57,10 +57,10 @@ def test_measured_signals_are_those_of_the_core(finished):
     assert chosen["gain"].tolist() == [gain] * 4
     scale = xavier_scale([20] * 5, gain)
     inputs = gaussian_inputs(20, 1.0, 0.5, generator(2021, "signals", "inputs"))
-    found = measure(scale, "tanh", 0.3, inputs, [0], int(chosen["seed"].iloc[0]))
+    measured = measure(scale, "tanh", 0.3, inputs, [0], int(chosen["seed"].iloc[0]))
     predicted = predicted_signals(scale, "tanh", 0.3, *input_lengths(inputs))
     for name in ("mean_square", "correlation", "gradient_mean_square"):
-        np.testing.assert_allclose(chosen[name], getattr(found, name)[0])
+        np.testing.assert_allclose(chosen[name], getattr(measured, name)[0])
         np.testing.assert_allclose(chosen[f"predicted_{name}"], getattr(predicted, name))
 
 

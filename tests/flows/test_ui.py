@@ -180,11 +180,11 @@ def test_the_pages_work_through_a_tunnel(ui):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=forward, args=(listener, urlsplit(ui.url).port), daemon=True).start()
         netloc = f"localhost:{listener.getsockname()[1]}"
-        asked, shown = opened(f"http://{netloc}/v2/runs")
+        asked, text = opened(f"http://{netloc}/v2/runs")
         listener.shutdown(socket.SHUT_RDWR)
     assert {urlsplit(url).netloc for url in asked} == {netloc}
-    assert "Run a task or flow to get started" in shown  # so the API told that there is none yet
-    assert "Can't connect" not in shown
+    assert "Run a task or flow to get started" in text  # so the API told that there is none yet
+    assert "Can't connect" not in text
 
 
 def forward(listener, port):
@@ -214,7 +214,7 @@ def opened(url):
         log = Path(folder, "net.json")
         quiet = ["background-networking", "component-update", "sync", "gpu", "quic", "default-apps", "extensions"]
         command = [
-            *(CHROMIUM, "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{one}" for one in quiet)),
+            *(CHROMIUM, "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)),
             *(f"--user-data-dir={folder}/profile", f"--log-net-log={log}", "--no-proxy-server"),
             *("--virtual-time-budget=6000", "--dump-dom", url),
         ]
@@ -222,5 +222,5 @@ def opened(url):
         events = json.loads(log.read_text())["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
     asked = {request["url"] for request in requests if request["initiator"].startswith("http")}
-    shown = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", done.stdout, flags=re.DOTALL)
-    return asked, " ".join(shown.split())
+    text = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", done.stdout, flags=re.DOTALL)
+    return asked, " ".join(text.split())

@@ -42,9 +42,9 @@ def plans():
     )  # fmt: skip
 
 
-def equal(one, other):
+def equal(first, other):
     """Return whether two results are equal to the bit, NaN where the other is NaN."""
-    return torch.equal(one.nan_to_num(7.0), other.nan_to_num(7.0))
+    return torch.equal(first.nan_to_num(7.0), other.nan_to_num(7.0))
 
 
 def check(n_plans):
@@ -75,14 +75,14 @@ if __name__ == "__main__":
     with ThreadPoolExecutor(1) as thread:  # as a runner does
         thread.submit(check, int(sys.argv[1])).result()
     check(2)
-    told = {
+    report = {
         "torch": torch.backends.cpu.get_cpu_capability(),
         "openblas": [library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"],
         "flushed": sorted(set(_flushed)),
         "threads": torch.get_num_threads(),
         "losses": _digest.hexdigest(),
     }
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
     with torch.backends.mkl.verbose(torch.backends.mkl.VERBOSE_ON):  # it names itself on the standard output
         torch.mm(torch.ones(64, 64), torch.ones(64, 64))

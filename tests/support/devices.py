@@ -30,22 +30,24 @@ class _OnDevice(torch.Tensor):
 
 
 def _computed(function, args, kwargs):
-    given, shape = tree_flatten((args, kwargs))
-    tensors = [one for one in given if isinstance(one, torch.Tensor)]
-    on_device = [one for one in tensors if isinstance(one, _OnDevice)]
+    leaves, shape = tree_flatten((args, kwargs))
+    tensors = [tensor for tensor in leaves if isinstance(tensor, torch.Tensor)]
+    on_device = [tensor for tensor in tensors if isinstance(tensor, _OnDevice)]
     moves = function in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
     if on_device and not moves:
         # a number may be anywhere, a tensor may not
-        assert all(one.dim() == 0 for one in tensors if not isinstance(one, _OnDevice)), f"{function} on two devices"
+        assert all(tensor.dim() == 0 for tensor in tensors if not isinstance(tensor, _OnDevice)), (
+            f"{function} on two devices"
+        )
     target = kwargs.get("device")
     there = bool(on_device) if target is None else torch.device(target).type == DEVICE
     if (there or on_device) and kwargs.get("dtype") == torch.float64:
         message = f"{function}: the device has no float64"
         raise TypeError(message)
-    args, kwargs = tree_unflatten([one.inner if isinstance(one, _OnDevice) else one for one in given], shape)
+    args, kwargs = tree_unflatten([leaf.inner if isinstance(leaf, _OnDevice) else leaf for leaf in leaves], shape)
     if target is not None:
         kwargs["device"] = torch.device("cpu")
-    outer = {id(one.inner): one for one in on_device}  # what is written to comes back itself
+    outer = {id(tensor.inner): tensor for tensor in on_device}  # what is written to comes back itself
 
     def wrapped(value):
         if not isinstance(value, torch.Tensor) or not there:

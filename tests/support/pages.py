@@ -9,7 +9,10 @@ DRIVER = shutil.which("chromedriver")
 WITHOUT_BROWSER = CHROMIUM is None or DRIVER is None
 _QUIET = (
     *("--headless=new", "--no-sandbox", "--no-first-run", "--no-proxy-server", "--hide-scrollbars"),
-    *(f"--disable-{one}" for one in ("gpu", "quic", "background-networking", "component-update", "sync", "extensions")),
+    *(
+        f"--disable-{feature}"
+        for feature in ("gpu", "quic", "background-networking", "component-update", "sync", "extensions")
+    ),
 )
 
 

@@ -57,7 +57,9 @@ def one_configuration(settings):
 
 def smallest_parameters(flow):
     """Return the parameters with which the tests run a flow, but `run`: each experiment's own smallest settings."""
-    smallest = {one.settings: one.smallest for one in experiments() if flow in (TUTORIAL, one.name)}
+    smallest = {
+        experiment.settings: experiment.smallest for experiment in experiments() if flow in (TUTORIAL, experiment.name)
+    }
     parameters = {name: smallest.get(type(group), group) for name, group in flow_parameters(flow).items()}
     del parameters["run"]
     return parameters | ({"spirals": SPIRALS} if "spirals" in parameters else {})
@@ -77,7 +79,7 @@ def smallest_stage(experiment, flow, n_seeds=2):
 
 def smallest_setup(experiment, n_seeds=2, change=unchanged):
     """Return what a run with the smallest settings, each changed by a function, asks of an experiment."""
-    smallest = {one.settings: change(one.smallest) for one in experiments()}
+    smallest = {experiment.settings: change(experiment.smallest) for experiment in experiments()}
     settings = smallest[experiment.settings]
     data = IMAGES if experiment.data[0] == "images" else data_of_points("spirals", SPIRALS)
     return Setup(settings, data, tuple(smallest[group] for group in experiment.others), n_seeds=n_seeds)
@@ -108,13 +110,13 @@ def with_inputs(outputs: Any) -> Iterator[Table | Figure]:
 
 def result_names(outputs):
     """Return the names of the result tables among outputs."""
-    tables = [one.name for one in with_inputs(outputs) if isinstance(one, Table)]
+    tables = [output.name for output in with_inputs(outputs) if isinstance(output, Table)]
     return {name.removeprefix("results/") for name in tables if name.startswith("results/")}
 
 
 def figure_names(outputs):
     """Return the names of the figures among outputs."""
-    return {one.name for one in outputs if isinstance(one, Figure)}
+    return {output.name for output in outputs if isinstance(output, Figure)}
 
 
 @dataclass
@@ -171,22 +173,22 @@ def make_outputs(experiment, setup, image_zip, lost_seeds=()):
     """
     data = _examples(setup.data.kind, image_zip)
     models = [_trained(trial, data, setup.n_seeds, lost_seeds) for trial in planned_trials(experiment, setup)]
-    made, known = Made(), {}
+    result, known = Made(), {}
 
     def value_of(value):
         if isinstance(value, Table):
             if id(value) not in known:
                 known[id(value)] = value, resolve(value.function)(*map(value_of, value.inputs))
             return known[id(value)][1]
-        return [value_of(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return [value_of(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     for output in experiment.outputs(setup, models, data):
         if isinstance(output, Table):
             name = output.name.rpartition("/")[2]
-            made.tables[name], made.settings[name] = value_of(output), dict(output.settings)
+            result.tables[name], result.settings[name] = value_of(output), dict(output.settings)
             continue
-        inputs = [value_of(one) for one in output.inputs]
+        inputs = [value_of(value) for value in output.inputs]
         frames = [value.to_pandas() if isinstance(value, pa.Table) else value for value in inputs]
         drawn = resolve(output.prepare)(*inputs) if output.prepare else frames
-        made.figures[output.name] = resolve(output.draw)(*drawn)
-    return made
+        result.figures[output.name] = resolve(output.draw)(*drawn)
+    return result

@@ -20,14 +20,14 @@ def files(folder):
 def contents(folder):
     """Return the bytes of all artifacts, without the times at which results were made."""
     times = re.compile(rb"<time>[^<]*</time>")
-    found = {path: times.sub(b"", (folder / path).read_bytes()) for path in files(folder)}
-    return found | {path: b"" for path in found if path == "results/runs.parquet"}
+    by_path = {path: times.sub(b"", (folder / path).read_bytes()) for path in files(folder)}
+    return by_path | {path: b"" for path in by_path if path == "results/runs.parquet"}
 
 
 def identities(folder):
     """Return what differs between two files written under one name."""
     status = {path: (folder / path).stat() for path in files(folder)}
-    return {path: (found.st_ino, found.st_mtime_ns) for path, found in status.items()}
+    return {path: (state.st_ino, state.st_mtime_ns) for path, state in status.items()}
 
 
 def written(before, after):

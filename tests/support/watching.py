@@ -12,26 +12,26 @@ MARK = "DEEP_MLP_TEST"
 
 def processes(mark):
     """Return the command lines of all processes with a mark in their environment, which children inherit."""
-    found = []
+    lines = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if f"{MARK}={mark}\0".encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_text().replace("\0", " "))
+                lines.append((path / "cmdline").read_text().replace("\0", " "))
         except OSError:  # gone, or another user's
             pass
-    return found
+    return lines
 
 
 def children(pid):
     """Return the numbers of a process's children."""
-    found = []
+    numbers = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(path.name))
+                numbers.append(int(path.name))
         except OSError:
             pass
-    return found
+    return numbers
 
 
 def wait_for(condition, process, seconds=60):

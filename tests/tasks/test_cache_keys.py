@@ -30,8 +30,8 @@ DISTRIBUTIONS = {"PIL": "pillow"}
 def path_of(module):
     """Return the file of a module of ours; None if there is no such module."""
     path = ROOT / module.replace(".", "/")
-    found = (path.with_suffix(".py"), path / "__init__.py")
-    return next((one for one in found if one.is_file()), None)
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def is_for_types(node):
@@ -61,13 +61,13 @@ def is_own(name):
 @cache
 def used(*modules):
     """Return modules of ours and all that they import, directly or not."""
-    found, waiting = set(), list(modules)
+    reached, waiting = set(), list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found:
-            found.add(module)
+        if module not in reached:
+            reached.add(module)
             waiting += filter(is_own, imports(module))
-    return found
+    return reached
 
 
 def libraries(*modules):
@@ -90,7 +90,7 @@ EVERY = pytest.mark.parametrize("experiment", experiments(), ids=folder_of)
 def outputs(experiment):
     """Return the tables and figures of an experiment with the task that makes each."""
     planned = with_inputs(planned_outputs(experiment, smallest_setup(experiment)))
-    return [(one, make_table if isinstance(one, Table) else draw_figure) for one in planned]
+    return [(output, make_table if isinstance(output, Table) else draw_figure) for output in planned]
 
 
 def unknown_to(task, *modules):
@@ -144,7 +144,9 @@ def test_what_is_imported_by_name_is_declared():
 
 def test_the_key_of_claims_knows_every_module_that_makes_some():
     """They are imported by name."""
-    assert {one.claims for one in experiments() if one.claims} <= set(measure_claims.cache_policy.code)
+    assert {experiment.claims for experiment in experiments() if experiment.claims} <= set(
+        measure_claims.cache_policy.code
+    )
 
 
 DECIDE_BYTES = {"matplotlib", "pandas", "pyarrow", "scipy"}

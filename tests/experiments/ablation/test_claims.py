@@ -23,21 +23,21 @@ def test_vanishing_gradients(restored, verdict, estimate):
     """If most of the decline goes with restored gradients the claim holds, if little goes it does not."""
     default = depths(*DEFAULT)
     default["first_gradient_mean_square"] = np.exp(50 * default["test_accuracy"])
-    found = decline_is_vanishing_gradients(default, depths(*restored, seed=1))
-    assert found.verdict == verdict
-    assert found.estimate == pytest.approx(estimate, abs=0.03)
-    assert found.effect_size == pytest.approx(1)
+    claim = decline_is_vanishing_gradients(default, depths(*restored, seed=1))
+    assert claim.verdict == verdict
+    assert claim.estimate == pytest.approx(estimate, abs=0.03)
+    assert claim.effect_size == pytest.approx(1)
 
 
 def test_gradients_are_ranked_within_a_depth():
     """That gradients and accuracy both fall with depth is no association: within each depth it is the other way."""
     default = depths(0.5, 0.92, 0.8, 0.7)
     default["first_gradient_mean_square"] = default["depth"] * -10 - default["test_accuracy"]
-    found = decline_is_vanishing_gradients(default, default)
-    assert found.effect_size == pytest.approx(-1)
+    claim = decline_is_vanishing_gradients(default, default)
+    assert claim.effect_size == pytest.approx(-1)
     default["first_gradient_mean_square"][-3] = np.nan  # left out of the association, not of the claim
-    found = decline_is_vanishing_gradients(default, default)
-    assert (found.n, found.effect_size) == (16, pytest.approx(-1))
+    claim = decline_is_vanishing_gradients(default, default)
+    assert (claim.n, claim.effect_size) == (16, pytest.approx(-1))
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_gradients_are_ranked_within_a_depth():
 )
 def test_a_decline_that_goes_with_a_better_start(better, verdict, estimate):
     """The decline from the default's best depth is looked for again, wherever the better start has its own best."""
-    found = decline_goes_with_better_start(depths(*DEFAULT), depths(*better, seed=1))
-    assert found.verdict == verdict
-    assert found.estimate == pytest.approx(estimate, abs=0.03)
+    claim = decline_goes_with_better_start(depths(*DEFAULT), depths(*better, seed=1))
+    assert claim.verdict == verdict
+    assert claim.estimate == pytest.approx(estimate, abs=0.03)
 
 
 def test_without_a_decline_nothing_can_go():
     """If the deepest network is best there is no decline to explain: no number, no verdict."""
-    found = decline_goes_with_better_start(depths(0.7, 0.8, 0.9), depths(0.9, 0.9, 0.5))
-    assert found.verdict == BOTH
-    assert math.isnan(found.estimate)
-    assert (found.low, found.high) == (-math.inf, math.inf)
+    claim = decline_goes_with_better_start(depths(0.7, 0.8, 0.9), depths(0.9, 0.9, 0.5))
+    assert claim.verdict == BOTH
+    assert math.isnan(claim.estimate)
+    assert (claim.low, claim.high) == (-math.inf, math.inf)
 
 
 def test_starts_must_be_compared_at_the_same_depths():

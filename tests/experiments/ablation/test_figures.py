@@ -51,9 +51,9 @@ def ablation_table() -> pd.DataFrame:
 def test_explain_figure_names_activations_starts_and_longer_training(ablation_table: pd.DataFrame) -> None:
     """A panel for each activation, a legend entry for each start, and one for the longer training."""
     figure = ablation_figure(ablation_table)
-    shown = texts(figure)
+    text = texts(figure)
     for expected in ("relu", "tanh", "PyTorch's start, 200 epochs", "Xavier, theoretical gain", "n = 4 per median"):
-        assert expected in shown
+        assert expected in text
     assert len(figure.axes) == 2
 
 
@@ -93,12 +93,12 @@ def test_one_depth_has_its_tick_and_no_other(ablation_table: pd.DataFrame) -> No
 def test_what_diverged_altogether_is_said(ablation_table: pd.DataFrame) -> None:
     """A panel without a member that finished says so; a table with n = 0 keeps its small n."""
     diverged = {"status": "diverged", "test_accuracy": None}
-    shown = texts(ablation_figure(ablation_table.assign(**diverged)))
-    assert shown.count("all members diverged") == 2
-    assert "\nn = 0 per median" in shown
+    text = texts(ablation_figure(ablation_table.assign(**diverged)))
+    assert text.count("all members diverged") == 2
+    assert "\nn = 0 per median" in text
 
 
 def test_gradients_that_are_all_zero_are_words(ablation_table: pd.DataFrame) -> None:
     """A logarithmic axis cannot show them."""
-    shown = texts(ablation_causes_figure(ablation_table.assign(first_gradient_mean_square=0.0)))
-    assert shown.count("all are 0") == 2
+    text = texts(ablation_causes_figure(ablation_table.assign(first_gradient_mean_square=0.0)))
+    assert text.count("all are 0") == 2

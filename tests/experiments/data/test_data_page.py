@@ -19,15 +19,15 @@ MARKUP, FORMULA = "<script>alert(1)</script>", "$\\frac{a}{"
 
 def examples_of(columns, **source):
     """Return what the page is made from, as a task reads it."""
-    made = table_examples(pa.table(columns), DataSource(data="mine.csv", **source), 2021)
-    data = made.data
+    examples = table_examples(pa.table(columns), DataSource(data="mine.csv", **source), 2021)
+    data = examples.data
     inputs = [*data.train_inputs.tolist(), *data.test_inputs.tolist()]
     rows = {
         "features": pa.array(inputs, pa.list_(pa.float32(), len(inputs[0]))),
         "label": [*data.train_labels.tolist(), *data.test_labels.tolist()],
         "split": ["train"] * len(data.train_labels) + ["test"] * len(data.test_labels),
     }
-    table = pa.table(rows).replace_schema_metadata({"settings": json.dumps(described(made))})
+    table = pa.table(rows).replace_schema_metadata({"settings": json.dumps(described(examples))})
     return split_of(table.to_batches())
 
 

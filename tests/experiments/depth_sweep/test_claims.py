@@ -20,25 +20,25 @@ from mlp_core.experiments.depth_sweep.claims import interior_best_depth, publish
 )
 def test_an_interior_best_depth(means, verdict, best):
     """A clear peak inside is found, one at either end refutes, and a draw of the two is left open."""
-    found = interior_best_depth(depths(*means))
-    assert (found.verdict, found.n, found.claimed) == (verdict, 16, "2 to 4")
+    claim = interior_best_depth(depths(*means))
+    assert (claim.verdict, claim.n, claim.claimed) == (verdict, 16, "2 to 4")
     if best:
-        assert (found.estimate, found.low, found.high) == (best, best, best)
-        assert (found.effect_size > 1) == (verdict == UP)
+        assert (claim.estimate, claim.low, claim.high) == (best, best, best)
+        assert (claim.effect_size > 1) == (verdict == UP)
 
 
 def test_equal_depths_have_no_best():
     """Where all depths are alike the best is any of them: the interval says so."""
-    found = interior_best_depth(depths(*[0.9] * 5, n=64, seed=1))
-    assert found.verdict == BOTH
-    assert found.high - found.low >= 2
+    claim = interior_best_depth(depths(*[0.9] * 5, n=64, seed=1))
+    assert claim.verdict == BOTH
+    assert claim.high - claim.low >= 2
 
 
 def test_two_depths_have_no_interior():
     """With nothing between the extremes the claim stays open."""
-    found = interior_best_depth(depths(0.8, 0.9))
-    assert (found.verdict, found.n, found.claimed) == (BOTH, 0, "no value")
-    assert np.isnan([found.estimate, found.low, found.high]).all()
+    claim = interior_best_depth(depths(0.8, 0.9))
+    assert (claim.verdict, claim.n, claim.claimed) == (BOTH, 0, "no value")
+    assert np.isnan([claim.estimate, claim.low, claim.high]).all()
 
 
 def curves(*members):
@@ -68,16 +68,16 @@ def declining(*declines, n=16, scatter=0.0):
 )
 def test_a_typical_curve(declines, verdict, median, ends):
     """Typical is a median decline within five points of the published 3.6: what most networks lose."""
-    found = published_curve_is_typical(declining(*declines, n=36))
-    assert (found.verdict, found.estimate) == (verdict, pytest.approx(median, abs=0.002))
-    assert (found.source, found.claimed) == ("ours", "-0.014 to 0.086")
-    assert (found.low, found.high) == pytest.approx(ends, abs=0.002)
+    claim = published_curve_is_typical(declining(*declines, n=36))
+    assert (claim.verdict, claim.estimate) == (verdict, pytest.approx(median, abs=0.002))
+    assert (claim.source, claim.claimed) == ("ours", "-0.014 to 0.086")
+    assert (claim.low, claim.high) == pytest.approx(ends, abs=0.002)
 
 
 def test_noise_alone_makes_no_curve_untypical():
     """Were the published curve the true one, members that scatter by ten points would not speak against it."""
-    found = published_curve_is_typical(declining(0.036, n=64, scatter=0.1))
-    assert found.verdict != DOWN
+    claim = published_curve_is_typical(declining(0.036, n=64, scatter=0.1))
+    assert claim.verdict != DOWN
     # the best minus the last of each, which is noise first, would lie far outside
     values = exact(declining(0.036, n=64, scatter=0.1))
     assert (values.max(0) - values[-1]).mean() > 0.086
@@ -87,8 +87,8 @@ def test_the_published_values_have_ranks_among_the_members():
     """How many members are below each published value stands with the effect."""
     lower = [value - 0.01 for value in PUBLISHED]
     higher = [value + 0.01 for value in PUBLISHED]
-    found = published_curve_is_typical(curves(*[lower] * 3, *[higher] * 5))
-    assert found.effect.endswith("at depths 1 to 5 3, 3, 3, 3 and 3 of 8 members are below it")
+    claim = published_curve_is_typical(curves(*[lower] * 3, *[higher] * 5))
+    assert claim.effect.endswith("at depths 1 to 5 3, 3, 3, 3 and 3 of 8 members are below it")
 
 
 def test_a_diverged_member_takes_its_seed_out():
@@ -99,9 +99,9 @@ def test_a_diverged_member_takes_its_seed_out():
     kept = ~np.isin(columns["seed"], [3, 5])
     order = stream().permutation(kept.sum())
     without = {name: values[kept][order] for name, values in columns.items()}
-    found, expected = interior_best_depth(diverged), interior_best_depth(without)
-    assert found == expected
-    assert found.n == 14
+    claim, expected = interior_best_depth(diverged), interior_best_depth(without)
+    assert claim == expected
+    assert claim.n == 14
 
 
 def test_any_kind_of_table_will_do():

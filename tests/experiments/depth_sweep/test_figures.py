@@ -48,14 +48,14 @@ def test_png_has_twice_the_columns_pixels_and_repeats(depth_table: pd.DataFrame)
 
 def test_depth_figure_names_width_parameters_and_failures(depth_table: pd.DataFrame) -> None:
     """The axis says what each depth costs, the annotation how many members diverged."""
-    shown = texts(depth_sweep_figure(depth_table))
+    text = texts(depth_sweep_figure(depth_table))
     for expected in (
         "3\n6 wide\n130 par.",
         "1 of 4\ndiverged",
         "median without interval, n = 3 to 4 per median",
         "chance\n25 %",
     ):
-        assert expected in shown
+        assert expected in text
 
 
 def test_depth_figure_draws_every_member(depth_table: pd.DataFrame) -> None:

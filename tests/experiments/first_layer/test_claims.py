@@ -14,11 +14,11 @@ from mlp_core.experiments.first_layer.unit_measures import extent, gabor_filters
 @pytest.mark.parametrize(("trained", "verdict", "estimate"), [(0.33, UP, 1.1), (0.1, DOWN, 0.06), (0.1975, BOTH, 0.5)])
 def test_units_that_are_not_local(trained, verdict, estimate):
     """Units as wide as whole faces are not local, units near edge filters are, and half-way is open."""
-    found = first_layer_is_not_local(units(trained), units(0.4, seed=1), FILTERS, TEMPLATES)
-    assert (found.verdict, found.n) == (verdict, 10)
-    assert found.estimate == pytest.approx(estimate, abs=0.04)
-    assert found.effect_size > 0
-    assert found.measure.endswith("before training 1.43")
+    claim = first_layer_is_not_local(units(trained), units(0.4, seed=1), FILTERS, TEMPLATES)
+    assert (claim.verdict, claim.n) == (verdict, 10)
+    assert claim.estimate == pytest.approx(estimate, abs=0.04)
+    assert claim.effect_size > 0
+    assert claim.measure.endswith("before training 1.43")
 
 
 def test_whole_faces_themselves_are_not_local_and_edge_filters_are(tmp_path):

@@ -50,13 +50,13 @@ def test_the_title_of_medians_with_and_without_interval_fits(gain_table: pd.Data
 def test_a_table_where_every_member_diverged_is_drawn(gain_table: pd.DataFrame) -> None:
     """An experiment that failed altogether is a figure of failures, not an error."""
     failed = {"status": "diverged", "train_accuracy": None, "test_accuracy": None}
-    shown = texts(gain_sweep_figure(gain_table.assign(**failed)))
-    assert "theory 1.407" in shown
-    assert "best" not in shown
+    text = texts(gain_sweep_figure(gain_table.assign(**failed)))
+    assert "theory 1.407" in text
+    assert "best" not in text
 
 
 def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
     """Both vertical lines are labelled and failures are counted at their gain."""
-    shown = texts(gain_sweep_figure(gain_table))
+    text = texts(gain_sweep_figure(gain_table))
     for expected in ("best mean 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
-        assert expected in shown
+        assert expected in text

@@ -30,19 +30,19 @@ def test_a_polynomial_that_does_not_generalize(inside, outside, verdict, estimat
     """To be at chance outside, or below, is not to generalise, as the tutorial says: that supports it."""
     columns = table("depth", {1: inside}, value="inside_accuracy")
     columns["outside_accuracy"] = table("depth", {1: outside}, value="outside_accuracy", seed=1)["outside_accuracy"]
-    found = polynomial_does_not_generalize(columns, 4)
-    assert (found.source, found.verdict, found.n) == ("tutorial", verdict, 16)
-    assert found.estimate == pytest.approx(estimate, abs=0.02)
-    assert found.low < found.estimate < found.high
+    claim = polynomial_does_not_generalize(columns, 4)
+    assert (claim.source, claim.verdict, claim.n) == ("tutorial", verdict, 16)
+    assert claim.estimate == pytest.approx(estimate, abs=0.02)
+    assert claim.low < claim.estimate < claim.high
 
 
 def test_who_knows_nothing_inside_has_nothing_to_keep():
     """Below chance on both sides, the share of an advantage would be a fine number without a meaning: there is none."""
     columns = table("depth", {1: 0.1}, value="inside_accuracy")
     columns["outside_accuracy"] = columns["inside_accuracy"]
-    found = polynomial_does_not_generalize(columns, 4)
-    assert (found.verdict, found.low, found.high) == (BOTH, -math.inf, math.inf)
-    assert math.isnan(found.estimate)
+    claim = polynomial_does_not_generalize(columns, 4)
+    assert (claim.verdict, claim.low, claim.high) == (BOTH, -math.inf, math.inf)
+    assert math.isnan(claim.estimate)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_a_shortfall_that_is_the_optimizers(tuned, tuned_network, verdict, estim
     """What counts is how much of the distance between the two models goes when both are tuned."""
     polynomials = inside(0.73, seed=1), inside(tuned, seed=2)
     networks = inside(0.98, seed=3, first_seed=100), inside(tuned_network, seed=4, first_seed=100)
-    found = shortfall_is_the_optimizers(polynomials, networks, "5454 against 5304")
-    assert (found.source, found.verdict, found.n) == ("ours", verdict, 16)
-    assert found.estimate == pytest.approx(estimate, abs=0.04)
-    assert found.low <= found.estimate <= found.high
-    assert found.measure.endswith("; 5454 against 5304")
+    claim = shortfall_is_the_optimizers(polynomials, networks, "5454 against 5304")
+    assert (claim.source, claim.verdict, claim.n) == ("ours", verdict, 16)
+    assert claim.estimate == pytest.approx(estimate, abs=0.04)
+    assert claim.low <= claim.estimate <= claim.high
+    assert claim.measure.endswith("; 5454 against 5304")
 
 
 def test_without_a_shortfall_there_is_none_to_explain():
@@ -69,18 +69,18 @@ def test_without_a_shortfall_there_is_none_to_explain():
 @pytest.mark.parametrize(("network", "verdict"), [(0.4, UP), (0.05, DOWN), (0.31, BOTH)])
 def test_a_network_that_generalizes_better(network, verdict):
     """A network ahead by far or behind is told from a polynomial at 30 %; one ahead by a hair is not."""
-    found = network_generalizes_better(outside(network, seed=1), outside(0.3, n=12), 4, "5310 against 5304")
-    assert (found.verdict, found.n, found.effect) == (verdict, 12, "Cohen's d_z")
-    assert found.estimate == pytest.approx(network - 0.3, abs=0.01)
-    assert found.measure.endswith("; 5310 against 5304")
+    claim = network_generalizes_better(outside(network, seed=1), outside(0.3, n=12), 4, "5310 against 5304")
+    assert (claim.verdict, claim.n, claim.effect) == (verdict, 12, "Cohen's d_z")
+    assert claim.estimate == pytest.approx(network - 0.3, abs=0.01)
+    assert claim.measure.endswith("; 5310 against 5304")
 
 
 @pytest.mark.parametrize(("network", "polynomial"), [(0.0, 0.06), (0.2, 0.06), (0.01, 0.01)])
 def test_who_is_less_below_chance_does_not_generalize_better(network, polynomial):
     """Where both are wrong more often than a guess the verdict is neither, whoever is ahead; the numbers are shown."""
-    found = network_generalizes_better(outside(network, seed=1), outside(polynomial), 4, "")
-    assert found.verdict == NEITHER
-    assert "do worse than guessing, 0.250" in found.measure
+    claim = network_generalizes_better(outside(network, seed=1), outside(polynomial), 4, "")
+    assert claim.verdict == NEITHER
+    assert "do worse than guessing, 0.250" in claim.measure
     few = network_generalizes_better(outside(network, n=7, seed=1), outside(polynomial, n=7), 4, "")
     assert few.verdict == BOTH
     one_above = network_generalizes_better(outside(network, seed=1), outside(0.4), 4, "")

@@ -40,9 +40,9 @@ def test_generalization_figure_draws_medians_in_the_middle_of_their_rings(genera
     line = wide.lines[0]
     assert line.get_xdata() == pytest.approx(np.arange(0.05, 2, 0.1))
     assert line.get_ydata() == pytest.approx([92] * 10 + [0] * 10)
-    shown = texts(figure)
+    text = texts(figure)
     for expected in ("degree 50", "depth 3, 5307 par.", "last training point", "n = 3 per median"):
-        assert expected in shown
+        assert expected in text
     assert [sum(line.get_label() == "nearest neighbour" for line in axes.lines) for axes in (wide, deep)] == [1, 1]
 
 

@@ -45,7 +45,7 @@ def _letters_font(path: Path, letters: str) -> None:
 
 def test_classes_whose_letters_no_font_has_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Told apart, with a legend, and without a warning; not the same box for both."""
-    monkeypatch.setattr(fontManager, "ttflist", [one for one in fontManager.ttflist if "DejaVu" in one.name])
+    monkeypatch.setattr(fontManager, "ttflist", [font for font in fontManager.ttflist if "DejaVu" in font.name])
     figure = samples_figure(np.zeros((3, 3, 32, 32), dtype=np.uint8), [1, 0, 1], ["\u732b", "\u72ac"])
     assert [axes.get_title() for axes in figure.axes] == ["class 1", "class 0", "class 1"]
     assert {r"class 0: \u732b", r"class 1: \u72ac"} <= set(texts(figure).split("\n"))
@@ -53,7 +53,7 @@ def test_classes_whose_letters_no_font_has_are_numbers(monkeypatch: pytest.Monke
 
 
 def test_classes_are_drawn_in_a_font_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """If one has their letters, beside the usual font for the others."""
+    """If one has their letters, next to the usual font for the others."""
     path = tmp_path / "letters.ttf"
     _letters_font(path, "\u732b\u72ac")
     monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))

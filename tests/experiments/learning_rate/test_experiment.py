@@ -29,19 +29,22 @@ def test_the_usual_rate_is_the_configuration_of_others():
     explained = configs(
         experiment_in("ablation"), Ablation(ablation=True, ablation_activations=("relu",)), DepthSweep()
     )
-    assert own & explained == {shared, *(one for one in explained if one.gains[0] > 1 and len(one.layer_sizes) == 5)}
+    assert own & explained == {
+        shared,
+        *(config for config in explained if config.gains[0] > 1 and len(config.layer_sizes) == 5),
+    }
     assert len(own & explained) == 2
-    names = {one.name for one in own} & {one.name for one in explained}
+    names = {config.name for config in own} & {config.name for config in explained}
     assert names == {"depth=3 width=6", "xavier gain=1.41421 depth=3 width=6"}
 
 
 def test_configurations_differ_in_rate_and_start_alone():
     """So that what the table tells of two rates, or of two starts, is theirs."""
     own = configs(EXPERIMENT, LearningRate())
-    assert {(one.learning_rate, one.scheme) for one in own} == {
+    assert {(config.learning_rate, config.scheme) for config in own} == {
         (rate, scheme) for rate in LearningRate().learning_rates for scheme in ("pytorch", "xavier_uniform")
     }
-    assert len({replace(one, learning_rate=1.0, scheme="", gains=()) for one in own}) == 1
+    assert len({replace(config, learning_rate=1.0, scheme="", gains=()) for config in own}) == 1
 
 
 @pytest.mark.parametrize(

@@ -45,17 +45,17 @@ def test_every_member_is_a_dot_or_a_cross(rates):
     assert sorted(places[:, 1]) == pytest.approx(sorted(100 * rates["test_accuracy"].dropna()))
     assert set(np.round(np.log10(places[:, 0]) / 2 - 0.5)) == {-2, -1, 0}  # a step is two decades
     assert crosses == [2, 5]
-    shown = texts(figure).split("\n")
-    assert {"2", "5", "PyTorch's start", "Xavier's start", "diverged, with their number", "25 %"} <= set(shown)
-    assert "median and, where there is one, 95 % interval, n = 3 to 8 per median" in shown
+    lines = texts(figure).split("\n")
+    assert {"2", "5", "PyTorch's start", "Xavier's start", "diverged, with their number", "25 %"} <= set(lines)
+    assert "median and, where there is one, 95 % interval, n = 3 to 8 per median" in lines
 
 
 def test_the_legend_tells_two_starts_apart_alone(rates):
     """One start without failures needs none; the axis is logarithmic with one rate, too."""
     finished = rates[rates["learning_rate"] < 10]
     assert len(learning_rate_figure(finished).legends) == 1
-    one = learning_rate_figure(finished[finished["initialization"] == "pytorch"])
-    assert one.legends == []
+    figure = learning_rate_figure(finished[finished["initialization"] == "pytorch"])
+    assert figure.legends == []
     single = learning_rate_figure(rates[rates["learning_rate"] == 0.001].groupby("initialization").head(1))
     assert single.axes[0].get_xscale() == "log"
     assert "median without interval, n = 1 per median" in texts(single)

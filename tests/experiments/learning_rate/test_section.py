@@ -39,19 +39,19 @@ INSIDE, OPEN = (0.3, 0.9, 0.95, np.nan), (0.7, 0.9, 0.95, 0.8)
 
 def test_both_ranges_are_said_with_the_best_rates():
     """62.5 % is enough, 30 % is not, and where all diverged nothing trains."""
-    told = findings((INSIDE, OPEN))
-    assert told.summary == [
+    content = findings((INSIDE, OPEN))
+    assert content.summary == [
         "From PyTorch's start learning rates from 0.01 to 0.1 train.",
         "From Xavier's start learning rates from 0.001 to 1 train.",
     ]
-    assert told.details[:2] == [
+    assert content.details[:2] == [
         "From PyTorch's start rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median); "
         "from Xavier's start rates from 0.001 to 1 train, and a member's own range is 3.00 decades wide (median).",
         "Highest mean test accuracy: 0.1 (85.0 %) from PyTorch's start and 0.1 (85.0 %) from Xavier's start.",
     ]
-    assert told.details[2].startswith("Of 64 members 8 diverged")
-    assert len(told.rows) == 8
-    (widths,) = told.extra_tables
+    assert content.details[2].startswith("Of 64 members 8 diverged")
+    assert len(content.rows) == 8
+    (widths,) = content.extra_tables
     assert [row[-1] for row in widths.rows] == [
         "inside the rates tried",
         "smallest and largest rate tried: may be wider",
@@ -60,22 +60,22 @@ def test_both_ranges_are_said_with_the_best_rates():
 
 def test_one_seed_has_no_interval():
     """The range of the one member is shown all the same."""
-    told = findings((INSIDE, OPEN), n=1)
-    assert "rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median);" in told.details[0]
-    assert [row[4] for row in told.extra_tables[0].rows] == ["1.00", "3.00"]
+    content = findings((INSIDE, OPEN), n=1)
+    assert "rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median);" in content.details[0]
+    assert [row[4] for row in content.extra_tables[0].rows] == ["1.00", "3.00"]
 
 
 @pytest.mark.parametrize("accuracy", [0.25, np.nan])
 def test_a_start_from_which_no_rate_trains(accuracy):
     """Is said, not shown as a range of no width."""
-    told = findings(((accuracy,) * 4, INSIDE))
-    assert told.summary[0] == "From PyTorch's start no learning rate trains."
-    assert told.details[0].startswith("From PyTorch's start no rate trains; from Xavier's start rates")
-    assert told.extra_tables[0].rows[0][1:] == ["8", "none", "none", "none", "no rate trains"]
+    content = findings(((accuracy,) * 4, INSIDE))
+    assert content.summary[0] == "From PyTorch's start no learning rate trains."
+    assert content.details[0].startswith("From PyTorch's start no rate trains; from Xavier's start rates")
+    assert content.extra_tables[0].rows[0][1:] == ["8", "none", "none", "none", "no rate trains"]
 
 
 def test_a_start_whose_trainings_failed_is_left_out():
     """The other one is told alone."""
-    told = findings((INSIDE,))
-    assert told.summary[0].startswith("From PyTorch's start")
-    assert "Xavier" not in " ".join(told.summary)
+    content = findings((INSIDE,))
+    assert content.summary[0].startswith("From PyTorch's start")
+    assert "Xavier" not in " ".join(content.summary)

@@ -72,22 +72,22 @@ def test_phase_lines_are_predicted():
     np.testing.assert_allclose(solid.get_ydata(), np.minimum(SCALES * scales.correlation, top))
     np.testing.assert_allclose(dashed.get_ydata(), np.minimum(SCALES * scales.gradient, top))
     assert axes.lines[2].get_xdata()[0] == pytest.approx(1.156, abs=1e-3)
-    found = texts(figure)
+    text = texts(figure)
     for expected in ("critical gain 1.16", "6 correlation scales", "6 gradient scales", "n = 2 per cell"):
-        assert expected in found
+        assert expected in text
 
 
 def test_a_cell_where_nobody_finished_has_no_colour():
     """Diverged members are hatched: over the colour of the others, or over nothing; a NaN is never a colour."""
     table = phase_diagram_table()
     gone = (table["gain"] == 2) & (table["depth"] == 32)
-    one = (table["gain"] == 2) & (table["depth"] == 8) & (np.arange(len(table)) % 2 == 0)
-    table.loc[gone | one, ["train_accuracy", "test_accuracy", "status"]] = [np.nan, np.nan, "diverged"]
+    half = (table["gain"] == 2) & (table["depth"] == 8) & (np.arange(len(table)) % 2 == 0)
+    table.loc[gone | half, ["train_accuracy", "test_accuracy", "status"]] = [np.nan, np.nan, "diverged"]
     figure = phase_diagram_figure(table, 3)
     for axes, left in zip(figure.axes[:2], (36, 33), strict=True):
-        found = cells(axes)
-        assert np.ma.getmaskarray(found).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
-        assert found[1, 2] == pytest.approx(left)
+        colours = cells(axes)
+        assert np.ma.getmaskarray(colours).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+        assert colours[1, 2] == pytest.approx(left)
         assert len(hatched(axes)) == 2
     assert "3 of 18 diverged" in texts(figure)
     assert "members diverged" in texts(figure)

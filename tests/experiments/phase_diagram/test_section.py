@@ -78,12 +78,12 @@ def test_the_table_has_a_row_for_each_gain():
     """Deepest trainable depth and both predictions, with none where nothing was trained."""
     table = phase_diagram_table([4, 16, 64, 64, 0, 16, 8])
     table.loc[table["gain"] == 1.5, ["train_accuracy", "test_accuracy", "status"]] = [np.nan, np.nan, "diverged"]
-    found = SECTION.content(table, {"classes": 3, "examples": 512})
-    assert [row[:3] for row in found.rows[:2]] == [["0.6", "order", "4"], ["0.8", "order", "16"]]
+    content = SECTION.content(table, {"classes": 3, "examples": 512})
+    assert [row[:3] for row in content.rows[:2]] == [["0.6", "order", "4"], ["0.8", "order", "16"]]
     scales = predicted_scales("tanh", 64, np.array([1.5]))
     predicted = [f"{SCALES * scales.correlation[0]:.1f}", f"{SCALES * scales.gradient[0]:.1f}"]
-    assert found.rows[4] == ["1.5", "chaos", "none", *predicted, "", "", "12"]
-    assert "on 512 training examples" in found.note
+    assert content.rows[4] == ["1.5", "chaos", "none", *predicted, "", "", "12"]
+    assert "on 512 training examples" in content.note
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,20 @@ def trials(**settings):
 
 def test_every_combination_is_trained_once():
     """With other names and other configurations."""
-    made = trials(depths="1:3", widths="8,16", starts="pytorch,xavier:2,theory", weight_decays="0,0.1")
-    assert len(made) == 3 * 2 * 2 * 3 * 2 * 2
-    assert len({trial.config for trial in made}) == len({trial.config.name for trial in made}) == len(made)
-    shapes = {trial.config.layer_sizes for trial in made}
+    planned = trials(depths="1:3", widths="8,16", starts="pytorch,xavier:2,theory", weight_decays="0,0.1")
+    assert len(planned) == 3 * 2 * 2 * 3 * 2 * 2
+    assert len({trial.config for trial in planned}) == len({trial.config.name for trial in planned}) == len(planned)
+    shapes = {trial.config.layer_sizes for trial in planned}
     assert (64, 8, 10) in shapes
     assert (64, 16, 16, 16, 10) in shapes
 
 
 def test_a_budget_takes_the_place_of_widths():
     """Each depth reaches it with its own smallest width."""
-    made = trials(depths="1,2", parameter_budgets="2000", activations="relu", starts="theory", learning_rates="0.01")
-    assert [trial.labels.column("width") for trial in made] == [27, 21]
-    assert all(trial.labels.column("parameters") >= 2000 for trial in made)
-    assert all(trial.labels.column("parameter_budget") == 2000 for trial in made)
+    planned = trials(depths="1,2", parameter_budgets="2000", activations="relu", starts="theory", learning_rates="0.01")
+    assert [trial.labels.column("width") for trial in planned] == [27, 21]
+    assert all(trial.labels.column("parameters") >= 2000 for trial in planned)
+    assert all(trial.labels.column("parameter_budget") == 2000 for trial in planned)
 
 
 @pytest.mark.parametrize("start", ["xavier", "xavier:0", "xavier:-1", "xavier:nan", "he", "pytorch:2", "theory:1"])

@@ -60,21 +60,21 @@ def findings(reached=REACHED, **options):
 
 def test_validation_chooses_and_test_reports():
     """The price is what validation promised too much; who is best on test examples does not matter."""
-    told = findings()
-    assert told.summary[0] == (
+    content = findings()
+    assert content.summary[0] == (
         "Chosen on validation examples (depth 2, learning rate 0.001): mean validation accuracy 93.0 %, mean test "
         "accuracy 90.0 %, n = 8; the price of having chosen among 6 is +3.0 points."
     )
-    assert told.rows[0][:3] == ["2", "0.001", "1"]
+    assert content.rows[0][:3] == ["2", "0.001", "1"]
 
 
 def test_the_set_of_the_best_is_said():
     """A tenth of a point is not told apart, three points are."""
-    told = findings()
-    assert told.summary[1].startswith(
+    content = findings()
+    assert content.summary[1].startswith(
         "In pairs of equal seeds 2 of 6 configurations cannot be told from the chosen one"
     )
-    assert [row[-1] for row in told.rows] == ["yes", "yes", "no", "no", "no", "no"]
+    assert [row[-1] for row in content.rows] == ["yes", "yes", "no", "no", "no", "no"]
 
 
 def test_few_seeds_tell_nothing_apart():
@@ -92,31 +92,31 @@ def test_a_network_is_worth_it_or_not(test, verdict):
 
 def test_depth_explains_most_of_the_variance():
     """More than the rate, and seeds next to nothing."""
-    told = findings()
-    assert told.summary[3].startswith("Of the variance of test accuracies depth 9")
-    (shares,) = [one for one in told.extra_tables if one.title.startswith("What explains")]
+    content = findings()
+    assert content.summary[3].startswith("Of the variance of test accuracies depth 9")
+    (shares,) = [table for table in content.extra_tables if table.title.startswith("What explains")]
     assert shares.rows[0][0] == "depth"
     assert sum(float(row[1].removesuffix(" %")) for row in shares.rows) == pytest.approx(100, abs=1)
 
 
 def test_networks_beyond_six_scales_are_counted_with_their_failures():
     """16 layers of 2.5 each are beyond, and all 16 members failed there."""
-    told = findings()
-    assert told.details[0].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
-    assert told.details[1].startswith("4 configurations are not as deep: 0 of 32 [")
+    content = findings()
+    assert content.details[0].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
+    assert content.details[1].startswith("4 configurations are not as deep: 0 of 32 [")
 
 
 def test_a_member_that_diverges_counts_as_one_that_guesses():
     """The best of few that finish is not chosen before one whose members all do."""
-    told = findings(lost=tuple((2, seed) for seed in range(4)))
-    assert told.rows[0][:2] == ["2", "0.01"]
+    content = findings(lost=tuple((2, seed) for seed in range(4)))
+    assert content.rows[0][:2] == ["2", "0.01"]
     lost = sweep_results(table(REACHED, lost=((2, 0),)), SETTINGS)
     assert lost.test[2, 0] == 0.25
 
 
 def test_the_front_is_the_best_for_each_size():
     """A larger network that reaches less is not on it."""
-    (front,) = [one for one in findings().extra_tables if one.title == "Best for their size"]
+    (front,) = [table for table in findings().extra_tables if table.title == "Best for their size"]
     assert [row[0] for row in front.rows] == ["100", "200"]
 
 
