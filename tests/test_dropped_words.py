@@ -25,7 +25,7 @@ SEEDS_NUMBERS = 'derive_seed(seed, "photographs"'
 """What seeds random numbers keeps its string, or results would move."""
 VAGUE = {"found", "shown", "said", "told", "made", "given", "held", "one"}
 """No variable is named so: it does not say what it holds."""
-ROOMS = "mlp_core", "tasks", "flows", "deep_mlp", "benchmarks"
+ROOMS = "mlp_core", "tasks", "flows", "deep_mlp", "benchmarks", "tests"
 
 
 def written_files():
@@ -71,7 +71,7 @@ def vague_names(source):
 
 
 def test_variables_say_what_they_hold():
-    """In the packages; a name such as `found` could be anything."""
+    """In packages and tests; a name such as `found` could be anything."""
     engine = ROOT / "mlp_core/engine"
     files = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")) if not path.is_relative_to(engine)]
     assert len(files) > 200

@@ -55,7 +55,7 @@ def page(*claims: dict[str, Any]) -> str:
     )
 
 
-def said(*claims: dict[str, Any]) -> str:
+def sentences(*claims: dict[str, Any]) -> str:
     described = describe_claims(pd.DataFrame(list(claims)), {}, usual_seeds=8)
     return " ".join([*described["counted"], *described["remarks"]])
 
@@ -169,16 +169,16 @@ def test_on_a_phone_every_cell_carries_its_columns_name() -> None:
 
 def test_few_seeds_are_told_what_they_lack() -> None:
     """Below eight seeds one sentence has the number and the command; with eight it is gone."""
-    few = said(claim(n=1, verdict="undecided"), claim(n=0, verdict="undecided"))
+    few = sentences(claim(n=1, verdict="undecided"), claim(n=0, verdict="undecided"))
     assert "too few seeds for a verdict on networks: it needs 8 at least, as deep-mlp tutorial --seeds 8 has" in few
-    assert "too few" not in said(claim(n=8), claim(n=0, verdict="undecided"))
+    assert "too few" not in sentences(claim(n=8), claim(n=0, verdict="undecided"))
 
 
 def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
     """What the tutorial says is counted apart from what this project adds; what is conditional is counted as such."""
     theirs = {"source": "tutorial", "data": "spirals"}
     order = "in one order of batches, which all members share"
-    text = said(
+    text = sentences(
         claim(**theirs),
         claim(**theirs, condition=order),
         claim(**theirs, verdict="not supported"),
@@ -198,7 +198,7 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
 
 def test_without_drawn_faces_or_shared_orders_nothing_is_said_of_them() -> None:
     """The warnings are there where they apply alone; ours alone are not called the tutorial's."""
-    text = said(claim(data="images"))
+    text = sentences(claim(data="images"))
     assert text.startswith("Our own one claim holds. To keep")
     assert not any(word in text for word in ("drawn", "order", "the tutorial's"))
 

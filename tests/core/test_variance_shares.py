@@ -12,9 +12,9 @@ LEVELS = np.array(list(product(*map(range, SIZES))))
 NAMES = ("depth", "width", "rate")
 
 
-def function(one, two, three):
+def function(depth, width, rate):
     """Return values over the grid: two effects, one pair, and all three together."""
-    return one * 1.0 + (two - 1.5) * (one - 1) * 0.7 + 0.3 * (three - 0.5) * (two - 1.5) * (one - 1)
+    return depth * 1.0 + (width - 1.5) * (depth - 1) * 0.7 + 0.3 * (rate - 0.5) * (width - 1.5) * (depth - 1)
 
 
 def values(noise=0.0, n_seeds=4, seed=0):

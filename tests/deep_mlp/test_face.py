@@ -123,7 +123,7 @@ def test_ones_own_arrays_are_cut_and_keep_their_names():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "labels", "options", "said"),
+    ("inputs", "labels", "options", "sentence"),
     [
         ([1.0, 2.0], [0, 1], {}, r"inputs must be \[n, features\] and labels \[n\], got shapes \(2,\) and \(2,\)"),
         ([[1.0], [2.0]], [0], {}, r"got shapes \(2, 1\) and \(1,\)"),
@@ -132,14 +132,14 @@ def test_ones_own_arrays_are_cut_and_keep_their_names():
         ([[1.0]] * 9, [0, 1] * 4 + [0], {"test_share": 1.0}, "test_share must leave examples in both parts"),
     ],
 )
-def test_arrays_that_are_no_examples_are_refused(inputs, labels, options, said):
+def test_arrays_that_are_no_examples_are_refused(inputs, labels, options, sentence):
     """One sentence says what does not fit."""
-    with pytest.raises(dm.InputError, match=said):
+    with pytest.raises(dm.InputError, match=sentence):
         dm.Split.from_arrays(inputs, labels, **options)
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "sentence"),
     [
         ({"activation": "swish"}, "activation must be one of relu, .*, got 'swish'"),
         ({"hidden": (0,)}, r"hidden must have layers of at least 1 unit, got \(0,\)"),
@@ -150,9 +150,9 @@ def test_arrays_that_are_no_examples_are_refused(inputs, labels, options, said):
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd, got 'lion'"),
     ],
 )
-def test_settings_that_break_a_rule_are_refused(data, setting, said):
+def test_settings_that_break_a_rule_are_refused(data, setting, sentence):
     """One sentence names the setting, the rule and the value."""
-    with pytest.raises(dm.InputError, match=said):
+    with pytest.raises(dm.InputError, match=sentence):
         dm.train(data, **{"epochs": 1, "seeds": 1, **setting})
     with pytest.raises(dm.InputError, match="seed must be an index from 0 to 0, got 5"):
         dm.train(data, epochs=1, seeds=1).module(seed=5)

@@ -132,7 +132,7 @@ MAKERS = {
 TABLES = {name: make() for name, make in MAKERS.items()}
 
 
-def found(**tables):
+def claims_from(**tables):
     return {claim.name: claim for claim in tutorial_claims(tables, SETTINGS)}
 
 
@@ -157,12 +157,12 @@ def test_all_tables_give_all_claims_in_the_tutorials_order():
 @pytest.mark.parametrize("name", list(NAMES))
 def test_a_table_alone_gives_its_own_claims_unchanged(name):
     """Its claims are to the last digit those made with all others; a table that is empty or not there gives none."""
-    everything = found(**TABLES)
-    alone = found(**{name: TABLES[name]})
+    everything = claims_from(**TABLES)
+    alone = claims_from(**{name: TABLES[name]})
     assert list(alone) == NAMES[name]
     for claim in alone.values():
         assert repr(claim) == repr(everything[claim.name])  # a NaN, too: it equals nothing
-    empty = found(**{**TABLES, name: TABLES[name].slice(0, 0)})
+    empty = claims_from(**{**TABLES, name: TABLES[name].slice(0, 0)})
     assert list(empty) == [claim_name for other, names in NAMES.items() if other != name for claim_name in names]
 
 
@@ -174,7 +174,7 @@ def test_without_tables_there_is_nothing_to_claim():
 
 def test_each_claim_is_about_its_rows():
     """The claims equal those that the functions make of rows chosen by hand."""
-    claims = found(**TABLES)
+    claims = claims_from(**TABLES)
     default = chosen("ablation", activation="relu", initialization="pytorch", epochs=100)
     restored = chosen("ablation", activation="relu", initialization=THEORETICAL)
     better = chosen("ablation", activation="tanh", initialization=THEORETICAL)
@@ -244,7 +244,7 @@ def test_claims_on_gains_are_about_the_tutorials_network(change, claimed):
 
 def test_a_depth_that_failed_leaves_the_published_curve_out():
     """Settings name five depths, the table has four."""
-    assert list(found(depth_sweep=depth_sweep((1, 2, 3, 4)))) == ["interior_best_depth"]
+    assert list(claims_from(depth_sweep=depth_sweep((1, 2, 3, 4)))) == ["interior_best_depth"]
 
 
 @pytest.mark.parametrize(
@@ -270,19 +270,19 @@ def test_a_depth_that_failed_leaves_the_published_curve_out():
 )
 def test_claims_without_their_rows_are_left_out(tables, names):
     """A start with another set of depths, another degree, size or depth does not stand in for the tutorial's."""
-    assert list(found(**tables)) == names
+    assert list(claims_from(**tables)) == names
 
 
 @pytest.mark.parametrize(("name", "column"), [("generalization", "training"), ("first_layer", "extent")])
 def test_tables_of_an_earlier_version_give_no_claims(name, column):
     """A table that lies in the folder from before lacks a column: its claims are left out, the others are made."""
-    names = list(found(**{**TABLES, name: TABLES[name].drop_columns(column)}))
+    names = list(claims_from(**{**TABLES, name: TABLES[name].drop_columns(column)}))
     assert names == [claim_name for other, names in NAMES.items() if other != name for claim_name in names]
 
 
 def test_each_claim_names_its_data_and_what_it_holds_for():
     """Drawn faces are not real images; where members share their order of batches the verdict holds for it alone."""
-    claims = found(**TABLES)
+    claims = claims_from(**TABLES)
     data = {name: claim.data for name, claim in claims.items()}
     assert {data[name] for table in ("first_layer", "gain_sweep") for name in NAMES[table]} == {"drawn faces"}
     assert {data[name] for table in ("depth_sweep", "ablation", "generalization") for name in NAMES[table]} == {
@@ -313,6 +313,6 @@ def test_bounds_without_end_and_missing_numbers_stay_what_they_are():
     """Where the deepest is best there is no decline to share: no estimate, no limits, no verdict."""
     rising = ablation().to_pandas()
     rising["test_accuracy"] = 0.5 + 0.1 * rising["depth"]
-    claim = found(ablation=pa.Table.from_pandas(rising))["decline_goes_with_better_start"]
+    claim = claims_from(ablation=pa.Table.from_pandas(rising))["decline_goes_with_better_start"]
     assert (claim.low, claim.high, claim.verdict) == (-math.inf, math.inf, "undecided")
     assert math.isnan(claim.estimate)

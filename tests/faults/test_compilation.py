@@ -61,12 +61,12 @@ def run(start):
     """Give a function that runs a process to its end and returns what it did."""
 
     def run(folder, **options):
-        return told(*start(folder, **options))
+        return outcome(*start(folder, **options))
 
     return run
 
 
-def told(process, answers):
+def outcome(process, answers):
     with answers:
         what, errors = answers.recv()
     process.join()
@@ -128,5 +128,5 @@ def test_where_nothing_can_be_written_each_program_compiles(run, tmp_path):
 def test_programs_that_compile_at_once_do_not_harm_each_other(start, run, tmp_path):
     """Each has its numbers, and what they leave is whole."""
     started = [start(tmp_path / "cache") for _ in range(3)]
-    assert {told(*pair) for pair in started} <= {"compiled", "found"}
+    assert {outcome(*pair) for pair in started} <= {"compiled", "found"}
     assert run(tmp_path / "cache") == "found"

@@ -29,7 +29,7 @@ def tested(request):
 
 
 @pytest.fixture(scope="module")
-def told():
+def sections():
     """Give the rows of each file's section: what a case is, and what the user sees."""
     sections = re.split(r"^## .*`tests/faults/(\w+\.py)`.*$", Path(ROOT, "docs/reliability.md").read_text(), flags=re.M)
     return {
@@ -39,18 +39,18 @@ def told():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_case_is_told_and_every_told_case_is_tested(tested, told, name):
+def test_every_case_is_told_and_every_told_case_is_tested(tested, sections, name):
     """A row for each case, a case for each row, no row twice, and none without a word on what the user sees."""
-    assert name in told, "no section in docs/reliability.md"
-    rows = [row.replace("\\|", "|") for row, _ in told[name]]
+    assert name in sections, "no section in docs/reliability.md"
+    rows = [row.replace("\\|", "|") for row, _ in sections[name]]
     assert len(rows) == len(set(rows))
     for_all = {row.removesuffix(": *") for row in rows if row.endswith(": *")}
     cases = {f"{words}: *" if (words := case.split(": ")[0]) in for_all else case for case in tested(name)}
     assert cases - set(rows) == set(), "tested, but not in docs/reliability.md"
     assert set(rows) - cases == set(), "in docs/reliability.md, but not tested"
-    assert all(seen.strip() for _, seen in told[name])
+    assert all(seen.strip() for _, seen in sections[name])
 
 
-def test_no_section_is_about_a_file_that_is_gone(told):
+def test_no_section_is_about_a_file_that_is_gone(sections):
     """Each section has its file."""
-    assert set(told) == set(FILES)
+    assert set(sections) == set(FILES)

@@ -37,29 +37,29 @@ COMMANDS = [
 
 
 @pytest.fixture
-def said(program_here):
+def output_of(program_here):
     """Give a function that runs the program here and returns its exit status and what it says."""
 
-    def said(*arguments):
+    def output_of(*arguments):
         ran = program_here(" ".join(arguments))
         assert ran.err == ""
         return ran.status, ran.out
 
-    return said
+    return output_of
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_help_lists_every_command(said, arguments):
+def test_help_lists_every_command(output_of, arguments):
     """Without a command the program says what there is."""
-    status, text = said(*arguments)
+    status, text = output_of(*arguments)
     assert status == 0
     assert [command for command in COMMANDS if f"  {command} " not in text] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help(said, command):
+def test_each_command_has_help(output_of, command):
     """Every option is explained, with its default."""
-    status, text = said(command, "--help")
+    status, text = output_of(command, "--help")
     assert status == 0
     assert text.startswith(f"Usage: deep-mlp {command} [OPTIONS]")
     if command not in ("report", "baseline", "ui"):
@@ -139,12 +139,12 @@ def test_output_that_nobody_reads_ends_it_quietly():
     assert process.returncode == 128 + signal.SIGPIPE
 
 
-def test_the_report_is_written_again_from_results_alone(said, copied):
+def test_the_report_is_written_again_from_results_alone(output_of, copied):
     """`deep-mlp report` makes the page that the run had made."""
     folder = copied("tutorial")
     page = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
-    assert said("report", "--artifacts", str(folder)) == (0, f"report   {folder / 'report.html'}\n")
+    assert output_of("report", "--artifacts", str(folder)) == (0, f"report   {folder / 'report.html'}\n")
     assert (folder / "report.html").read_bytes() == page
 
 
@@ -173,7 +173,7 @@ def test_the_server_shows_earlier_runs_until_it_is_stopped(program, servers, tmp
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "sentence"),
     [
         (InputError("gain must be positive."), 2, "deep-mlp: gain must be positive.\n"),
         (ResourceError("make room."), 1, "deep-mlp: make room.\n"),
@@ -182,14 +182,14 @@ def test_the_server_shows_earlier_runs_until_it_is_stopped(program, servers, tmp
         (Drifted("1 of 8 metrics moved."), 1, ""),
     ],
 )
-def test_an_error_decides_the_exit_status(capsys, error, status, said):
+def test_an_error_decides_the_exit_status(capsys, error, status, sentence):
     """Each says what it ends with, and whether its sentence still has to be shown."""
 
     def command():
         raise error
 
     assert _status(command) == status
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == sentence
 
 
 def test_a_defect_keeps_its_traceback():

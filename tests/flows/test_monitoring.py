@@ -118,7 +118,7 @@ def test_a_run_knows_how_long_such_runs_took(run, copied):
 
 
 @pytest.mark.parametrize(
-    ("name", "seeds", "seconds", "said"),
+    ("name", "seeds", "seconds", "lines"),
     [
         ("depth-sweep", 8, [], []),
         (
@@ -136,9 +136,9 @@ def test_a_run_knows_how_long_such_runs_took(run, copied):
         ),
     ],
 )
-def test_a_run_says_what_it_is_about_to_do(caplog, tmp_path, name, seeds, seconds, said):
+def test_a_run_says_what_it_is_about_to_do(caplog, tmp_path, name, seeds, seconds, lines):
     """The tutorial always, the others where they know how long it took before."""
     logger = logging.getLogger("deep_mlp")
     with patch.object(logger, "propagate", True), caplog.at_level(logging.INFO, "deep_mlp"):
         _announce(name, RunSettings(seeds=seeds, artifacts=str(tmp_path)), seconds)
-    assert caplog.messages == [line.format(tmp_path) for line in said]
+    assert caplog.messages == [line.format(tmp_path) for line in lines]

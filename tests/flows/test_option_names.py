@@ -14,17 +14,17 @@ from mlp_core.experiments.images.experiment import Images
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
+def output_of(monkeypatch, capsys):
     """Give a function that runs the program here and returns its exit status and what it says."""
 
-    def said(*arguments):
+    def output_of(*arguments):
         monkeypatch.setattr(sys, "argv", ["deep-mlp", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         output = capsys.readouterr()
         return ended.value.code, output.out, output.err
 
-    return said
+    return output_of
 
 
 def options(model, **values):
@@ -35,7 +35,7 @@ def options(model, **values):
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "own", "told"),
+    ("model", "written", "own", "line"),
     [
         (
             FirstLayer,
@@ -54,15 +54,15 @@ def options(model, **values):
         (Images, {"hidden_widths": "8"}, {}, ""),
     ],
 )
-def test_another_command_s_name_is_taken_and_told(capsys, model, given, own, told):
+def test_another_command_s_name_is_taken_and_told(capsys, model, written, own, line):
     """What both names can say is taken, with a line that says it in the command's own."""
-    assert in_own_names("this", *options(model, **given)) == own
+    assert in_own_names("this", *options(model, **written)) == own
     err = capsys.readouterr().err
-    assert err == (f"deep-mlp: {told} in this.\n" if told else "")
+    assert err == (f"deep-mlp: {line} in this.\n" if line else "")
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "message"),
+    ("model", "written", "message"),
     [
         (
             FirstLayer,
@@ -73,26 +73,26 @@ def test_another_command_s_name_is_taken_and_told(capsys, model, given, own, tol
         (FirstLayer, {"hidden_widths": "8,8", "width": "8"}, "width must be given once, got it as --hidden-widths 8,8"),
     ],
 )
-def test_what_the_own_names_cannot_say_is_refused(model, given, message):
+def test_what_the_own_names_cannot_say_is_refused(model, written, message):
     """One sentence names the command's own."""
     with pytest.raises(InputError, match=re.escape(message)):
-        in_own_names("this", *options(model, **given))
+        in_own_names("this", *options(model, **written))
 
 
-def test_the_command_line_takes_other_names(said):
+def test_the_command_line_takes_other_names(output_of):
     """They reach the same rules, under the command's own name."""
-    status, out, err = said("first-layer", "--hidden-widths", "0,0")
+    status, out, err = output_of("first-layer", "--hidden-widths", "0,0")
     assert (status, out) == (2, "")
     assert err == (
         "deep-mlp: --hidden-widths 0,0 is --width 0 --depths 2 in first-layer.\n"
         "deep-mlp: width must be greater than or equal to 1, got '0'; the default is 64.\n"
     )
-    assert "hidden-widths" not in said("first-layer", "--help")[1]
+    assert "hidden-widths" not in output_of("first-layer", "--help")[1]
 
 
-def test_an_option_of_other_commands_is_told(said):
+def test_an_option_of_other_commands_is_told(output_of):
     """The sentence names those that have it."""
-    status, out, err = said("tutorial", "--epochs", "3")
+    status, out, err = output_of("tutorial", "--epochs", "3")
     assert (status, out) == (2, "")
     having = [
         name
@@ -103,9 +103,9 @@ def test_an_option_of_other_commands_is_told(said):
     assert err == (
         f"deep-mlp: tutorial has no option --epochs, which is one of {', '.join(having)}; see tutorial --help.\n"
     )
-    assert re.fullmatch("deep-mlp: No such option '--epocs'.*'--epochs'.*\n", said("images", "--epocs", "3")[2])
+    assert re.fullmatch("deep-mlp: No such option '--epocs'.*'--epochs'.*\n", output_of("images", "--epocs", "3")[2])
 
 
-def test_the_version_is_told(said):
+def test_the_version_is_told(output_of):
     """As the package has it."""
-    assert said("--version") == (0, f"deep-mlp, version {version('deep-mlp')}\n", "")
+    assert output_of("--version") == (0, f"deep-mlp, version {version('deep-mlp')}\n", "")

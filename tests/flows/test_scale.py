@@ -188,15 +188,15 @@ with local_run._watched(sys.argv[1], None, []):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "sentence"),
     [(60, "RuntimeError: a training was lost"), (0.1, "deep-mlp: the run failed and did not end; ")],
 )
-def test_a_failed_run_that_takes_long_to_end_was_not_stopped(api_url, seconds, said):
+def test_a_failed_run_that_takes_long_to_end_was_not_stopped(api_url, seconds, sentence):
     """Dask's workers may need more time than who pressed Ctrl-C has: the status is 1 all the same."""
     program = [sys.executable, "-c", SLOW_TO_END, api_url, str(seconds)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(said)
+    assert done.stderr.splitlines()[-1].startswith(sentence)
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def trained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("earlier", "n_members", "found"),
+    ("earlier", "n_members", "expected"),
     [
         ([], 8, []),
         ([(0, 7)], 8, [(0, 7)]),
@@ -50,13 +50,13 @@ def trained(tmp_path):
         ([(0, 999), (1000, 1001)], 1002, [(0, 999), (1000, 1001)]),
     ],
 )
-def test_earlier_blocks_do_not_overlap(tmp_path, trained, earlier, n_members, found):
+def test_earlier_blocks_do_not_overlap(tmp_path, trained, earlier, n_members, expected):
     """The largest block from each first member on is taken, as far as it is wanted."""
     for first, last in earlier:
         trained(first, last)
     blocks = _earlier_blocks(tmp_path, "sweep-key", n_members)
-    assert [(block.first, block.last) for block in blocks] == found
-    assert [block.table.rows for block in blocks] == [last - first + 1 for first, last in found]
+    assert [(block.first, block.last) for block in blocks] == expected
+    assert [block.table.rows for block in blocks] == [last - first + 1 for first, last in expected]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff", b"[]", b'{"table": 1}'])

@@ -48,7 +48,7 @@ def test_configurations_differ_in_rate_and_start_alone():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("values", "words"),
     [
         ("0", "greater than 0"),
         ("nan", "finite"),
@@ -57,10 +57,10 @@ def test_configurations_differ_in_rate_and_start_alone():
         ("1e7", "1000000"),
     ],
 )
-def test_rates_that_are_none_are_refused(given, said):
+def test_rates_that_are_none_are_refused(values, words):
     """In one sentence with the default."""
-    with pytest.raises(InputError, match=rf"^learning_rates must .*{said}.*the default is 0.0001,"):
-        validated(LearningRate, {"learning_rates": given})
+    with pytest.raises(InputError, match=rf"^learning_rates must .*{words}.*the default is 0.0001,"):
+        validated(LearningRate, {"learning_rates": values})
 
 
 def test_what_the_depth_sweep_trained_is_not_trained_again(run, tmp_path):
