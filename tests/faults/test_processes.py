@@ -396,7 +396,7 @@ def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path
 
 
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
-def test_a_configuration_that_raises_costs_none_trained_beside_it(run, tmp_path, runner):
+def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path, runner):
     """Few seeds train several gains as one task; where one cannot be kept the others of its task are."""
     four = GainSweep(gains=(0.5, 1.0, 1.5, 2.0), hidden_widths=(8,), batch_size=32)
     assert run("gain_sweep", tmp_path / "good", seeds=1, sweep=four).state.is_completed()
@@ -414,7 +414,7 @@ def test_a_configuration_that_raises_costs_none_trained_beside_it(run, tmp_path,
     assert pq.read_table(tmp_path / "bad/results/failures.parquet").num_rows == 1
 
 
-def test_a_gain_that_diverges_is_a_result_beside_others(run, tmp_path):
+def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     """Trained in one task, one diverges and the other does not; the run is whole."""
     sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
     assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep).state.is_completed()

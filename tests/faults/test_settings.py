@@ -319,7 +319,7 @@ def test_many_members_are_trained_in_parts(run, tmp_path, monkeypatch):
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
-def test_small_networks_beside_large_ones_need_what_they_need_alone():
+def test_small_networks_next_to_large_ones_need_what_they_need_alone():
     """More of the small ones train at once, so that it may be they who need most."""
     settings = RunSettings(seeds=300, workers=2), Spirals(points=100_000)
     together, alone = (

@@ -45,7 +45,7 @@ def test_every_case_is_told_and_every_told_case_is_tested(tested, sections, name
     rows = [row.replace("\\|", "|") for row, _ in sections[name]]
     assert len(rows) == len(set(rows))
     for_all = {row.removesuffix(": *") for row in rows if row.endswith(": *")}
-    cases = {f"{words}: *" if (words := case.split(": ")[0]) in for_all else case for case in tested(name)}
+    cases = {f"{words}: *" if (words := row.split(": ")[0]) in for_all else row for row in tested(name)}
     assert cases - set(rows) == set(), "tested, but not in docs/reliability.md"
     assert set(rows) - cases == set(), "in docs/reliability.md, but not tested"
     assert all(seen.strip() for _, seen in sections[name])
