@@ -103,7 +103,7 @@ def show(root: Path | UPath, file: str) -> None:
 @on_artifacts
 @click.option("--yes", is_flag=True, help="Delete; without it the files are only named.")
 def prune(root: Path | UPath, yes: bool) -> None:
-    """Delete from the cache what no result needs; results, figures and the report stay."""
+    """Name what the cache holds and no result needs, or delete it; results, figures and the report stay."""
     from tasks.artifact_listing import unneeded_files
     from tasks.execution import exclusive_lock
 

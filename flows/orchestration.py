@@ -175,7 +175,7 @@ class ExperimentRuns:
 
 
 def tuned_inputs(stage: Stage, trial: Trial) -> tuple[Transform, ...]:
-    """Return what is done to the inputs of a trial's tuned companion."""
+    """Return what is done to the inputs when a trial is trained once more with a tuned learning rate."""
     tuned = stage.experiment.tuned
     assert tuned is not None
     return tuned(stage.setup, trial, trial.config.learning_rate).config.inputs

@@ -77,7 +77,7 @@ class Question(Settings):
 
 @cache
 def playground() -> Experiment:
-    """Return the experiment that trains a single network of any depth, width and start."""
+    """Return the experiment whose configurations the page trains: the one with `in_playground`."""
     (experiment,) = (experiment for experiment in experiments() if experiment.in_playground)
     return experiment
 

@@ -274,7 +274,7 @@ class Session:
 
 
 def extent_of(data: Split) -> float:
-    """Return half the side of the square that a map shows: it reaches beyond the training points."""
+    """Return half the side of the square around the origin that a map shows: a little more than the training radius."""
     return _BEYOND * radius_of(data)
 
 

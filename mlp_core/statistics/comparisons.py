@@ -46,10 +46,10 @@ def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
     probability of 95 % at least. Which one looks best in these members does not matter.
 
     Args:
-        values: `[configurations, seeds]`, NaN where a member diverged.
+        values: `[configurations, seeds]`, NaN where a member diverged, whose pairs are left out.
 
     Returns:
-        Whether each is excluded, and whether there are seeds enough to exclude any.
+        Whether each is excluded, and whether so many seeds, diverged members counted, are enough to exclude any.
 
     Example:
         >>> values = np.array([np.linspace(0.8, 0.9, 12), np.linspace(0.5, 1.3, 12), np.linspace(0.3, 0.4, 12)])

@@ -282,7 +282,7 @@ def _draw_levels(axes: Axes, results: SweepResults, rows: str, columns: str) -> 
 
 
 def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw accuracy against depth in units of the start's depth scale: signals cross some six of them.
+    """Draw each configuration's mean test accuracy against its depth in depth scales; signals cross some six of them.
 
     Args:
         table: Rows of the `sweep` table, one per member.
