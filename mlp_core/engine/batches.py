@@ -180,7 +180,7 @@ def _batches(rows: Tensor, targets: Tensor, batch_size: int) -> list[Batch]:
 def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Generator[list[Batch]]:
     """Yield `prepare(*job)` for each `(ahead, *job)`: if ahead, by a second thread while the one before it is used.
 
-    By queues: beside steps as short as those of one network, an executor's futures are slow.
+    By queues: next to steps as short as those of one network, an executor's futures are slow.
     """
     wanted: SimpleQueue[Any] = SimpleQueue()
     prepared: SimpleQueue[list[Batch] | BaseException] = SimpleQueue()
