@@ -15,6 +15,9 @@ def main() -> None:
             "run the same commands in WSL2 (learn.microsoft.com/windows/wsl/install).\n"
         )
         sys.exit(2)
-    from flows.command_line import main
+    from tasks.process import left_at_end
 
-    main()
+    with left_at_end():
+        from flows.command_line import main
+
+        main()

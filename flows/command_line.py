@@ -22,7 +22,7 @@ from flows.server import RunLost
 from flows.stopping import STOPPED, say_stopped
 from mlp_core.errors import DeepMlpError, Drifted, InputError, ResourceError, Stopped
 from mlp_core.settings import Settings, text_of, validated
-from tasks.process import configure, freeze_at_exit
+from tasks.process import configure
 from tasks.stages import TUTORIAL, flow_help, flow_names, flow_parameters
 
 if TYPE_CHECKING:
@@ -232,7 +232,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
-    freeze_at_exit()
     sys.exit(_status(_run))
 
 

@@ -12,7 +12,7 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
 | `training_at_work`: an idle core gathers batches | one training of 1,326 features takes an eighth less | yield False |
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
-| `freeze_at_exit`: an end without it | a second | leave it out |
+| `left_at_end`: no end of interpreter and libraries | a second; Arrow aborts now and then | leave it out |
 | `undisturbed`, `terminal_signals_blocked` | none: Ctrl-C is the program's alone, and one event | - |
 | `tasks.helper_process`: figures in another process | epochs took several times as long | call the function |
 
@@ -29,7 +29,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -122,9 +122,27 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def freeze_at_exit() -> None:
-    """Let the program end without a last search for garbage, a second long."""
-    atexit.register(gc.freeze)
+@contextmanager
+def left_at_end() -> Iterator[None]:
+    """Leave the process when all that is registered for its end has run, with the status of the `SystemExit`.
+
+    The interpreter would look for garbage, a second long. Arrow would end its threads while it may still use them, and now
+    and then the process aborts, with status 134 (apache/arrow 34314).
+    """
+    status = 1
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+
+    atexit.register(leave)  # what is registered later runs earlier
+    try:
+        yield
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
 
 
 @contextmanager

@@ -136,3 +136,17 @@ def test_garbage_is_looked_for_again_after_the_imports():
         assert gc.get_freeze_count() > n_frozen
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit(0)", 0), ("sys.exit(3)", 3), ("sys.exit('why')", 1), ("1 / 0", 1), ("pass", 1)]
+)
+def test_the_program_is_left_with_its_status(end, status):
+    """After what was registered for its end, with all that was written, and without the interpreter's own end."""
+    program = "import atexit, sys, weakref\nfrom tasks.process import left_at_end\n"
+    program += "class Thing:\n    def __del__(self): print('the interpreter ended')\nthing = Thing()\n"
+    program += f"with left_at_end():\n    atexit.register(print, 'registered')\n    print('at work')\n    {end}\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert (ended.returncode, ended.stdout.split("\n")) == (status, ["at work", "registered", ""])
