@@ -126,8 +126,8 @@ def uncollected() -> Iterator[None]:
 def left_at_end() -> Iterator[None]:
     """Leave the process when all that is registered for its end has run, with the status of the `SystemExit`.
 
-    The interpreter would look for garbage, a second long. Arrow would end its threads while it may still use them, and now
-    and then the process aborts, with status 134 (apache/arrow 34314).
+    The interpreter would look for garbage, a second long. Arrow would end its threads while it may still use them, and
+    now and then the process aborts, with status 134 (apache/arrow 34314).
     """
     status = 1
 
