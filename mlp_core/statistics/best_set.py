@@ -14,21 +14,22 @@ _Floats = NDArray[np.float64]
 
 
 def behind(values: _Floats, chosen: int, stream: np.random.Generator) -> _Floats:
-    """Return how probable it is to see a configuration so far behind the chosen one, were none of them worse.
+    """Return for each configuration the p-value of being worse than the chosen one, corrected for all comparisons.
 
-    Differences to the chosen one are taken by seed. Were a configuration as good, each difference might as well have
-    the other sign: so the signs of all configurations are flipped together, seed by seed, and what counts is how often
-    the largest t of any configuration then reaches the t that was seen. That corrects for how many there are, and for
-    how alike they are. As only the largest counts, the truly best configuration stays below `ERROR_RATE` in 95 sweeps
-    of 100 at least, whichever configuration was chosen.
+    This is a permutation test with the largest t. The difference to the chosen configuration is taken seed by seed. If
+    a configuration is as good, each difference is as likely with the other sign. So the sign of a seed is flipped for
+    all configurations together, and the p-value is the share of sign patterns in which the largest t of any
+    configuration reaches the observed t. This corrects for the number of configurations and for how similar they are.
+    The truly best configuration keeps a p-value above `ERROR_RATE` in at least 95 of 100 sweeps, whichever
+    configuration was chosen.
 
     Args:
-        values: `[configurations, seeds]`, all finite.
+        values: `[configurations, seeds]`, all finite; higher is better.
         chosen: Row of the configuration that the others are compared with.
-        stream: Where flips are drawn from, with more than 10 seeds.
+        stream: Generator of the sign patterns. It is used with more than 10 seeds; with fewer, all patterns are tried.
 
     Returns:
-        float64 `[configurations]`, corrected; 1 for the chosen one.
+        float64 `[configurations]`; 1 for the chosen one and for each with a mean that is not lower.
 
     Example:
         >>> stream = np.random.default_rng(0)
@@ -57,7 +58,16 @@ def behind(values: _Floats, chosen: int, stream: np.random.Generator) -> _Floats
 
 
 def not_told_apart(values: _Floats, chosen: int, stream: np.random.Generator) -> tuple[NDArray[np.bool_], bool]:
-    """Return which configurations are not distinguishable from the chosen one, and whether seeds suffice to tell any.
+    """Return which configurations are not significantly worse than the chosen one, and whether seeds suffice.
+
+    Args:
+        values: As in `behind`.
+        chosen: As in `behind`.
+        stream: As in `behind`.
+
+    Returns:
+        bool `[configurations]`, true where the p-value of `behind` is above 5 %; and whether the test has enough seeds
+        (5 or more) to reach 5 % at all.
 
     Example:
         >>> values = np.array([[0.9, 0.91, 0.92], [0.1, 0.11, 0.12]])
@@ -91,11 +101,16 @@ def _t_values(differences: _Floats, signs: _Floats) -> _Floats:
 
 
 def pareto_front(costs: _Floats, values: _Floats) -> NDArray[np.int64]:
-    """Return the rows that no other beats in both: no cheaper one is as good, by rising cost.
+    """Return the rows on the Pareto front, by rising cost: each has a higher value than every row that costs less.
+
+    Of rows with equal costs only the best is kept, and of rows that are equal in both the first.
 
     Args:
-        costs: The lower the better.
-        values: The higher the better.
+        costs: `[n]`, lower is better.
+        values: `[n]`, higher is better.
+
+    Returns:
+        int64, row numbers.
 
     Example:
         >>> pareto_front(np.array([3.0, 1.0, 2.0, 4.0]), np.array([0.9, 0.5, 0.4, 0.9])).tolist()

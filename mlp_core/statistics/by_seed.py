@@ -18,15 +18,21 @@ _Floats = NDArray[np.float64]
 
 
 class Table(Protocol):
-    """Columns by name."""
+    """Anything that returns a column by its name: a pandas frame, a pyarrow table or a dict of arrays."""
 
     def __getitem__(self, name: str, /) -> Any:
-        """Return one column."""
+        """Return the column of that name, one value per row."""
 
 
 @dataclass(frozen=True)
 class BySeed:
-    """Levels of a column, rising; seeds with a finite value in all of them; values `[levels, seeds]`."""
+    """Values arranged by level and seed, as `by_seed` returns them.
+
+    Attributes:
+        levels: Different values of the level column, such as depths, in rising order.
+        seeds: Seeds that have a finite value at every level, in rising order.
+        values: `[levels, seeds]`.
+    """
 
     levels: NDArray[Any]
     seeds: NDArray[Any]
@@ -34,13 +40,15 @@ class BySeed:
 
 
 def by_seed(table: Table, value: str, by: str | None = None, key: str = "seed") -> BySeed:
-    """Return the values of a column by seed and by the levels of another column.
+    """Arrange a column's values in a matrix: one row per level of another column, one column per seed.
+
+    A seed without a finite value at any one of the levels is left out.
 
     Args:
         table: At most one row per level and seed.
-        value: Column of the values.
-        by: Column of the levels; without it there is one level.
-        key: Column of the seeds.
+        value: Name of the column of values.
+        by: Name of the column of levels; without it there is one level, 0.
+        key: Name of the column of seeds.
 
     Raises:
         ValueError: If a seed comes twice at a level.
@@ -67,7 +75,10 @@ def by_seed(table: Table, value: str, by: str | None = None, key: str = "seed") 
 
 
 def common_seeds(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
-    """Return whether two groups share seeds, and the values of these, or all values if they share none.
+    """Return whether two groups have seeds in common, and the values of both groups for the common seeds.
+
+    The values are two arrays `[levels, seeds]`, with equal seeds at equal places. Without a common seed they are all
+    values of each group.
 
     Example:
         >>> first, second = ({"seed": seeds, "loss": seeds} for seeds in ([1, 2], [2, 3]))
@@ -81,10 +92,10 @@ def common_seeds(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
 
 
 def in_pairs(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
-    """Return whether two groups share seeds, and as many values of one as of the other.
+    """Return whether two groups have seeds in common, and equally many values of both, to be compared in pairs.
 
-    Members of different seeds are independent draws, so that which of them are set against each other is of no matter:
-    the order of their seeds decides.
+    With common seeds a pair has one seed. Without, pairs are made in the order of the seeds, and the larger group is
+    cut to the size of the smaller: members of different seeds are independent draws, so any pairing will do.
 
     Example:
         >>> first, second = ({"seed": seeds, "loss": seeds} for seeds in ([1, 2], [3, 4, 5]))

@@ -41,12 +41,12 @@ Source = Literal["tutorial", "ours"]
 
 @dataclass(frozen=True)
 class Range:
-    """The values of a measure that bear a claim out.
+    """The values of a measure for which a claim holds: a range, or everything outside a range.
 
     Attributes:
-        low: Smallest of the range.
-        high: Largest of the range.
-        within: Whether the claim holds in the range; if not, it holds on both sides of it.
+        low: Smallest value of the range.
+        high: Largest value of the range; a range with `high < low` holds no value.
+        within: True if the claim holds inside the range, false if it holds below and above it.
     """
 
     low: float = -math.inf
@@ -54,7 +54,7 @@ class Range:
     within: bool = True
 
     def __str__(self) -> str:
-        """Return the range in words."""
+        """Return the range in words, such as `at least 0.5`; `no value` if the range is empty."""
         if not self.low <= self.high:
             return "no value"
         if not self.within:
@@ -67,7 +67,7 @@ class Range:
 
     @classmethod
     def parsed(cls, text: str) -> Range | None:
-        """Return the range that a text states, as `str` writes it; None if it states none.
+        """Read a range from the words that `str` writes; None for any other text.
 
         Example:
             >>> Range.parsed("at least 0.5"), Range.parsed("below -0.01 or above 0.01"), Range.parsed("no value")
@@ -85,7 +85,16 @@ class Range:
         return None
 
     def verdict(self, low: float, high: float, n: int) -> Verdict:
-        """Return the verdict on an interval by `VERDICT_RULE`.
+        """Compare the 95 % interval of a measure with this range and return the verdict by `VERDICT_RULE`.
+
+        Args:
+            low: Lower end of the interval.
+            high: Upper end of the interval.
+            n: Number of seeds.
+
+        Returns:
+            `supported` if all of the interval is where the claim holds, `not supported` if none of it is, else
+            `undecided`; also `undecided` with fewer than 8 seeds or if an end is NaN. Never `neither`.
 
         Example:
             >>> Range(low=0.5).verdict(0.6, 0.9, n=64), Range(low=0.5).verdict(0.6, 0.9, n=4)
@@ -99,7 +108,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, measured.
+    """One claim of the tutorial or of this project, with its measure, interval and verdict.
 
     Attributes:
         name: Short name.
@@ -152,10 +161,10 @@ def median_claim(
     figure: str,
     n_comparisons: int = 1,
 ) -> Claim:
-    """Return a claim about the median over seeds, with its verdict.
+    """Return a claim about the median of a measure over seeds, with its 95 % interval and verdict.
 
-    Values that are all alike have no interval, but they do decide: were the median on the other side of the claim's
-    edge, eight of eight members on this one would be seen less than once in a hundred times.
+    If all values are equal, the verdict is decided but `low` and `high` are NaN: with the true median on the other side
+    of the claim's edge, eight of eight members on this side would occur less than once in a hundred times.
 
     Args:
         name: As in `Claim`, like all that is not named here.
@@ -163,8 +172,8 @@ def median_claim(
         section: As in `Claim`.
         statement: As in `Claim`.
         measure: As in `Claim`.
-        claimed: The range that bears the claim out.
-        values: The measure of each seed, `[n]`; NaN where it is not defined, which speaks against either verdict.
+        claimed: The values for which the claim holds.
+        values: The measure of each seed, `[n]`; NaN where it is not defined, which widens the interval on both sides.
         effect_size: Computes the effect size; with fewer than 2 seeds it is not called.
         effect: As in `Claim`.
         figure: As in `Claim`.
@@ -200,7 +209,9 @@ def best_claim(
     effect: str,
     figure: str,
 ) -> Claim:
-    """Return a claim about which of some settings is best, with its verdict.
+    """Return a claim about which level of a setting is best, such as which depth, with its verdict.
+
+    The interval reaches from the lowest to the highest level that may be the best.
 
     Args:
         name: As in `Claim`, like all that is not named here.
@@ -208,8 +219,8 @@ def best_claim(
         section: As in `Claim`.
         statement: As in `Claim`.
         measure: As in `Claim`.
-        claimed: The range that bears the claim out.
-        best: As `best_level` returns it.
+        claimed: The levels for which the claim holds.
+        best: Number of seeds, best level, and lowest and highest level that may be best, as `best_level` returns them.
         effect_size: Computes the effect size; with fewer than 2 seeds it is not called.
         effect: As in `Claim`.
         figure: As in `Claim`.

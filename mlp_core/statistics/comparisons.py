@@ -16,10 +16,11 @@ ERROR_RATE = 0.05
 
 
 def win_probability(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return how probable so many wins or more are, were the first no better than the second: the one-sided sign test.
+    """Return the p-value of a one-sided sign test that the first configuration is better than the second.
 
-    Better means: in more than half of all pairs. Nothing is assumed of how the values are distributed, so that members
-    which fail altogether do no harm; a tie counts as no win.
+    It is the probability of at least so many wins of the first if a win had the probability 1/2. Better means: larger
+    in more than half of all pairs. Nothing is assumed about the distribution of the values, so that members which fail
+    do no harm. A tie counts as no win; without any win, or any pair, the p-value is 1.
 
     Args:
         first: Values of one configuration, `[seeds]`; NaN for a member that diverged, whose pair is left out.
@@ -39,17 +40,19 @@ def win_probability(first: NDArray[np.float64], second: NDArray[np.float64]) -> 
 
 
 def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
-    """Tell which configurations are not the best: another one does better in pairs of equal seeds.
+    """Test which configurations are not the best: another one is significantly better in pairs of equal seeds.
 
-    Each is compared with every other one, each comparison at `ERROR_RATE / (configurations - 1)`. If one configuration
-    is no worse than any other in half of all pairs, only its own comparisons can exclude it, so that it stays with a
-    probability of 95 % at least. Which one looks best in these members does not matter.
+    Each is compared with every other one by a one-sided sign test at the level `ERROR_RATE / (configurations - 1)`
+    (Bonferroni). A configuration is excluded if any other one beats it. If one configuration is at least as good as any
+    other in half of all pairs, only its own comparisons can exclude it, so that it stays with a probability of at least
+    95 %. Which one looks best in these members does not matter.
 
     Args:
-        values: `[configurations, seeds]`, NaN where a member diverged, whose pairs are left out.
+        values: `[configurations, seeds]`, higher is better; NaN where a member diverged, whose pairs are left out.
 
     Returns:
-        Whether each is excluded, and whether so many seeds, diverged members counted, are enough to exclude any.
+        bool `[configurations]`, true if excluded; and whether this number of seeds, diverged members counted, is enough
+        to exclude any: `0.5 ** seeds` is at most the level.
 
     Example:
         >>> values = np.array([np.linspace(0.8, 0.9, 12), np.linspace(0.5, 1.3, 12), np.linspace(0.3, 0.4, 12)])
@@ -72,19 +75,19 @@ def not_best(values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
 
 
 def best_level(group: BySeed, fewest_levels: int) -> tuple[int, float, tuple[float, float]]:
-    """Return the level that does best in pairs of equal seeds, and the lowest and the highest that may be it.
+    """Return the level that does best in pairs of equal seeds, and the lowest and the highest level that may be best.
 
-    The best is the level that does better than each other one in at least half of all pairs. `not_best` leaves it with
-    a probability of 95 % at least, so that the levels left are a confidence set: one level, if all others are
-    excluded. Should none be left, as where each is beaten by another, all are.
+    The best level is the one that does better than each other one in at least half of all pairs. `not_best` keeps it
+    with a probability of at least 95 %, so that the levels kept are a confidence set: one level, if all others are
+    excluded. If each is beaten by another and none is kept, the set is all levels.
 
     Args:
         group: Levels to choose from.
         fewest_levels: With fewer there is nothing to choose.
 
     Returns:
-        How many seeds, the level whose least share of pairs won is the largest, and the ends of those left; 0 and NaN
-        if there is nothing to choose.
+        Number of seeds; the level whose smallest share of pairs won against another is the largest, of equal ones that
+        with the highest mean; lowest and highest level of the confidence set. 0 and NaN if there is nothing to choose.
 
     Example:
         >>> group = BySeed(np.array([1, 2]), np.arange(8), np.repeat([[0.5], [0.9]], 8, axis=1))
@@ -105,7 +108,7 @@ def best_level(group: BySeed, fewest_levels: int) -> tuple[int, float, tuple[flo
 
 
 def seeds_needed(n_configurations: int) -> int:
-    """Return how many seeds it takes to tell so many configurations apart at all.
+    """Return the smallest number of seeds with which `not_best` can exclude any of so many configurations.
 
     Example:
         >>> seeds_needed(5), seeds_needed(10), seeds_needed(15)
@@ -115,7 +118,9 @@ def seeds_needed(n_configurations: int) -> int:
 
 
 def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -> str:
-    """Say which of some configurations are not the best, and whether one is left.
+    """Return a sentence that names the configurations that `not_best` excludes, and the best if one is left.
+
+    With too few seeds to exclude any, the sentence gives the number needed.
 
     Args:
         key: What tells them apart, such as `depth`.
@@ -148,7 +153,7 @@ def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them.
+    """Join one or more names for a sentence: commas between them, and `and` before the last.
 
     Example:
         >>> listed(["1", "2", "3"])

@@ -37,13 +37,13 @@ class Interval:
 
     @property
     def has_interval(self) -> bool:
-        """Return whether there is an interval."""
+        """Return whether the interval exists; it does not if its ends are NaN."""
         return self.low <= self.high
 
     def within(self, lowest: float, highest: float) -> Interval:
-        """Return the interval cut to the values that are possible, such as 0 to 1 for an accuracy.
+        """Return a copy whose ends are clipped to the possible values, such as 0 to 1 for an accuracy; NaN stays NaN.
 
-        Cutting away impossible values never costs an interval its coverage.
+        Values that cannot occur are cut away, so the coverage stays the same. The estimate is not changed.
 
         Example:
             >>> mean_interval(np.array([0.7, 1.0])).within(0.0, 1.0)
@@ -58,7 +58,7 @@ class Interval:
 
 
 def student_t_factor(degrees_of_freedom: int) -> float:
-    """Return the half-width of the central 95 % of Student's t distribution.
+    """Return the factor t of a 95 % interval `mean ± t * standard error`, from Student's t distribution.
 
     Args:
         degrees_of_freedom: v, at least 1; n - 1 for the mean of n values.
@@ -102,7 +102,8 @@ def mean_interval(values: NDArray[Any]) -> Interval:
             are counted, never averaged.
 
     Returns:
-        n, mean, interval and how many values were left out.
+        Mean as `estimate`, number of values as `n`, ends, and the number of values left out. The ends are NaN with
+        fewer than two values or if all are equal.
 
     Example:
         >>> interval = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
@@ -124,7 +125,7 @@ def mean_interval(values: NDArray[Any]) -> Interval:
 
 
 def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:
-    """Return the median of the finite values and its 95 % interval, from one of the sorted values to another.
+    """Return the median of the finite values and its 95 % order-statistics interval, whose ends are two of the values.
 
     The ends are the d-th value from below and the d-th from above, with the largest d for which
     `1 - 2 P(Binomial(n, 1/2) < d)` is at least 95 %: so often they lie on both sides of the median of all possible
@@ -139,7 +140,7 @@ def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:
             100 (Bonferroni): 1 - 0.05 / n_comparisons takes the place of 95 %.
 
     Returns:
-        n, median (as `mean`), interval and how many values were left out.
+        Median as `estimate`, number of values as `n`, ends, and the number of values left out.
 
     Example:
         >>> median_interval(np.array([0.25, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, np.nan]))
@@ -160,11 +161,12 @@ def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:
 
 
 def median_bounds(values: NDArray[Any], n_comparisons: int = 1) -> tuple[float, float]:
-    """Return the two values between which the median of all possible members lies, 95 times in 100 at least.
+    """Return the two ends of the 95 % interval of a median, also where they are equal.
 
-    These are the ends of `median_interval`, also where they are equal: a claim is decided by how many members lie on
-    which side of its edge, which is the sign test, and that needs no spread. A value that is not defined (NaN) counts
-    as beyond both ends, so that it speaks against either verdict.
+    They differ from those of `median_interval`, which has no interval where both ends are equal, and leaves out what is
+    not finite. Here a claim is decided by the number of members on each side of its edge, which is the sign test and
+    needs no spread. NaN counts as lower than all values for the lower end and as higher for the upper one, so that it
+    makes the interval wider.
 
     Args:
         values: One per member, `[n]`; infinite ones are ranked.
@@ -190,7 +192,7 @@ def median_bounds(values: NDArray[Any], n_comparisons: int = 1) -> tuple[float, 
 
 
 def share_interval(hits: int, n: int) -> Interval:
-    """Return a share p of members and its 95 % interval: the shares that these hits do not refute at 2.5 % a side.
+    """Return the share of members with a property, `hits / n`, and its 95 % Clopper-Pearson interval.
 
     The ends are quantiles of beta distributions, which sum up the binomial one exactly. Wilson's interval is narrower,
     but with 8 members it holds a share of 1.5 % only 88 times in 100, and such a share is what networks of three layers
@@ -203,7 +205,7 @@ def share_interval(hits: int, n: int) -> Interval:
         n: Members.
 
     Returns:
-        The share as `mean`; NaN if there are no members.
+        The share as `estimate`, and the ends, between 0 and 1; all NaN if there are no members.
 
     Example:
         >>> interval = share_interval(0, 8)

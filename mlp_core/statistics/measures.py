@@ -11,17 +11,17 @@ _Floats = NDArray[np.float64]
 
 
 def cohens_d(values: _Floats, others: _Floats | None = None) -> float:
-    """Return the standardised distance of a mean from 0, or of two means from each other.
+    """Return the effect size Cohen's d: a mean, or a difference of two means, in standard deviations.
 
-    Of one sample `mean / s`; for differences of pairs this is d_z. Of two samples the difference of the means over the
-    pooled deviation.
+    Of one sample it is `mean / s` with the sample's standard deviation s (divisor n - 1); for differences of pairs this
+    is called d_z. Of two samples it is `(mean of values - mean of others)` over their pooled standard deviation.
 
     Args:
         values: `[n]`.
-        others: `[m]`.
+        others: `[m]`, the second sample; None for one sample.
 
     Returns:
-        NaN if there are too few values, or if they are all equal.
+        NaN if there are too few values, or if all values of each sample are equal.
 
     Example:
         >>> cohens_d(np.array([1.0, 2.0, 3.0]))
@@ -42,7 +42,7 @@ def cohens_d(values: _Floats, others: _Floats | None = None) -> float:
 
 
 def share(part: _Floats | float, whole: _Floats | float) -> _Floats:
-    """Return part / whole; NaN where the whole is not above 0.
+    """Return `part / whole` element by element; NaN where `whole` is 0, negative or NaN.
 
     Example:
         >>> share(np.array([1.0, 1.0]), np.array([4.0, -4.0])).tolist()
@@ -54,7 +54,7 @@ def share(part: _Floats | float, whole: _Floats | float) -> _Floats:
 
 
 def mean_or_nan(values: _Floats) -> float:
-    """Return the mean of all values; NaN, without a warning, if there are none.
+    """Return the mean of all values; NaN, without numpy's warning, for an empty array.
 
     Example:
         >>> mean_or_nan(np.array([1.0, 2.0])), mean_or_nan(np.array([]))

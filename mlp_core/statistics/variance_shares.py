@@ -26,11 +26,13 @@ _Levels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class VarianceShares:
-    """Shares of the variance, with 95 % intervals over seeds (jackknife).
+    """Share of the results' variance that each setting and each pair of settings explains.
 
     Attributes:
-        shares: By names joined with ` x `; besides settings and pairs `HIGHER` and `SEEDS`. Their sum is 1.
-        exact: Whether all combinations were there; if not, a forest was asked for the others.
+        shares: Each share with its 95 % interval over seeds (jackknife; cut to 0 .. 1). Keys are settings, pairs joined
+            with ` x `, `HIGHER` for three settings and more, and `SEEDS` for the variance within a configuration. The
+            sum is 1, or 0 if nothing varies.
+        exact: True if all combinations of levels were measured; false if a random forest estimated the others.
         variance: The whole variance.
     """
 
@@ -40,19 +42,19 @@ class VarianceShares:
 
 
 def variance_shares(names: Sequence[str], levels: _Levels, sizes: Sequence[int], values: _Floats) -> VarianceShares:
-    """Return what settings and pairs of them ablation of the variance.
+    """Return the shares of the results' variance that settings, pairs of settings and seeds explain (functional ANOVA).
 
-    With all combinations, the decomposition is computed as it is defined. A part is the mean square of an effect; as
-    the effect is a mean over few seeds, its own variance over seeds, divided by their number, is taken off, so that
-    settings which do nothing get 0 on average, and single estimates may be below it. With some combinations a random
+    With all combinations, the decomposition is computed as it is defined. A part is the mean square of an effect. The
+    effect is a mean over few seeds, so its own variance over seeds, divided by their number, is subtracted: settings
+    without an effect get 0 on average, and a single estimate may be negative. With some combinations only, a random
     forest is fitted to the means over seeds, and its effects, averaged over all combinations, are computed exactly from
-    its leaves; what it does not ablation counts as `HIGHER`.
+    its leaves; what it does not explain counts as `HIGHER`.
 
     Args:
-        names: Of the settings, those with two levels or more.
-        levels: Number of each configuration's level, `[configurations, settings]`.
-        sizes: Levels of each setting.
-        values: `[configurations, seeds]`, all finite; two seeds or more.
+        names: Names of the settings that have two levels or more.
+        levels: Index of each configuration's level, from 0, `[configurations, settings]`.
+        sizes: Number of levels of each setting.
+        values: `[configurations, seeds]`, all finite; two seeds or more. With two there are no intervals.
 
     Example:
         >>> levels = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])

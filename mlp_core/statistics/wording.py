@@ -6,7 +6,7 @@ from mlp_core.statistics.intervals import Interval
 
 
 def count(n: int, noun: str) -> str:
-    """Return a number of things as a sentence has it: no, one, or a number with the plural.
+    """Return a number with its noun for a sentence: `no`, `one`, or the digits with a plural in s.
 
     Example:
         >>> count(0, "network"), count(1, "network"), count(8, "network")
@@ -16,7 +16,11 @@ def count(n: int, noun: str) -> str:
 
 
 def format_interval(interval: Interval, short: bool = False) -> str:
-    """Return a value in percent with its interval, if it has one, and n.
+    """Return a share or accuracy in percent, with its 95 % interval and n, for a sentence.
+
+    Args:
+        interval: Values in 0 .. 1. Without values the text is `no member finished`; without an interval it says so.
+        short: Whether to put interval and n in brackets and leave out the words `95 % interval`.
 
     Example:
         >>> format_interval(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
@@ -32,7 +36,7 @@ def format_interval(interval: Interval, short: bool = False) -> str:
 
 
 def format_cell(interval: Interval) -> str:
-    """Return a value in percent with its interval, if it has one, for a table's cell.
+    """Return a share or accuracy in percent with its interval, if it has one, for a table's cell; `none` if n is 0.
 
     Example:
         >>> format_cell(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
@@ -44,7 +48,7 @@ def format_cell(interval: Interval) -> str:
 
 
 def format_share(share: Interval) -> str:
-    """Return a share as a count of members with the share's interval in percent, for a table's cell.
+    """Return a share as `count of n` with its interval in percent, for a table's cell; `none` if n is 0.
 
     Example:
         >>> format_share(Interval(n=8, estimate=0.25, low=0.032, high=0.651, missing=0))
@@ -54,7 +58,7 @@ def format_share(share: Interval) -> str:
 
 
 def format_bounds(interval: Interval) -> str:
-    """Return the ends of an interval in percent.
+    """Return the two ends of an interval of 0 .. 1 in percent, with one decimal.
 
     Example:
         >>> format_bounds(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
@@ -64,5 +68,5 @@ def format_bounds(interval: Interval) -> str:
 
 
 def no_break(text: str) -> str:
-    """Return a cell's text that a narrow column may break between a value and its interval, but not inside either."""
+    """Return a table cell's text with no-break spaces, so that a line breaks only before the bracket of an interval."""
     return text.replace(" ", "\u00a0").replace("\u00a0[", " [")
