@@ -23,7 +23,9 @@ _DEFAULT_SLOPE = "0.01"  # that of torch.nn.LeakyReLU
 
 
 def canonical_activation(text: str) -> str:
-    """Return the one name of an activation for the ways to write it; nothing is evaluated.
+    """Return the canonical name of an activation for any accepted spelling; the text is not evaluated as code.
+
+    Case and underscores do not matter; `LeakyReLU()` has PyTorch's slope 0.01.
 
     Args:
         text: `relu`, `tanh`, ..., `leaky_relu(0.1)`, or the tutorial's spelling: `ReLU()`, `LeakyReLU(0.1)`.
@@ -46,7 +48,9 @@ def canonical_activation(text: str) -> str:
 
 
 def activation_family(name: str) -> tuple[str, tuple[float, ...]]:
-    """Return the family of an activation, which is its key in each table, and the family's parameters.
+    """Split an activation's canonical name into its family, such as `leaky_relu`, and its parameters, here the slope.
+
+    The family is the key of the activation in the tables that compute it.
 
     Args:
         name: Canonical name; another spelling is refused.

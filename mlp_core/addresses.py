@@ -21,7 +21,7 @@ _PIN = re.compile("sha256=([0-9A-Fa-f]{64})")
 
 
 def image_path(text: str) -> Path | None:
-    """Return the zip or folder that `--images` names; None for images that a run draws or downloads.
+    """Check the text of `--images` and return the local path that it names; None if a run draws or downloads images.
 
     Args:
         text: `synthetic`, `animal-faces`, an http(s) URL, with `#sha256=...` at its end if one digest alone will do,
@@ -50,17 +50,19 @@ def image_path(text: str) -> Path | None:
 
 
 def check_table_address(text: str) -> None:
-    """Refuse what can be no table: an address is not opened, nor is a file.
+    """Check that a text is an http(s) address or the path of an existing file; neither is opened.
 
     Raises:
-        InputError: If it is neither an http(s) address nor a file that exists.
+        InputError: If it is neither.
     """
     if not is_web_address(text):
         table_path(text)
 
 
 def table_path(text: str) -> Path:
-    """Return the file that `--data` names, if it is neither a name that the program knows nor an address.
+    """Return the path of the table file that `--data` names, with `~` replaced by the home folder.
+
+    The names of built-in data, such as `moons`, and web addresses are handled before this is called.
 
     Args:
         text: Path of a CSV, Parquet or Arrow file.
@@ -96,7 +98,7 @@ def _existing(text: str) -> Path | None:
 
 
 def is_web_address(text: str) -> bool:
-    """Return whether a text is an http(s) address with a host; what follows a `#` must be a SHA-256.
+    """Return whether a text is an http(s) address with a host, alone or followed by `#sha256=DIGEST`.
 
     Example:
         >>> is_web_address("https://host/faces.zip"), is_web_address("https://host/faces.zip#top")
@@ -114,7 +116,7 @@ def is_web_address(text: str) -> bool:
 
 
 def split_pin(address: str) -> tuple[str, str | None]:
-    """Split `https://host/faces.zip#sha256=...` into the address proper and the digest, None if there is none.
+    """Split an address into the part before `#` and the SHA-256 after it, in lower case; None if it has no digest.
 
     Example:
         >>> split_pin("https://host/faces.zip#sha256=" + 64 * "A") == ("https://host/faces.zip", 64 * "a")
@@ -126,9 +128,10 @@ def split_pin(address: str) -> tuple[str, str | None]:
 
 
 def shown_address(text: str) -> str:
-    """Return an address for messages, logs and tables: user, password and query are left out; a path stays as it is.
+    """Return a web address without its secrets, for messages, logs and tables; a local path is returned unchanged.
 
-    Rather too much is left out than too little: where it is not clear which part is the password, nearly all goes.
+    User, password and query are replaced by `...`. Where it is not clear which part is the password, nearly all of the
+    address is replaced.
 
     Example:
         >>> shown_address("https://me:word@host/faces.zip?signature=1234")

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 
 class DeepMlpError(Exception):
-    """An end that a user can do something about; whatever else is raised is a defect and keeps its traceback.
+    """Base of the errors that a user can do something about; any other exception is a defect and keeps its traceback.
 
     Attributes:
-        exit_status: Of the command line.
-        said: Whether its sentence was shown when it was raised; otherwise the command line prints it.
+        exit_status: Exit status of the command line.
+        said: True if the sentence was printed before the error was raised; if false, the command line prints it.
 
     Example:
         >>> InputError.exit_status, ResourceError.exit_status
@@ -34,7 +34,7 @@ class InputError(DeepMlpError, ValueError):
 
 
 class ResourceError(DeepMlpError):
-    """What a run needs failed or is missing: a full disk, a bucket or server out of reach, a failed download.
+    """A resource that a run needs failed or is missing: a full disk, an S3 bucket out of reach, a failed download.
 
     The same command may work later, or elsewhere: the input is not to blame.
 
@@ -46,23 +46,25 @@ class ResourceError(DeepMlpError):
 
 
 class Drifted(DeepMlpError):
-    """A result moved away from the accepted baseline."""
+    """Results differ significantly from the accepted baseline, and the user asked to fail in that case."""
 
     said = True
 
 
 class Stopped(DeepMlpError):
-    """The run is being stopped; nothing of the task that it is raised in is kept."""
+    """The user stops the run; the task in which this is raised keeps no result."""
 
     exit_status = 130
 
 
 def disk_error(error: OSError, message: str) -> DeepMlpError:
-    """Return the error of a folder that cannot be used: bad input if it is a file, or below one; else its disk's.
+    """Return the error to raise for a folder that cannot be used.
+
+    It is an `InputError` if the path is a file or lies below one, otherwise a `ResourceError`, as for a full disk.
 
     Args:
-        error: What the system says.
-        message: The sentence for the user.
+        error: Error of the operating system.
+        message: Sentence for the user.
 
     Example:
         >>> import errno

@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def own_groups(controller: str, root: Path = Path("/")) -> list[Path]:
-    """Return the folders of all groups that this process is in, its own and those around it.
+    """Return the folders of the Linux control groups (cgroups) that this process is in: its own and all parents.
 
-    A group's limit holds for what is below it too, so the lowest of all counts. In a container its own group is the
-    outermost folder, whatever the kernel calls the group outside.
+    A group's limit holds for its children too, so the lowest limit of all counts. In a container its own group is the
+    outermost folder, whatever the kernel calls the group outside. Not every folder returned exists.
 
     Args:
-        controller: `memory` or `cpu`; version 1 has a tree for each, version 2 one for all.
-        root: Where the kernel's files begin.
+        controller: `memory` or `cpu`; version 1 of cgroups has a tree for each, version 2 one for all.
+        root: Folder that holds `proc` and `sys`.
 
     Example:
         >>> [group.as_posix() for group in own_groups("memory", Path("/nowhere"))]
@@ -40,10 +40,13 @@ def own_groups(controller: str, root: Path = Path("/")) -> list[Path]:
 
 
 def cores(root: Path = Path("/")) -> int:
-    """Return the number of cores that this process may use at the same time, rounded up where it is a share of them.
+    """Return the number of cores that this process may use at the same time, at least 1.
+
+    It is the smallest of the process's affinity and the CPU quotas of its control groups; a quota of 1.5 cores counts
+    as 2.
 
     Args:
-        root: Where the kernel's files begin.
+        root: Folder that holds `proc` and `sys`.
     """
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for group in own_groups("cpu", root):
@@ -58,7 +61,10 @@ def cores(root: Path = Path("/")) -> int:
 
 
 def devices() -> list[str]:
-    """Return the devices that PyTorch can train on here, the fastest first; it takes a second to be asked."""
+    """Return the devices that PyTorch can train on here, of `cuda`, `mps` and `cpu`, in this order.
+
+    The first call imports torch, which takes about a second.
+    """
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def derive_seed(root: int, *labels: str | int) -> int:
-    """Return a seed that depends on the root seed and on every label, in their order.
+    """Derive a seed from the root seed and labels; another label, order or type (`1` or `"1"`) gives another seed.
 
-    SHA-256 over the labels, so that neighbouring members get unrelated streams and a member's stream
-    does not depend on which other members, configurations or runners exist.
+    It is a SHA-256 digest, so that members with neighbouring numbers get unrelated random numbers, which do not depend
+    on the other members, configurations or runners.
 
     Args:
         root: Root seed of the run, at least 0.
-        labels: What the stream is for, from the general to the particular.
+        labels: What the random numbers are for, from the general to the particular.
 
     Returns:
         An integer in 0 .. 2^63 - 1.
@@ -31,9 +31,9 @@ def derive_seed(root: int, *labels: str | int) -> int:
 
 
 def generator(root: int, *labels: str | int) -> torch.Generator:
-    """Return a CPU generator of its own for `derive_seed(root, *labels)`.
+    """Return a new random generator of PyTorch, on the CPU, seeded with `derive_seed(root, *labels)`.
 
-    Draws are made on the CPU on every device, so that a GPU starts from the same numbers.
+    Random numbers are drawn on the CPU also for training on a GPU, so that both start from the same numbers.
 
     Example:
         >>> import torch

@@ -36,7 +36,13 @@ def _number(text: str) -> float | None:
 
 
 def list_of_integers(value: Any) -> Any:
-    """Turn `1,2,5` and `1:5` (both ends included) into a list; leave everything else to pydantic."""
+    """Turn the text `1,2,5` into a list of its parts, and `1:5` into the integers from 1 to 5.
+
+    Parts stay texts, which pydantic converts and checks; what is no text is returned unchanged.
+
+    Raises:
+        ValueError: If a range falls or has more than 1000 numbers.
+    """
     if not isinstance(value, str):
         return value
     if match := re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*", value):
@@ -49,7 +55,13 @@ def list_of_integers(value: Any) -> Any:
 
 
 def list_of_numbers(value: Any) -> Any:
-    """Turn `0.1,1,2` and `0.1:3.0:10` (start, stop, how many) into a list; leave everything else to pydantic."""
+    """Turn the text `0.1,1,2` into a list of its parts, and `0.1:3.0:10` into 10 evenly spaced numbers, ends included.
+
+    Parts stay texts, which pydantic converts and checks; what is no text is returned unchanged.
+
+    Raises:
+        ValueError: If a range is not start, stop and how many, or has more than 100000 numbers.
+    """
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(":")]
@@ -69,7 +81,11 @@ def list_of_numbers(value: Any) -> Any:
 
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse values that the names of configurations, with six digits, could not tell apart."""
+    """Return the values unchanged if they all differ in their first six digits, which configurations are named by.
+
+    Raises:
+        ValueError: If two are equal.
+    """
     if len({value if isinstance(value, str) else f"{value:.6g}" for value in values}) < len(values):
         message = "must hold each value once"
         raise ValueError(message)
@@ -77,7 +93,7 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def list_of_names(value: Any) -> Any:
-    """Turn `relu,tanh` into a list; leave everything else to pydantic."""
+    """Split the text `relu,tanh` at its commas into a list, without blanks; what is no text is returned unchanged."""
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -114,7 +130,7 @@ OptimizerName = Literal["adam", "sgd"]
 
 
 def title_of(name: str, field: FieldInfo | ComputedFieldInfo) -> str:
-    """Return what a form calls a setting.
+    """Return the label of a setting in a form: its title, or else its name with spaces and a capital letter.
 
     Example:
         >>> title_of("batch_size", FieldInfo())
@@ -124,7 +140,7 @@ def title_of(name: str, field: FieldInfo | ComputedFieldInfo) -> str:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and nothing unknown is let in."""
+    """Base of all settings models: they cannot be changed after creation and refuse unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, field_title_generator=title_of
@@ -132,12 +148,12 @@ class Settings(BaseModel):
 
 
 def validated(model: type[_Model], values: dict[str, Any], defaults: _Model | None = None) -> _Model:
-    """Return a settings model for raw values, such as the strings of a command line.
+    """Check raw values, such as the strings of a command line, and return them as a settings model.
 
     Args:
-        model: The model.
-        values: By name.
-        defaults: What is not given; the model's own defaults without it.
+        model: Class of the settings.
+        values: Raw values by the names of the settings.
+        defaults: Settings that hold the values not given; without it, the model's own defaults.
 
     Raises:
         InputError: For the first value that breaks a rule, in one sentence.
@@ -181,7 +197,9 @@ def _sentence(model: type[BaseModel], error: ValidationError, defaults: BaseMode
 
 
 def text_of(value: object) -> str:
-    """Return a setting's value as one writes it on the command line.
+    """Return a setting's value as text for the command line.
+
+    Several values are joined by commas; more than three evenly spaced numbers become `start:stop:how many`.
 
     Example:
         >>> text_of((64, 64)), text_of(0.001), text_of((0.5, 1.0, 1.5, 2.0))
