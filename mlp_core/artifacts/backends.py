@@ -29,50 +29,60 @@ _PARTIAL = f".{'[0-9a-f]' * 16}.partial"
 
 
 class Backend(Protocol):
-    """What can be done with a file, or with a folder, wherever it lies."""
+    """The operations on a file or folder of an artifact folder, the same on this machine and on S3."""
 
     @property
     def local_path(self) -> Path | None:
-        """The path on this machine, None for what lies elsewhere."""
+        """The path on this machine; None for a file or folder on S3."""
 
     def describe(self) -> tuple[str, int]:
-        """Return the SHA-256 and the length of a file.
+        """Return the SHA-256 of a file, as hex digits, and its length in bytes.
 
         Raises:
-            FileNotFoundError: If it is gone.
+            FileNotFoundError: If the file does not exist any more.
         """
 
     def write(self, write: Callable[[Path], object]) -> None:
-        """Let `write` make a temporary file, then put it in place in one step."""
+        """Call `write` with the path of a temporary file, then move that file into place in one step."""
 
     def local_copy(self, sha256: str) -> Path | None:
-        """Return where a file with these bytes can be read on this machine; None if the file has other bytes.
+        """Return a path on this machine to read the file from, or None if its SHA-256 is not the one given.
+
+        From S3 the file is downloaded, unless a copy is there already.
 
         Raises:
-            FileNotFoundError: If it is gone.
+            FileNotFoundError: If the file does not exist any more.
         """
 
     def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Hold a folder, made if it is missing, against all who do the same; S3 has no locks, and nothing is held."""
+        """Return a context manager that holds an exclusive lock on a folder, which is made if it is missing.
+
+        S3 has no locks, and nothing is locked there. `waiting` is called again and again while others hold the lock; it
+        may raise.
+        """
 
     def local_view(self, folders: Iterable[str]) -> AbstractContextManager[Path]:
-        """Give folders below this one as folders of this machine, for as long as they are looked at."""
+        """Return a context manager that gives a folder of this machine with these subfolders, to read from.
+
+        On this machine it is the folder itself, from S3 a temporary copy, deleted at the end.
+        """
 
     def in_use(
         self, waiting: Callable[[], None], written: Iterable[str], removed: Iterable[str]
     ) -> AbstractContextManager[None]:
-        """Share an artifact folder with other runs, against who wants it alone.
+        """Return a context manager that holds a shared lock on an artifact folder, for the time of a run.
 
-        What killed runs left half-written is cleared, unless another run is at work.
+        Several runs hold it together; a process that needs the folder alone waits. Files that killed runs left
+        half-written are deleted, unless another run is at work. S3 has no locks.
 
         Args:
-            waiting: Called again and again while somebody has it alone; may raise.
-            written: Folders below it that runs write to.
-            removed: Those that are removed at the end, before the folder itself, if they are empty.
+            waiting: Called again and again while another process has the folder alone; may raise.
+            written: Subfolders that runs write to.
+            removed: Subfolders that are removed at the end if they are empty; then the folder itself, if it is empty.
         """
 
     def check_usable(self) -> None:
-        """Refuse an artifact folder that cannot be used, before anything is written.
+        """Check that an artifact folder can be used, before anything is written.
 
         Raises:
             InputError: If a folder can be no place to write to.
@@ -80,10 +90,10 @@ class Backend(Protocol):
         """
 
     def free_bytes(self) -> int | None:
-        """Return how much room there is; None where nobody knows."""
+        """Return the free bytes of the disk; None on S3, where they are not known."""
 
     def describe_refusals(self) -> AbstractContextManager[None]:
-        """Say in one sentence why the disk or the bucket of an artifact folder cannot be read or written.
+        """Return a context manager that replaces errors of the disk or of S3 by one with a sentence for the user.
 
         Raises:
             InputError: If it is a file, or below one.
@@ -103,7 +113,7 @@ class LocalBackend:
         return self.path
 
     def describe(self) -> tuple[str, int]:
-        """Return SHA-256 and length; the digest is remembered until size or time of change differ."""
+        """Return SHA-256 and length; the digest is cached until size or time of change differs."""
         return file_digest(self.path), self.path.stat().st_size
 
     def write(self, write: Callable[[Path], object]) -> None:
@@ -112,20 +122,20 @@ class LocalBackend:
             temporary.replace(self.path)
 
     def local_copy(self, sha256: str) -> Path | None:
-        """Return the file itself."""
+        """Return the file itself, or None if its bytes are others."""
         return self.path if file_digest(self.path) == sha256 else None
 
     def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Hold the folder by a lock of the kernel's."""
+        """Return a context manager that holds the kernel's lock on the folder, see `locks.locked_folder`."""
         return locked_folder(self.path, waiting)
 
     def local_view(self, folders: Iterable[str]) -> AbstractContextManager[Path]:
-        """Give the folder itself."""
+        """Return a context manager that gives the folder itself."""
         return nullcontext(self.path)
 
     @contextmanager
     def in_use(self, waiting: Callable[[], None], written: Iterable[str], removed: Iterable[str]) -> Iterator[None]:
-        """Share a lock of the kernel's; a run that made nothing leaves no folder."""
+        """Hold the kernel's lock on the folder together with other runs; empty folders are removed at the end."""
         with self.describe_refusals():
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDONLY)
@@ -143,7 +153,7 @@ class LocalBackend:
                     empty.rmdir()
 
     def check_usable(self) -> None:
-        """Refuse what is no folder, is read-only, or has a name that is too long."""
+        """Check that the folder, or the nearest one above it, can be written to and the name is not too long."""
         nearest = self._nearest()
         longest = max(len(os.fsencode(name)) for name in self.path.parts)
         if not nearest.is_dir():
@@ -158,12 +168,12 @@ class LocalBackend:
         raise InputError(message)
 
     def free_bytes(self) -> int:
-        """Return what is free on the disk."""
+        """Return the free bytes of the disk."""
         return shutil.disk_usage(self._nearest()).free
 
     @contextmanager
     def describe_refusals(self) -> Iterator[None]:
-        """Name the folder, and what its disk says."""
+        """Replace an `OSError` by an error that names the folder, the reason and the way out."""
         try:
             yield
         except BrokenPipeError:  # of whoever read the output, such as `head`
@@ -195,7 +205,7 @@ class S3Backend:
         return
 
     def describe(self) -> tuple[str, int]:
-        """Return SHA-256 and length as `write` left them with the file: a put is all or nothing."""
+        """Return SHA-256 and length from the metadata that `write` stored; of other files they are computed."""
         described = self.path.fs.metadata(self.path.path)
         if "sha256" not in described:  # it came by another way, such as the copy of a folder
             content = self.path.read_bytes()
@@ -203,7 +213,7 @@ class S3Backend:
         return described["sha256"], int(described["size-bytes"])
 
     def write(self, write: Callable[[Path], object]) -> None:
-        """Put a file with its digest and length; it stays on this machine as a copy."""
+        """Upload the file with its digest and length as metadata; a copy stays on this machine."""
         with _temporary_file(_copies(), write) as temporary:
             sha256 = file_digest(temporary)
             described = {"sha256": sha256, "size-bytes": str(temporary.stat().st_size)}
@@ -213,7 +223,7 @@ class S3Backend:
             temporary.replace(copy)
 
     def local_copy(self, sha256: str) -> Path | None:
-        """Return the copy, fetched if it is missing or damaged."""
+        """Return the copy on this machine, downloaded if it is missing or damaged; None if the bytes are others."""
         copy = self._copy_path(sha256)
         if not copy.exists() or file_digest(copy) != sha256:
             LocalBackend(copy).write(lambda file: self.path.fs.get_file(self.path.path, str(file)))
@@ -223,12 +233,12 @@ class S3Backend:
         return copy
 
     def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Hold nothing."""
+        """Return a context manager that does nothing: S3 has no locks."""
         return nullcontext()
 
     @contextmanager
     def local_view(self, folders: Iterable[str]) -> Iterator[Path]:
-        """Give a temporary folder with copies of the files directly in these folders."""
+        """Give a temporary folder with copies of the files directly in these subfolders, deleted at the end."""
         with TemporaryDirectory() as temporary:
             view = Path(temporary)
             for name in folders:
@@ -240,11 +250,11 @@ class S3Backend:
     def in_use(
         self, waiting: Callable[[], None], written: Iterable[str], removed: Iterable[str]
     ) -> AbstractContextManager[None]:
-        """Hold nothing: there is nothing half-written."""
+        """Return a context manager that does nothing: S3 has no locks and no half-written files."""
         return nullcontext()
 
     def check_usable(self) -> None:
-        """Ask for the name of one file."""
+        """Check that the bucket answers, by asking for the name of one file."""
         with self.describe_refusals():
             bucket, prefix, _ = self.path.fs.split_path(self.path.path)
             self.path.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
@@ -255,7 +265,7 @@ class S3Backend:
 
     @contextmanager
     def describe_refusals(self) -> Iterator[None]:
-        """Name the bucket, and what its server says."""
+        """Replace an error of S3 by a `ResourceError` that names the bucket, the reason and the way out."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -274,7 +284,7 @@ class S3Backend:
 
 
 def backend_of(path: Path | UPath) -> Backend:
-    """Return what can be done with a file or folder where it lies.
+    """Return the operations on a file or folder: `LocalBackend` for a path of this machine, `S3Backend` for S3.
 
     Example:
         >>> backend_of(Path("artifacts")).local_path
@@ -284,7 +294,7 @@ def backend_of(path: Path | UPath) -> Backend:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file; remembered until its size or time of change differs."""
+    """Return the SHA-256 of a file as hex digits; cached until the file's size or time of change differs."""
     status = path.stat()
     return _file_digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
 

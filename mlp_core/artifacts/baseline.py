@@ -62,7 +62,11 @@ _UNITS = {
 
 
 def accept(root: Path | UPath, now: datetime) -> Artifact:
-    """Keep the results of an artifact folder as its baseline.
+    """Write the results of an artifact folder to `baseline/accepted.parquet`, in place of an earlier baseline.
+
+    Args:
+        root: The artifact folder.
+        now: Time to record, with its time zone.
 
     Raises:
         InputError: If there are none, if some are missing because their training failed, or if a table is damaged.
@@ -119,7 +123,7 @@ def _provenance(settings: Mapping[str, Any], table: pa.Table) -> Provenance:
 
 
 def read_baseline(root: Path | UPath) -> Results | None:
-    """Return the accepted results of an artifact folder, if there are any.
+    """Return the accepted results of an artifact folder, or None if none were accepted.
 
     Raises:
         InputError: If the file is damaged.
@@ -143,10 +147,10 @@ def read_baseline(root: Path | UPath) -> Results | None:
 
 
 def accepted_baseline(root: Path | UPath) -> Results:
-    """Return the accepted results of an artifact folder.
+    """Return the accepted results of an artifact folder, as `read_baseline` does, but never None.
 
     Raises:
-        InputError: If there are none, or if the file is damaged.
+        InputError: If none were accepted, or if the file is damaged.
     """
     baseline = read_baseline(root)
     if baseline is None:
@@ -156,7 +160,11 @@ def accepted_baseline(root: Path | UPath) -> Results:
 
 
 def describe_baseline(baseline: Results) -> str:
-    """Return when the baseline was accepted, with what it was made, and the median test accuracies."""
+    """Return a text on the baseline for the terminal.
+
+    It gives the time of acceptance, library versions and machine of each experiment, and the median test accuracy of
+    each configuration with its interval.
+    """
     lines = [f"accepted {baseline.accepted}"]
     for experiment, origin in baseline.origins.items():
         versions = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
@@ -169,7 +177,16 @@ def describe_baseline(baseline: Results) -> str:
 
 
 def keep_comparison(root: Path | UPath, comparison: Comparison, now: datetime) -> Artifact:
-    """Write a comparison as a file of its own, so that two runs at a time lose nothing: the points of the trend."""
+    """Write a comparison with the baseline to a new table `baseline/runs/TIME.parquet`, a row per change.
+
+    The trend over time is drawn from these tables. Each has its own file, so that two runs at the same time do not
+    overwrite each other. NaN is stored as null.
+
+    Args:
+        root: The artifact folder.
+        comparison: The comparison.
+        now: Time of the comparison, with its time zone.
+    """
     run = now.astimezone(UTC)
     stamps = {"run": run, "versions": comparison.versions, "made_otherwise": ", ".join(comparison.made_otherwise)}
     rows = [
@@ -192,7 +209,7 @@ def _comparison_schema() -> pa.Schema:
 
 
 def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """Return the changes of rows of a comparison's table."""
+    """Turn the rows of a table that `keep_comparison` wrote into changes again; null becomes NaN."""
     changes = []
     for row in rows:
         values: dict[str, Any] = {
@@ -203,7 +220,14 @@ def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
 
 
 def read_comparisons(root: Path | UPath, last: int = 100) -> pa.Table | None:
-    """Return the rows of the last comparisons of an artifact folder, in the order of time, if there are any.
+    """Return one table with the rows of the last comparisons of an artifact folder, in order of time.
+
+    Args:
+        root: The artifact folder.
+        last: How many comparisons at most; each has several rows.
+
+    Returns:
+        The table; None if there are no comparisons.
 
     Raises:
         InputError: If one of them is damaged.

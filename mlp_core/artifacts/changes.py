@@ -17,7 +17,11 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Change:
-    """How one metric changed; the units of its attributes are those of the columns of the same names."""
+    """How one metric of a configuration, or an event of a whole experiment, changed since the baseline.
+
+    Attributes have the names, meanings and units of the columns in `baseline.py`; `status` is `moved` for a significant
+    change, `not moved`, or `not judged` if the data could not show any change. NaN where a value does not exist.
+    """
 
     experiment: str
     configuration: str
@@ -38,11 +42,11 @@ class Change:
 
     @property
     def moved(self) -> bool:
-        """Return whether it moved."""
+        """Return whether the change is significant: its status is `moved`."""
         return self.status == "moved"
 
     def describe(self) -> str:
-        """Return which metric it is, and from what to what it went.
+        """Return the change in words: experiment, configuration, metric, both values, interval of the change and n.
 
         Example:
             >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
@@ -64,13 +68,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results next to the baseline.
+    """The differences between results and the baseline.
 
     Attributes:
-        changes: Every metric that both have.
-        made_otherwise: In words, what differs in how they were made: versions, code, machine.
-        left_out: Of an experiment, by its name, why it was not compared, or which of its configurations were not.
-        versions: Libraries of the results.
+        changes: The change of each metric that both have, significant or not.
+        made_otherwise: Differences in versions, code and machine, such as `torch 2.13 → 2.14`.
+        left_out: For an experiment that was not compared as a whole, the reason or the configurations left out.
+        versions: Libraries of the results and their versions, as one text.
     """
 
     changes: list[Change]
@@ -80,7 +84,10 @@ class Comparison:
 
     @property
     def moved(self) -> list[Change]:
-        """Return the metrics that moved: events of whole experiments, of configurations, means; the largest first."""
+        """Return the significant changes: first events of whole experiments, then of configurations, then means.
+
+        Within each of these the largest change is first.
+        """
         return sorted(
             (change for change in self.changes if change.moved),
             key=lambda change: (change.measure not in EVENTS, change.configuration != ALL, -abs(change.change)),
@@ -88,11 +95,14 @@ class Comparison:
 
     @property
     def judged(self) -> int:
-        """Return how many metrics could show a change."""
+        """Return the number of metrics that were tested, because their data could show a change."""
         return sum(change.status != "not judged" for change in self.changes)
 
     def describe(self) -> str:
-        """Return what moved, from what to what, and what is different in how it was made."""
+        """Return a summary in one paragraph: the number of significant changes, the first 5, and their possible causes.
+
+        Causes are differences in versions, code and machine. Single events and metrics not tested are counted too.
+        """
         moved, counted = self.moved, f"{self.counted()} from the baseline"
         rest = [*self._single_events(), *self._unjudged()]
         if not moved:
@@ -102,7 +112,7 @@ class Comparison:
         return " ".join([f"{counted}: {listed}{more}.", *(f"Also {sentence}." for sentence in rest), self.since()])
 
     def counted(self) -> str:
-        """Return how many metrics moved, of how many that were judged.
+        """Return how many metrics changed significantly, of how many that were tested, as a sentence.
 
         Example:
             >>> Comparison([], [], {}, "").counted()
@@ -111,7 +121,11 @@ class Comparison:
         return f"{len(self.moved) or 'none'} of {self.judged} metrics moved"
 
     def details(self) -> list[str]:
-        """Return events that moved no metric, how many metrics were not judged, and what the others could show."""
+        """Return sentences on what the significant changes leave out.
+
+        They are: events that were not significant, the number of metrics not tested, and the least change of a mean
+        that the tests could show.
+        """
         least = [
             change.least for change in self.changes if change.measure not in EVENTS and change.status != "not judged"
         ]
@@ -139,12 +153,12 @@ class Comparison:
         return [*single[:LISTED], *more]
 
     def since(self) -> str:
-        """Return what is different in how the results were made."""
+        """Return a sentence on the differences in versions, code and machine, see the function `since`."""
         return since(self.made_otherwise)
 
 
 def since(made_otherwise: Sequence[str]) -> str:
-    """Return a sentence on what is different in how results were made.
+    """Return a sentence that lists the differences in versions, code and machine, or says that there are none.
 
     Example:
         >>> since(["torch 2.13 → 2.14"]), since([])
@@ -156,7 +170,10 @@ def since(made_otherwise: Sequence[str]) -> str:
 
 
 def describe_comparison(comparison: Comparison) -> str:
-    """Return what moved, a line each, what was not compared, and what is different in how the results were made.
+    """Return a comparison as text for the terminal.
+
+    Its lines: the number of significant changes, each of them, details, what was not compared and why, and the
+    differences in versions, code and machine.
 
     Raises:
         InputError: If nothing was compared.
@@ -176,7 +193,7 @@ def _points(low: float, high: float) -> str:
 
 
 def first_listed(parts: Sequence[str]) -> str:
-    """Return the first names of a list, and how many more there are.
+    """Join the first 5 names of a list with commas, and add how many more there are.
 
     Example:
         >>> first_listed(["0", "1"]), first_listed([str(one) for one in range(8)])

@@ -16,7 +16,10 @@ _IGNORED_SETTINGS = ("seeds", "images_remarks")
 
 
 def compare(baseline: Results, results: Results) -> Comparison:
-    """Compare results with the baseline: experiments with the same settings, their configurations member by member.
+    """Compare results with the baseline, member by member, and test which changes are significant.
+
+    Only experiments with the same settings are compared, whatever the number of seeds, and only configurations and
+    members that both have. The tests are in `mlp_core.artifacts.drift`.
 
     Example:
         >>> origin = Origin({"epochs": 100}, "", {"torch": "2.13"}, "")
@@ -49,7 +52,9 @@ def compare(baseline: Results, results: Results) -> Comparison:
 
 
 def differing_settings(before: Origin, after: Origin) -> list[str]:
-    """Return in words the settings in which two tables of an experiment differ; how many seeds is none.
+    """Return the settings in which two tables of an experiment differ, each as `name before → after`.
+
+    The number of seeds and the remarks on images are not compared.
 
     Example:
         >>> differing_settings(Origin({"activation": "relu"}, "", {}, ""), Origin({"activation": "tanh"}, "", {}, ""))
@@ -59,9 +64,18 @@ def differing_settings(before: Origin, after: Origin) -> list[str]:
 
 
 def paired_configurations(baseline: Results, results: Results, experiment: str) -> dict[str, tuple[str, PairedMembers]]:
-    """Return the members that both sides have, whatever their settings, by the results' names of configurations.
+    """Pair the members of an experiment's configurations that two artifact folders have, whatever their settings.
 
-    Each comes with the baseline's name. Members of equal number have equal seeds where the root seeds are equal.
+    Members of equal number form a pair; they have equal seeds if the root seeds are equal.
+
+    Args:
+        baseline: One side.
+        results: The other side.
+        experiment: Name of an experiment that both have.
+
+    Returns:
+        By the name of a configuration in `results`: its name in `baseline`, and the pairs. A configuration without a
+        pair is left out.
     """
     same = _same_configurations(baseline, results, experiment)
     pairs = _pairs(baseline, results, experiment, same)

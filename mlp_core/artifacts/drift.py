@@ -47,23 +47,35 @@ _LARGEST_COUNT = 0.05  # no test set has fewer than 20 examples
 
 @dataclass(frozen=True)
 class PairedMembers:
-    """The members of a configuration that both sides have.
+    """The members of a configuration that both the baseline and the results have, with their values.
 
     Attributes:
-        members: Their numbers, `[n]`.
-        values: Before and after, `[n, 2, measures]`, NaN for no accuracy.
+        members: Numbers of the members, `[n]`.
+        values: Values in the baseline and in the results, `[n, 2, measures]` in the order of `MEASURES`; NaN if there
+            is none.
     """
 
     members: list[int]
     values: NDArray[np.float64]
 
     def accuracies(self, measure: str) -> NDArray[np.float64]:
-        """Return before and after of the members that finished on both sides, `[n, 2]`."""
+        """Return one accuracy of the members that have it in both baseline and results, `[n, 2]`: before, after.
+
+        Args:
+            measure: `train_accuracy` or `test_accuracy`. Members that diverged have neither.
+        """
         both = self.values[..., MEASURES.index(measure)]
         return both[np.isfinite(both).all(axis=1)]
 
     def happened(self, event: str) -> tuple[list[int], NDArray[np.bool_]]:
-        """Return the members to which the event could happen on both sides, and whether it did, `[n, 2]`."""
+        """Return for which members an event is known in both baseline and results, and whether it happened.
+
+        Args:
+            event: `diverged` or `never_learned`. The second is not known of members that diverged.
+
+        Returns:
+            Numbers of the members `[n]`, and bool `[n, 2]`: before, after.
+        """
         both = self.values[..., MEASURES.index(event)]
         known = np.flatnonzero(np.isfinite(both).all(axis=1))
         return [self.members[place] for place in known], both[known] > 0
@@ -76,7 +88,15 @@ def _count(values: NDArray[np.float64]) -> float:
 
 
 def mean_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]:
-    """Return the changes of the mean accuracies of configurations of which any member finished on both sides."""
+    """Test for each configuration whether its mean train and test accuracies changed, with Student's t on pairs.
+
+    Args:
+        pairs: Members in both baseline and results, by experiment and configuration.
+
+    Returns:
+        A change for each configuration and accuracy with at least one pair, significant or not. All tests together are
+        at the level 1 in 200 (Bonferroni).
+    """
     accuracies = {
         (*key, measure): both
         for key, members in pairs.items()
@@ -137,7 +157,15 @@ def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _
 
 
 def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]:
-    """Return what happened to members as a whole, by configuration and by experiment."""
+    """Test whether more members diverge, or never learn, than in the baseline, or fewer.
+
+    Args:
+        pairs: Members in both baseline and results, by experiment and configuration.
+
+    Returns:
+        For each of the two events a change for each configuration, and one for an experiment of several configurations,
+        significant or not. The tests are described at the top of this module.
+    """
     changes: list[Change] = []
     single = _single_events(pairs)
     for event in EVENTS:

@@ -32,14 +32,14 @@ def acquire(
     shared: bool = False,
     waiting: Callable[[], None] | None = None,
 ) -> None:
-    """Lock an open file or folder until it is closed, and wait for those who hold it.
+    """Lock an open file or folder until it is closed; wait as long as others hold the lock.
 
     Args:
-        file: See `try_acquire`.
-        path: The same.
-        setting: The same.
-        shared: The same.
-        waiting: Called again and again while others hold it; may raise. Without it the kernel waits.
+        file: As in `try_acquire`.
+        path: As in `try_acquire`.
+        setting: As in `try_acquire`.
+        shared: As in `try_acquire`.
+        waiting: Called ten times a second while others hold the lock; may raise. Without it the kernel waits.
 
     Raises:
         InputError: If the file system has no locks.
@@ -60,16 +60,20 @@ def acquire(
 
 
 def try_acquire(file: int | IO[str], path: Path, setting: tuple[str, str] = ARTIFACTS, *, shared: bool = False) -> bool:
-    """Lock an open file or folder until it is closed, unless others hold it; a lock that it holds already is changed.
+    """Lock an open file or folder until it is closed, without waiting; fail if others hold the lock.
+
+    A file that is locked already changes from exclusive to shared, or back.
 
     Args:
-        file: On NFS it must be open for reading if the lock is shared, and for writing if it is not.
-        path: Where it lies.
-        setting: That says so, and the way out if there are no locks: `ARTIFACTS` or `PREFECT_HOME`.
-        shared: Whether others may hold it too, if they share it.
+        file: Descriptor or file. On NFS it must be open for reading for a shared lock, for writing for an exclusive
+            one.
+        path: Path of the file, for messages.
+        setting: Name of the setting that gave the path, and the way out if there are no locks: `ARTIFACTS` or
+            `PREFECT_HOME`.
+        shared: True for a lock that several may hold together, false for an exclusive one.
 
     Returns:
-        Whether it is locked now.
+        Whether the file is locked now.
 
     Raises:
         InputError: If the file system has no locks.
@@ -83,10 +87,10 @@ def try_acquire(file: int | IO[str], path: Path, setting: tuple[str, str] = ARTI
 
 @contextmanager
 def opened_folder(folder: Path) -> Iterator[int]:
-    """Open a folder, to lock it.
+    """Open a folder and give its file descriptor, which `acquire` can lock; it is closed at the end.
 
     Raises:
-        OSError: If it is none, or cannot be read.
+        OSError: If there is no such folder, or it cannot be read.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -97,13 +101,13 @@ def opened_folder(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def locked_folder(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a folder against all who do the same, in this process and in others.
+    """Hold an exclusive lock on a folder, against other threads and processes that call this function.
 
-    It is made if it is missing, and removed at the end if it is empty then.
+    The folder is made if it is missing, and removed at the end if it is empty.
 
     Args:
-        folder: Its path.
-        waiting: Called again and again while others hold it; may raise.
+        folder: Path of the folder.
+        waiting: Called ten times a second while others hold the lock; may raise.
 
     Raises:
         InputError: If the file system has no locks.

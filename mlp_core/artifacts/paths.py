@@ -20,14 +20,14 @@ _EXTRAS = {"dask": ("prefect_dask",), "s3": ("s3fs", "upath")}
 
 
 def artifact_folder(location: str) -> Path | UPath:
-    """Return the artifact folder that a setting names: an absolute path, or an address on S3.
+    """Turn the text of `--artifacts` into an absolute path without links and `..`, or into a path on S3.
 
     Args:
         location: A folder of this machine, or `s3://BUCKET/PREFIX`. Address and keys of S3 are in the environment:
             AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 
     Raises:
-        InputError: If it is no name of a folder, or on S3 and the packages for that are not installed.
+        InputError: If it cannot be the name of a folder, or it is on S3 and the packages for that are not installed.
 
     Example:
         >>> artifact_folder("/tmp/../tmp/artifacts").as_posix()
@@ -54,11 +54,11 @@ def artifact_folder(location: str) -> Path | UPath:
 
 
 def require_extra(extra: str, wanted_by: str) -> None:
-    """Refuse what needs an extra of this package that is not installed.
+    """Check that the packages of an optional extra of this project are installed.
 
     Args:
-        extra: Its name in `pyproject.toml`.
-        wanted_by: What needs it, for the message.
+        extra: Name of the extra in `pyproject.toml`: `s3` or `dask`.
+        wanted_by: Option that needs it, for the message.
 
     Raises:
         InputError: If one of its packages is missing.
@@ -73,7 +73,9 @@ def require_extra(extra: str, wanted_by: str) -> None:
 
 
 def local_view(root: Path | UPath, *folders: str) -> AbstractContextManager[Path]:
-    """Give folders of the artifact folder as folders of this machine, for as long as they are looked at.
+    """Return a context manager that gives a folder of this machine with these subfolders of the artifact folder.
+
+    It is the artifact folder itself, or, if that is on S3, a temporary copy of the subfolders.
 
     Example:
         >>> with local_view(Path("artifacts"), "results") as folder:

@@ -35,9 +35,14 @@ CORRUPT_FILE_ERRORS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """What a table of results was made with.
+    """How a table of results was made, from the metadata of its file.
 
-    `common` is what all its configurations have in common, as name=value: their names hold only what differs.
+    Attributes:
+        settings: Settings of the experiment.
+        code: Digest of the code that computed it.
+        versions: Versions of the libraries.
+        machine: Processor and number of cores.
+        common: Columns in which all configurations are equal, as `name=value`; their names hold only what differs.
     """
 
     settings: Mapping[str, Any]
@@ -47,7 +52,7 @@ class Origin:
     common: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what a damaged file may hold."""
+        """Check the types, as a damaged file may hold others; raises a `TypeError`."""
         mappings, texts = (self.settings, self.versions), (self.code, self.machine, self.common)
         if not all(isinstance(mapping, dict) for mapping in mappings) or not all(
             isinstance(text, str) for text in texts
@@ -58,12 +63,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Results:
-    """The members of every experiment of a folder.
+    """Accuracies and failures of all members of all experiments in an artifact folder.
 
     Attributes:
-        origins: Of each experiment.
-        members: For each experiment, configuration and member its value of each measure, NaN for none.
-        accepted: When they were accepted as the baseline, empty if they were not.
+        origins: By experiment, how its table was made.
+        members: By experiment and configuration, then by the member's number, the values of `MEASURES`; NaN for none.
+        accepted: Time when they were accepted as the baseline; empty if they are no baseline.
     """
 
     origins: dict[str, Origin]
@@ -72,11 +77,11 @@ class Results:
 
 
 def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -> Results:
-    """Read the members of the experiments whose results are in an artifact folder.
+    """Read accuracies and failures of all members from the tables in the folder `results` of an artifact folder.
 
     Args:
         root: The artifact folder.
-        experiments: Names of tables; all if left out. Tables without accuracies of members are passed over.
+        experiments: Names of the tables to read; all if left out. Tables without accuracies of members are skipped.
 
     Raises:
         InputError: If a table is damaged.
@@ -100,10 +105,10 @@ def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -
 
 
 def read_whole(path: Path | UPath) -> pa.Table:
-    """Read a table whose bytes are whole.
+    """Read a Parquet file and verify its checksums.
 
     Raises:
-        InputError: If they are not.
+        InputError: If the file is damaged.
     """
     content = path.read_bytes()
     try:
@@ -113,10 +118,14 @@ def read_whole(path: Path | UPath) -> pa.Table:
 
 
 def origin_of(path: Path | UPath, table: pa.Table) -> Origin:
-    """Return what a table was made with, by its metadata.
+    """Read from a table's metadata how it was made: settings, code, versions and machine.
+
+    Args:
+        path: Path of the table, for messages.
+        table: The table; an entry that is missing is empty, or `not recorded`.
 
     Raises:
-        InputError: If they are damaged.
+        InputError: If the metadata are damaged.
     """
     metadata = {key.decode(errors="replace"): value for key, value in (table.schema.metadata or {}).items()}
     try:
@@ -128,7 +137,11 @@ def origin_of(path: Path | UPath, table: pa.Table) -> Origin:
 
 
 def damaged(path: Path | UPath, instead: str) -> InputError:
-    """Return the error of a file that is not as it was written.
+    """Return, without raising it, the error for a Parquet file that is not as it was written.
+
+    Args:
+        path: Path of the file.
+        instead: What is wrong with it, in words.
 
     Example:
         >>> print(damaged(Path("results/images.parquet"), "damaged bytes"))

@@ -37,13 +37,13 @@ _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file below the artifact folder and what it must be.
+    """A reference to a file in the artifact folder, with the digest and length that it must have.
 
     Attributes:
-        path: Relative to the artifact folder, with forward slashes.
-        sha256: Digest of the bytes.
-        size_bytes: Length.
-        rows: Rows of a table, 0 for other files.
+        path: Path relative to the artifact folder, with forward slashes.
+        sha256: Digest of the bytes, as hex digits.
+        size_bytes: Length in bytes.
+        rows: Number of rows of a table, 0 for other files.
     """
 
     path: str
@@ -53,30 +53,35 @@ class Artifact:
 
     @classmethod
     def of(cls, root: Path | UPath, path: Path | UPath, rows: int = 0) -> Artifact:
-        """Return the reference of a file that exists.
+        """Return a reference to a file that exists, with its digest and length as they are now.
+
+        Args:
+            root: The artifact folder.
+            path: Path of the file, below it.
+            rows: Number of rows if it is a table.
 
         Raises:
-            FileNotFoundError: If it does not.
+            FileNotFoundError: If there is no such file.
         """
         sha256, size_bytes = backend_of(path).describe()
         name = str(path.relative_to(root))  # type: ignore[arg-type] # both are here, or both on S3
         return cls(name, sha256, size_bytes, rows)
 
     def check(self, root: Path | UPath) -> None:
-        """Look whether the file is there and the one that was written; on S3 without reading it.
+        """Check that the file exists and has the digest and length of this reference; on S3 without a download.
 
         Raises:
-            FileNotFoundError: If the file is gone.
+            FileNotFoundError: If the file does not exist any more.
             ValueError: If its bytes are not those that were written.
         """
         if backend_of(root / self.path).describe() != (self.sha256, self.size_bytes):
             raise ValueError(self._changed())
 
     def locate(self, root: Path | UPath) -> Path:
-        """Return the path of the file, or of its copy on this machine.
+        """Return a path on this machine to read the file from, after a check of its digest; S3 files are downloaded.
 
         Raises:
-            FileNotFoundError: If the file is gone.
+            FileNotFoundError: If the file does not exist any more.
             ValueError: If its bytes are not those that were written.
         """
         copy = backend_of(root / self.path).local_copy(self.sha256)
@@ -90,13 +95,13 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a table carries about where it comes from.
+    """What a table was made from; it is stored in the metadata of the table's file.
 
     Attributes:
         settings: The settings that decided its content.
         code: Digest of the code that computed it.
-        inputs: Digest of each file it was computed from, by name.
-        units: Unit or range of each column.
+        inputs: Digest of each file that it was computed from, by name.
+        units: Unit or range of each column, by name.
     """
 
     settings: Mapping[str, Any]
@@ -105,7 +110,7 @@ class Provenance:
     units: Mapping[str, str] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, str]:
-        """Return the key-value metadata of a Parquet file; structured values as JSON."""
+        """Return the provenance as metadata of a Parquet file, with library versions and machine; mappings as JSON."""
         return {
             "settings": _json(self.settings),
             "code": self.code,
@@ -118,7 +123,7 @@ class Provenance:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries that may change a number."""
+    """Return the installed versions of the libraries that may change results: torch, numpy and pillow."""
     return {name: version(name) for name in RESULT_LIBRARIES}
 
 
@@ -131,7 +136,7 @@ def _all_versions() -> dict[str, str]:
 
 @cache
 def machine() -> str:
-    """Return the processor's name and the number of its cores that this process may use."""
+    """Return the processor's name and the number of cores that this process may use, such as `Xeon, 2 cores`."""
     name = platform.machine()
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
@@ -141,15 +146,18 @@ def machine() -> str:
 
 
 def code_modules(*modules: str) -> dict[str, bytes]:
-    """Return the sources of modules and of every module of core and tasks that they import, directly or not.
+    """Return the source code of modules and of all modules of `mlp_core` and `tasks` that they import, also indirectly.
 
-    The imports are read from the source, so that nobody has to keep a list and nothing heavy is imported.
+    The imports are read from the source, without importing anything; those for type checking only do not count.
 
     Args:
         modules: Dotted names, such as `mlp_core.engine.training`.
 
+    Returns:
+        The bytes of each source file by the module's dotted name.
+
     Raises:
-        ModuleNotFoundError: If there is no source of one.
+        ModuleNotFoundError: If a module has no source file.
 
     Example:
         >>> "mlp_core.engine.networks" in code_modules("mlp_core.engine.training")
@@ -172,12 +180,12 @@ def code_modules(*modules: str) -> dict[str, bytes]:
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Return a digest of modules and of every module of core and tasks that they import, directly or not.
+    """Return a SHA-256 of the source code of modules and of all project modules that they import, also indirectly.
 
-    A cached number is stale when any line of the code behind it has changed.
+    It is part of cache keys: a cached result is recomputed when any line of this code has changed.
 
     Args:
-        modules: See `code_modules`.
+        modules: Dotted names, as in `code_modules`.
 
     Example:
         >>> code_digest("mlp_core.engine.training") == code_digest("mlp_core.data.polynomial_features")
@@ -190,15 +198,20 @@ def code_digest(*modules: str) -> str:
 
 
 def settings_digest(settings: Mapping[str, Any], *more: str) -> str:
-    """Return a digest of JSON-like settings, whatever the order of their keys, and of more texts."""
+    """Return the SHA-256, as hex digits, of settings and more texts; the order of the settings' keys does not matter.
+
+    Args:
+        settings: Values that JSON can hold; others are taken as their `str`.
+        *more: Further texts; their order matters.
+    """
     return hashlib.sha256("\0".join([_json(settings), *more]).encode()).hexdigest()
 
 
 def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
-    """Let `write` make a temporary file, then put it at `path` in one step.
+    """Write a file in one step: call `write` with a temporary path, then move that file to `path`.
 
-    Whoever reads `path` sees the old file or the new one, never half of one; a failure leaves no file behind. What goes
-    to S3 stays on this machine as a copy.
+    A reader sees the old file or the new one, never a part of one. If `write` fails, the old file stays and the
+    temporary one is deleted. Missing folders are made. Of a file on S3 a copy stays on this machine.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -213,14 +226,14 @@ def write_file(path: Path | UPath, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def locked(folders: Iterable[Path | UPath], waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold folders, made if they are missing, against all who do the same, in this process and in others.
+    """Hold exclusive locks on folders, against other threads and processes that call this function.
 
-    The locks are the kernel's: a killed process cannot leave one behind. S3 has none, and nothing is held there.
+    The kernel keeps the locks: a killed process cannot leave one behind. On S3 there are none, and nothing is locked.
 
     Args:
-        folders: Held in the order of their names, so that two who want the same ones cannot wait for each other. Those
-            that are empty at the end are removed.
-        waiting: Called again and again while others hold them; may raise.
+        folders: Made if they are missing, locked in the order of their names, so that two processes cannot wait for
+            each other, and removed at the end if they are empty.
+        waiting: Called ten times a second while others hold a lock; may raise.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -278,17 +291,22 @@ def _values(column_type: pa.DataType) -> int:
 
 
 def read_table(root: Path | UPath, artifact: Artifact) -> pa.Table:
-    """Read a table after checking that the file is the one that was written.
+    """Read a table of the artifact folder after a check that its bytes are those that were written.
 
     Raises:
-        FileNotFoundError: If it is gone.
+        FileNotFoundError: If the file does not exist any more.
         ValueError: If its bytes changed.
     """
     return pq.read_table(artifact.locate(root), page_checksum_verification=True)
 
 
 def read_pieces(root: Path | UPath, artifact: Artifact) -> Iterator[pa.RecordBatch]:
-    """Read a table piece by piece, as it was written, in the memory of one piece; raises what `read_table` does."""
+    """Yield the rows of a table in batches, in order, so that only one part of the file is in memory at a time.
+
+    Raises:
+        FileNotFoundError: If the file does not exist any more.
+        ValueError: If its bytes changed.
+    """
     with pq.ParquetFile(artifact.locate(root), page_checksum_verification=True) as file:
         for piece in range(file.num_row_groups):
             yield from file.read_row_group(piece).to_batches()

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 
 def with_units(table: pa.Table, units: Mapping[str, str], **settings: Any) -> pa.Table:
-    """Return a table that knows the unit of each of its columns.
+    """Return a table with the unit of each of its columns in its metadata, in place of the metadata it had.
 
     Args:
         table: The table.
-        units: By column; more than the table has does no harm.
-        **settings: What was found out while the table was made, for its metadata.
+        units: Units by column; columns that the table does not have are ignored.
+        **settings: Further values for the metadata, which `settings_of` returns; JSON must be able to hold them.
 
     Raises:
         KeyError: If a column has no unit.
@@ -29,12 +29,12 @@ def with_units(table: pa.Table, units: Mapping[str, str], **settings: Any) -> pa
 
 
 def units_of(table: pa.Table) -> dict[str, str]:
-    """Return the units that `with_units` gave, by column."""
+    """Return the units of a table's columns, by column, from its metadata; a `KeyError` if they have none."""
     units: dict[str, str] = json.loads(table.schema.metadata[b"units"])
     return units
 
 
 def settings_of(table: pa.Table) -> dict[str, Any]:
-    """Return a table's settings: those that `with_units` was given, or of a stored table all that it was made with."""
+    """Return the settings in a table's metadata: those given to `with_units`, or all settings of a stored table."""
     settings: dict[str, Any] = json.loads(table.schema.metadata[b"settings"])
     return settings
