@@ -11,15 +11,17 @@ _CHUNK = 64
 
 
 def draw_augmentations(n: int, generator: torch.Generator, max_angle_degrees: float = 10.0) -> tuple[Tensor, Tensor]:
-    """Draw an angle and a flip per image: angle, flip, angle, flip ..., as torchvision does.
+    """Draw for each image a random rotation angle and whether to flip it.
+
+    Random numbers are drawn in torchvision's order: angle, flip, angle, flip ...
 
     Args:
-        n: Images.
-        generator: A CPU generator; the draws are taken from it.
+        n: Number of images.
+        generator: CPU generator to draw from.
         max_angle_degrees: Angles are uniform between this and its negative.
 
     Returns:
-        Angles in degrees, counter-clockwise, float64 `[n]`, and flips bool `[n]`, half of them true.
+        Angles in degrees, counter-clockwise, float64 `[n]`, and flips bool `[n]`, each true with probability 1/2.
 
     Example:
         >>> angles, flips = draw_augmentations(1000, torch.Generator().manual_seed(0))
@@ -33,10 +35,10 @@ def draw_augmentations(n: int, generator: torch.Generator, max_angle_degrees: fl
 
 
 def rotate_and_flip(images: Tensor, angles_degrees: Tensor, flips: Tensor) -> Tensor:
-    """Rotate each image about its centre, then mirror it left to right where told to.
+    """Rotate each image about its centre, then mirror it left to right where `flips` is true.
 
-    A pixel comes from the nearest one of the source, or is black, by the arithmetic of PIL's `Image.rotate`: for images
-    of 32 x 32 to the last pixel, for large ones up to rounding.
+    Each pixel is the nearest one of the source, or black where that is outside, as in PIL's `Image.rotate`: equal in
+    every pixel for images of 32 x 32, up to rounding for large ones.
 
     Args:
         images: uint8 `[n, channels, height, width]`.
@@ -60,7 +62,7 @@ def rotate_and_flip(images: Tensor, angles_degrees: Tensor, flips: Tensor) -> Te
 
 
 def normalize(images: Tensor) -> Tensor:
-    """Map bytes to -1 .. 1, `v / 127.5 - 1`, bit for bit torchvision's `((v / 255) - 0.5) / 0.5`.
+    """Map bytes 0 .. 255 to -1 .. 1 by `v / 127.5 - 1`; equal bit for bit to torchvision's `((v / 255) - 0.5) / 0.5`.
 
     Args:
         images: uint8, any shape.
@@ -78,9 +80,9 @@ def normalize(images: Tensor) -> Tensor:
 def augmented_batch(
     images: Tensor, indices: Tensor, angles_degrees: Tensor, flips: Tensor, *, out: Tensor | None = None
 ) -> Tensor:
-    """Pick images, rotate, flip and normalise them: the rows of a batch or of a whole epoch.
+    """Select images by index, rotate, flip and normalise them, and flatten each to a row of a network's input.
 
-    The same numbers as `normalize(rotate_and_flip(images[indices], angles_degrees, flips)).flatten(1)`.
+    It gives the same numbers as `normalize(rotate_and_flip(images[indices], angles_degrees, flips)).flatten(1)`.
 
     Args:
         images: uint8 `[n_images, channels, height, width]`.

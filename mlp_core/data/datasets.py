@@ -18,17 +18,17 @@ from mlp_core.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """A data set in a train and a test part.
+    """A data set, split into train and test examples and, where they are needed, validation examples.
 
     Attributes:
         train_inputs: float32 `[n_train, features]`, or images uint8 `[n_train, channels, height, width]`.
         train_labels: int64 `[n_train]`.
         test_inputs: As the train inputs, `[n_test, ...]`.
         test_labels: int64 `[n_test]`.
-        classes: What the labels stand for, in their order; None for the labels themselves.
-        about: Of a table what became of its columns, see `mlp_core.data.tables.described`.
-        validation_inputs: Taken from the training examples to choose by, as these `[n_validation, ...]`; None if none
-            were.
+        classes: Names of the classes in the order of the labels; None if they have no names.
+        about: For a table, how its columns were used, see `mlp_core.data.tables.described`; otherwise None.
+        validation_inputs: Examples to choose a learning rate or configuration on, `[n_validation, ...]`; None if none
+            were taken from the training examples.
         validation_labels: int64 `[n_validation]`, or None.
     """
 
@@ -45,13 +45,15 @@ class Split:
     def from_arrays(
         cls, inputs: ArrayLike, labels: ArrayLike, *, test_share: float = TEST_SHARE, seed: int = 0
     ) -> Split:
-        """Return one's own examples, shuffled and cut.
+        """Shuffle your own examples and split them into a train and a test set.
+
+        Labels may be names; they are numbered in sorted order, and `classes` holds the names.
 
         Args:
             inputs: `[n, features]`, numbers.
             labels: `[n]`, of any type that can be sorted.
-            test_share: Share of the test set, above 0 and below 1.
-            seed: Of the shuffle.
+            test_share: Share of the test set, above 0 and below 1, rounded down to whole examples.
+            seed: Seed of the shuffle.
 
         Raises:
             InputError: If the arrays do not fit together, hold what is no finite number, or leave a part empty.
@@ -85,7 +87,15 @@ class Split:
         test_labels: ArrayLike,
         classes: Sequence[Any] | None = None,
     ) -> Split:
-        """Return examples that are cut already; labels are 0 .. classes - 1."""
+        """Return a `Split` of examples that are split already; nothing is shuffled or checked.
+
+        Args:
+            train_inputs: `[n_train, features]`; converted to float32.
+            train_labels: `[n_train]`, integers 0 .. number of classes - 1.
+            test_inputs: `[n_test, features]`.
+            test_labels: `[n_test]`.
+            classes: Names of the classes in the order of the labels.
+        """
         inputs = (torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (train_inputs, test_inputs))
         labels = (torch.as_tensor(np.asarray(part)).long() for part in (train_labels, test_labels))
         (train, test), (train_numbers, test_numbers) = inputs, labels
@@ -137,10 +147,10 @@ def spirals(
 
 
 def split(inputs: Tensor, labels: Tensor, seed: int = 2021, *, test_share: float = TEST_SHARE) -> Split:
-    """Shuffle and cut: the first fifth is the test set, the rest is for training.
+    """Shuffle examples and split them: the first fifth becomes the test set, the rest the train set.
 
     Args:
-        inputs: `[n, features]`.
+        inputs: `[n, features]` or images `[n, ...]`.
         labels: `[n]`.
         seed: Seed of the permutation, used as it stands, as the tutorial does.
         test_share: Share of the test set, rounded down to whole examples.

@@ -35,16 +35,16 @@ _PASSING_STATUS = {206, 408, 416, 425, 429}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a download may take.
+    """Limits on the time, size and number of attempts of a download.
 
     Attributes:
-        attempts: Requests for the file, redirections not counted.
-        connect_seconds: Until a connection stands.
-        silence_seconds: Between two pieces that arrive.
-        total_seconds: For all attempts and the waits between them.
+        attempts: Most requests for the file, redirections not counted.
+        connect_seconds: Longest time to connect.
+        silence_seconds: Longest time without new data.
+        total_seconds: Longest time for all attempts and the waits between them.
         backoff_seconds: Wait before the second attempt; it doubles with each.
-        longest_wait_seconds: A server that asks for a longer wait is not waited for.
-        size_bytes: Of the file.
+        longest_wait_seconds: If the server asks for a longer wait than this, the download fails.
+        size_bytes: Largest size of the file.
     """
 
     attempts: int = 4
@@ -58,12 +58,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a download is to bring.
+    """The kind of file that a download must give, with words for error messages.
 
     Attributes:
-        what: In words.
-        way_out: Of a sentence about one that failed.
-        is_zip: Whether it must be a zip.
+        what: Name of the content, such as `images`.
+        way_out: What a user can do if the download fails.
+        is_zip: Whether the file must be a zip; if not, it must only be no HTML page.
     """
 
     what: str
@@ -105,24 +105,24 @@ def download(
     tell: Callable[[str], None] = lambda _: None,
     wanted: Wanted = IMAGES,
 ) -> int:
-    """Fetch a zip, or a table, from the web.
+    """Download a zip or a table from the web into a file, with several attempts, and check what arrived.
 
-    The work is done in a thread that is left behind if it must be: whatever a server or a resolver does, the limit of
-    time holds, and `checkpoint` is called all the time.
+    An attempt continues where the last one broke off, if the server allows it. The transfer runs in a daemon thread,
+    which is abandoned after the time limit: so the limit holds whatever a server or a name lookup does.
 
     Args:
-        address: http or https; with `#sha256=...` at its end the bytes must have that digest.
-        file: To write to; after an error it holds anything.
-        limits: Of time, size and attempts.
-        checkpoint: Called several times a second; what it raises ends the download.
-        tell: Called with a sentence about each failure after which another attempt is made.
-        wanted: What is fetched.
+        address: http(s) address; with `#sha256=...` at its end the bytes must have that digest.
+        file: File to write; after an error its content is undefined.
+        limits: Limits on time, size and attempts.
+        checkpoint: Called several times a second; an exception that it raises ends the download.
+        tell: Called with a sentence after each failure that is followed by another attempt.
+        wanted: Kind of file.
 
     Returns:
-        Requests that were needed.
+        Number of attempts that were needed.
 
     Raises:
-        ResourceError: If it fails, or what arrives is no zip or another than was asked for.
+        ResourceError: If the download fails, or what arrives is of another kind or has another digest.
     """
     url, sha256 = split_pin(address)
     stop = threading.Event()

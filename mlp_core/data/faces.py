@@ -212,15 +212,15 @@ class _Coat(NamedTuple):
 
 
 def write_faces(file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_per_class: int = 300) -> None:
-    """Draw images of faces and pack them as AnimalFaces32x32 is packed.
+    """Draw synthetic faces of cats, dogs and wild animals and write them to a zip, laid out as AnimalFaces32x32.
 
-    Each class of each part has a random stream of its own. Equal arguments give equal bytes.
+    Each class of the train and of the test images has its own random numbers. Equal arguments give equal bytes.
 
     Args:
         file: The zip to write; it holds `afhq/{train,val}/{cat,dog,wild}/*.jpg`, 32 x 32 pixels, RGB.
         seed: Root seed, at least 0.
-        n_train_per_class: Images per class to train on.
-        n_val_per_class: Images per class to test on.
+        n_train_per_class: Train images per class.
+        n_val_per_class: Test images per class, in the folder `val`.
 
     Example:
         >>> import tempfile

@@ -26,11 +26,11 @@ _MOST_TOTAL_BYTES = 4 << 30
 
 
 class BadImageError(InputError):
-    """One image file that cannot be used; the others can.
+    """The error for a single image file that cannot be used; `--skip-bad-images` may leave such files out.
 
     Attributes:
-        name: The file's, inside its source.
-        reason: What is the matter with it, in a few words.
+        name: Path of the file inside its zip or folder.
+        reason: What is wrong with it, in a few words.
     """
 
     def __init__(self, message: str, name: str, reason: str) -> None:
@@ -38,7 +38,7 @@ class BadImageError(InputError):
         self.name, self.reason = name, reason
 
     def __reduce__(self) -> tuple[type[BadImageError], tuple[str, str, str]]:
-        """Travel between processes whole."""
+        """Let pickle keep all three values when the error is sent to another process."""
         return BadImageError, (str(self), self.name, self.reason)
 
 
@@ -57,13 +57,13 @@ class _LimitedReader(io.BufferedReader):
 
 
 class Files(NamedTuple):
-    """The files of a source.
+    """The files of a zip or a folder, to be read one by one.
 
     Attributes:
-        names: Their paths in it, with forward slashes.
-        unused: Of other paths in it, why what is there is not used.
-        remarks: Sentences on how names were read.
-        read: Returns the content of a file.
+        names: Paths inside the zip or folder, with forward slashes.
+        unused: For each path that is not followed, such as a link in a circle, the reason.
+        remarks: Sentences for the user on how the names were decoded.
+        read: Function that returns the content of a file by its path; at most `MOST_BYTES` + 1 bytes.
     """
 
     names: Iterable[str]
@@ -138,10 +138,11 @@ def _zip_file(source: Path) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def opened(source: Path) -> Iterator[Files]:
-    """Give the files of a zip or a folder.
+    """Open a zip or a folder of images and give its files; a zip is read in memory, never unpacked to the disk.
 
     Raises:
-        InputError: If there is no such thing, or it is not safe to read.
+        InputError: If there is no such zip or folder, it cannot be read, or the zip is not safe: members with paths
+            outside, links, devices, or too much data.
     """
     mode = _mode(source)
     if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -167,10 +168,14 @@ def opened(source: Path) -> Iterator[Files]:
 
 
 def read_file(source: Path, name: str) -> bytes:
-    """Return the content of a file in a folder, of a large one its beginning.
+    """Return the bytes of a file in a folder, at most the first `MOST_BYTES` + 1.
+
+    Args:
+        source: The folder.
+        name: Path of the file inside it.
 
     Raises:
-        BadImageError: If it cannot be read.
+        BadImageError: If the file is no regular file or cannot be read.
     """
     path = source / name
     try:
@@ -196,7 +201,13 @@ def _read_member(source: Path, name: str, archive: zipfile.ZipFile, entry: zipfi
 
 
 def damaged(source: Path, name: str, what: str) -> BadImageError:
-    """Return the error of a file that is no whole image: `which` is followed by what is the matter."""
+    """Return, without raising it, the error for an image file that is damaged or cannot be read.
+
+    Args:
+        source: The zip or folder.
+        name: Path of the file inside it.
+        what: What is wrong, to follow the word `which`, such as `is no plain file`.
+    """
     message = (
         f"images must be whole {FORMATS_TEXT} files, got {name!r} in {source}, which {what}; "
         "replace it, or leave out up to N such files with --skip-bad-images N."

@@ -35,11 +35,11 @@ _NAMES_SHOWN, _REASONS_SHOWN = 3, 8
 
 
 class ImageEntry(NamedTuple):
-    """An image file of a source.
+    """An image file of a zip or a folder, with its class and whether it is a train or a test example.
 
     Attributes:
         split: `train` or `test`.
-        class_name: Name of its class's folder, in Unicode's composed form (NFC).
+        class_name: Name of the folder of its class, in Unicode's composed form (NFC).
         name: Path inside the zip or the folder, with forward slashes.
     """
 
@@ -49,14 +49,14 @@ class ImageEntry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a source holds.
+    """The images of a zip or a folder, as `listing` returns them.
 
     Attributes:
-        images: Train, then test; within each by class, then by name, as torchvision's `ImageFolder` sorts.
-        folders: Names of the folders to train and to test on; the second is empty where the source has none, and some
-            images of the first were drawn to test on.
-        remarks: Sentences on what a user may not expect: files that are not used, a split that is made here, names that
-            needed interpretation.
+        images: Train images, then test images; within each by class, then by name, as torchvision's `ImageFolder`.
+        folders: Names of the train and the test folder; the second is empty if there is none, and a fifth of the
+            images was drawn for testing.
+        remarks: Sentences for the user on what may be unexpected: files that are not used, a split that was drawn,
+            class names in several forms of Unicode.
     """
 
     images: list[ImageEntry]
@@ -101,14 +101,14 @@ def listing(
     beginning: Callable[[str], bytes],
     seed: int,
 ) -> Listing:
-    """Tell images from other files, and find their classes and what they are for.
+    """Find the images among files, with their classes and whether they are for training or testing, by their paths.
 
     Args:
         source: The zip or folder, for messages.
         names: Paths of its files, with forward slashes.
-        unused: Of other paths in it, why what is there is not used.
-        beginning: Returns the first bytes of a file; called for files without an ending.
-        seed: Of the split, where the source has none.
+        unused: For each path already left out, the reason; it is named in the remarks.
+        beginning: Function that returns the first bytes of a file; called for files without an ending in their name.
+        seed: Seed to draw a test set if there is no folder of test images.
 
     Raises:
         InputError: If the files are not laid out as `mlp_core.data.images.list_images` says.
@@ -166,10 +166,15 @@ def _images(names: Iterable[str], unused: dict[str, str], beginning: Callable[[s
 
 
 def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[ImageEntry]) -> None:
-    """Refuse images of fewer than two classes, or of others to train than to test on.
+    """Check that there are at least two classes, and the same ones in the train and the test images.
+
+    Args:
+        source: The zip or folder, for messages.
+        folders: Names of the train and the test folder, for messages.
+        entries: The images.
 
     Raises:
-        InputError: With the class that is missing.
+        InputError: If not; the message names the class that is missing.
     """
     classes: dict[str, set[str]] = {"train": set(), "test": set()}
     for entry in entries:

@@ -30,7 +30,9 @@ _TIFF_BEGINNINGS = (b"II", b"MM")
 
 
 def list_images(source: Path, seed: int = 0) -> Listing:
-    """List the images of a zip or a folder by their names; of files without an ending the first bytes decide.
+    """List the images of a zip or a folder, with their classes and their split into train and test, by their paths.
+
+    The ending of a name decides whether a file is an image; if it has none, the first bytes do.
 
     Images lie in `train/CLASS/`, and in `val/CLASS/` or a folder that people call otherwise (`TEST_FOLDERS` of
     `mlp_core.data.image_layout`), with any folders above and below. Links to folders are followed, but not in a circle.
@@ -38,10 +40,11 @@ def list_images(source: Path, seed: int = 0) -> Listing:
 
     Args:
         source: A zip or a folder.
-        seed: Of that draw.
+        seed: Seed of that draw.
 
     Returns:
-        Images, and remarks that name all other files but what file managers leave (`.DS_Store`, `__MACOSX`, ...).
+        The images, and remarks that name all other files, except those that file managers make (`.DS_Store`,
+        `__MACOSX`, ...).
 
     Raises:
         InputError: If there is no such source, it is no zip, a member would lie outside the folder it is unpacked to,
@@ -76,7 +79,7 @@ def _listed(source: Path, files: Files, seed: int) -> Listing:
 
 
 def source_digest(source: Path) -> str:
-    """Return the SHA-256 of a zip's bytes, or of the names and contents of a folder's images.
+    """Return one SHA-256 for a source of images: of a zip's bytes, or of the names and contents of a folder's images.
 
     Args:
         source: A zip or a folder.
@@ -97,28 +100,28 @@ def source_digest(source: Path) -> str:
 
 
 def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
-    """Decode all images of a zip or a folder, in memory.
+    """Decode all images of a zip or a folder in memory and return them as a table, one row per image.
 
-    What becomes of an image: its pixels as they are stored, whatever its EXIF data say on how to turn it (but in TIFF,
-    where Pillow heeds that); of several frames the first; grey, palette, CMYK and transparent ones become RGB as Pillow
-    converts them, which drops transparency; of 16 bits the upper 8.
+    Pixels are taken as they are stored: EXIF data on rotation are ignored, except in TIFF, where Pillow applies them.
+    Of several frames the first is used. Grey, palette, CMYK and transparent images become RGB as Pillow converts them,
+    which drops transparency. Of 16 bits the upper 8 are used.
 
     On one thread: two hand Python's interpreter lock to and fro for each tiny image, and took longer.
 
     Args:
         source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
         skip_bad: How many image files may be left out because they cannot be used.
-        seed: Of the split, where the source has none.
+        seed: Seed to draw a test set if the source has none.
 
     Returns:
         A row per image in the order of `list_images`: `pixels` (3072 bytes, RGB, in channel, row, column
-        order), `label` (int64, index of the class by name), `class`, `split` (`train` or `test`) and `source`
-        (the file's name). The table's metadata hold JSON: under `skipped`, what is the matter with each file that
-        was left out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
+        order), `label` (int64, index of the class in sorted order), `class`, `split` (`train` or `test`) and `source`
+        (the file's name). The table's metadata hold JSON: under `skipped`, what is wrong with each file that was left
+        out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
 
     Raises:
-        BadImageError: For a file more than may be skipped that has another size or is no whole image.
-        InputError: For what `list_images` refuses, also after the skipped files.
+        BadImageError: If more than `skip_bad` files are damaged or have another size.
+        InputError: If `list_images` refuses the source, or a class has no images left without the skipped files.
     """
     kept: list[ImageEntry] = []
     images: list[bytes] = []

@@ -15,17 +15,17 @@ _INNER_RADIUS = 0.5
 
 
 def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: float) -> Split:
-    """Draw points around the origin and split them, a fifth to test on.
+    """Draw a toy data set of points in the plane, around the origin, and split it: a fifth is the test set.
 
-    The noise has the meaning that it has for the spirals: the standard deviation around the shape is its square.
+    As for the spirals, the standard deviation of the noise is the square of `noise`.
 
     Args:
         kind: `moons`, `circles` (radius 1 and 0.5), `gauss` (clusters around points on the circle of radius 1) or `xor`
             (the square from -1 to 1, where coordinates of equal sign are one class).
-        seed: Root seed; the streams of points and split derive from it and from the kind.
-        classes: Number of clusters; the other kinds have two classes.
-        points: Points per class; of `xor` half of all points, which fall into the classes by chance.
-        noise: sigma.
+        seed: Root seed; the seeds of points and split derive from it and from the kind.
+        classes: Number of clusters of `gauss`; the other kinds have two classes.
+        points: Points per class; for `xor` half of all points, as chance decides how many each class gets.
+        noise: sigma, the square root of the standard deviation.
 
     Returns:
         Points float32 `[n, 2]` with labels 0 .. classes - 1.

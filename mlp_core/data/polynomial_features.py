@@ -9,16 +9,16 @@ from mlp_core.data.sizes import monomial_count
 
 
 def monomials(points: Tensor, degree: int) -> Tensor:
-    """Expand points into all monomials up to a degree, the constant left out (it is the bias).
+    """Return the polynomial features of points: all monomials `x1^i x2^j` with `0 < i + j <= degree`.
 
-    The order is the tutorial's: i, the power of x1, is the outer loop; j, that of x2, the inner one.
+    The constant is left out (it is the bias). The order is the tutorial's: i is the outer loop, j the inner one.
 
     Args:
-        points: `[n, 2]`.
+        points: `[n, 2]`, the coordinates x1 and x2.
         degree: Highest total degree P, at least 1.
 
     Returns:
-        `[n, monomial_count(degree)]`, the transposed view of a features-first tensor.
+        `[n, monomial_count(degree)]`, the type of `points`; a transposed view, so not contiguous in memory.
 
     Example:
         >>> monomials(torch.tensor([[2.0, 3.0]]), degree=2).tolist()  # x2, x2^2, x1, x1 x2, x1^2
@@ -39,11 +39,11 @@ def monomials(points: Tensor, degree: int) -> Tensor:
 
 
 def standardized(inputs: Tensor, train_inputs: Tensor) -> Tensor:
-    """Return inputs shifted and scaled so that each training input has mean 0 and standard deviation 1.
+    """Standardise inputs with the mean and standard deviation of each feature of the training inputs.
 
     Args:
-        inputs: `[n, features]`.
-        train_inputs: `[n_train, features]`, none of them constant.
+        inputs: `[n, features]`, train or test inputs.
+        train_inputs: `[n_train, features]`; no feature may be constant. The divisor of the variance is `n_train - 1`.
 
     Returns:
         float32 `[n, features]`.

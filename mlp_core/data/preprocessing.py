@@ -27,12 +27,12 @@ _FARTHEST = 1e9
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers, standardised.
+    """How a column of numbers becomes one standardised input of a network.
 
     Attributes:
-        name: Of the column.
-        mean: Of the training rows; a missing value becomes it, where missing values are let in.
-        scale: Their standard deviation, above 0.
+        name: Name of the column.
+        mean: Mean of the training rows; it replaces a missing value where these are allowed.
+        scale: Standard deviation of the training rows, above 0.
     """
 
     name: str
@@ -42,12 +42,11 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class LevelColumn:
-    """A column of text, or of yes and no, that becomes one input of 0 or 1 per level.
+    """How a column of text, or of true and false, becomes one input of 0 or 1 per level (one-hot).
 
     Attributes:
-        name: Of the column.
-        levels: Different values of the training rows, in order. Any other value, and a missing one, has none of them:
-            all its inputs are 0.
+        name: Name of the column.
+        levels: Different values in the training rows, sorted. For any other value, or a missing one, all inputs are 0.
     """
 
     name: str
@@ -56,13 +55,13 @@ class LevelColumn:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What makes a network's inputs of a table's rows.
+    """How a table's rows become a network's inputs, as learned from the training rows.
 
     Attributes:
-        columns: Used, in their order.
-        target: Column of the classes.
-        classes: Their names in the order of the labels.
-        missing: Whether missing values are let in: `refuse`, `mean` or `drop`.
+        columns: The columns used, in the order of the inputs.
+        target: Name of the column of classes.
+        classes: Names of the classes in the order of the labels.
+        missing: How missing values were treated: `refuse`, `mean` or `drop`; only `mean` allows them in new rows.
 
     Example:
         >>> import pyarrow as pa
@@ -83,7 +82,7 @@ class Preprocessing:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Return the name of each input."""
+        """Return the name of each input: a column's name, or `column=level`."""
         names: list[str] = []
         for column in self.columns:
             if isinstance(column, NumberColumn):
@@ -93,17 +92,17 @@ class Preprocessing:
         return tuple(names)
 
     def apply(self, table: pa.Table) -> NDArray[np.float32]:
-        """Return the inputs of a table's rows; columns that were not used when this was learned do not count.
+        """Turn the rows of a table into a network's inputs.
 
         Args:
-            table: With all used columns, in any order.
+            table: New or old rows with all columns used, in any order; other columns are ignored.
 
         Returns:
             float32 `[n, inputs]`.
 
         Raises:
-            InputError: If a column is missing, holds text where numbers were or what lies far beyond them, or misses
-                values that are not let in.
+            InputError: If a column is missing, has text instead of numbers, a number more than 1e9 standard deviations
+                from the mean, or a missing value where these are not allowed.
         """
         parts = []
         for column in self.columns:
@@ -132,7 +131,10 @@ class Preprocessing:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def unseen(self, table: pa.Table) -> list[str]:
-        """Return a sentence for each column of levels whose rows hold others, which have no input."""
+        """Return a sentence for each text column that holds values which are not among its levels.
+
+        Such values have no input: all inputs of their column are 0.
+        """
         sentences = []
         for column in self.columns:
             if isinstance(column, LevelColumn):
@@ -144,7 +146,7 @@ class Preprocessing:
         return sentences
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as what JSON can say."""
+        """Return the preprocessing as a dict that JSON can hold; `from_json` reads it."""
         columns = [
             {"kind": "numbers", **asdict(column)}
             if isinstance(column, NumberColumn)
@@ -155,10 +157,10 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preprocessing:
-        """Return what `to_json` gave.
+        """Return the preprocessing that `to_json` turned into a dict.
 
         Raises:
-            ValueError: If it is something else.
+            ValueError: If the dict is of another form.
         """
         columns: list[NumberColumn | LevelColumn] = []
         try:
@@ -175,16 +177,16 @@ class Preprocessing:
 
 
 def save_preprocessing(preprocessing: Preprocessing, file: Path) -> None:
-    """Write it as JSON."""
+    """Write a preprocessing to a JSON file, for `load_preprocessing`."""
     text = json.dumps(preprocessing.to_json(), ensure_ascii=False, indent=1, allow_nan=False)
     file.write_text(text + "\n", encoding="utf-8")
 
 
 def load_preprocessing(file: Path) -> Preprocessing:
-    """Read what `save_preprocessing` wrote.
+    """Read a preprocessing from a JSON file that `save_preprocessing` wrote.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If the file cannot be read or holds something else.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -202,13 +204,13 @@ def load_preprocessing(file: Path) -> Preprocessing:
 
 
 def standardised(numbers: NDArray[np.float64], column: NumberColumn) -> NDArray[np.float64]:
-    """Return numbers in standard deviations from the mean; a missing one is 0, the mean."""
+    """Return numbers as standard deviations from the column's mean, `(number - mean) / scale`; NaN becomes 0."""
     scaled: NDArray[np.float64] = (numbers - column.mean) / column.scale
     return np.where(np.isnan(scaled), 0.0, scaled)
 
 
 def one_hot(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.float64]:
-    """Return an input per level `[n, levels]`, 1 where a text is that level.
+    """Return the one-hot encoding of texts, `[n, levels]`: 1 where a text is the level; all 0 for other texts and None.
 
     Example:
         >>> one_hot(["b", None, "c"], ["a", "b"]).tolist()
@@ -225,10 +227,14 @@ def one_hot(texts: Sequence[str | None], levels: Sequence[str]) -> NDArray[np.fl
 
 
 def numbers_of(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
-    """Return a column as numbers; NaN where one is missing.
+    """Return a table's column as float64 numbers `[n]`; NaN where a value is missing.
+
+    Args:
+        column: Numbers, or texts that are numbers.
+        name: Name of the column, for messages.
 
     Raises:
-        InputError: If it holds something else, or what is too large.
+        InputError: If a text is no number, or a number is beyond ±1e30.
     """
     import pyarrow as pa
 
@@ -265,7 +271,7 @@ def _is_number(value: object) -> bool:
 
 
 def texts_of(column: pa.ChunkedArray) -> list[str | None]:
-    """Return a column as text, None where it is missing; yes and no are `true` and `false`.
+    """Return a table's column as texts, None where a value is missing; booleans become `true` and `false`.
 
     Example:
         >>> import pyarrow as pa

@@ -27,7 +27,9 @@ def _printable(text: str) -> str:
 
 
 def is_table(data: str) -> bool:
-    """Return whether `--data` names a table: one of scikit-learn's, a file or an address.
+    """Return whether the text of `--data` names a table: one of scikit-learn's, a file or a web address.
+
+    Any text is taken for a table that is neither `images` nor the name of points that a run draws.
 
     Example:
         >>> is_table("wine"), is_table("mine.csv"), is_table("moons"), is_table("images")
@@ -37,7 +39,7 @@ def is_table(data: str) -> bool:
 
 
 def other_data(settings: Mapping[str, Any]) -> str:
-    """Return what data the settings of a result table name, if they are not those of the tutorial.
+    """Return the data that the settings of a result table name; an empty text for the tutorial's spirals or images.
 
     Example:
         >>> other_data({"arms": 4}), other_data({"data": "moons"})

@@ -11,7 +11,7 @@ PIXELS = 3 * 32 * 32
 
 
 def monomial_count(degree: int) -> int:
-    """Return how many monomials `x1^i x2^j` have `0 < i + j <= degree`: `(P + 1)(P + 2) / 2 - 1`.
+    """Return the number of monomials `x1^i x2^j` with `0 < i + j <= degree`: `(degree + 1)(degree + 2) / 2 - 1`.
 
     Example:
         >>> monomial_count(50)

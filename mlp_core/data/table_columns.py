@@ -30,10 +30,15 @@ _ROW_NAMES = re.compile(r"(.*[_ .-])?(id|index|rownames|row_?names?|uuid)", re.I
 
 
 def chosen(setting: str, name: str, names: Sequence[str]) -> str:
-    """Return a column's name if there is such a column.
+    """Check that a table has a column of that name and return the name.
+
+    Args:
+        setting: Setting that gave the name, for the message.
+        name: Name to look for; case matters.
+        names: Names of the table's columns.
 
     Raises:
-        InputError: If there is none, with the names that are nearest.
+        InputError: If there is no such column; the message suggests similar names.
 
     Example:
         >>> chosen("target", "Kind", ["alcohol", "kind"])
@@ -58,21 +63,21 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def is_number(column: pa.ChunkedArray) -> bool:
-    """Return whether a column holds numbers, as its type says."""
+    """Return whether a column's Arrow type is one of numbers: integer, floating or decimal."""
     return bool(
         pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
     )
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in which what is no number is missing."""
+    """Return a column in which NaN is replaced by a missing value; one that has no floating type is unchanged."""
     if not pa.types.is_floating(column.type):
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def without(name: str) -> str:
-    """Return how to leave a column out, in words.
+    """Return the words for a message that say how to leave a column out, with its name if the option can take it.
 
     Example:
         >>> without("user id"), without("a, b")
@@ -83,14 +88,14 @@ def without(name: str) -> str:
 
 
 def check_usable(name: str, column: pa.ChunkedArray) -> None:
-    """Refuse a column that can be no input, with what it is and the way out.
+    """Check that a column can be an input of a network.
 
     Args:
-        name: Of the column.
+        name: Name of the column.
         column: Its values, at least one of them not missing.
 
     Raises:
-        InputError: For dates, free text, names of rows, too many levels, and text among numbers.
+        InputError: For dates, free text, row numbers or names, more than 50 different texts, and text among numbers.
     """
     way_out = without(name)
     if pa.types.is_temporal(column.type):
@@ -144,17 +149,17 @@ def _is_numeric(text: str) -> bool:
 
 
 def classes_of(name: str, column: pa.ChunkedArray) -> tuple[tuple[str, ...], list[int]]:
-    """Return the classes of a target and every row's label.
+    """Return the names of the classes in a target column, and the label of each row.
 
     Args:
-        name: Of the column.
+        name: Name of the column.
         column: Its values, none missing.
 
     Returns:
-        Names, numbers by size and text in the alphabet's order, and the labels `[n]`.
+        Names of the classes, sorted as numbers or as texts, and the labels `[n]`, each the index of its class.
 
     Raises:
-        InputError: If it cannot be a target: one class, too many, rare ones.
+        InputError: If there is one class only, there are too many, or one has fewer than 5 rows.
 
     Example:
         >>> classes_of("kind", pa.chunked_array([["b", "a"] * 5]))[0]

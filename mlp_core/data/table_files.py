@@ -42,7 +42,12 @@ _NO_TABLES = {
 
 
 def refuse(rule: str, got: str, way_out: str) -> NoReturn:
-    """Refuse a table in one sentence.
+    """Raise the error for a table that cannot be used, with the message `data must RULE, got GOT; WAY OUT`.
+
+    Args:
+        rule: What data must be, have or hold.
+        got: What was there instead.
+        way_out: What the user can do.
 
     Raises:
         InputError: Always.
@@ -57,14 +62,15 @@ def refuse(rule: str, got: str, way_out: str) -> NoReturn:
 
 
 def read_table_file(path: Path, name: str = "") -> pa.Table:
-    r"""Read a table: Parquet and Arrow are known by how they begin, anything else is CSV, packed with gzip or not.
+    r"""Read a table from a Parquet, Arrow or CSV file; the first bytes decide which, not the name.
 
-    A CSV may be separated by commas, semicolons, tabs or bars, with decimal commas where the separator is another, and
-    with names of columns in its first row; UTF-8, or UTF-16 or UTF-32 that begins with its mark.
+    A CSV may be packed with gzip. Its first row holds the names of the columns. The separator is a comma, semicolon,
+    tab or bar, whichever is most frequent in that row; if it is not the comma, numbers may have decimal commas. The
+    encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Args:
         path: The file.
-        name: What it is called in messages; its path without it.
+        name: Name of the file in messages; if left out, its path.
 
     Returns:
         The columns as Arrow types; empty cells and `NA`, `NaN`, `null`, `None` and `?` are missing.
@@ -95,7 +101,11 @@ def read_table_file(path: Path, name: str = "") -> pa.Table:
 
 
 def check_file_size(path: Path, name: str) -> None:
-    """Refuse a file that is too large, before it is read."""
+    """Check, before a file is read, that it has at most 1,000,000,000 bytes; `name` is for the message.
+
+    Raises:
+        InputError: If it is larger.
+    """
     n_bytes = path.stat().st_size
     if n_bytes > MAX_BYTES:
         _refuse_size(f"{n_bytes:,} bytes in {name}")

@@ -26,13 +26,13 @@ MAX_INPUTS = 10_000
 
 
 class ColumnUse(NamedTuple):
-    """What became of a column.
+    """How a column of a table is used.
 
     Attributes:
-        name: Of the column.
+        name: Name of the column.
         use: `target`, `split`, `standardised`, `one-hot`, `constant` or `ignored`.
-        inputs: Inputs that it gives a network.
-        missing: Rows without a value, before any was left out.
+        inputs: Number of the network's inputs that come from it.
+        missing: Number of rows without a value, before any row was left out.
         values: Mean and standard deviation of the training rows, or their levels, in words.
     """
 
@@ -45,13 +45,13 @@ class ColumnUse(NamedTuple):
 
 @dataclass(frozen=True)
 class TableExamples:
-    """A table as examples.
+    """A table turned into train and test examples, with a record of how.
 
     Attributes:
-        data: Inputs float32 `[n, inputs]` and labels, with the classes' names.
-        preprocessing: What was learned from the training rows.
-        columns: What became of each column of the table.
-        remarks: Sentences on what a user may not expect.
+        data: Inputs float32 `[n, inputs]` and labels, split into train and test, with the classes' names.
+        preprocessing: How rows become inputs, as learned from the training rows.
+        columns: How each column of the table is used.
+        remarks: Sentences for the user on what may be unexpected, such as rows that were left out.
     """
 
     data: Split
@@ -61,13 +61,13 @@ class TableExamples:
 
 
 def bundled_table(name: str) -> pa.Table:
-    """Return a table that comes with scikit-learn.
+    """Load one of the data sets that come with scikit-learn as a table, one row per example.
 
     Args:
         name: `digits`, `wine`, `iris` or `breast_cancer`.
 
     Returns:
-        A column per feature, and the classes' names as `class`.
+        A column per feature, and last the column `class` with the names of the classes.
 
     Example:
         >>> table = bundled_table("iris")
@@ -83,18 +83,18 @@ def bundled_table(name: str) -> pa.Table:
 
 
 def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamples:
-    """Return a table as examples to train and to test on.
+    """Turn a table into train and test examples for a network.
 
-    Numbers are standardised; text, and yes and no, become an input per level. What is learned is learned from the
-    training rows alone. Columns that are constant there are left out.
+    Numbers are standardised; texts and booleans become one input of 0 or 1 per level. Means, deviations and levels are
+    those of the training rows alone. Columns that are constant there are left out.
 
     Args:
-        table: See `mlp_core.data.table_files.read_table_file`.
-        source: Which column is what, and how rows are split.
-        seed: Root seed of the split, if the source names none.
+        table: As `mlp_core.data.table_files.read_table_file` returns it.
+        source: Settings: the target, columns to ignore, the split, and what to do with missing values.
+        seed: Root seed of the split, used if `source.split_seed` is 0.
 
     Raises:
-        InputError: If the table cannot be used, for the first reason, with the way out.
+        InputError: If the table cannot be used; the message names the first reason and the way out.
 
     Example:
         >>> examples = table_examples(bundled_table("wine"), DataSource(), seed=2021)
@@ -258,7 +258,7 @@ def _learned(
 
 
 def described(examples: TableExamples) -> dict[str, Any]:
-    """Return what a table of examples says of where it comes from, as JSON can say it."""
+    """Return the preprocessing, the use of each column and the remarks as a dict that JSON can hold."""
     return {
         "preprocessing": examples.preprocessing.to_json(),
         "columns": [column._asdict() for column in examples.columns],

@@ -27,27 +27,27 @@ class _Transform:
 
     @property
     def title(self) -> str:
-        """Return what is done, in words."""
+        """Return the transform in words, such as `standardize inputs`."""
         raise NotImplementedError
 
     def n_inputs(self, n_inputs: int) -> int:
-        """Return how many inputs an example has afterwards."""
+        """Return the number of inputs per example after the transform, given the number before."""
         return n_inputs
 
     def n_examples(self, n_train: int, n_test: int) -> int:
-        """Return how many examples there are afterwards."""
+        """Return the number of train and test examples together after the transform, given the numbers before."""
         return n_train + n_test
 
     def n_train(self, n_train: int, n_classes: int) -> int:
-        """Return how many training examples there are afterwards at least."""
+        """Return a lower bound of the number of train examples after the transform, given the number before."""
         return n_train
 
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return inputs `[n, ...]` transformed as the data are, with what was learned from their training part."""
+        """Return inputs `[n, ...]` after the transform; what it learns, such as a mean, is from `data.train_inputs`."""
         raise NotImplementedError
 
     def split(self, data: Split) -> Split:
-        """Return the data transformed."""
+        """Return a data set whose train, test and validation inputs are transformed; labels stay."""
         train, test = (self.apply(data, inputs) for inputs in (data.train_inputs, data.test_inputs))
         validation = None if data.validation_inputs is None else self.apply(data, data.validation_inputs)
         return replace(data, train_inputs=train, test_inputs=test, validation_inputs=validation)
@@ -55,7 +55,7 @@ class _Transform:
 
 @dataclass(frozen=True)
 class Monomials(_Transform):
-    """Points become all monomials of their two coordinates up to a total degree.
+    """The transform of points to polynomial features: all monomials of their two coordinates up to a total degree.
 
     Example:
         >>> Monomials(50).n_inputs(2)
@@ -86,7 +86,7 @@ class Monomials(_Transform):
 
 @dataclass(frozen=True)
 class Standardize(_Transform):
-    """Inputs are shifted and scaled to mean 0 and standard deviation 1 on the training set."""
+    """The transform that shifts and scales each input to mean 0 and standard deviation 1 on the training set."""
 
     kind: Literal["standardize"] = "standardize"
 
@@ -107,12 +107,14 @@ class Standardize(_Transform):
 
 @dataclass(frozen=True)
 class Subset(_Transform):
-    """Training examples are drawn once for all, the whole set if it is smaller; images become pixels in -1 .. 1.
+    """The transform that keeps a random subset of the training examples, the same for all members, and all test ones.
+
+    Images become rows of pixels in -1 .. 1. A smaller training set is kept whole, in random order.
 
     Attributes:
-        size: Training examples to keep.
+        size: Number of training examples to keep.
         seed: Root seed of the draw.
-        namespace: Of the draw: another one gives other examples.
+        namespace: Seed namespace of the draw: another one gives other examples.
     """
 
     size: int
@@ -129,11 +131,11 @@ class Subset(_Transform):
         return f"choose {self.size} examples"
 
     def n_examples(self, n_train: int, n_test: int) -> int:
-        """Return how many examples are left."""
+        """Return the number of examples left: at most `size` train examples, and all test examples."""
         return min(self.size, n_train) + n_test
 
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return images as pixels `[n, pixels]`, and anything else as it is."""
+        """Return images uint8 as pixels in -1 .. 1, and any other inputs unchanged, both as rows `[n, inputs]`."""
         import torch
 
         from mlp_core.data.augmentation import normalize
@@ -141,7 +143,7 @@ class Subset(_Transform):
         return (normalize(inputs) if inputs.dtype == torch.uint8 else inputs).flatten(1)
 
     def split(self, data: Split) -> Split:
-        """Return the drawn training examples and all test examples."""
+        """Return a data set of the drawn train examples and all test examples, without validation examples."""
         import torch
 
         from mlp_core.data.datasets import Split
@@ -155,14 +157,14 @@ class Subset(_Transform):
 
 @dataclass(frozen=True)
 class HoldOut(_Transform):
-    """A part of the training examples is set aside for validation, of each class the same share.
+    """The transform that sets aside a random share of each class's training examples for validation.
 
-    Of each class one example at least stays for training; of a class of two or more one at least is set aside.
+    At least one example of each class stays for training; of a class of two or more, at least one is set aside.
 
     Attributes:
-        share: Of each class's training examples, above 0 and below 1.
+        share: Share of each class's training examples to set aside, above 0 and below 1.
         seed: Root seed of the draw.
-        namespace: Of the draw: another one gives other examples.
+        namespace: Seed namespace of the draw: another one gives other examples.
     """
 
     share: float
@@ -179,15 +181,15 @@ class HoldOut(_Transform):
         return f"set aside {100 * self.share:g} % for validation"
 
     def n_train(self, n_train: int, n_classes: int) -> int:
-        """Return how many are left if each class's share is rounded up."""
+        """Return a lower bound of the number of train examples left, for shares rounded up in each class."""
         return max(0, int(n_train * (1 - self.share)) - n_classes)
 
     def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return inputs as they are."""
+        """Return inputs unchanged: only the split into train and validation examples changes."""
         return inputs
 
     def split(self, data: Split) -> Split:
-        """Return the data with validation examples.
+        """Return a data set in which some training examples are validation examples; test examples stay.
 
         Example:
             >>> from mlp_core.data.datasets import spirals, split
@@ -218,11 +220,14 @@ Transform = Monomials | Standardize | Subset | HoldOut
 
 
 def applied(transforms: tuple[Transform, ...], data: Split) -> Callable[[Tensor], Tensor]:
-    """Return what makes a network's inputs of new examples, as its training data were made of theirs.
+    """Return a function that applies a configuration's transforms to new examples.
+
+    The function treats new inputs `[n, ...]` as the training data were treated: what a transform learned, such as a
+    mean, is learned from `data` as they were before that transform.
 
     Args:
-        transforms: Of the configuration, in their order.
-        data: As they were before the first of them.
+        transforms: Transforms of the configuration, in their order.
+        data: The data set before the first transform.
 
     Example:
         >>> import torch

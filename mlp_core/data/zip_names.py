@@ -17,11 +17,11 @@ _SUPERFLUOUS = re.compile(r"^(\./)+|(?<=/)(\./|/)+")  # as in ./train//cat
 
 
 class ZipNames(NamedTuple):
-    """The members of a zip by their names.
+    """The members of a zip by their decoded names.
 
     Attributes:
-        members: By name, with forward slashes, in their order; of several members of one name the last.
-        encoding: In which names were read that the zip says nothing of, in words; empty if there are none.
+        members: Members by name, with forward slashes, in the order of the zip; of equal names the last member.
+        encoding: Name of the encoding that was guessed for names without one; empty if all names have one.
     """
 
     members: dict[str, zipfile.ZipInfo]
@@ -29,7 +29,10 @@ class ZipNames(NamedTuple):
 
 
 def zip_names(members: Sequence[zipfile.ZipInfo]) -> ZipNames:
-    r"""Return the members of a zip by name.
+    r"""Decode the names of a zip's members, guess the encoding where the zip does not give it, and index them by name.
+
+    All names without an encoding are decoded alike, by the first of UTF-8, Shift-JIS, GBK and some code pages in which
+    every name is plausible. Backslashes become forward slashes.
 
     Example:
         >>> def member(name, encoding):  # as zipfile reads a name of which nothing is said
