@@ -19,7 +19,7 @@ LEARNED_MARGIN = 0.05
 
 
 def parameter_count(layer_sizes: Sequence[int]) -> int:
-    """Return the trainable parameters of one member, biases included.
+    """Return the number of trainable parameters of one network, biases included.
 
     Args:
         layer_sizes: Inputs, hidden widths, outputs.
@@ -32,12 +32,13 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
 
 
 def is_small(layer_sizes: Sequence[int], device: str) -> bool:
-    """Return whether compiled code trains a network, member by member; a product of a library at a time is for others.
+    """Return whether a network is small enough that the project's compiled code trains it, one member at a time.
 
-    Nothing else decides it, so that no member is another one in company.
+    It is if it is on a CPU, has at most 128 inputs and no layer wider than 256 units. All others are trained as one
+    ensemble with PyTorch. The number of members decides nothing, so that a member's result does not depend on it.
 
     Args:
-        layer_sizes: Inputs, hidden widths, outputs.
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
         device: `cpu`, `cuda` or `mps`.
 
     Example:
