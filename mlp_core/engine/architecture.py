@@ -22,7 +22,7 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
     """Return the number of trainable parameters of one network, biases included.
 
     Args:
-        layer_sizes: Inputs, hidden widths, outputs.
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
 
     Example:
         >>> [parameter_count([2, *[width] * depth, 4]) for depth, width in ((1, 14), (2, 7), (3, 6), (4, 5), (5, 4))]
@@ -53,8 +53,8 @@ def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: i
     """Return the smallest width of equal hidden layers that reaches a parameter budget.
 
     With biases, `depth` hidden layers of width w hold `(depth - 1) w^2 + (n_inputs + depth + n_outputs) w + n_outputs`
-    parameters; the width is the ceiling of this quadratic's positive root, and at least 1. The true
-    count may exceed the budget, never miss it.
+    parameters; the width is the ceiling of this quadratic's positive root, and at least 1. The
+    number of parameters is at least the budget and may exceed it.
 
     Args:
         depth: Hidden layers, the output layer not counted; at least 1.

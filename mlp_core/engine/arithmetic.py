@@ -62,7 +62,7 @@ def flushes_subnormals() -> bool:
 
 
 def has_bits_of_its_own() -> bool:
-    """Return whether results here differ in their last digits from other x86-64 processors, for lack of AVX2.
+    """Return whether this x86-64 processor lacks AVX2, so that last digits differ from other processors.
 
     Without AVX2 PyTorch draws other first weights, and computes other spirals. False on processors of other families.
     """

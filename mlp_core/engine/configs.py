@@ -78,7 +78,7 @@ class TrainConfig:
     """Configuration of a network: with a member's `Replicate` it decides the trained weights.
 
     Attributes:
-        name: Readable, such as `depth=3 width=6`; it decides nothing, and configurations that differ in it are equal.
+        name: Readable, such as `depth=3 width=6`; configurations that differ in it alone count as equal.
         seed_namespace: Configurations of one namespace give members of equal index the same seed.
         layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
         activation: See `Training`.

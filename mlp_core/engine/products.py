@@ -61,9 +61,9 @@ def member_matrices(like: Tensor, n_members: int, n_rows: int, n_columns: int, *
 def product(
     left: Tensor, right_shape: Sequence[int], out: Tensor, factor: float | None = None
 ) -> Callable[[Tensor], object]:
-    """Return a function that multiplies each member's matrix in `left` by a matrix of its argument, into `out`.
+    """Return a function of `right` that writes each member's matrix product `left @ right` into `out`.
 
-    What can be prepared once for many products is prepared here. On a CPU each member's product is a call of its own,
+    What products of equal shape have in common is prepared once. On a CPU each member's product is a call of its own,
     so that its last digits do not depend on the number of members.
 
     Args:
@@ -99,9 +99,9 @@ def product(
 
 
 def settled_product(left: Tensor, right: Tensor, out: Tensor, factor: float | None = None) -> Callable[[], object]:
-    """Return a function without arguments that multiplies `left` by `right`, as they are at each call, into `out`.
+    """Return a function without arguments that writes the product `left @ right` of each member into `out`.
 
-    For matrices whose values change from step to step and whose memory does not.
+    It uses the values that the matrices have when it is called: they may change, their memory must stay the same.
 
     Args:
         left: float32 `[members, rows, summed]`.

@@ -32,8 +32,8 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
             `x2`, or `features`, or `pixels`. Train examples come first, then validation, then test examples.
 
     Returns:
-        Inputs: points `[n, 2]` or features `[n, features]` of the columns' type, or images, uint8 `[n, 3, 32, 32]`.
-        Validation inputs are None if there are no such examples.
+        The examples: inputs are points `[n, 2]` or features `[n, features]` of the columns' type, or images, uint8
+        `[n, 3, 32, 32]`. Validation inputs and labels are None if there are none.
 
     Example:
         >>> columns = {"x1": [1.0, 2.0], "x2": [3.0, 4.0], "label": [0, 1], "split": ["train", "test"]}

@@ -219,7 +219,7 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
 
 
 def on_average_over(n: int) -> str:
-    """Return the end of a sentence that says over how many networks a mean is; empty for one network.
+    """Return `, on average over n networks` for the end of a sentence; an empty text for one network.
 
     Example:
         >>> on_average_over(8), on_average_over(1)

@@ -63,7 +63,7 @@ def jitter(n: int) -> NDArray[np.float64]:
 
 
 def legend_columns(labels: Sequence[str]) -> int:
-    """Return how many columns (1 to 4) a legend with these labels may have to fit below a figure."""
+    """Return the largest number of columns, 1 to 4, with which a legend of these labels fits below a figure."""
     # at 9 points some 85 characters fit side by side, and a handle with its gaps takes the room of 8
     return max(1, min(len(labels), 4, 85 // (max(map(len, labels)) + 8)))
 
@@ -170,7 +170,7 @@ def whole_ticks(axes: Axes, most: int = 10) -> None:
 
 
 def plain(text: Text) -> None:
-    """Turn off mathematics in a Matplotlib text, in place: a dollar sign is shown as a dollar sign.
+    """Turn off mathematics in a Matplotlib text, in place: a dollar sign is drawn as a dollar sign.
 
     Names come from data, and a name with dollar signs may not parse as mathematics.
     """

@@ -63,7 +63,7 @@ class Card:
 def poster(
     shown_sections: Sequence[ShownSection], sections: Sequence[Section], claims: Mapping[str, Any] | None
 ) -> list[Card]:
-    """Return the cards for the report's first screen: one per `poster` question of the sections that are shown.
+    """Return the cards for the report's first screen: one per `poster` question of the sections in the report.
 
     If several sections have the same question, the last one answers it.
 

@@ -88,7 +88,7 @@ class Section:
         links: Texts and addresses of the tutorial's videos or of papers on the question.
         content: Function of the result table and the run's settings that returns texts and cells.
         poster: The question in a few words, for a card on the first screen; empty for no card. Of several sections with
-            the same question the last one that is shown has the card.
+            the same question the last one in the report has the card.
     """
 
     name: str
