@@ -60,7 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for: torch alone takes a second."""
+    """Import a public name when it is first used, not with the package: torch alone takes a second."""
     if name not in _HOME:
         message = f"module 'deep_mlp' has no attribute {name!r}"
         raise AttributeError(message)
@@ -68,5 +68,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names."""
+    """Return the public names and `__version__`, for `dir` and for completion in a notebook."""
     return [*__all__, "__version__"]

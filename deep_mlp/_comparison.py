@@ -18,15 +18,15 @@ Verdict = Literal["better", "worse", "undecided"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two ensembles' test accuracies, paired by seed.
+    """Difference of two ensembles' test accuracies in pairs of networks, with its 95 % interval and a verdict.
 
     Attributes:
-        n: Pairs in which neither network diverged.
+        n: Number of pairs in which neither network diverged; the others are left out.
         difference: Median of the differences, first minus second; -1 .. 1.
         low: Lower end of its 95 % interval by order statistics; NaN with fewer than 6 pairs.
-        high: Upper end of the same.
-        verdict: `better` or `worse` (the first one than the second) if the interval lies on one side of 0 and there
-            are 8 pairs at least, else `undecided`.
+        high: Upper end of the same interval.
+        verdict: `better` if the first ensemble is better than the second, `worse` if it is worse: the interval lies on
+            one side of 0 and there are at least 8 pairs. Else `undecided`.
     """
 
     n: int
@@ -36,7 +36,7 @@ class Comparison:
     verdict: Verdict
 
     def __str__(self) -> str:
-        """Return the comparison in a sentence."""
+        """Return difference, interval, n and verdict in one line; differences in percentage points."""
         interval = (
             "no interval" if np.isnan(self.low) else f"95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}"
         )
@@ -45,7 +45,13 @@ class Comparison:
 
 
 def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:
-    """Compare two ensembles of the same root seed; networks of equal index are a pair.
+    """Compare the test accuracies of two ensembles of the same root seed, in pairs of networks of equal index.
+
+    If one ensemble has more networks, those without a partner are left out, and so is a pair in which one diverged.
+
+    Args:
+        first: The ensemble that the verdict is about.
+        second: The ensemble it is compared with.
 
     Raises:
         InputError: If their root seeds differ, so that there are no pairs.
@@ -65,7 +71,11 @@ def compare(first: TrainedEnsemble, second: TrainedEnsemble) -> Comparison:
 
 
 def compare_pairs(first: NDArray[np.float64], second: NDArray[np.float64]) -> Comparison:
-    """Compare accuracies of pairs, `[pairs]` each; a pair with NaN is left out.
+    """Compare two lists of accuracies pair by pair, by the median of the differences first - second.
+
+    Args:
+        first: Accuracies `[pairs]`, 0 .. 1; a pair with a NaN is left out.
+        second: Their partners, in the same order.
 
     Example:
         >>> compare_pairs(np.linspace(0.7, 0.8, 8), np.linspace(0.5, 0.55, 8)).verdict

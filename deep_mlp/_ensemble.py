@@ -32,13 +32,13 @@ _CHUNK_EXAMPLES = 1024
 
 
 def spirals(seed: int = 2021, *, arms: int = 4, points_per_arm: int = 1000, noise: float = 0.4) -> Split:
-    """Draw the tutorial's spirals, cut into a train and a test part.
+    """Draw the tutorial's spirals: points in the plane, a class per arm, a fifth of them as test examples.
 
     Args:
-        seed: Of points and cut.
-        arms: Arms, each a class; at least 2.
-        points_per_arm: Points on each arm; at least 5.
-        noise: Its square is the standard deviation of the noise at the rim.
+        seed: Seed of the points, and of the cut into train and test examples.
+        arms: Number of arms, each a class; at least 2.
+        points_per_arm: Number of points on each arm; at least 5.
+        noise: Its square is the standard deviation of the noise at the outer end of an arm.
 
     Example:
         >>> data = spirals()
@@ -51,17 +51,19 @@ def spirals(seed: int = 2021, *, arms: int = 4, points_per_arm: int = 1000, nois
 
 @dataclass(frozen=True)
 class Summary:
-    """What the members of an ensemble reached on the test examples.
+    """Test accuracy of an ensemble in a few numbers, and how many of its networks (members) failed.
+
+    Mean, median and interval are of the members that did not diverge; NaN if all did.
 
     Attributes:
-        n: Members that finished.
-        diverged: Members that did not: their loss or weights are no longer finite.
-        never_learned: Members whose train accuracy is less than 5 points above chance, those that diverged included.
+        n: Number of members that did not diverge.
+        diverged: Number of members that did: their loss or weights are no longer finite.
+        never_learned: Number of members with a train accuracy less than 5 points above chance, diverged ones included.
         mean: Mean test accuracy, 0 .. 1; without an interval, as none holds for such data (docs/statistics.md).
         median: Median test accuracy.
         low: Lower end of the median's 95 % interval, by order statistics; NaN with fewer than 6 members.
-        high: Upper end of the same.
-        parameters: Trainable parameters of a network.
+        high: Upper end of the same interval.
+        parameters: Number of trainable parameters of one network.
     """
 
     n: int
@@ -74,7 +76,7 @@ class Summary:
     parameters: int
 
     def __str__(self) -> str:
-        """Return the summary in a line.
+        """Return the summary in one line, accuracies in percent; without an interval if there is none.
 
         Example:
             >>> print(Summary(8, 0, 1, 0.76, 0.8, 0.4, 0.85, 130))
@@ -89,12 +91,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class TrainedEnsemble:
-    """Trained networks that differ in their seeds alone.
+    """Trained networks that differ in their seeds alone, as `train` returns them.
+
+    Arrays that begin with `[seeds` have an entry per network, in the order of the seed index.
 
     Attributes:
-        config: How they were built and trained.
-        data: What they were trained and tested on.
-        members: The engine's own result.
+        config: Architecture and settings of the training.
+        data: Train and test examples.
+        members: Accuracies, losses and parameters as the engine returns them.
         classes: Labels of the outputs, `[classes]`.
     """
 
@@ -104,7 +108,7 @@ class TrainedEnsemble:
     classes: NDArray[Any] = field(repr=False)
 
     def __len__(self) -> int:
-        """Return how many networks there are."""
+        """Return the number of networks, those that diverged included."""
         return len(self.members.member)
 
     @property
@@ -119,11 +123,11 @@ class TrainedEnsemble:
 
     @property
     def train_loss(self) -> NDArray[np.float32]:
-        """Mean loss of each epoch in nats, float32 `[seeds, epochs]`."""
+        """Mean train loss (cross-entropy) of each epoch in nats, float32 `[seeds, epochs]`."""
         return self.members.train_loss.numpy()
 
     def summary(self) -> Summary:
-        """Return what the members reached, with the median's interval.
+        """Return mean and median of the test accuracies, the median's interval, and how many networks failed.
 
         Example:
             >>> summary = train(spirals(points_per_arm=100), hidden=(4,), seeds=8, epochs=1).summary()
@@ -145,7 +149,10 @@ class TrainedEnsemble:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per network: seed index, accuracies, loss of the last epoch, status."""
+        """Return a pandas table with a row per network: seed index, accuracies, loss of the last epoch and status.
+
+        The status is `ok`, or `diverged`; the accuracies are then NaN.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -159,13 +166,13 @@ class TrainedEnsemble:
         )
 
     def predict_proba(self, inputs: ArrayLike) -> NDArray[np.float64]:
-        """Return each network's probabilities of the classes.
+        """Return each network's probabilities of the classes; they are not averaged over the networks.
 
         Args:
-            inputs: `[n, features]`.
+            inputs: Examples `[n, features]`.
 
         Returns:
-            float64 `[seeds, n, classes]`.
+            float64 `[seeds, n, classes]`; NaN for a network with NaN parameters, which diverged.
         """
         examples = torch.as_tensor(np.asarray(inputs), dtype=torch.float64)
         parts = [torch.softmax(self._logits(part), 2) for part in torch.split(examples, _CHUNK_EXAMPLES)]
@@ -183,15 +190,24 @@ class TrainedEnsemble:
         return signal
 
     def predict(self, inputs: ArrayLike) -> NDArray[Any]:
-        """Return each network's most probable classes of `[n, features]`, `[seeds, n]`."""
+        """Return the label of the most probable class of each example, by each network, `[seeds, n]`.
+
+        A network whose probabilities are NaN, because it diverged, gives the first class.
+
+        Args:
+            inputs: Examples `[n, features]`.
+        """
         predictions: NDArray[Any] = self.classes[self.predict_proba(inputs).argmax(2)]
         return predictions
 
     def module(self, seed: int = 0) -> nn.Sequential:
-        """Return one network as plain PyTorch.
+        """Return one network as a `torch.nn.Sequential` with a copy of its parameters.
 
         Args:
-            seed: Its index, from 0.
+            seed: Seed index of the network, from 0.
+
+        Raises:
+            InputError: If there is no such network.
 
         Example:
             >>> ensemble = train(spirals(points_per_arm=100), hidden=(4,), seeds=2, epochs=1)
@@ -214,13 +230,13 @@ class TrainedEnsemble:
         return network
 
     def plot(self) -> Figure:
-        """Return a figure: every network's test accuracy with median and interval, and the loss curves of all."""
+        """Return a Matplotlib figure: test accuracy of each network with median and interval, and all loss curves."""
         from deep_mlp._plots import ensemble_figure
 
         return ensemble_figure(self.test_accuracy, self.train_loss, len(self.classes))
 
     def __repr__(self) -> str:
-        """Return what was trained and what it reached, in two lines."""
+        """Return architecture and epochs in one line, and the median test accuracy in a second."""
         sizes = "-".join(map(str, self.config.layer_sizes))
         return (
             f"TrainedEnsemble of {len(self)} networks {sizes}, {self.config.activation}, {self.config.epochs} epochs\n"
@@ -267,20 +283,20 @@ def train(
     device: str = "cpu",
     checkpoint: Callable[[float], object] = lambda done: None,
 ) -> TrainedEnsemble:
-    """Train networks that differ in their seeds alone.
+    """Train an ensemble: networks of one architecture that differ in their seeds alone.
 
     Args:
-        data: Train and test examples, see `Split.from_arrays`; or `(X, y)`, of which a fifth is kept for the test.
-        hidden: Units of each hidden layer.
+        data: Train and test examples, see `Split.from_arrays`; or `(X, y)`, of which a fifth becomes test examples.
+        hidden: Number of units of each hidden layer.
         activation: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE).
-        start: pytorch, xavier_normal or xavier_uniform.
-        gain: Factor on Xavier's standard deviation.
+        start: Initialization of the weights: pytorch, xavier_normal or xavier_uniform.
+        gain: Factor on the standard deviation of Xavier's initialization, above 0; not used by pytorch.
         optimizer: adam or sgd.
         learning_rate: Step size, above 0.
         epochs: Passes over the training set, at least 1.
         batch_size: Examples per step; the last short batch of an epoch is left out.
-        seeds: How many networks, at least 1.
-        seed: Root seed, from which weights and orders derive.
+        seeds: Number of networks, at least 1.
+        seed: Root seed, from which each network's first weights and order of examples derive.
         device: cpu, cuda or mps.
         checkpoint: Called every few milliseconds with the share that is done, 0 .. 1; it may raise to stop.
 

@@ -16,9 +16,9 @@ from mlp_core.data.datasets import Split
 
 
 class EnsembleMLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Multilayer perceptrons that differ in their seeds alone; they answer with the mean of their probabilities.
+    """A scikit-learn classifier: several networks that differ in their seeds alone, whose probabilities are averaged.
 
-    Inputs should be of one scale, as `sklearn.preprocessing.StandardScaler` makes them.
+    Features should be of one scale, as `sklearn.preprocessing.StandardScaler` makes them.
 
     Args:
         hidden: Units of each hidden layer.
@@ -26,14 +26,14 @@ class EnsembleMLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         optimizer: adam or sgd.
         learning_rate: Step size.
         epochs: Passes over the training set.
-        batch_size: Examples per step.
-        n_members: Networks.
-        random_state: Root seed, or what scikit-learn makes one of.
+        batch_size: Examples per step; the last short batch of an epoch is left out.
+        n_members: Number of networks.
+        random_state: An integer, a NumPy `RandomState` or None, as in scikit-learn; the root seed is drawn from it.
 
     Attributes:
-        classes_: Labels, `[classes]`.
-        ensemble_: The trained networks, see `TrainedEnsemble`; its test part is the training set.
-        n_features_in_: Features of an example.
+        classes_: Different labels in ascending order, `[classes]`.
+        ensemble_: The trained networks, see `TrainedEnsemble`; its test examples are the training examples.
+        n_features_in_: Number of features of an example.
 
     Example:
         >>> from sklearn.datasets import make_moons
@@ -64,7 +64,18 @@ class EnsembleMLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> EnsembleMLPClassifier:
-        """Train the networks on examples `[n, features]` and labels `[n]`."""
+        """Train the networks from their first weights; an earlier fit is replaced.
+
+        Args:
+            X: Examples `[n, features]`.
+            y: Labels `[n]`, numbers or texts, of at least two classes.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: If X or y is not valid, or y has a single class.
+        """
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -87,14 +98,24 @@ class EnsembleMLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the mean probabilities of the classes, `[n, classes]`."""
+        """Return the probability of each class, the mean over all networks, `[n, classes]`, as `classes_` orders them.
+
+        If a network diverged (its parameters are NaN), all probabilities are NaN.
+
+        Args:
+            X: Examples `[n, features]`.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)
         probabilities: NDArray[np.float64] = self.ensemble_.predict_proba(X).mean(0)
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable class of each example, `[n]`."""
+        """Return the label of the class with the highest mean probability for each example, `[n]`.
+
+        Args:
+            X: Examples `[n, features]`.
+        """
         chosen = self.predict_proba(X).argmax(1)
         predictions: NDArray[Any] = self.classes_[chosen]
         return predictions

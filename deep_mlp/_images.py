@@ -14,12 +14,14 @@ from mlp_core.data.images import decode_images
 
 
 def images(source: str | Path | None = None, *, seed: int = 2021, per_class: int = 600) -> Split:
-    """Return images of 32 by 32 pixels, as networks see them.
+    """Return labelled images, scaled to 32 by 32 pixels, as train and test examples for `train`.
 
     Args:
-        source: A zip or a folder with `train/CLASS/` and `val/CLASS/`; None: drawn cats, dogs and wild animals.
-        seed: Of the drawn faces, and of the split of a source that has none.
-        per_class: Drawn faces to train on in each class, at least 1; a quarter as many are drawn to test on.
+        source: A zip or a folder with images in `train/CLASS/` and `val/CLASS/`, or in `CLASS/` alone; None for
+            synthetic drawings of cats, dogs and wild animals.
+        seed: Root seed of the drawings, and of the cut into train and test images if the source has none.
+        per_class: Number of drawings to train on in each class, at least 1; a quarter as many (at least 1) are drawn to
+            test on. Not used with a source.
 
     Returns:
         float32 inputs `[n, 3072]` in -1 .. 1, in channel, row, column order; classes are the folders' names.

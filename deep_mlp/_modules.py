@@ -9,10 +9,10 @@ from mlp_core.activations import activation_family
 
 
 class Erf(nn.Module):
-    """The error function, which PyTorch has as a function alone."""
+    """Activation layer that applies the error function erf; PyTorch has erf as a function only."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return erf of each number."""
+        """Return erf of each number of the inputs, in their shape."""
         return torch.erf(inputs)
 
 
@@ -28,7 +28,7 @@ MODULES: dict[str, type[nn.Module]] = {
 
 
 def activation_module(name: str) -> nn.Module:
-    """Return the module of an activation's canonical name.
+    """Return a new PyTorch layer (`torch.nn.Module`) of the activation with this canonical name.
 
     Example:
         >>> activation_module("leaky_relu(0.1)")

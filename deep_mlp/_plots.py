@@ -15,12 +15,14 @@ from mlp_core.statistics.wording import format_cell
 
 
 def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_classes: int) -> Figure:
-    """Draw every network's test accuracy with median and 95 % interval, and the loss curves of all.
+    """Draw an ensemble: left a dot per network at its test accuracy, with median and 95 % interval; right loss curves.
+
+    Networks that diverged have no dot; the title counts them.
 
     Args:
-        test_accuracy: `[seeds]`, 0 .. 1, NaN where a network diverged.
+        test_accuracy: Test accuracy of each network, `[seeds]`, 0 .. 1, NaN where it diverged.
         train_loss: Mean loss of each epoch in nats, `[seeds, epochs]`.
-        n_classes: Classes, for the line of chance.
+        n_classes: Number of classes, for a line at the accuracy of guessing.
     """
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     dots, losses = figure.subplots(1, 2, width_ratios=(1, 2))
@@ -46,7 +48,11 @@ def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_cla
 
 
 def dots_svg(accuracies: NDArray[Any]) -> str:
-    """Return dots of accuracies, 0 .. 1, on one line as SVG: the size of a line of text, for a notebook."""
+    """Return a small SVG drawing, for a notebook: a dot per network on an axis of accuracy from 0 to 100 %.
+
+    Args:
+        accuracies: `[seeds]`, 0 .. 1; a NaN (a network that diverged) has no dot.
+    """
     finite = accuracies[np.isfinite(accuracies)]
     heights = 20 + 24 * jitter(len(finite))
     circles = "".join(

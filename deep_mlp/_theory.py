@@ -12,16 +12,19 @@ from mlp_core.theory.phases import CriticalPoint, PhasePoint
 
 @dataclass(frozen=True)
 class Theory:
-    """Mean-field theory of wide networks of one activation.
+    """Mean-field theory of wide random networks with one activation: critical point, fixed points and gains.
 
     Attributes:
-        activation: Canonical name.
+        activation: Canonical name, such as `relu` or `leaky_relu(0.1)`.
     """
 
     activation: str
 
     def critical_point(self, sigma_b: float = 0.0) -> CriticalPoint:
-        """Return where order turns into chaos for a standard deviation of the biases.
+        """Return the critical point between order and chaos: its `sigma_w` and more, see `CriticalPoint`.
+
+        Args:
+            sigma_b: Standard deviation of a bias, at least 0.
 
         Example:
             >>> round(theory("relu").critical_point().sigma_w ** 2, 6)
@@ -30,20 +33,27 @@ class Theory:
         return phases.critical_point(self.activation, sigma_b)
 
     def phase_point(self, sigma_w: float, sigma_b: float = 0.0) -> PhasePoint:
-        """Return fixed points and depth scales at a standard deviation of weights times sqrt(fan_in)."""
+        """Return fixed points, slopes and depth scales of networks with these weights and biases, see `PhasePoint`.
+
+        Args:
+            sigma_w: Standard deviation of a weight times sqrt(fan_in), above 0.
+            sigma_b: Standard deviation of a bias, at least 0.
+        """
         return phases.phase_point(self.activation, sigma_w, sigma_b)
 
     def forward_gain(self) -> float:
-        """Return the Xavier gain that keeps a signal's second moment."""
+        """Return the Xavier gain that keeps the mean square of pre-activations at 1 from layer to layer."""
         return gains.forward_gain(self.activation)
 
     def backward_gain(self) -> float:
-        """Return the Xavier gain that keeps a gradient's mean square."""
+        """Return the Xavier gain that keeps a gradient's mean square the same from layer to layer."""
         return gains.backward_gain(self.activation)
 
 
 def theory(activation: str) -> Theory:
-    """Return the theory of an activation.
+    """Return the mean-field theory of wide random networks with an activation.
+
+    Nothing is trained or drawn: its methods compute numbers.
 
     Args:
         activation: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE).

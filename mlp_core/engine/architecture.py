@@ -19,10 +19,10 @@ LEARNED_MARGIN = 0.05
 
 
 def parameter_count(layer_sizes: Sequence[int]) -> int:
-    """Return the trainable parameters of one member, biases included.
+    """Return the number of trainable parameters of one network, biases included.
 
     Args:
-        layer_sizes: Inputs, hidden widths, outputs.
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
 
     Example:
         >>> [parameter_count([2, *[width] * depth, 4]) for depth, width in ((1, 14), (2, 7), (3, 6), (4, 5), (5, 4))]
@@ -32,12 +32,13 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
 
 
 def is_small(layer_sizes: Sequence[int], device: str) -> bool:
-    """Return whether compiled code trains a network, member by member; a product of a library at a time is for others.
+    """Return whether a network is small enough that the project's compiled code trains it, one member at a time.
 
-    Nothing else decides it, so that no member is another one in company.
+    It is if it is on a CPU, has at most 128 inputs and no layer wider than 256 units. All others are trained as one
+    ensemble with PyTorch. The number of members decides nothing, so that a member's result does not depend on it.
 
     Args:
-        layer_sizes: Inputs, hidden widths, outputs.
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
         device: `cpu`, `cuda` or `mps`.
 
     Example:
@@ -52,8 +53,8 @@ def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: i
     """Return the smallest width of equal hidden layers that reaches a parameter budget.
 
     With biases, `depth` hidden layers of width w hold `(depth - 1) w^2 + (n_inputs + depth + n_outputs) w + n_outputs`
-    parameters; the width is the ceiling of this quadratic's positive root, and at least 1. The true
-    count may exceed the budget, never miss it.
+    parameters; the width is the ceiling of this quadratic's positive root, and at least 1. The
+    number of parameters is at least the budget and may exceed it.
 
     Args:
         depth: Hidden layers, the output layer not counted; at least 1.

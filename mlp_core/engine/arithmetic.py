@@ -31,7 +31,10 @@ def _prepare_for_forks() -> None:
 
 @contextmanager
 def uniform_arithmetic() -> Iterator[None]:
-    """Compute in this thread as everywhere else; afterwards the process is as it was.
+    """Compute on one thread, with subnormal numbers taken for 0, inside the `with` block or the decorated function.
+
+    PyTorch and NumPy's BLAS are limited to one thread in the whole process until the last such block ends, in whatever
+    thread; subnormal numbers (below 1.2e-38 in size) count as 0 in this thread alone. Both are as before afterwards.
 
     Example:
         >>> tiny = torch.tensor([1e-40])
@@ -54,14 +57,14 @@ def uniform_arithmetic() -> Iterator[None]:
 
 
 def flushes_subnormals() -> bool:
-    """Return whether this thread's processor takes subnormal numbers for 0."""
+    """Return whether PyTorch's computations in this thread take subnormal numbers (below 1.2e-38 in size) for 0."""
     return (torch.tensor([1e-40]) * 1).item() == 0
 
 
 def has_bits_of_its_own() -> bool:
-    """Return whether this x86-64 processor lacks AVX2, so that networks have other last digits than on others.
+    """Return whether this x86-64 processor lacks AVX2, so that last digits differ from other processors.
 
-    PyTorch then draws other first weights, and computes other spirals.
+    Without AVX2 PyTorch draws other first weights, and computes other spirals. False on processors of other families.
     """
     return platform.machine().lower() in ("x86_64", "amd64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 

@@ -20,7 +20,7 @@ from mlp_core.engine.products import aligned
 
 
 class Batch(NamedTuple):
-    """The examples of one step, shared by all members or each member's own.
+    """Inputs and labels of one training step: the same examples for all members, or each member's own.
 
     Attributes:
         inputs: float32 `[features + 1, batch]`, or `[members, features + 1, batch]`; the last feature is 1.
@@ -48,9 +48,9 @@ def per_seed_epochs(
     batch_size: int,
     drop_last: bool = False,
 ) -> Generator[Iterator[Batch]]:
-    """Yield epochs in which every member sees the examples in an order of its own.
+    """Yield epochs in which each member sees all examples in its own random order.
 
-    One gather an epoch; the batches are views of it and hold until the next epoch is asked for.
+    The batches of an epoch are views of one memory; they are overwritten when the next epoch is asked for.
 
     Args:
         inputs: float32 `[n, features]`.
@@ -110,7 +110,7 @@ def shared_epochs(
     batch_size: int,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> Generator[Iterator[Batch]]:
-    """Yield epochs in which all members see the same batches: the first layer is then one matrix product for all.
+    """Yield epochs in which all members see the same batches, in a new random order each epoch.
 
     Args:
         inputs: float32 `[n, features]`.
@@ -119,10 +119,11 @@ def shared_epochs(
         n_classes: Number of classes.
         n_epochs: Number of epochs.
         batch_size: Examples per step; the last batch of an epoch may be short.
-        has_spare_core: Asked before each epoch whether a second thread may gather its batches ahead; they are the same.
+        has_spare_core: Called before each epoch; if True, a second thread may prepare its batches ahead, which changes
+            the speed but no number.
 
     Yields:
-        Per epoch its batches, inputs `[features + 1, batch]`; each holds until the next is asked for.
+        Per epoch its batches, inputs `[features + 1, batch]`; a batch is overwritten when the next is asked for.
     """
     rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
     rows[:, :-1] = inputs
@@ -222,7 +223,12 @@ def _epoch(prepared: Iterator[list[Batch]], n_examples: int) -> Iterator[Batch]:
 
 
 def one_hot_targets(labels: Tensor, n_classes: int, batch_size: int) -> Tensor:
-    """Return the targets of a `Batch`, `[classes, n]`, for batches of a size.
+    """Return one-hot labels divided by minus the batch size, `[classes, n]`: the targets of a `Batch`.
+
+    Args:
+        labels: int64 `[n]`, 0 .. `n_classes` - 1.
+        n_classes: Number of classes.
+        batch_size: Examples per step.
 
     Example:
         >>> one_hot_targets(torch.tensor([1, 0]), n_classes=2, batch_size=4)
@@ -241,7 +247,7 @@ def augmented_epochs(
     n_epochs: int,
     batch_size: int,
 ) -> Generator[Iterator[Batch]]:
-    """Yield epochs of images in a new order, each rotated and flipped anew; all members see the same batches.
+    """Yield epochs of images in random order, each rotated and flipped at random; all members see the same batches.
 
     A second thread prepares the next examples while the caller trains on these.
 
@@ -254,8 +260,8 @@ def augmented_epochs(
         batch_size: Examples per step; the last batch of an epoch may be short.
 
     Yields:
-        Per epoch its batches, inputs `[channels * height * width + 1, batch]`; they hold until the next chunk of
-        batches is asked for.
+        Per epoch its batches, inputs `[channels * height * width + 1, batch]`; use each before asking for the next, for
+        its memory is used again.
     """
     targets = one_hot_targets(labels, n_classes, batch_size)
     chunk = min(batch_size * max(1, _CHUNK_EXAMPLES // batch_size), len(images))

@@ -98,7 +98,11 @@ part: Callable[[_Function], _Function] = njit(**_OPTIONS, no_cpython_wrapper=Tru
 
 
 def program(function: _Function) -> _Function:
-    """Compile a function when it is first called, or find what was compiled before; it holds no interpreter lock."""
+    """Return a function that numba compiles at its first call, and that releases Python's lock (GIL) while it runs.
+
+    The machine code is kept on disk, see `mlp_core.engine.compilation`: later processes load it. A decorator, for
+    functions that Python calls; `part` is for those that compiled functions alone call.
+    """
     dispatcher = njit(**_OPTIONS, nogil=True)(function)
     dispatcher._cache = _Cache(function)
     compiled: _Function = dispatcher

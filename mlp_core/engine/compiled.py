@@ -265,27 +265,29 @@ def train(
     decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
     work: Any, losses: Any,
 ) -> None:  # fmt: skip
-    """Take some steps of a member's training, in place.
+    """Train one small network (one member) for the steps `first` .. `end` - 1 of some epochs, in place.
+
+    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` is scratch memory.
 
     Args:
-        parameters: Of the member, one layer after the other, and what fills up.
-        moments: Adam's two, each laid out like the parameters.
-        powers: Adam's decay rates to the power of the steps taken, `[2]`, float64.
+        parameters: The member's weights and biases, one layer after the other, padded with zeros, see `packed`.
+        moments: Adam's running means of the gradient and of its square, each laid out like the parameters.
+        powers: Adam's two decay rates to the power of the steps taken so far, `[2]`, float64; `[1, 1]` at the start.
         layers: A row per layer, see `N_INPUTS`.
-        kind: Of the activation, see `RELU`.
-        leak: The slope of the leaky one below 0; 0 for the others.
+        kind: Number of the activation, see `RELU`.
+        leak: Slope of the leaky ReLU below 0; 0 for the others.
         is_adam: Whether to step as Adam does, else as SGD.
         rate: Learning rate.
-        decay: Of the weights, decoupled from the gradient; without it, 0, the bits are those of no decay.
+        decay: Weight decay, decoupled from the gradient; with 0 the bits are those of no decay.
         class_weights: Factor on the loss of an example of each class, `[classes]`; empty if all count alike.
-        examples: `[n, features + 1]`, flat, the last one the number of the class: one cache line for a point.
-        orders: Of the examples in some epochs, uint32 `[epochs, n]`, flat, and fifteen numbers more.
-        batch_size: Examples of a step; the last of an epoch may have fewer.
+        examples: `[n, features + 1]`, flat; the last number of an example is its class.
+        orders: Order of the examples in each epoch, uint32 `[epochs, n]`, flat, and fifteen numbers more.
+        batch_size: Examples of a step; the last step of an epoch may have fewer.
         n_batches: Steps of an epoch.
-        first: The first step, counted from the first one of these epochs.
-        end: The one after the last.
-        work: Memory for a batch, as `layers` has it; its rows are as long as the last two, for labels and weights.
-        losses: Sums over the examples of each epoch, float64 `[epochs]`; the steps' are added.
+        first: The first step to take; step 0 is the first one of the first epoch in `orders`.
+        end: The step after the last.
+        work: Memory for a batch, laid out as `layers` says; its last two rows are for labels and example weights.
+        losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
@@ -323,17 +325,19 @@ def train(
 def classify(
     parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, work: Any, width: int, classes: Any
 ) -> None:
-    """Write the most probable class of each example, integers `[n]`: the first of equal ones, NaN above all numbers.
+    """Write the most probable class of each example, by one small network, into `classes`.
+
+    Of equally large logits the first class is taken; a NaN counts as larger than any number, as in `argmax`.
 
     Args:
-        parameters: As the rest, see `train`.
-        layers: See there.
-        kind: See there.
-        leak: See there.
+        parameters: The network's weights and biases, see `train`.
+        layers: A row per layer, see `N_INPUTS`.
+        kind: Number of the activation, see `RELU`.
+        leak: Slope of the leaky ReLU below 0; 0 for the others.
         inputs: `[n, features]`.
-        work: See there.
-        width: Length of its rows.
-        classes: Where to write.
+        work: Scratch memory for `width` examples, laid out as `layers` says.
+        width: Examples computed at a time, a multiple of `BLOCK`.
+        classes: Integers `[n]`, where the numbers of the classes are written.
     """
     n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(inputs)
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]

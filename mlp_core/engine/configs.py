@@ -21,10 +21,10 @@ NETWORKS_TOGETHER = 8
 
 
 def known_optimizer(name: str) -> str:
-    """Return the name of an optimizer.
+    """Return `name` unchanged if it names an optimizer: `adam` or `sgd`.
 
     Raises:
-        InputError: If there is none of that name; the message lists the choices.
+        InputError: If it does not; the message lists the choices.
     """
     if name in OPTIMIZERS:
         return name
@@ -33,11 +33,11 @@ def known_optimizer(name: str) -> str:
 
 
 class Replicate(NamedTuple):
-    """What tells the members of a configuration apart.
+    """Seed index and gain of a member: all in which members of one configuration differ.
 
     Attributes:
-        seed_index: Members of the same index share a seed, in all configurations of a seed namespace.
-        gain: Xavier's.
+        seed_index: From 0. Members of the same index share a seed, in all configurations of a seed namespace.
+        gain: Gain of Xavier's initialization.
     """
 
     seed_index: int
@@ -46,17 +46,17 @@ class Replicate(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """How a configuration is trained, whatever its architecture.
+    """Settings of the training that do not depend on a network's architecture.
 
     Attributes:
-        activation: Canonical name.
+        activation: Canonical name of the hidden layers' activation, such as `relu` or `leaky_relu(0.1)`.
         optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size.
         epochs: Passes over the training set.
         batch_size: Examples per step.
         seed: Root seed.
         device: `cpu`, `cuda` or `mps`.
-        weight_decay: Decoupled, as in AdamW: each step takes this share of the weights, times its size.
+        weight_decay: Decoupled, as in AdamW: each step also subtracts `learning_rate * weight_decay` times the weights.
         patience: Epochs without a rise of the validation accuracy after which a member stops; 0 for no early stop.
         balanced: Whether the loss weighs examples so that all classes count alike.
     """
@@ -75,19 +75,20 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides what a member becomes, but its replicate.
+    """Configuration of a network: with a member's `Replicate` it decides the trained weights.
 
     Attributes:
-        name: Readable, such as `depth=3 width=6`; it decides nothing and does not tell configurations apart.
+        name: Readable, such as `depth=3 width=6`; configurations that differ in it alone count as equal.
         seed_namespace: Configurations of one namespace give members of equal index the same seed.
-        layer_sizes: Inputs, hidden widths, outputs.
-        activation: Canonical name.
-        scheme: See `mlp_core.engine.networks.Initialization`.
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
+        activation: See `Training`.
+        scheme: How weights start, see `mlp_core.engine.networks.Initialization`.
         gains: Xavier gains. With several, members 0, 1, ... have the first gain, the second and so on, then the first
             again; members of one round share a seed.
-        batches: `private`: each member shuffles for itself and leaves out a last short batch; `shared`: all members see
-            the same batches; `augmented`: shared, and the images are rotated and flipped anew every epoch.
-        inputs: What is done to the data before training, in this order.
+        batches: `per_seed_order`: each member shuffles for itself and leaves out a last short batch; `shared_order`:
+            all members see the same batches; `shared_augmented`: the same, and the images are rotated and flipped anew
+            every epoch.
+        inputs: Transforms of the data before training, applied in this order.
         optimizer: See `Training`, as the rest.
     """
 
@@ -122,7 +123,17 @@ class TrainConfig:
         gains: tuple[float, ...] = (1.0,),
         inputs: tuple[Transform, ...] = (),
     ) -> TrainConfig:
-        """Return the configuration of an architecture and a way to train it.
+        """Return the configuration of a network of these layer sizes, with all fields of `training`.
+
+        Args:
+            training: Activation, optimizer, epochs and the other settings of the training.
+            name: See the class, as the rest.
+            seed_namespace: See the class.
+            layer_sizes: See the class.
+            batches: See the class.
+            scheme: See the class.
+            gains: See the class.
+            inputs: See the class.
 
         Example:
             >>> config = TrainConfig.of(Training(epochs=5), "one layer", "depth_sweep", (2, 14, 4), "per_seed_order")
@@ -132,20 +143,26 @@ class TrainConfig:
         return cls(name, seed_namespace, layer_sizes, scheme, gains, batches, inputs, **asdict(training))
 
     def replicate(self, member: int) -> Replicate:
-        """Return which seed and which gain a member has."""
+        """Return the seed index and the gain of a member, by its number from 0; see `gains`."""
         return Replicate(member // len(self.gains), self.gains[member % len(self.gains)])
 
     def settings(self) -> dict[str, Any]:
-        """Return the configuration as JSON-like data, without its name."""
+        """Return all fields but `name` as a dictionary, nested dataclasses as dictionaries, to be written as JSON."""
         return {key: value for key, value in asdict(self).items() if key != "name"}
 
     def apart_from_gains(self) -> TrainConfig:
-        """Return what all configurations have in common that differ in their gains alone."""
+        """Return a copy without name and gains: equal for configurations that differ in their gains alone."""
         return replace(self, name="", gains=())
 
 
 class Column(NamedTuple):
-    """A column of a result table that has one value for a whole configuration."""
+    """A column of a result table whose value is the same for all members of a configuration.
+
+    Attributes:
+        name: Name of the column.
+        value: Its value; None where it does not apply to the configuration.
+        unit: Its unit, such as `units` or `0..1`, written into the table.
+    """
 
     name: str
     value: str | int | float | None
@@ -154,12 +171,12 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """How an experiment shows a configuration; nothing here decides a number.
+    """Names and values that describe a configuration in tables and figures; they do not change the training.
 
     Attributes:
         experiment: Name of the experiment.
-        columns: What tells this configuration from others in the result table.
-        gain_columns: Columns of the result table that hold the member's own gain, with their units.
+        columns: Columns of the result table that tell this configuration from others, such as its depth.
+        gain_columns: Name and unit of each column of the result table that holds the member's own gain.
     """
 
     experiment: str
@@ -167,18 +184,18 @@ class Labels:
     gain_columns: tuple[tuple[str, str], ...] = ()
 
     def column(self, name: str) -> str | int | float | None:
-        """Return the value of a column; None if there is no such column."""
+        """Return the value of the column of that name; None if there is no such column."""
         return next((column.value for column in self.columns if column.name == name), None)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A configuration as a part of an experiment.
+    """One configuration that an experiment trains, with its labels.
 
     Attributes:
         config: What to train.
-        labels: How to show it.
-        sized_by: The setting to lower where it does not fit into memory.
+        labels: How tables and figures describe it.
+        sized_by: Name of the setting that the error message says to lower where the training does not fit into memory.
     """
 
     config: TrainConfig
@@ -187,18 +204,19 @@ class Trial:
 
 
 def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers: int) -> list[tuple[TrainConfig, ...]]:
-    """Gather configurations that differ in their gains alone, which can be trained as one ensemble.
+    """Group configurations into tasks; those that differ in their gains alone can be trained as one ensemble.
 
-    Where that leaves more than `TASKS_AT_MOST`, as of a sweep, those of equal shape follow each other in a task: a task
-    costs as much as the training of some small networks.
+    A group of these is cut so that an ensemble has at most `NETWORKS_TOGETHER` networks (or one configuration) and all
+    workers have work. If more than `TASKS_AT_MOST` groups remain, groups of equal layer sizes are joined, the largest
+    networks first: to start a task costs as much as the training of some small networks.
 
     Args:
         configs: All different.
-        n_members: Members that each configuration shall have.
-        n_workers: How many ensembles are trained at the same time; none of the workers shall be left without work.
+        n_members: Members of each configuration.
+        n_workers: How many tasks run at the same time.
 
     Returns:
-        The configurations, in their order within each ensemble or task.
+        A tuple of configurations per task.
 
     Example:
         >>> sizes = (3072, 8, 3)

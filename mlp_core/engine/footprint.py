@@ -15,11 +15,11 @@ TRAINING_BYTES = 2**30
 
 
 def member_bytes(config: TrainConfig, n_examples: int) -> int:
-    """Return the memory that one member of a configuration takes at its peak, while it is trained or measured.
+    """Estimate the largest memory in bytes that one member takes while it is trained, measured or saved.
 
     Args:
-        config: What to train.
-        n_examples: Train and test examples.
+        config: Its configuration.
+        n_examples: Number of train and test examples together.
 
     Example:
         >>> from mlp_core.engine.configs import Training
@@ -58,15 +58,18 @@ def _stored_parameters(config: TrainConfig) -> int:
 def split_by_memory(
     configs: Sequence[TrainConfig], members: Sequence[int], n_examples: int, limit_bytes: int = TRAINING_BYTES
 ) -> Iterator[tuple[Sequence[TrainConfig], Sequence[int]]]:
-    """Cut an ensemble into parts that fit into memory.
+    """Cut an ensemble into parts that are trained one after the other, each within a limit of memory.
 
-    A member is what it is whoever trains alongside it.
+    A member's result does not depend on the part it is in.
 
     Args:
         configs: Configurations that differ in their gains alone.
-        members: Numbers of the members of each.
-        n_examples: Train and test examples.
-        limit_bytes: What the members of a part may take, unless it is one member.
+        members: Numbers of the members, the same for each configuration.
+        n_examples: Number of train and test examples together.
+        limit_bytes: Memory of a part in bytes; a single member is a part even if it takes more.
+
+    Yields:
+        Configurations and numbers of the members of each part.
 
     Example:
         >>> from mlp_core.engine.configs import Training

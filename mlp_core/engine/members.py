@@ -29,16 +29,16 @@ _EVALUATION_BATCH = 512
 
 @dataclass(frozen=True)
 class TrainedMembers:
-    """Members after training, equal lengths.
+    """Trained members of a configuration: accuracies, losses and parameters, each with one entry per member.
 
     Attributes:
-        member: Numbers of the members.
+        member: Numbers of the members, from 0.
         seed: The seed each member's weights and order derive from.
         train_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
         test_accuracy: float64 `[members]`, 0 .. 1, NaN if diverged.
         train_loss: float32 `[members, epochs]`, mean loss of each epoch in nats; NaN after an early stop.
         state: Stacked parameters, see `Ensemble.state`.
-        validation: What they reached on validation examples, if the data have some.
+        validation: Accuracy on the validation examples after each epoch; None if the data have none.
     """
 
     member: list[int]
@@ -51,12 +51,25 @@ class TrainedMembers:
 
 
 def member_seed(config: TrainConfig, seed_index: int) -> int:
-    """Return the seed of a member's weights and order; the same in all configurations of a seed namespace."""
+    """Return the seed from which a member's first weights and its order of the examples derive.
+
+    It depends on the root seed, the seed namespace and `seed_index` alone: all configurations of a seed namespace give
+    members of equal index the same seed.
+
+    Args:
+        config: Configuration of the member.
+        seed_index: See `Replicate`; with one gain it is the number of the member.
+    """
     return derive_seed(config.seed, config.seed_namespace, seed_index)
 
 
 def untrained_members(config: TrainConfig, members: Sequence[int]) -> Ensemble:
-    """Return some members of a configuration as they are before their first step."""
+    """Return members of a configuration as an ensemble with their first weights, before any training.
+
+    Args:
+        config: Their configuration.
+        members: Numbers of the members, each at least 0; the ensemble has them in this order.
+    """
     return _untrained(config, [config.replicate(member) for member in members])
 
 
@@ -77,7 +90,7 @@ def train_members(
     checkpoint: Callable[[float], object] = lambda done: None,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> TrainedMembers:
-    """Train some members of a configuration and measure them.
+    """Train members of a configuration; return their accuracies, losses and parameters.
 
     Args:
         config: What to train.
@@ -86,6 +99,9 @@ def train_members(
         checkpoint: Called with the share of the training that is done, 0 .. 1: before every step, or every few
             milliseconds of the short ones of small networks, and at the end. It may raise to stop the training.
         has_spare_core: See `shared_epochs`.
+
+    Returns:
+        The members in the order of `members`. One that diverged has NaN accuracies.
     """
     return train_batched([config], data, members, checkpoint, has_spare_core)[0]
 
@@ -141,14 +157,14 @@ def train_batched(
     checkpoint: Callable[[float], object] = lambda done: None,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> list[TrainedMembers]:
-    """Train the same members of configurations that differ in their gains alone; each gives what it gives alone.
+    """Train several configurations that differ in their gains alone, as one ensemble.
 
-    As one ensemble they share their batches, which are made once.
+    The batches are made once for all of them. Each configuration's result is the one of `train_members` with it alone.
 
     Args:
-        configs: What to train.
+        configs: Configurations that are equal but for `name` and `gains`.
         data: See `train_members`.
-        members: Numbers of the members of each configuration.
+        members: Numbers of the members; the same ones are trained of each configuration.
         checkpoint: See `train_members`.
         has_spare_core: See `shared_epochs`.
 
@@ -226,9 +242,10 @@ def _train_small(
 
 
 def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
-    """Return the factor on the loss of each class's examples with which all classes count alike, float32 `[classes]`.
+    """Return class weights, float32 `[classes]`, for a loss in which rare classes count as much as common ones.
 
-    It is `n / (classes * n of the class)`, as scikit-learn's `balanced`; 1 for a class without examples.
+    The loss of an example is multiplied by the weight of its class:
+    `n / (classes * n of the class)`, as scikit-learn's `balanced`; 1 for a class without examples.
 
     Example:
         >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)

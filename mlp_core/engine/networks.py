@@ -25,13 +25,13 @@ _SCHEMES = ("pytorch", "xavier_normal", "xavier_uniform")
 
 @dataclass(frozen=True)
 class Activation:
-    """A transfer function and its derivative, by hand and without new memory.
+    """An activation function and its derivative, which write into given tensors and do not use autograd.
 
     Attributes:
-        forward: Writes the activations of its first argument, the pre-activations, into its second.
-        backward: Turns the gradient of the activations, its first argument, in place into that of the pre-activations;
-            its second argument is what was saved.
-        saves_input: Whether `backward` wants the pre-activations rather than the activations.
+        forward: `forward(z, out)` writes the activations of the pre-activations `z` into `out`.
+        backward: `backward(g, saved)` multiplies `g`, the gradient with respect to the activations, in place by the
+            derivative: `g` is then the gradient with respect to the pre-activations.
+        saves_input: Whether `saved` are the pre-activations; else they are the activations.
     """
 
     forward: Callable[[Tensor, Tensor], object]
@@ -95,7 +95,9 @@ _ACTIVATIONS: dict[str, Callable[..., Activation]] = {
 
 
 def activation(name: str) -> Activation:
-    """Return the activation of a canonical name; `mlp_core.activations` makes a name canonical.
+    """Return the activation function of a canonical name, such as `relu` or `leaky_relu(0.1)`.
+
+    `mlp_core.activations` turns a user's spelling into the canonical name.
 
     Raises:
         InputError: If no activation has that name; the message lists the choices.
@@ -110,7 +112,7 @@ def activation(name: str) -> Activation:
 
 @dataclass(frozen=True)
 class Initialization:
-    """How weights start.
+    """Distribution from which the first weights and biases are drawn.
 
     Attributes:
         scheme: `pytorch` (weights and biases uniform in +-1/sqrt(fan_in), as `torch.nn.Linear`), `xavier_normal` or
@@ -124,7 +126,7 @@ class Initialization:
 
 
 class Ensemble:
-    """Members of one architecture, each with parameters of its own.
+    """Multilayer perceptrons of one architecture (the members), each with its own parameters, computed as one tensor.
 
     A bias is the weight of a constant input 1, the last of each layer: one matrix product then does a layer, and one
     its gradient. All parameters lie in one flat buffer, so that a step of Adam is one operation however many layers and
@@ -170,10 +172,10 @@ class Ensemble:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], activation_name: str) -> Ensemble:
-        """Return the ensemble whose `state()` this is.
+        """Return an ensemble with the parameters of `state`, on the CPU: the inverse of `state()`.
 
         Args:
-            state: Stacked weights `[members, out, in]` and biases `[members, out]`.
+            state: Stacked weights `[members, out, in]` and biases `[members, out]`, named as `state()` names them.
             activation_name: Canonical name of the hidden layers' activation.
         """
         weights = [state[f"{2 * index}.weight"] for index in range(len(state) // 2)]
@@ -185,7 +187,7 @@ class Ensemble:
         return ensemble
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """Return the per-layer views `[members, out, in + 1]` of a buffer laid out like `parameters`."""
+        """Return a view `[members, out, in + 1]` per layer, bias last, of a flat tensor laid out like `parameters`."""
         layers, start = [], 0
         for n_inputs, n_outputs in pairwise(self.layer_sizes):
             row, stored = row_length(n_inputs + 1), stored_numbers(n_inputs, n_outputs)
@@ -197,7 +199,7 @@ class Ensemble:
 
     @np.errstate(over="ignore", invalid="ignore")  # a network that diverged is a result
     def logits(self, inputs: Tensor) -> Tensor:
-        """Return `[members, classes, examples]` for inputs `[examples, features]` that the members share."""
+        """Return the logits of all members, `[members, classes, examples]`, for inputs `[examples, features]`."""
         signal = inputs.T
         for index, layer in enumerate(self.layers):
             # Adding the bias here spares a copy of the inputs with a constant: it took most of the time
@@ -209,7 +211,7 @@ class Ensemble:
         raise AssertionError
 
     def state(self) -> dict[str, Tensor]:
-        """Return all members' parameters under the names of a plain `torch.nn.Sequential`.
+        """Return copies of all members' parameters on the CPU, named as in a `torch.nn.Sequential`.
 
         Layer i is module 2i of the Sequential, as an activation follows each: `0.weight` `[members, out, in]`,
         `0.bias` `[members, out]`, `2.weight` and so on. Indexed by a member they load with `load_state_dict`.
@@ -222,15 +224,18 @@ class Ensemble:
 
 
 def row_length(n_numbers: int) -> int:
-    """Return how far apart the rows of a weight matrix lie: long ones begin on a cache line.
+    """Return the distance in memory between the first numbers of two neighbouring rows of a weight matrix.
 
-    Otherwise the products of a layer with 3073 inputs took a fifth longer.
+    It is `n_numbers` for rows of fewer than 64 numbers; longer rows are padded, so that each begins on a cache line.
+    Without it the products of a layer with 3073 inputs took a fifth longer.
     """
     return n_numbers if n_numbers < 64 else aligned(n_numbers)
 
 
 def stored_numbers(n_inputs: int, n_outputs: int) -> int:
-    """Return how many numbers a member's layer takes, with its biases: whole cache lines, as `products` wants them.
+    """Return how many numbers one layer of one member takes in memory, biases and padding included.
+
+    Always whole cache lines, so that each member's matrix begins on one.
 
     Example:
         >>> stored_numbers(2, 14)  # 42 and what fills up
@@ -240,7 +245,7 @@ def stored_numbers(n_inputs: int, n_outputs: int) -> int:
 
 
 def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return memory for `n_rows` rows of float32, as far apart as `row_length` says.
+    """Return an uninitialized float32 tensor `[n_rows, n_numbers]` whose rows lie `row_length(n_numbers)` apart.
 
     Example:
         >>> aligned_rows(4, 3073).stride()
@@ -250,7 +255,7 @@ def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu"
 
 
 def with_constant(inputs: Tensor) -> Tensor:
-    """Return inputs `[examples, features]` with a last feature 1, the one that a bias weighs.
+    """Append a feature 1 to inputs `[examples, features]`: its weight in a layer is the bias.
 
     Example:
         >>> with_constant(torch.tensor([[2.0, 3.0]]))

@@ -22,9 +22,9 @@ _NUMBERS = slice(6, 6 + 2 * _N, 2)  # each is followed by 32 zeros
 
 
 def order_state(stream: torch.Generator) -> NDArray[np.uint32]:
-    """Return what `draw_orders` draws from, uint32 `[625]`: a generator's numbers, then how many of them are used.
+    """Copy the state of a PyTorch generator on the CPU, for `draw_orders`, as uint32 `[625]`.
 
-    The generator itself is left as it is.
+    The first 624 numbers are those of MT19937, the last is how many of them are used. The generator is not changed.
 
     Example:
         >>> generator, orders = torch.Generator().manual_seed(1), np.empty((2, 5), np.uint32)
@@ -62,11 +62,11 @@ def _tempered(number: Any) -> Any:
 
 @program
 def draw_orders(state: Any, orders: Any) -> None:
-    """Write random orders of 0 .. n - 1, and go on in the state.
+    """Fill each row of `orders` with a random permutation of 0 .. n - 1, the same as `torch.randperm` would draw.
 
     Args:
-        state: See `order_state`.
-        orders: uint32 `[orders, n]`, n below 2^32 / 20, from where on PyTorch draws 64 bits.
+        state: Copied by `order_state`; it is advanced in place.
+        orders: uint32 `[orders, n]`, n below 2^32 / 20: for larger n PyTorch draws 64 bits, and orders would differ.
     """
     n = orders.shape[1]
     distances = np.empty(_N, np.uint32)

@@ -24,7 +24,7 @@ _SMALL = 1_000_000  # multiplications: below, a call of NumPy costs less; above,
 
 
 def aligned(n_numbers: int) -> int:
-    """Return how many numbers fill the cache lines on which so many stand.
+    """Round a number of float32 values up to whole cache lines, of 16 values each.
 
     Example:
         >>> aligned(16), aligned(17)
@@ -34,17 +34,18 @@ def aligned(n_numbers: int) -> int:
 
 
 def member_matrices(like: Tensor, n_members: int, n_rows: int, n_columns: int, *, touching: bool = False) -> Tensor:
-    """Return memory for a matrix of each member, `[members, rows, columns]`, of any content.
+    """Return an uninitialized tensor `[members, rows, columns]` in which each member's matrix begins on a cache line.
 
-    Each member's matrix is contiguous and begins on a cache line. Members do not touch each other: an element-wise
-    function then runs over each of them alone, over the same length however many members there are.
+    Each matrix is contiguous, with a gap between two members: an element-wise function then runs over each of them
+    alone, over the same length however many members there are.
 
     Args:
-        like: A tensor of the same type, on the same device.
+        like: The new tensor has this one's type and device.
         n_members: Number of members.
         n_rows: Rows of each matrix.
         n_columns: Columns of each matrix.
-        touching: Whether members may touch where a matrix fills its cache lines: `log_softmax` copies all others.
+        touching: Whether the gap may be missing where a matrix fills its cache lines; `log_softmax` copies tensors
+            with gaps.
 
     Example:
         >>> member_matrices(torch.empty(0), 3, 2, 8).stride()
@@ -60,14 +61,17 @@ def member_matrices(like: Tensor, n_members: int, n_rows: int, n_columns: int, *
 def product(
     left: Tensor, right_shape: Sequence[int], out: Tensor, factor: float | None = None
 ) -> Callable[[Tensor], object]:
-    """Return a function of a tensor `right`: it writes the product of `left` and `right`, member by member, to `out`.
+    """Return a function of `right` that writes each member's matrix product `left @ right` into `out`.
+
+    What products of equal shape have in common is prepared once. On a CPU each member's product is a call of its own,
+    so that its last digits do not depend on the number of members.
 
     Args:
         left: float32 `[members, rows, summed]`.
         right_shape: Shape of what the function will get: `[members, summed, columns]`, or `[summed, columns]` where
             all members share it.
         out: float32 `[members, rows, columns]`.
-        factor: If given, so many times the product is added to `out` instead.
+        factor: If given, `factor` times the product is added to `out`, which is not overwritten.
 
     Example:
         >>> left, out = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]), torch.empty(2, 1, 1)
@@ -95,14 +99,28 @@ def product(
 
 
 def settled_product(left: Tensor, right: Tensor, out: Tensor, factor: float | None = None) -> Callable[[], object]:
-    """Return the product with `right` itself, whose numbers change and whose memory stays."""
+    """Return a function without arguments that writes the product `left @ right` of each member into `out`.
+
+    It uses the values that the matrices have when it is called: they may change, their memory must stay the same.
+
+    Args:
+        left: float32 `[members, rows, summed]`.
+        right: float32 `[members, summed, columns]` or `[summed, columns]`.
+        out: float32 `[members, rows, columns]`.
+        factor: See `product`.
+    """
     if left.device.type == "cpu" and _is_small(left, right.shape):
         return partial(_by_numpy(left, out, factor), right.numpy())
     return partial(product(left, right.shape, out, factor), right)
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
-    """Return the product of `left` and `right`, member by member: see `product`."""
+    """Return the matrix product of `left` and `right` for each member, `[members, rows, columns]`.
+
+    Args:
+        left: float32 `[members, rows, summed]`.
+        right: float32 `[members, summed, columns]`, or `[summed, columns]` where all members share it.
+    """
     out = member_matrices(left, len(left), left.shape[1], right.shape[-1])
     product(left, right.shape, out)(right)
     return out

@@ -62,26 +62,27 @@ def train_small(
     after_epoch: Callable[[int, int, NDArray[np.floating]], bool] | None = None,
     checkpoint: Callable[[float], object] = lambda done: None,
 ) -> Tensor:
-    """Train the members of an ensemble one after the other, in place.
+    """Train an ensemble of small networks in place, one member after the other, in compiled code.
 
     Args:
-        ensemble: Changed in place.
+        ensemble: Its parameters are changed in place.
         inputs: `[n, features]`, of the parameters' type.
         labels: int64 `[n]`.
-        streams: One per member; its orders are those that it would draw. They are left as they are.
+        streams: A generator per member. The orders of the examples are those that `torch.randperm` would draw from it;
+            the generator itself is not changed.
         n_epochs: Number of epochs.
         batch_size: Examples per step.
         drop_last: Leave out the last batch of an epoch if it is short.
         optimizer: `adam` or `sgd`.
         learning_rate: Step size, above 0.
-        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
+        weight_decay: Decoupled: each step also subtracts `learning_rate * weight_decay` times all parameters.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
-        after_epoch: Called with a member's place, the epoch from 0 and its `packed` parameters, which it may change.
-            The member ends when it returns False.
+        after_epoch: Called after each epoch of a member with the member's index in the ensemble, the number of the
+            epoch from 0 and its parameters, see `packed`, which it may change. When it returns False, the member stops.
         checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
     Returns:
-        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 where a member had ended.
+        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 after a member's stop.
 
     Raises:
         InputError: If there is no such optimizer; the message lists the choices.
@@ -131,7 +132,10 @@ def train_small(
 
 
 def compile_ahead() -> None:
-    """Compile what trains and measures small networks, or find that it is compiled: some seconds, once on a machine."""
+    """Compile the code that trains and measures small networks, so that later calls need not wait.
+
+    Takes some seconds the first time on a machine; later the compiled code is loaded from disk.
+    """
     generators = [torch.Generator()]
     ensemble, inputs, labels = (
         Ensemble([1, 1, 2], "relu", generators),
@@ -146,7 +150,9 @@ def compile_ahead() -> None:
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
-    """Return the members' most probable classes, int64 `[members, n]`, for inputs `[n, features]`.
+    """Return the most probable class of each example, int64 `[members, n]`, for inputs `[n, features]` on the CPU.
+
+    As `mlp_core.engine.training.predict`, for small networks: in compiled code.
 
     Example:
         >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])
@@ -159,9 +165,16 @@ def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
 
 
 def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.floating]], NDArray[np.int64]]:
-    """Return what gives the most probable classes of inputs `[n, features]` by the `packed` parameters of a member.
+    """Return a function from one member's parameters to the most probable classes of `inputs`, int64 `[n]`.
 
-    For who asks again and again while members train.
+    Use it to classify the same inputs many times, such as validation examples after each epoch.
+
+    Args:
+        ensemble: Gives the architecture; its parameters are not used.
+        inputs: `[n, features]`.
+
+    Returns:
+        Function of one row of `packed`.
     """
     layers, work = _layout(ensemble, _CLASSIFIED)
     kind, leak = _activation(ensemble)
@@ -205,7 +218,11 @@ def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDA
 
 
 def packed(ensemble: Ensemble) -> NDArray[np.floating]:
-    """Return the parameters of each member in a row; products read up to a row of weights too many."""
+    """Copy the parameters of each member into a row of an array `[members, numbers]`, for the compiled code.
+
+    A row holds the layers one after the other, each `[out, in + 1]` with the bias last. Zeros follow, because the
+    compiled products read up to a row of weights beyond the end.
+    """
     flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
     longest = max(ensemble.layer_sizes) + 1
     packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + longest))

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
-    """Return a table of examples as tensors.
+    """Convert a table of examples to tensors, cut into train, validation and test examples.
 
     Args:
-        pieces: With the columns `label`, `split` (train|validation|test), and `x1` and `x2`, `features` or `pixels`.
-
-            The train ones come first, the test ones last.
+        pieces: The table in parts, with the columns `label`, `split` (train|validation|test), and either `x1` and
+            `x2`, or `features`, or `pixels`. Train examples come first, then validation, then test examples.
 
     Returns:
-        Points `[n, 2]` or features `[n, features]`, float32, or images, uint8 `[n, 3, 32, 32]`.
+        The examples: inputs are points `[n, 2]` or features `[n, features]` of the columns' type, or images, uint8
+        `[n, 3, 32, 32]`. Validation inputs and labels are None if there are none.
 
     Example:
         >>> columns = {"x1": [1.0, 2.0], "x2": [3.0, 4.0], "label": [0, 1], "split": ["train", "test"]}
@@ -94,7 +94,11 @@ MEMBER_UNITS = {
 
 
 def member_table(trained: TrainedMembers) -> pa.Table:
-    """Return a row per member, its losses of every epoch as a list; one that diverged has no accuracy."""
+    """Return trained members as a table, a row per member, with the columns of `MEMBER_UNITS`.
+
+    The losses of all epochs are one list per row. A member that diverged has null accuracies and the status `diverged`.
+    The columns on validation examples are left out if there were none.
+    """
     n_epochs = trained.train_loss.shape[1]
     diverged = trained.test_accuracy.isnan().numpy()
     losses = pa.array(trained.train_loss.flatten().numpy())
@@ -120,7 +124,7 @@ def member_table(trained: TrainedMembers) -> pa.Table:
 
 
 def joined_members(blocks: Iterable[pa.Table], n_members: int) -> pa.Table:
-    """Return members 0 .. `n_members` - 1 of tables of a row per member."""
+    """Join tables of `member_table` and return the rows of the members 0 .. `n_members` - 1, sorted by member."""
     table = pa.concat_tables(blocks)
     return table.filter(pc.less(table["member"], n_members)).sort_by("member")
 
@@ -144,12 +148,12 @@ RESULT_UNITS = {
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The members of a trained configuration, as measures and figures get them.
+    """A trained configuration: table of its members and their parameters, from which metrics and figures are made.
 
     Attributes:
-        trial: What was trained, and how an experiment shows it.
-        members: As `joined_members` returns them.
-        state: Gives the stacked parameters of all members, see `Ensemble.state`.
+        trial: The configuration and its labels.
+        members: A row per member, see `joined_members`.
+        state: Function that returns (loads) the stacked parameters of all members, see `Ensemble.state`.
     """
 
     trial: Trial
@@ -158,16 +162,20 @@ class TrainedModel:
 
     @property
     def n_members(self) -> int:
-        """Return how many members there are."""
+        """Return the number of members."""
         return len(self.members)
 
 
 def result_rows(trial: Trial, members: pa.Table) -> pa.Table:
-    """Return a row per member of a configuration: what tells it from others, its seed and what it reached.
+    """Return the rows of an experiment's result table for one configuration, a row per member.
+
+    The columns: those of the configuration's labels (such as depth), then those of `RESULT_UNITS`. A member that
+    diverged has null accuracies and counts as not learned. The columns on validation examples are left out if there
+    were none; `final_train_loss` is that of the last epoch that the member trained.
 
     Args:
-        trial: What was trained.
-        members: As `joined_members` returns them.
+        trial: The configuration and its labels.
+        members: A row per member, see `joined_members`.
     """
     config, labels = trial.config, trial.labels
     losses = members["train_loss"].combine_chunks()
@@ -211,7 +219,7 @@ def _trained_epochs(n_epochs: int, members: pa.Table) -> NDArray[np.int64]:
 
 
 def result_units(labels: Labels) -> dict[str, str]:
-    """Return the unit of each column of `result_rows`."""
+    """Return the unit of each column of `result_rows`, by column name; also of those that may be left out."""
     own = {column.name: column.unit for column in labels.columns} | dict(labels.gain_columns)
     return {**RESULT_UNITS, **own}
 
@@ -228,7 +236,15 @@ HISTORY_UNITS = {
 
 
 def history_rows(trial: Trial, members: pa.Table) -> pa.Table:
-    """Return a row per member and epoch that it trained, in this order."""
+    """Return the training history of a configuration: a row per member and epoch, with the columns of `HISTORY_UNITS`.
+
+    Sorted by member, then epoch. Epochs after a member's early stop have no row. `validation_accuracy` is null without
+    validation examples.
+
+    Args:
+        trial: The configuration and its labels.
+        members: A row per member, see `joined_members`.
+    """
     n_members, n_epochs = len(members), trial.config.epochs
     validation = pa.nulls(n_members * n_epochs, pa.float64())
     if "kept_epoch" in members.column_names:

@@ -38,22 +38,22 @@ def train(
     after_epoch: Callable[[int], bool] = lambda epoch: True,
     checkpoint: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Train all members of an ensemble at once, in place.
+    """Train all members of an ensemble at once, in place, with the cross-entropy loss.
 
-    A member whose loss is no longer finite stays as it is, a result; the others are not touched by it.
+    A member that diverges (its loss is no longer a finite number) is kept; the other members are not affected.
 
     Args:
-        ensemble: Changed in place.
+        ensemble: Its parameters are changed in place.
         epochs: Epochs of batches, as `per_seed_epochs` or `shared_epochs` make them.
         optimizer: One of `OPTIMIZERS`.
         learning_rate: Step size, above 0.
-        weight_decay: Times the step size, the share of all parameters that a step takes away besides.
+        weight_decay: Decoupled: each step also subtracts `learning_rate * weight_decay` times all parameters.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
         after_epoch: Called with the number of each epoch from 0; when it returns False, the training ends.
         checkpoint: Called before every step; it may raise to stop the training.
 
     Returns:
-        Mean training loss in nats of the epochs that there were, `[epochs, members]`, each batch weighted by its size.
+        Mean training loss in nats of each epoch until the end, `[epochs, members]`, each batch weighted by its size.
 
     Example:
         >>> from mlp_core.engine.batches import per_seed_epochs
@@ -92,7 +92,10 @@ def train(
 @uniform_arithmetic()
 @np.errstate(over="ignore", invalid="ignore")  # a network that diverges is a result
 def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
-    """Return the gradient of each member's mean cross-entropy on one batch, shaped like `ensemble.layers`.
+    """Return the gradient of each member's mean cross-entropy loss on one batch with respect to its parameters.
+
+    A tensor `[members, out, in + 1]` per layer, the gradient of the bias last, like `ensemble.layers`. The ensemble is
+    not changed.
 
     Example:
         >>> from mlp_core.engine.batches import one_hot_targets
@@ -215,12 +218,12 @@ def _optimizer(
 
 @uniform_arithmetic()
 def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
-    """Return the members' most probable classes.
+    """Return the most probable class of each example, by each member.
 
     Args:
         ensemble: The trained members.
         inputs: float32 `[n, features]`.
-        chunk: Examples at a time, which bounds the memory.
+        chunk: Examples computed at a time, which bounds the memory; small networks on a CPU do not use it.
 
     Returns:
         int64 `[members, n]`.
@@ -233,7 +236,7 @@ def predict(ensemble: Ensemble, inputs: Tensor, *, chunk: int = 512) -> Tensor:
 
 
 def accuracy(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return each member's share of examples classified correctly.
+    """Return each member's accuracy: the share of examples that it classifies correctly.
 
     Args:
         ensemble: The trained members.

@@ -23,13 +23,16 @@ def tuned_learning_rate(
     checkpoint: Callable[[], None] = lambda: None,
     has_spare_core: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Return the learning rate with which member 0 is right on most validation examples.
+    """Return the learning rate of `rates` with which member 0 has the highest validation accuracy.
+
+    The member is trained once per rate. A rate with which it diverges is the last choice.
 
     Args:
-        config: What to train; its own learning rate does not count.
-        data: Its training examples are cut into those to fit and those to validate; its test examples are not used.
-        rates: To choose from; of equally good ones the first is taken.
-        checkpoint: Called every few milliseconds; it may raise to stop.
+        config: Configuration to train; its own learning rate is not used.
+        data: A random fifth of its training examples (`VALIDATION_SHARE`) validates, the others train; its test
+            examples are not used.
+        rates: Learning rates to choose from; of equally good ones the first is taken.
+        checkpoint: Called before every step, or every few milliseconds of short steps; it may raise to stop.
         has_spare_core: See `shared_epochs`.
 
     Example:

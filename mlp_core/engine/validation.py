@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ValidationHistory:
-    """What members reached on validation examples.
+    """Accuracy of members on validation examples after each epoch, and the epoch whose weights each member keeps.
 
     Attributes:
         accuracy: float64 `[members, epochs]`, 0 .. 1; NaN after the epoch in which a member's training stopped.
-        kept_epoch: int64 `[members]`, from 1: the epoch whose weights the member has.
+        kept_epoch: int64 `[members]`, from 1: the epoch whose weights the member has after training.
         seconds: Processor time of a member's training, the mean over those that were trained with it.
     """
 
@@ -25,14 +25,15 @@ class ValidationHistory:
 
 
 class EarlyStopping:
-    """Decides after each epoch whether a member goes on, and remembers which epoch was its best.
+    """Early stopping: records the validation accuracy of members after each epoch, and says who trains on.
 
-    A member stops when its validation accuracy has not risen for `patience` epochs, and is left with the weights of its
-    best epoch, the first of equal ones. Without patience it trains to the end and keeps its last weights.
+    A member stops when its validation accuracy has not risen for `patience` epochs; the weights to keep are those of
+    its best epoch, the first of equal ones. Without patience it trains to the end and keeps its last weights. The
+    caller copies the weights.
 
     Args:
-        n_members: Members.
-        n_epochs: Epochs at most.
+        n_members: Number of members.
+        n_epochs: Largest number of epochs.
         patience: Epochs without a rise; 0 for no early stop.
 
     Example:
@@ -52,17 +53,26 @@ class EarlyStopping:
         self._times = [time.thread_time()]
 
     def clock(self) -> None:
-        """Take down that an epoch has ended, of one member or of all at once."""
+        """Record the processor time at the end of an epoch, of one member or of all at once; see `seconds`."""
         self._times.append(time.thread_time())
 
     @property
     def seconds(self) -> float:
-        """Return the processor time of a member's training, from the median epoch: the first may compile code."""
+        """Return the processor time of a member's training in seconds, the mean over the members.
+
+        The median epoch times the number of epochs: the first epoch may also compile code.
+        """
         epochs = np.diff(self._times)
         return float(np.median(epochs)) * len(epochs) / len(self.accuracy)
 
     def record(self, member: int, epoch: int, accuracy: float) -> bool:
-        """Take down what a member reached after an epoch, counted from 0; return whether these weights are to keep."""
+        """Record a member's validation accuracy after an epoch; return whether its weights are now the ones to keep.
+
+        Args:
+            member: Index of the member, from 0.
+            epoch: Number of the epoch, from 0.
+            accuracy: Validation accuracy, 0 .. 1.
+        """
         self.accuracy[member, epoch] = accuracy
         self._last[member] = epoch + 1
         if self.patience and accuracy <= self._best[member]:
@@ -71,10 +81,10 @@ class EarlyStopping:
         return True
 
     def goes_on(self, member: int) -> bool:
-        """Return whether a member is to train one more epoch, if there is one."""
+        """Return whether a member has not stopped early; the last epoch ends its training all the same."""
         return not self.patience or bool(self._last[member] - self.kept_epoch[member] < self.patience)
 
     @property
     def stopped(self) -> NDArray[np.bool_]:
-        """Return which epochs a member no longer trained, `[members, epochs]`."""
+        """Return a mask `[members, epochs]`: True for the epochs that a member did not train."""
         return np.asarray(np.arange(self.accuracy.shape[1]) >= self._last[:, None])

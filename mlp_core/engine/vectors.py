@@ -27,7 +27,7 @@ _BITS = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}
 
 
 class Vector(types.Type):
-    """The type of sixteen numbers, or of sixteen answers of a comparison; of fewer where a part is taken."""
+    """Numba's type of a vector: `lanes` numbers (sixteen, or eight for a half), or as many results of a comparison."""
 
     def __init__(self, dtype: Any, lanes: int = LANES) -> None:
         self.dtype, self.lanes = dtype, lanes
@@ -80,7 +80,7 @@ def _loaded(context: Any, builder: Any, lanes: int, array_type: Any, array: Any,
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Return the sixteen numbers of an array that begin at an index."""
+    """Return the vector of the sixteen numbers of an array from an index on; no bounds are checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _loaded(context, builder, LANES, signature.args[0], *arguments)
@@ -90,7 +90,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def load_pair(typing: Any, array: Any, index: Any, other: Any) -> Any:
-    """Return the eight numbers of an array that begin at an index, and the eight at another."""
+    """Return a vector of eight numbers of an array from `index` on, then eight from `other` on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, *indices = arguments
@@ -102,7 +102,7 @@ def load_pair(typing: Any, array: Any, index: Any, other: Any) -> Any:
 
 @intrinsic
 def load_twice(typing: Any, array: Any, index: Any) -> Any:
-    """Return the eight numbers of an array that begin at an index, and again."""
+    """Return a vector of eight numbers of an array from an index on, then the same eight again."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         half = _loaded(context, builder, LANES // 2, signature.args[0], *arguments)
@@ -133,7 +133,10 @@ def upper(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index: Any) -> Any:
-    """Return an array's numbers at `step` times each of sixteen integers, which begin at an index, plus `offset`."""
+    """Return a vector of sixteen numbers of `array` at places that are computed from sixteen integers.
+
+    Its lane k is `array[step * numbers[index + k] + offset]`.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, step, offset, numbers, index = arguments
@@ -167,7 +170,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
-    """Return sixteen times the number of an array at an index."""
+    """Return a vector whose sixteen numbers are all `array[index]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _spread(builder, builder.load(_element(context, builder, signature.args[0], *arguments)), LANES)
@@ -177,7 +180,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def constant(typing: Any, like: Any, number: Any) -> Any:
-    """Return sixteen times a number, of the type that an array or a vector holds."""
+    """Return a vector whose sixteen numbers are all `number`, of the number type of `like`, an array or a vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _as_vector(context, builder, arguments[1], signature.args[1], signature.return_type)
@@ -187,7 +190,7 @@ def constant(typing: Any, like: Any, number: Any) -> Any:
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a * b + c, rounded once; b and c may each be one number for all."""
+    """Return a * b + c for each lane, rounded once; a is a vector, b and c are vectors or numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.return_type
@@ -205,13 +208,13 @@ def square_root(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def nearest_whole(typing: Any, vector: Any) -> Any:
-    """Return the whole numbers nearest to a vector's, of two equally near ones the even one."""
+    """Round each number of a vector to the nearest integer, halves to the even one; the type stays."""
     return vector(vector), lambda context, builder, signature, arguments: _call(builder, "rint", *arguments)
 
 
 @intrinsic
 def absolute(typing: Any, vector: Any) -> Any:
-    """Return the sizes of a vector's numbers."""
+    """Return the absolute values of a vector's numbers."""
     return vector(vector), lambda context, builder, signature, arguments: _call(builder, "fabs", *arguments)
 
 
@@ -226,7 +229,7 @@ def _call(builder: Any, name: str, *vectors: Any) -> Any:
 
 @intrinsic
 def select(typing: Any, condition: Any, yes: Any, no: Any) -> Any:
-    """Return lane by lane `yes` where the condition holds, else `no`; one of the two may be one number for all."""
+    """Return, lane by lane, `yes` where the condition holds and `no` elsewhere; one of the two may be a number."""
     kind = yes if isinstance(yes, Vector) else no
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -238,7 +241,7 @@ def select(typing: Any, condition: Any, yes: Any, no: Any) -> Any:
 
 @intrinsic
 def total(typing: Any, vector: Any) -> Any:
-    """Return the sum of eight numbers: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))."""
+    """Return the sum of a vector of eight numbers, by lanes: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (numbers,) = arguments
@@ -252,9 +255,9 @@ def total(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Return eight sums of eight numbers each, those of the vectors' first halves before those of the second ones.
+    """Return a vector of eight sums: of the first halves of a, b, c and d, then of their second halves.
 
-    Each is what `total` makes of it; eight at once take a third of the instructions.
+    Each sum equals `total` of that half bit for bit; eight at once take a third of the instructions.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -277,7 +280,7 @@ def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 @intrinsic
 def number(typing: Any, vector: Any, index: Any) -> Any:
-    """Return a vector's number at an index."""
+    """Return the number in one lane of a vector, by its index from 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.extract_element(arguments[0], arguments[1])
@@ -287,7 +290,7 @@ def number(typing: Any, vector: Any, index: Any) -> Any:
 
 @intrinsic
 def power_of_two(typing: Any, exponents: Any) -> Any:
-    """Return 2 to the power of whole numbers, none so large or small that the power is not normal."""
+    """Return 2^n for each number n of a vector; each n must be an integer for which 2^n is a normal number."""
     bits, mantissa, bias = _BITS[exponents.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -302,7 +305,7 @@ def power_of_two(typing: Any, exponents: Any) -> Any:
 
 @intrinsic
 def exponent(typing: Any, vector: Any) -> Any:
-    """Return the whole numbers e of normal numbers m 2^e, 1 <= m < 2."""
+    """Return the exponents e of a vector's numbers, written as m 2^e with 1 <= m < 2; for normal positive numbers."""
     bits, mantissa, bias = _BITS[vector.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -315,7 +318,7 @@ def exponent(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def mantissa(typing: Any, vector: Any) -> Any:
-    """Return the numbers m of normal numbers m 2^e, 1 <= m < 2."""
+    """Return the mantissas m of a vector's numbers, written as m 2^e with 1 <= m < 2; for normal positive numbers."""
     bits, digits, bias = _BITS[vector.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

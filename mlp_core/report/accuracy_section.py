@@ -26,16 +26,17 @@ SHARED_BATCHES = (
 
 @dataclass(frozen=True)
 class ConfigurationAccuracy:
-    """One configuration and what its members reached.
+    """Accuracies of the members of one configuration, with medians and intervals.
 
     Attributes:
-        values: Of the columns that tell configurations apart, by name.
-        train: Median of the train accuracies, 0 .. 1, of the members that finished.
-        test: The same of the test accuracies.
-        never_learned: Share of the members that never learned.
-        train_accuracies: By seed, 0 .. 1; NaN where a member diverged.
-        test_accuracies: The same of the test accuracies.
-        published_test_percent: What the tutorial printed for this configuration, if it has it.
+        values: Values of the columns that tell configurations apart, by column name, such as `{"depth": 3}`.
+        train: Median train accuracy, 0 .. 1, of the members that did not diverge, with its 95 % interval.
+        test: Median test accuracy of the same members, with its 95 % interval.
+        never_learned: Share of all members that never learned, with its 95 % interval.
+        train_accuracies: Train accuracies indexed by seed, 0 .. 1; NaN where a member diverged.
+        test_accuracies: Test accuracies indexed by seed, 0 .. 1; NaN where a member diverged.
+        published_test_percent: Test accuracy in percent that the tutorial printed for this configuration; None if it
+            has none.
     """
 
     values: dict[str, Any]
@@ -47,13 +48,13 @@ class ConfigurationAccuracy:
     published_test_percent: float | None
 
     def value(self, key: str) -> str:
-        """Return a value in words."""
+        """Return the configuration's value in a column as text, a float with at most 4 significant digits."""
         value = self.values[key]
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
     @property
     def mean_test_accuracy(self) -> float:
-        """Return the mean of the members that finished, 0 .. 1; -infinity if there is none."""
+        """Return the mean test accuracy of the members that did not diverge, 0 .. 1; -infinity if all did."""
         return float(self.test_accuracies.mean()) if self.test.n else -math.inf
 
 
@@ -82,21 +83,21 @@ def accuracy_section(
     poster: str = "",
     published: Published = _nothing_published,
 ) -> Section:
-    """Return a section whose table has a row for each configuration.
+    """Define a report section whose table has a row per configuration with its members' accuracies.
 
     Args:
-        name: As in `Section`, like all that is not named here.
+        name: As in `Section`.
         command: As in `Section`.
         title: As in `Section`.
         question: As in `Section`.
-        keys: Columns that tell configurations apart, and what the section's table calls them.
+        keys: Columns of the result table that tell configurations apart, with the names that readers see.
         figures: As in `Section`.
         links: As in `Section`.
-        interval_over: What members of one configuration differ in, a sentence.
-        short: Makes the two sentences in plain words.
-        summarise: Makes those that say it in full.
+        interval_over: A sentence that says in what members of one configuration differ.
+        short: Function that writes the summary (`SectionContent.summary`).
+        summarise: Function that writes the details (`SectionContent.details`).
         poster: As in `Section`.
-        published: Looks up what the tutorial printed.
+        published: Function that returns the tutorial's test accuracy of a configuration; not used for other data.
 
     Example:
         >>> section = accuracy_section(name="rates", command="", title="Rates", question="Which rate?",
@@ -185,7 +186,15 @@ def _row(configuration: ConfigurationAccuracy, with_published: bool) -> list[str
 
 
 def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
-    """Say in plain words which configuration does best, and whether pairs of equal seeds say the same."""
+    """Write two short sentences: which configuration has the best mean test accuracy, and whether that is certain.
+
+    Certainty is that of `not_best`, which compares members of equal seeds. Configurations of which all members diverged
+    are left out; a single configuration gets one sentence.
+
+    Args:
+        key: Word for what configurations differ in, such as `depth`; also the column in `values`.
+        configurations: The configurations to compare.
+    """
     finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No network finished its training."]
@@ -210,7 +219,7 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
 
 
 def on_average_over(n: int) -> str:
-    """Return over how many networks a mean was taken; nothing for one.
+    """Return `, on average over n networks` for the end of a sentence; an empty text for one network.
 
     Example:
         >>> on_average_over(8), on_average_over(1)
@@ -222,7 +231,16 @@ def on_average_over(n: int) -> str:
 def ranking_sentences(
     key: str, configurations: list[ConfigurationAccuracy], others: list[ConfigurationAccuracy], prefix: str
 ) -> list[str]:
-    """Say which configuration is best, what some others reached, and whether pairs of equal seeds tell them apart."""
+    """Write sentences with numbers: the best configuration, medians of others, and which ones pairs of seeds exclude.
+
+    Best is the highest mean test accuracy among configurations with a member that did not diverge.
+
+    Args:
+        key: Word for what configurations differ in, such as `depth`; also the column in `values`.
+        configurations: The configurations to compare.
+        others: Those of them whose medians are written next to the best one's.
+        prefix: Beginning of the first sentence, may be empty.
+    """
     finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return [f"{prefix or 'At every ' + key + ': '}no member finished."]
@@ -252,7 +270,7 @@ def ranking_sentences(
 
 
 def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[str]:
-    """Say how many members diverged, if any did."""
+    """Write one sentence on how many members of all configurations diverged; an empty list if none did."""
     diverged = sum(configuration.test.missing for configuration in configurations)
     members = sum(configuration.test.n + configuration.test.missing for configuration in configurations)
     if not diverged:
@@ -263,7 +281,14 @@ def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[st
 
 
 def published_sentences(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
-    """Say what the tutorial printed, if it did, and how many members reached less."""
+    """Write one sentence with the tutorial's published accuracies, and how many members have a lower test accuracy.
+
+    An empty list if the tutorial has none of these configurations, or all members of them diverged.
+
+    Args:
+        key: Word for what configurations differ in, such as `depth`; also the column in `values`.
+        configurations: The configurations.
+    """
     parts = []
     for configuration in configurations:
         percent = configuration.published_test_percent

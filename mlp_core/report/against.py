@@ -26,14 +26,15 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class ExperimentPair:
-    """An experiment of two folders.
+    """Comparison of one experiment's results in two artifact folders.
 
     Attributes:
-        title: Of its section.
-        settings: A sentence on the settings that differ.
-        figures: The figure of this folder and of the other one, each with what stands below it.
-        rows: A row per configuration: its name, both medians, the difference and what it says.
-        remark: What could not be compared.
+        title: Title of the experiment's section.
+        settings: A sentence that lists the settings that differ; empty if none do.
+        figures: The section's first figure of this folder, then of the other one, each with a caption.
+        rows: A row per configuration: its name, this folder's median test accuracy, the other's, the difference, and
+            `better`, `worse`, `undecided` or nothing without pairs.
+        remark: A sentence if members cannot be paired because the root seeds differ; else empty.
     """
 
     title: str
@@ -45,14 +46,14 @@ class ExperimentPair:
 
 @dataclass(frozen=True)
 class Against:
-    """What the report says of another folder's results next to its own.
+    """Comparison of the report's folder with another artifact folder, for a part of the report.
 
     Attributes:
-        other: The other folder, as the user wrote it.
-        sentences: What the differences say, in short.
-        experiments: Those that both folders have.
-        header: Of the tables.
-        note: What their numbers are.
+        other: Path of the other folder, as the user wrote it.
+        sentences: In how many configurations this folder is better, worse or undecided.
+        experiments: A comparison for each experiment that both folders have.
+        header: Column names of the experiments' tables.
+        note: Explanation of the numbers, below the tables.
     """
 
     other: str
@@ -69,14 +70,16 @@ def side_by_side(
     sections: Sequence[ShownSection],
     their_sections: Sequence[ShownSection],
 ) -> Against:
-    """Return two folders' results next to each other.
+    """Compare the test accuracies in two artifact folders, configuration by configuration, in pairs of equal seeds.
+
+    Differences are this folder minus the other. With different root seeds there are no pairs, and no differences.
 
     Args:
-        other: The other folder, as the user wrote it.
-        theirs: Its results.
-        ours: Those of the folder that the report is of.
-        sections: Of the report.
-        their_sections: The same of the other folder.
+        other: Path of the other folder, as the user wrote it.
+        theirs: Results in the other folder.
+        ours: Results in the folder that the report is about.
+        sections: Sections of the report, see `report_sections`.
+        their_sections: Sections of the other folder.
 
     Raises:
         InputError: If no experiment with members is in both folders.

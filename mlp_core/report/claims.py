@@ -33,17 +33,17 @@ _MORE_SEEDS = 64
 
 
 def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds: int) -> dict[str, Any]:
-    """Return what the report says of the claims.
+    """Prepare claims and verdicts for the report's template: numbers as texts, and positions in the forest plot.
 
     Args:
         table: Rows of `results/claims.parquet`, at least one; NaN where there is no number.
-        figures: Of the figures that the report shows, by name, the title of the section that has them.
-        usual_seeds: How many seeds a run has unless told otherwise.
+        figures: Title of the section that shows each figure of the report, by name of the figure.
+        usual_seeds: Default number of seeds of a run.
 
     Returns:
-        `rule`, `counted`, `remarks`, `min_seeds` and `rows`; a row has a text for each of the table's columns, its
-        place in the forest plot, and as `figure` the name and the title that its link leads to, or nothing if the
-        figure is not there.
+        A dictionary of `rule` (of the verdicts), `counted` (sentences: how many claims hold), `remarks` (sentences),
+        `min_seeds` and `rows`. A row has a text for each of the table's columns, its `forest` row, and as `figure` the
+        name and the title that its link leads to, or None if the report does not show the figure.
 
     Raises:
         InputError: If a column is missing.

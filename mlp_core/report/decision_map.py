@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class DecisionMap:
-    """What one model answers everywhere in a square around the origin.
+    """Classes that one model answers on a grid of points, in a square around the origin, with its test points.
 
     Attributes:
         title: Name of the model.
         classes: Integer classes `[M, M]`; the row is x2, ascending from the bottom, the column is x1.
         extent: The square reaches from -extent to extent on both axes.
-        test_points: `[n, 2]`, columns x1 and x2.
-        test_labels: Integer classes `[n]`.
+        test_points: Test examples `[n, 2]`, columns x1 and x2.
+        test_labels: Their true classes, integers `[n]`.
         training_radius: Radius around the origin inside which all training points lie.
     """
 

@@ -26,16 +26,17 @@ from mlp_core.report.plot_style import (
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
-    """Draw decision maps, two in a row, x1 horizontal, with the test points and the training region's circle.
+    """Draw decision maps of several models, two in a row, with the test points and a circle around the training region.
 
-    The tutorial's own plot shows its grid transposed, so that regions and points do not match; these match.
+    x1 is horizontal, x2 vertical. (The tutorial's own plot shows its grid transposed, so that regions and points do not
+    match.)
 
     Args:
-        maps: The models to compare, at least one.
+        maps: A decision map per model, at least one.
 
     Returns:
-        The figure; a region is pale in the colour of the class that the model answers there, a test point
-        strong in the colour of the class that it has.
+        The figure: the background has a pale colour of the class that the model answers, a test point the full colour
+        of its true class.
     """
     n_classes = 1 + max(
         max(int(decision_map.classes.max()), int(decision_map.test_labels.max())) for decision_map in maps

@@ -16,11 +16,13 @@ _RECORDED = ("table", "made", "command", "commit")
 
 
 def facts(content: ReportContent, names: Sequence[str]) -> dict[str, str]:
-    """Return what stands at the top of the report.
+    """Return the facts at the top of the report as texts, by name, such as `command`, `commit` and `versions`.
+
+    Different values of several tables are joined by `; `; what is missing is `not recorded`.
 
     Args:
-        content: Of the report; what made its tables is in the table `runs`.
-        names: Of the tables that it shows.
+        content: Tables, settings and provenance; the table `runs` has command, time and commit of each table.
+        names: Names of the tables that the report shows.
     """
     runs = content.tables.get("runs", pd.DataFrame(columns=list(_RECORDED)))
     runs = runs[runs["table"].isin(names)] if set(_RECORDED) <= set(runs) else pd.DataFrame(columns=list(_RECORDED))

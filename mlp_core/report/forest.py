@@ -18,11 +18,11 @@ _MARGIN = 0.15
 
 @dataclass(frozen=True)
 class Span:
-    """A horizontal stretch of a row.
+    """A horizontal bar in a row of the forest plot.
 
     Attributes:
-        left: Where it begins, in percent of the row's width.
-        width: How long it is, in percent.
+        left: Its left end, in percent of the row's width.
+        width: Its length, in percent of the row's width.
     """
 
     left: float
@@ -31,14 +31,14 @@ class Span:
 
 @dataclass(frozen=True)
 class ForestRow:
-    """What a row of the forest plot draws.
+    """Positions of all that one row of the forest plot draws, for one claim.
 
     Attributes:
-        claimed: The values that would bear the claim out; none if there is no such value.
-        interval: The 95 % interval of the estimate; None if there is none.
-        estimate: Place of the estimate, in percent; None if there is none.
-        open_low: Whether the interval goes on to the left for ever.
-        open_high: Whether it goes on to the right.
+        claimed: Bars of the values for which the claim holds; empty if the claim names no range.
+        interval: Bar of the 95 % interval; None if there is none.
+        estimate: Position of the estimate, in percent of the row's width; None if there is none.
+        open_low: Whether the interval has no lower limit.
+        open_high: Whether the interval has no upper limit.
     """
 
     claimed: tuple[Span, ...]
@@ -49,13 +49,16 @@ class ForestRow:
 
 
 def forest_row(claimed: str, estimate: float, low: float, high: float) -> ForestRow:
-    """Return where a claim's interval and estimate lie against the values claimed.
+    """Compute one row of the forest plot: positions of a claim's range, its estimate and its interval.
+
+    Each row has its own scale: from the least to the greatest finite value of the row, with 15 % room at both ends.
+    Ends that are infinite reach to the edge of the row.
 
     Args:
-        claimed: The values claimed, as `Range` writes them.
-        estimate: The measure; NaN if there is none.
-        low: Lower end of its interval; may be infinite, NaN if there is none.
-        high: Upper end.
+        claimed: The values for which the claim holds, as `Range` writes them, such as `at least 0.5`.
+        estimate: The measured value; NaN if there is none.
+        low: Lower end of its 95 % interval; may be -infinity, NaN if there is no interval.
+        high: Upper end; may be infinity.
 
     Example:
         >>> forest_row("at least 0.5", 0.2, 0.1, 0.3).interval

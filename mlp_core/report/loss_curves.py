@@ -36,9 +36,10 @@ _MANY_CURVES = 8
 def loss_curves_figure(history: pd.DataFrame, experiment: str) -> Figure:
     """Draw each configuration's median train loss per epoch, with the median's 95 % interval as a band.
 
-    Up to eight configurations get a colour and a legend entry each, more a viridis colour bar over the number
-    in which they differ. After a single epoch there is no curve, and the loss is drawn against that number, of one
-    configuration as a point. What has no finite loss is said, not left out.
+    Up to eight configurations have a colour and a legend entry each; more have viridis colours with a colour bar for
+    the number in which they differ, such as the depth. If there is a single epoch, the losses are drawn against that
+    number instead (a single configuration as a point). Among up to eight curves, or after a single epoch, a
+    configuration without a finite loss is labelled `diverged`.
 
     Args:
         history: Rows of the `history` table; other experiments' rows are ignored.

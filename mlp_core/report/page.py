@@ -42,16 +42,16 @@ SOURCES = "results", "figures", RUNS
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that the report shows.
+    """Result tables, figures and their metadata, read from an artifact folder: all from which the report is made.
 
     Attributes:
         tables: Result tables by name, such as `depth_sweep`: one row per member, accuracies in 0..1.
         figures: PNG bytes by name, such as `depth_sweep_loss`.
-        settings: The settings of each table.
-        provenance: For each table what it was made with: `code` (digest), `inputs` (name to digest),
+        settings: The settings of the run that made each table, by name of the table.
+        provenance: What each table was made with, by name: `code` (digest), `inputs` (name to digest),
             `versions` (library to version) and `machine` (processor and cores).
-        comparisons: Rows of the comparisons with the accepted baseline, if there were any.
-        drawings: SVG bytes of those figures that are small as SVG.
+        comparisons: Rows of the comparisons with the accepted baseline; None if there were none.
+        drawings: SVG bytes by name, of those figures that are small as SVG.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -64,25 +64,30 @@ class ReportContent:
 
 @dataclass(frozen=True)
 class DrawnFigure(ReportFigure):
-    """A figure of a section, with its PNG bytes, and its SVG bytes if that is small."""
+    """A figure of a section together with its files.
+
+    Attributes:
+        png: PNG bytes.
+        svg: SVG bytes; None if the SVG would be large.
+    """
 
     png: bytes
     svg: bytes | None = None
 
     @property
     def source(self) -> str:
-        """Return the figure as the address of an image that needs no file."""
+        """Return the figure as a data URL for an HTML `img`: the SVG if there is one, else the PNG."""
         kind, content = ("png", self.png) if self.svg is None else ("svg+xml", self.svg)
         return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @dataclass(frozen=True)
 class ShownSection:
-    """A section of the report with its numbers; what is not said here is as in `Section` and `SectionContent`.
+    """A section of the report with its texts, figures and table; other attributes as in `Section`, `SectionContent`.
 
     Attributes:
-        settings: Of the table, flat.
-        n_members: Members per configuration; 0 if that is not recorded.
+        settings: Settings of the run that made the table, nested names joined by commas, values as text.
+        n_members: Number of members per configuration; 0 if that is not recorded.
     """
 
     name: str
@@ -101,7 +106,10 @@ class ShownSection:
     links: tuple[tuple[str, str], ...]
 
     def named_rows(self) -> list[dict[str, str]]:
-        """Return the rows by the names of their columns; a name that comes again is told by the column before it."""
+        """Return each row of the table as a dictionary from column name to cell.
+
+        A column name that occurs before is preceded by the name of the column on its left: `left, name`.
+        """
         names: list[str] = []
         for name in self.header:
             names.append(f"{names[-1]}, {name}" if name in names else name)
@@ -109,15 +117,15 @@ class ShownSection:
 
 
 def read_report_content(artifacts: Path, sections: Sequence[Section]) -> ReportContent:
-    """Read what `render_report` needs from an artifact folder.
+    """Read result tables, figures, provenance and baseline comparisons of an artifact folder, for `render_report`.
 
     Args:
-        artifacts: Folder with the `SOURCES`: `results/*.parquet` (settings and provenance in the files' own metadata)
-            and, as far as there are some, `figures/*.png` and comparisons with a baseline.
-        sections: Of all experiments, at least one.
+        artifacts: Folder with `results/*.parquet` (settings and provenance are in the files' metadata) and, if there
+            are some, `figures/*.png`, `figures/*.svg` and comparisons with a baseline. The table `history` is not read.
+        sections: The sections of all experiments, at least one; their tables are checked for the columns they need.
 
     Returns:
-        All tables and figures found, under their file names without the ending.
+        All tables and figures in the folder, under their file names without the ending.
 
     Raises:
         InputError: If there is no result, or if a result is damaged or lacks a column.
@@ -165,12 +173,12 @@ def render_report(
 
     Args:
         content: Tables, figures, settings and provenance.
-        sections: Of all experiments, in the page's order.
-        usual_seeds: How many seeds a run has unless told otherwise.
-        against: Another folder's results, to be shown next to these.
+        sections: The sections of all experiments, in the page's order.
+        usual_seeds: Default number of seeds of a run, for a remark on how to decide more claims.
+        against: Comparison with another folder's results, a further part of the page.
 
     Returns:
-        The page, the same characters for the same content.
+        The HTML text, the same characters for the same content.
 
     Raises:
         InputError: If the content has no table of a known experiment, or if one lacks a column.
@@ -195,7 +203,15 @@ def render_sections(
     usual_seeds: int,
     against: Against | None = None,
 ) -> str:
-    """Return the report as `render_report` does, from the sections that are shown and what they were made of."""
+    """Return the report as one HTML page, as `render_report` does, from sections that `report_sections` has made.
+
+    Args:
+        shown_sections: Sections with a table, see `report_sections`.
+        content: Tables, figures, settings and provenance that they were made from.
+        sections: See `render_report`.
+        usual_seeds: See `render_report`.
+        against: See `render_report`.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -280,12 +296,16 @@ def _contents(
 
 
 def has_sections(artifacts: Path | UPath, sections: Sequence[Section]) -> bool:
-    """Return whether an artifact folder has the table of any section."""
+    """Return whether the folder has the result file of at least one of the sections; the file is not opened."""
     return any((artifacts / "results" / f"{section.name}.parquet").is_file() for section in sections)
 
 
 def report_sections(content: ReportContent, sections: Sequence[Section]) -> list[ShownSection]:
-    """Return those sections that have a table, with its numbers.
+    """Return the sections of the report whose table exists, with their texts, figures and cells, in the same order.
+
+    Args:
+        content: Tables, figures, settings and provenance.
+        sections: The sections of all experiments.
 
     Raises:
         InputError: If the content has no table of a known experiment, or if one lacks a column.

@@ -34,7 +34,11 @@ WIDTH_INCHES = 6.0
 
 
 def member_accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """Return a column of accuracies, 0 .. 1, float64 `[members]`; NaN where the status is not `ok`.
+    """Return the accuracies of members in a table's column, 0 .. 1, float64 `[members]`; NaN for those that diverged.
+
+    Args:
+        rows: Rows of a result table, one per member; a member diverged if its `status` is not `ok`.
+        column: Name of the column, such as `test_accuracy`.
 
     Example:
         >>> rows = pd.DataFrame({"status": ["ok", "diverged"], "test_accuracy": [0.5, 0.9]})
@@ -47,7 +51,9 @@ def member_accuracies(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def jitter(n: int) -> NDArray[np.float64]:
-    """Return places in -0.5 .. 0.5, float64 `[n]`, the same each time and well spread for every n, by the golden ratio.
+    """Return n horizontal offsets in -0.5 .. 0.5, float64 `[n]`, that keep dots of similar height apart.
+
+    They follow the golden ratio: evenly spread for every n, and the same at each call.
 
     Example:
         >>> jitter(3).round(3).tolist()
@@ -57,18 +63,18 @@ def jitter(n: int) -> NDArray[np.float64]:
 
 
 def legend_columns(labels: Sequence[str]) -> int:
-    """Return how many columns of a legend below a figure its words leave room for."""
+    """Return the largest number of columns, 1 to 4, with which a legend of these labels fits below a figure."""
     # at 9 points some 85 characters fit side by side, and a handle with its gaps takes the room of 8
     return max(1, min(len(labels), 4, 85 // (max(map(len, labels)) + 8)))
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], fonts: Sequence[str] | None = None) -> None:
-    """Draw a legend below all axes, in as many columns as its words leave room for; none for fewer than two handles.
+    """Draw a legend below all axes of a figure; with fewer than two entries draw nothing.
 
     Args:
-        figure: Gets the legend.
-        handles: What it explains.
-        fonts: In place of the usual one.
+        figure: The figure.
+        handles: Lines or markers with their labels, the entries of the legend.
+        fonts: Font families for its text; None for Matplotlib's default.
     """
     if len(handles) < 2:
         return
@@ -81,7 +87,10 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], fonts: Sequence[str]
 
 
 def interval_words(intervals: Sequence[Interval]) -> str:
-    """Return what the intervals of some medians are and how many members are behind each."""
+    """Return words for a figure's headline: whether its medians have 95 % intervals, and n per median.
+
+    Example of a result: `median and 95 % interval (order statistics), n = 8 per median`.
+    """
     n = f"n = {range_words({interval.n for interval in intervals})} per median"
     with_interval = [interval.has_interval for interval in intervals]
     if not any(with_interval):
@@ -92,12 +101,12 @@ def interval_words(intervals: Sequence[Interval]) -> str:
 
 
 def headline(figure: Figure, words: str) -> None:
-    """Write what a figure shows above it, in all figures in the same place."""
+    """Write the headline of a figure at its top left, as plain text (no mathematics)."""
     plain(figure.suptitle(words, fontsize=11, x=0.01, ha="left"))
 
 
 def range_words(counts: set[int]) -> str:
-    """Return the least and the greatest of some counts, or the one there is.
+    """Return the range of some counts in words: `least to greatest`, or the number alone if there is only one.
 
     Example:
         >>> range_words({8}), range_words({7, 8})
@@ -107,7 +116,9 @@ def range_words(counts: set[int]) -> str:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name cut to a width, in letters of the Latin kind; East Asian ones take two of them.
+    """Return a name cut to at most `most` columns of text, with an ellipsis at the end if it was longer.
+
+    A Latin letter takes one column, a wide East Asian one two.
 
     Example:
         >>> shortened("a very long name", 8), shortened("猫と犬と鳥", 8), shortened("cat", 8)
@@ -121,9 +132,10 @@ def shortened(name: str, most: int) -> str:
 
 
 def fonts_for(text: str) -> list[str] | None:
-    """Return font families that together have every letter of a text, the usual one first; None if there are none.
+    """Return installed font families that together have all letters of a text; None if some letter is in no font.
 
-    The usual font has European, Arabic and Hebrew letters; the others are those that the system has.
+    The first is always Matplotlib's `sans-serif`, which has European, Arabic and Hebrew letters; others of the system
+    follow only if they are needed.
     """
     families = ["sans-serif"]
     usual = get_font(findfont(FontProperties()))
@@ -148,25 +160,25 @@ def fonts_for(text: str) -> list[str] | None:
 
 
 def note(axes: Axes, words: str) -> None:
-    """Write into the middle of axes why there is nothing else in them."""
+    """Write a text into the middle of axes, such as the reason why they are empty."""
     plain(axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=9, color=INK))
 
 
 def whole_ticks(axes: Axes, most: int = 10) -> None:
-    """Let a horizontal axis have ticks at whole numbers alone, at one of them too."""
+    """Put the ticks of a horizontal axis at whole numbers only: at least one, at most about `most`."""
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
 
 
 def plain(text: Text) -> None:
-    """Show a text as it is.
+    """Turn off mathematics in a Matplotlib text, in place: a dollar sign is drawn as a dollar sign.
 
-    Names come from data: a dollar sign in one is a dollar sign, not mathematics that may fail to parse.
+    Names come from data, and a name with dollar signs may not parse as mathematics.
     """
     text.set_parse_math(False)
 
 
 def pale(colour: str) -> tuple[float, ...]:
-    """Return a colour that leaves room for dots of the strong one on it.
+    """Return a lighter colour (35 % of it on white), as red, green and blue in 0 .. 1, for areas behind dots.
 
     Example:
         >>> pale("#000000")
@@ -176,7 +188,7 @@ def pale(colour: str) -> tuple[float, ...]:
 
 
 def new_figure(height_inches: float) -> tuple[Figure, Axes]:
-    """Return a figure as wide as the report's column, and its only axes.
+    """Return a new figure of the report's width (6 inches) and a given height, and its only axes.
 
     Example:
         >>> figure, axes = new_figure(4.0)
@@ -192,7 +204,15 @@ def new_figure(height_inches: float) -> tuple[Figure, Axes]:
 def draw_intervals(
     axes: Axes, positions: NDArray[Any], intervals: Sequence[Interval], colour: str, marker: str
 ) -> None:
-    """Draw medians, 0 .. 1, in percent with their intervals, at one position each."""
+    """Draw medians in percent as markers with their 95 % intervals as bars; without interval the marker alone.
+
+    Args:
+        axes: Where to draw.
+        positions: Horizontal position of each median.
+        intervals: Medians with intervals, 0 .. 1.
+        colour: Colour of markers and bars.
+        marker: Matplotlib's marker, such as `o`.
+    """
     medians = 100 * np.array([interval.estimate for interval in intervals])
     # the median alone where there is no interval
     below = np.nan_to_num(medians - 100 * np.array([interval.low for interval in intervals]))
@@ -211,7 +231,13 @@ def draw_intervals(
 
 
 def annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None:
-    """Write at the foot of axes, above a position, how many members diverged there, a line for each of the words."""
+    """Write lines of text and then `diverged` at the bottom of axes, centred at a horizontal position.
+
+    Args:
+        axes: Where to write.
+        position: Horizontal position in data coordinates.
+        words: Lines above the word `diverged`, such as `2 of 8`.
+    """
     plain(
         axes.annotate(
             "\n".join([*words, "diverged"]),
@@ -226,7 +252,7 @@ def annotate_diverged(axes: Axes, position: float, words: Sequence[str]) -> None
 
 
 def diverged_count(interval: Interval) -> str:
-    """Return how many of all members are not in a median, because they diverged.
+    """Return in words how many of all members diverged and are therefore not in a median.
 
     Example:
         >>> diverged_count(Interval(n=6, estimate=0.9, low=0.85, high=0.95, missing=2))
@@ -236,7 +262,7 @@ def diverged_count(interval: Interval) -> str:
 
 
 def bare_axes(axes: Axes, ticks: Sequence[int] | None = None) -> None:
-    """Leave axes a grid of horizontal lines and no frame above or to the right; give them these horizontal ticks."""
+    """Remove the top and right frame of axes and draw a grid of horizontal lines; set the ticks of x if given."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.grid(True, color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -245,7 +271,14 @@ def bare_axes(axes: Axes, ticks: Sequence[int] | None = None) -> None:
 
 
 def percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) -> None:
-    """Give axes of accuracies a vertical axis in percent that shows all of them and chance, both 0 .. 1."""
+    """Set a vertical axis in percent whose limits include all accuracies and chance; style it as `bare_axes` does.
+
+    Args:
+        axes: The axes.
+        label: Label of the vertical axis.
+        accuracies: Values that must be visible, 0 .. 1; NaN are ignored.
+        chance: Accuracy of guessing, 0 .. 1.
+    """
     values = [chance, *accuracies.dropna()]
     axes.set_ylim(max(0.0, 100 * min(values) - 12), min(102.0, 100 * max(values) + 8))
     axes.set_ylabel(label)
@@ -253,7 +286,7 @@ def percent_axis(axes: Axes, label: str, accuracies: pd.Series, chance: float) -
 
 
 def chance_line(axes: Axes, chance: float) -> None:
-    """Draw the accuracy of guessing, 0 .. 1, as a dotted line with its value at the right."""
+    """Draw a dotted horizontal line at the accuracy of guessing (`chance`, 0 .. 1), labelled with its percentage."""
     axes.axhline(100 * chance, color=GREY, linewidth=1, linestyle=":", zorder=0)
     axes.annotate(
         f"chance\n{100 * chance:.0f} %",
@@ -266,7 +299,7 @@ def chance_line(axes: Axes, chance: float) -> None:
 
 
 def sentence(words: str) -> str:
-    """Return words with a capital first letter, but for `n = 8`, which stays.
+    """Return a text with a capital first letter, unless it begins with `n = `.
 
     Example:
         >>> sentence("median, n = 8"), sentence("n = 8")

@@ -17,7 +17,9 @@ LARGEST_SVG_BYTES = 200_000
 
 
 def figure_files(draw: Callable[..., Figure], *data: object) -> dict[str, bytes]:
-    """Return the files of the figure that a function draws of some data, by their endings: `png`, and a small `svg`.
+    """Draw a figure with `draw(*data)` and return its files as bytes, by ending: `png`, and `svg` if it is small.
+
+    An SVG of more than `LARGEST_SVG_BYTES` (200,000 bytes) is left out.
 
     Example:
         >>> list(figure_files(Figure, (1, 1)))
@@ -31,7 +33,9 @@ def figure_files(draw: Callable[..., Figure], *data: object) -> dict[str, bytes]
 
 
 def figure_svg(figure: Figure) -> bytes:
-    """Return a figure as SVG bytes, letters as shapes: the same bytes for the same figure.
+    """Return a figure as SVG bytes, with letters as shapes, so that no font is needed; no date is inside.
+
+    The same figure gives the same bytes.
 
     Example:
         >>> figure_svg(Figure(figsize=(1, 1)))[:5]
@@ -44,7 +48,9 @@ def figure_svg(figure: Figure) -> bytes:
 
 
 def figure_png(figure: Figure) -> bytes:
-    r"""Return a figure as PNG bytes: the same bytes for the same figure, with no time or version inside.
+    r"""Return a figure as PNG bytes at 300 dots per inch (which it sets on the figure), with no time or version inside.
+
+    The same figure gives the same bytes.
 
     Example:
         >>> figure_png(Figure(figsize=(1, 1)))[:4]

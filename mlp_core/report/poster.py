@@ -22,12 +22,12 @@ _COLOURS = 64
 
 @dataclass(frozen=True)
 class Verdicts:
-    """How many of the claims that a card's figures show have a verdict.
+    """A verdict on a card of the poster, with the number of the card's claims that have it.
 
     Attributes:
-        symbol: The verdict's sign.
-        kind: Of the verdict, which gives its colour.
-        text: The verdict, and how many if there are several.
+        symbol: Sign of the verdict, such as a check mark.
+        kind: `yes`, `no` or `open`, which decides the colour.
+        text: The verdict in words, after the number of claims if that is above 1.
     """
 
     symbol: str
@@ -37,17 +37,17 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Card:
-    """A card of the poster.
+    """A card on the first screen of the report: a question, its answer, a small figure and the verdicts.
 
     Attributes:
-        question: In a few words.
+        question: The question in a few words.
         section: Name of the section that answers it.
-        answer: Its first sentence.
-        figure: Name of its first figure; empty if there is none.
-        thumbnail: The figure, small, as the address of an image.
-        alt: In its place for who cannot see it.
-        verdicts: On the claims that the section's figures show.
-        members: How many there are per configuration.
+        answer: First sentence of the section's summary.
+        figure: Name of the section's first figure; empty if there is none.
+        thumbnail: The figure, small, as a data URL; empty if there is none.
+        alt: Text for readers who cannot see the figure.
+        verdicts: Verdicts on the claims that the section's figures show.
+        members: Text such as `n = 8`, members per configuration; empty if that is not recorded.
     """
 
     question: str
@@ -63,12 +63,14 @@ class Card:
 def poster(
     shown_sections: Sequence[ShownSection], sections: Sequence[Section], claims: Mapping[str, Any] | None
 ) -> list[Card]:
-    """Return the cards of those sections that have a question for the poster.
+    """Return the cards for the report's first screen: one per `poster` question of the sections in the report.
+
+    If several sections have the same question, the last one answers it.
 
     Args:
-        shown_sections: What the report shows.
-        sections: Of all experiments.
-        claims: What the report says of the claims, if there are any.
+        shown_sections: The sections that the report shows.
+        sections: The sections of all experiments, which have the questions.
+        claims: The result of `describe_claims`; None if there are no claims.
     """
     questions = {section.name: section.poster for section in sections if section.poster}
     last = {questions[section.name]: section for section in shown_sections if section.name in questions}
@@ -96,7 +98,7 @@ def _card(question: str, section: ShownSection, claims: Sequence[Mapping[str, An
 
 
 def thumbnail(png: bytes) -> str:
-    """Return a figure, small and in few colours, as the address of an image that needs no file."""
+    """Return a PNG scaled to a width of 560 pixels and 64 colours, as a data URL for an HTML `img`."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         height = max(1, round(image.height * _WIDTH_PIXELS / image.width))

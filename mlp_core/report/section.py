@@ -21,12 +21,12 @@ NEVER_LEARNED_NOTE = (
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure of a section.
+    """Name and texts of a figure in a section of the report.
 
     Attributes:
-        name: Its file's, without the ending.
-        caption: Below it.
-        alt: In its place for who cannot see it.
+        name: Name of its file without the ending.
+        caption: Text below the figure.
+        alt: Text for readers who cannot see the figure.
     """
 
     name: str
@@ -36,13 +36,13 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class ExtraTable:
-    """A second table of a section.
+    """A further table of a section.
 
     Attributes:
-        title: Above it.
-        header: Names of its columns; the first names the row, the last holds words.
-        rows: Its cells as text.
-        note: Below it.
+        title: Text above the table.
+        header: Column names; the first column names the row, the last holds words.
+        rows: Cells as text.
+        note: Text below the table.
     """
 
     title: str
@@ -53,16 +53,16 @@ class ExtraTable:
 
 @dataclass(frozen=True)
 class SectionContent:
-    """What a table of results says.
+    """Texts and table of a report section, computed from a result table.
 
     Attributes:
-        summary: Two sentences at most, in plain words: the answer to the section's question, and how sure it is.
-        details: What the numbers say in full, for who reads on.
-        header: Names of the columns of the section's table.
-        n_keys: How many of them, the first, name what was measured.
-        rows: The table's cells as text.
-        note: Below the table: what its numbers are.
-        extra_tables: More tables.
+        summary: At most two sentences, in plain words: the answer to the section's question, and how sure it is.
+        details: Sentences with all numbers.
+        header: Column names of the section's table.
+        n_keys: Number of its first columns that name what was measured, such as the depth.
+        rows: Cells of the table as text.
+        note: Text below the table that explains its numbers.
+        extra_tables: Further tables.
     """
 
     summary: list[str]
@@ -76,19 +76,19 @@ class SectionContent:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the report: what it shows of which table.
+    """Definition of a section of the report: its result table, its texts and how its content is computed.
 
     Attributes:
-        name: Of its table of results, and of its anchor.
-        command: What makes the table.
+        name: Name of the result table, and of the section's anchor in the page.
+        command: Command line that makes the table.
         title: Headline.
-        question: Below it.
-        columns: What the table must have.
-        figures: Shown as far as they are there.
-        links: Texts and addresses of what the tutorial says about it.
-        content: From the table and its settings to what they say.
-        poster: The question in a few words, for the first screen; empty to stay off it. Of several sections with the
-            same question the last one answers.
+        question: Question below the headline.
+        columns: Columns that the table must have.
+        figures: Figures to show; those without a file are left out.
+        links: Texts and addresses of the tutorial's videos or of papers on the question.
+        content: Function of the result table and the run's settings that returns texts and cells.
+        poster: The question in a few words, for a card on the first screen; empty for no card. Of several sections with
+            the same question the last one in the report has the card.
     """
 
     name: str

@@ -28,14 +28,16 @@ _INPUT_NAMES = {"gaussian": "Gaussian inputs", "images": "two images"}
 
 
 def signal_figure(table: pd.DataFrame) -> Figure:
-    """Draw lengths, correlations and gradients layer by layer: measured dots on predicted lines.
+    """Draw mean squares, correlations and gradients in random networks by layer: measured as dots, theory as lines.
+
+    A dot is the mean over members with its standard error.
 
     Args:
         table: Rows of the `signal_propagation` table, one per member and layer.
 
     Returns:
         The figure: a row for each quantity, a column for each kind of input, a colour for each gain. All vertical axes
-        are logarithmic; of the correlation its distance from 1 is drawn, which falls by a factor a layer.
+        are logarithmic; instead of the correlation c the figure shows 1 - c.
     """
     kinds, gains = list(dict.fromkeys(table["inputs"])), sorted(table["relative_gain"].unique())
     figure = Figure(figsize=(WIDTH_INCHES, 8.0), dpi=DOTS_PER_INCH, layout="constrained")

@@ -16,10 +16,11 @@ def trend_figure(comparisons: pd.DataFrame) -> Figure:
     """Draw the mean test accuracy of every configuration over the runs, a panel per experiment.
 
     Args:
-        comparisons: Rows of the files in `baseline/runs`; accuracies in 0..1.
+        comparisons: Rows of the files in `baseline/runs`, one per run, configuration and metric; accuracies in 0..1.
 
     Returns:
-        The figure; a configuration that moved is marked, and where the versions changed stands a line.
+        The figure. An orange dot marks a configuration that differed from the baseline in a run (status `moved`); a
+        vertical dotted line marks the first run with other library versions.
     """
     rows = comparisons[comparisons["measure"] == "test_accuracy"].sort_values("run")
     experiments = list(dict.fromkeys(rows["experiment"]))

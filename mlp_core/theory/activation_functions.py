@@ -17,11 +17,11 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """An activation, element by element.
+    """An activation function and its derivative, both of NumPy arrays, element by element.
 
     Attributes:
-        function: Maps pre-activations to activations.
-        derivative: Maps pre-activations to the slopes there; at a kink, to the slope on its left.
+        function: Returns the activations of pre-activations.
+        derivative: Returns the derivatives at pre-activations; at a kink, the one on its left.
     """
 
     function: Callable[[_Array], _Array]
@@ -54,7 +54,7 @@ _FUNCTIONS: dict[str, Callable[..., ActivationFunction]] = {
 
 
 def activation_function(name: str) -> ActivationFunction:
-    """Return the activation of a canonical name.
+    """Return the activation function of a canonical name, such as `relu` or `leaky_relu(0.1)`, and its derivative.
 
     Raises:
         InputError: If no activation has that name; the message lists the choices.

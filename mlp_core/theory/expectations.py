@@ -64,11 +64,15 @@ def _both_sides(edges: _Array) -> _Array:
 
 
 def gaussian_mean(integrand: Callable[[_Array], _Array], q: _Array | float) -> _Array:
-    """Return the mean of `integrand(u)` over Gaussian u of mean square q, for each q of an array `[...]`.
+    """Return the expected value of `integrand(u)` for Gaussian u of mean 0 and variance q, for each q of an array.
 
     Args:
-        integrand: Called with an array; straight beyond 32, with no kink but at 0.
-        q: Above 0.
+        integrand: Function of an array, element by element; smooth but for a kink at 0, and close to a polynomial
+            beyond -32 and 32.
+        q: Variances `[...]`, above 0.
+
+    Returns:
+        float64 of the shape of q.
 
     Example:
         >>> gaussian_mean(lambda u: u**4, np.array([1.0, 2.0])).round(9).tolist()  # 3 q^2
@@ -85,15 +89,16 @@ def gaussian_mean(integrand: Callable[[_Array], _Array], q: _Array | float) -> _
 def gaussian_pair_mean(
     integrand: Callable[[_Array, _Array], _Array], q: float, q_other: float, decorrelation: float
 ) -> float:
-    """Return the mean of `integrand(u1, u2)` over two correlated Gaussians.
+    """Return the expected value of `integrand(u1, u2)` for two Gaussians of mean 0 and correlation c.
 
     With x and y independent, `u1 = sqrt(q) x` and `u2 = sqrt(q_other) (c x + sqrt(1 - c^2) y)` have the correlation c.
-    Its distance from 1 is passed, not the correlation, so that nothing is lost where the two are almost one.
+    The argument is 1 - c, not c, so that no digits are lost where c is almost 1.
 
     Args:
-        integrand: Called with arrays; straight in either beyond 32, with no kink but at 0.
-        q: Mean square of u1, above 0.
-        q_other: Mean square of u2, above 0.
+        integrand: Function of two arrays, element by element; in each smooth but for a kink at 0, and close to a
+            polynomial beyond -32 and 32.
+        q: Variance of u1, above 0.
+        q_other: Variance of u2, above 0.
         decorrelation: 1 - c, 0 .. 2.
 
     Example:

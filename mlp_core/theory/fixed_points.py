@@ -25,12 +25,12 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Where a map comes to rest.
+    """Result of a search for a fixed point, or for a root.
 
     Attributes:
-        value: The point; inf or NaN if there is none.
-        converged: Whether it was found to the tolerance within the allowed steps.
-        iterations: Steps in which the bracket was narrowed.
+        value: The fixed point; inf or NaN if there is none.
+        converged: Whether the search reached its tolerance within the allowed steps.
+        iterations: Steps of the search; 0 if none was needed.
     """
 
     value: float
@@ -41,21 +41,22 @@ class FixedPoint:
 def length_fixed_point(
     activation: str, sigma_w: float, sigma_b: float, max_iterations: int = MAX_ITERATIONS
 ) -> FixedPoint:
-    """Return q*, the length at which a signal that starts small comes to rest.
+    """Return q*, the mean square that pre-activations approach in deep layers: the smallest stable fixed point.
 
-    The first crossing of `V(q) = q` from above on a geometric grid, then narrowed down. Special cases:
+    With V the length map it is the first q, on a geometric grid and then refined, from which on V(q) < q. Special
+    cases:
 
-    - Without biases and with weights too small a signal dies: q* = 0. For tanh that is up to sigma_w = 1, included.
-    - relu, leaky_relu, and gelu and selu at large lengths, grow in proportion: from sigma_w^2 = 2 (relu) on there
+    - Without biases and with small weights signals fade: q* = 0. For tanh that is up to sigma_w = 1, included.
+    - For relu, leaky_relu, gelu and selu V grows in proportion to large q: from sigma_w^2 = 2 (relu) on there
       is no fixed point, and the value is inf, not converged.
-    - On that very line and without biases relu and leaky_relu keep every length; 1 stands for all.
-    - gelu without biases rests only at 0, or grows; the length 1 that its forward gain keeps repels its neighbours.
+    - At exactly this sigma_w and without biases V(q) = q for relu and leaky_relu at every q; the value is 1.
+    - gelu without biases has the stable fixed point 0 or none; the 1 that its forward gain keeps is unstable.
 
     Args:
         activation: Canonical name of phi.
         sigma_w: Standard deviation of a weight times sqrt(fan_in).
         sigma_b: Standard deviation of a bias.
-        max_iterations: Steps allowed to narrow the bracket; some 10 are needed.
+        max_iterations: Largest number of steps of the search; about 10 are needed.
 
     Example:
         >>> round(length_fixed_point("relu", sigma_w=1.0, sigma_b=1.0).value, 6)
@@ -102,19 +103,19 @@ def _searched_lengths(activation: str, lowest: float) -> tuple[_Array, _Array]:
 def correlation_fixed_point(
     q: float, activation: str, sigma_w: float, sigma_b: float, max_iterations: int = MAX_ITERATIONS
 ) -> FixedPoint:
-    """Return c*, the correlation at which two inputs of length q come to rest, looked for in 0 .. 1.
+    """Return c* in 0 .. 1, the correlation that two inputs' pre-activations approach in deep layers.
 
-    The map is a power series with no negative coefficient, so it bends upward on 0 .. 1 and ends at 1: while the
-    slope there is at most 1, c* = 1 (order: all inputs look the same), and else exactly one other point attracts
-    (chaos). Its root is that of the growth of `1 - c`, `sigma_w^2 E[(phi(u1) - phi(u2))^2] / (2 V(q) (1 - c)) - 1`. It
+    The correlation map is a power series with no negative coefficient, so it is convex on 0 .. 1 and 1 at c = 1: if its
+    slope there is at most 1, c* = 1 (order: all inputs become alike), else exactly one other fixed point attracts
+    (chaos). It is the root of the growth of `1 - c`, `sigma_w^2 E[(phi(u1) - phi(u2))^2] / (2 V(q) (1 - c)) - 1`, which
     keeps its digits where c is almost 1, has no singularity on the critical line, and falls as 1 - c rises.
 
     Args:
-        q: Length, as a rule q*. Where q* is 0, c* is that of an infinitesimal bias: 1.
+        q: Mean square of both inputs' pre-activations, as a rule q*. At 0, c* is 1, the limit for small biases.
         activation: Canonical name of phi.
         sigma_w: Standard deviation of a weight times sqrt(fan_in).
         sigma_b: Standard deviation of a bias.
-        max_iterations: Steps allowed to narrow the bracket; some 10 are needed.
+        max_iterations: Largest number of steps of the search; about 10 are needed.
 
     Example:
         >>> from mlp_core.theory.maps import correlation_map
@@ -145,18 +146,21 @@ def correlation_fixed_point(
 
 
 def find_root(excess: Callable[[float], float], low: float, high: float, max_iterations: int) -> FixedPoint:
-    """Return where `excess` turns from positive, at low, to not positive, at high; both ends above 0.
+    """Return the root of a function between `low`, where it is positive, and `high`, where it is not.
 
     False position on a logarithmic scale; the value at an end that stays twice is halved, so that both ends close in
-    (the Illinois rule). Some 10 steps as a rule, where halving takes 40; up to 70 next to the critical line, where the
-    root hides in rounding. By hand because scipy's `brentq`, with as many steps and the same 12 digits, comes with
-    `scipy.optimize`: 0.15 s of imports, for which each run would wait that finds its results in the cache.
+    (the Illinois rule). About 10 steps as a rule, where bisection takes 40; up to 70 next to the critical line, where
+    rounding hides the root. By hand because scipy's `brentq`, with as many steps and the same 12 digits, comes with
+    `scipy.optimize`: 0.15 s of imports, also for a run that takes all results from the cache.
 
     Args:
-        excess: Falls from low to high.
-        low: Where it is positive.
-        high: Where it is not.
-        max_iterations: Steps allowed.
+        excess: Decreasing function whose root is wanted.
+        low: Point above 0 where it is positive.
+        high: Point above `low` where it is 0 or negative.
+        max_iterations: Largest number of steps.
+
+    Returns:
+        The root, to a relative tolerance of 1e-10; not converged if the steps did not suffice.
 
     Example:
         >>> point = find_root(lambda q: 2 - q**2, low=0.1, high=10.0, max_iterations=50)

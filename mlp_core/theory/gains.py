@@ -11,12 +11,13 @@ from mlp_core.theory.maps import chi, length_map
 
 
 def forward_gain(activation: str) -> float:
-    """Return the gain that keeps a signal's second moment: `1 / sqrt(E[phi(z)^2])` for z standard normal.
+    """Return the Xavier gain that keeps the mean square of the pre-activations at 1 from layer to layer.
 
+    It is `1 / sqrt(E[phi(z)^2])` for z standard normal and phi the activation, in layers of equal width without biases.
     For leaky_relu(a) this is `sqrt(2 / (1 + a^2))`.
 
     Args:
-        activation: Canonical name.
+        activation: Canonical name, such as `relu` or `leaky_relu(0.1)`.
 
     Example:
         >>> [round(forward_gain(name), 3) for name in ("leaky_relu(0.1)", "relu", "tanh")]
@@ -29,9 +30,13 @@ def forward_gain(activation: str) -> float:
 
 
 def backward_gain(activation: str) -> float:
-    """Return the gain that keeps a gradient's mean square: `1 / sqrt(E[phi'(z)^2])` for z standard normal.
+    """Return the Xavier gain that keeps a gradient's mean square the same from layer to layer.
 
-    Its counterpart for signals on the way forward is `forward_gain`.
+    It is `1 / sqrt(E[phi'(z)^2])` for z standard normal and phi' the activation's derivative: it holds for layers of
+    equal width whose pre-activations have the mean square 1. `forward_gain` is its counterpart for signals.
+
+    Args:
+        activation: Canonical name, such as `relu` or `leaky_relu(0.1)`.
 
     Example:
         >>> [round(backward_gain(name), 3) for name in ("relu", "tanh", "selu")]
@@ -46,15 +51,15 @@ TABULATED_ACTIVATIONS = ("relu", "leaky_relu(0.1)", "tanh", "sigmoid", "gelu", "
 
 @dataclass(frozen=True)
 class GainRow:
-    """Gains of one activation: theory next to PyTorch's.
+    """Xavier gains of one activation by theory, and the one that PyTorch recommends.
 
     Attributes:
         activation: Canonical name.
-        forward: Keeps the second moment of a signal of unit length, forward.
-        backward: Keeps the mean square of a gradient there, backward.
+        forward: See `forward_gain`.
+        backward: See `backward_gain`.
         pytorch: What `torch.nn.init.calculate_gain` returns; None if it knows no such activation.
-        pytorch_formula: The same as PyTorch's documentation writes it.
-        remark: What PyTorch's value does where it differs.
+        pytorch_formula: The same as PyTorch's documentation writes it; `none` if there is none.
+        remark: How PyTorch's value compares with the two, in words.
     """
 
     activation: str
@@ -82,7 +87,7 @@ _PYTORCH_GAINS: dict[str, Callable[..., tuple[float | None, str, str]]] = {
 
 
 def gain_table(activations: Sequence[str]) -> list[GainRow]:
-    """Return the gains of each activation, one row each.
+    """Return a row per activation, in the same order: its gains by theory, PyTorch's gain and a remark.
 
     Args:
         activations: Canonical names.

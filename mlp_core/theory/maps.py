@@ -28,7 +28,9 @@ _SIGMA_W_RANGE = 1e-8, 1e8
 
 
 def length_map(q: float, activation: str, sigma_w: float, sigma_b: float) -> float:
-    """Return the length after one more layer: `sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2`, z standard normal.
+    """Return the mean square of the next layer's pre-activations (its length), given this layer's, q.
+
+    It is `sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2` for z standard normal and phi the activation.
 
     Args:
         q: Mean square of a layer's pre-activations, at least 0.
@@ -53,10 +55,15 @@ def length_map(q: float, activation: str, sigma_w: float, sigma_b: float) -> flo
 
 
 def length_slope(q: float, activation: str, sigma_w: float) -> float:
-    """Return the derivative of the length map, `sigma_w^2 E[z phi(sqrt(q) z) phi'(sqrt(q) z)] / sqrt(q)`.
+    """Return the derivative of `length_map` at q: `sigma_w^2 E[z phi(sqrt(q) z) phi'(sqrt(q) z)] / sqrt(q)`.
 
     By partial integration this is `chi_1 + sigma_w^2 E[phi'' phi]`, as the paper writes it, but it needs no second
-    derivative, which a kink does not have.
+    derivative, which a kink does not have. Below q = 1e-12 it is the derivative at 1e-12.
+
+    Args:
+        q: Mean square of a layer's pre-activations, at least 0.
+        activation: Canonical name of phi.
+        sigma_w: Standard deviation of a weight times sqrt(fan_in), above 0.
 
     Example:
         >>> round(length_slope(1.0, "relu", sigma_w=1.2), 6)
@@ -73,10 +80,16 @@ def length_slope(q: float, activation: str, sigma_w: float) -> float:
 
 
 def chi(q: float, activation: str, sigma_w: float, c: float = 1.0) -> float:
-    """Return `sigma_w^2 E[phi'(u1) phi'(u2)]` for u1, u2 of length q and correlation c.
+    """Return chi = `sigma_w^2 E[phi'(u1) phi'(u2)]`, for Gaussian u1, u2 of mean square q and correlation c.
 
-    At c = 1 it is chi_1, the factor by which a layer stretches a small difference between inputs and, with equal
-    widths, the mean square of a gradient on its way back. At the fixed point c* it is the slope of the correlation map.
+    At c = 1 it is chi_1: the factor by which a layer multiplies the mean square of a small difference between two
+    inputs and, with equal widths, that of a gradient. At the fixed point c* it is the slope of the correlation map.
+
+    Args:
+        q: Mean square of a layer's pre-activations, at least 0.
+        activation: Canonical name of phi.
+        sigma_w: Standard deviation of a weight times sqrt(fan_in), above 0.
+        c: Correlation, -1 .. 1.
 
     Example:
         >>> round(chi(1.0, "leaky_relu(0.1)", sigma_w=1.0), 6)  # (1 + 0.1^2) / 2 at any length
@@ -97,18 +110,18 @@ def chi(q: float, activation: str, sigma_w: float, c: float = 1.0) -> float:
 def correlation_map(
     c: float, q: float, activation: str, sigma_w: float, sigma_b: float, q_other: float | None = None
 ) -> float:
-    """Return the correlation of two inputs after one more layer.
+    """Return the correlation of two inputs' pre-activations in the next layer, given this layer's, c.
 
-    `(sigma_w^2 E[phi(u1) phi(u2)] + sigma_b^2) / sqrt(V(q) V(q_other))` with V the length map and u1, u2
-    of lengths q and q_other and correlation c. At the fixed length the denominator is q*, as in the paper.
+    It is `(sigma_w^2 E[phi(u1) phi(u2)] + sigma_b^2) / sqrt(V(q) V(q_other))` with V the length map and Gaussian u1, u2
+    of mean squares q and q_other and correlation c. At the fixed point of V the denominator is q*, as in the paper.
 
     Args:
         c: Correlation, -1 .. 1.
-        q: Length of the first input, at least 0.
+        q: Mean square of the first input's pre-activations (its length), at least 0.
         activation: Canonical name of phi.
         sigma_w: Standard deviation of a weight times sqrt(fan_in).
         sigma_b: Standard deviation of a bias.
-        q_other: Length of the second input; q by default.
+        q_other: The same of the second input; q by default.
 
     Example:
         >>> round(correlation_map(0.0, 1.0, "relu", sigma_w=2**0.5, sigma_b=0.0), 4)  # 1 / pi
@@ -127,7 +140,12 @@ def correlation_map(
 
 
 def correlation_of(covariance: float, q: float, q_other: float) -> float:
-    """Return a correlation for a covariance and two mean squares above 0, held in -1 .. 1 against rounding.
+    """Return the correlation `covariance / sqrt(q q_other)`, cut to -1 .. 1, which rounding may leave.
+
+    Args:
+        covariance: Mean of the product of two variables of mean 0.
+        q: Mean square of the first, above 0.
+        q_other: Mean square of the second, above 0.
 
     Example:
         >>> correlation_of(1.0, 1.0, 4.0), correlation_of(1.0 + 1e-15, 1.0, 1.0)
@@ -137,7 +155,9 @@ def correlation_of(covariance: float, q: float, q_other: float) -> float:
 
 
 def check_ranges(sigma_w: float, sigma_b: float, q: float, c: float = 1.0) -> None:
-    """Raise ValueError, with the rule, if a number is out of its range.
+    """Raise a ValueError that states the rule if a number is out of its range or not finite.
+
+    The ranges: sigma_w 1e-8 .. 1e8, sigma_b and q at least 0, c -1 .. 1.
 
     Example:
         >>> check_ranges(sigma_w=1.0, sigma_b=-1.0, q=1.0)

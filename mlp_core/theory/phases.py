@@ -30,16 +30,17 @@ _LARGEST_CRITICAL_LENGTH = 1e6
 
 @dataclass(frozen=True)
 class PhasePoint:
-    """What the theory says of one activation at one sigma_w and sigma_b.
+    """Fixed points and depth scales of wide random networks, for one activation, sigma_w and sigma_b.
 
     Attributes:
-        q: Fixed length.
-        c: Fixed correlation; NaN, not converged, if there is no fixed length.
-        chi_1: Slope of the correlation map at c = 1: below 1 order, above 1 chaos. Without a fixed length its
-            limit at large lengths; relu and leaky_relu have one chi_1 at all lengths.
-        chi_c: Slope of the correlation map at c*; NaN if there is none.
-        xi_q: Layers over which a length's distance from q* falls by e; NaN if there is none.
-        xi_c: Layers over which a correlation's distance from c* falls by e; infinite on the critical line.
+        q: Fixed point q* of the length map: the mean square of the pre-activations in deep layers.
+        c: Fixed point c* of the correlation map; NaN, not converged, if there is no q*.
+        chi_1: Slope of the correlation map at c = 1: below 1 order, above 1 chaos. Without a q* it is the
+            limit for large q; relu and leaky_relu have one chi_1 for all q.
+        chi_c: Slope of the correlation map at c*; NaN if there is no c*.
+        xi_q: Number of layers over which the distance from q* falls by the factor e; NaN if there is no q*.
+        xi_c: Number of layers over which the distance from c* falls by the factor e; infinite on the critical line,
+            NaN if there is no c*.
     """
 
     q: FixedPoint
@@ -52,10 +53,10 @@ class PhasePoint:
 
 @lru_cache(maxsize=1024)  # a figure, its legend and the report ask for the same
 def phase_point(activation: str, sigma_w: float, sigma_b: float) -> PhasePoint:
-    """Return fixed points, slopes and depth scales of random networks.
+    """Return the fixed points q* and c*, the slopes there and the depth scales of wide random networks.
 
     `xi_q = -1 / log(V'(q*))` and `xi_c = -1 / log(chi at c*)`, V being the length map; a slope of 1 gives infinity.
-    At q* = 0 xi_c is that of an infinitesimal bias: the scale at which signals and gradients fade. The correlation of
+    At q* = 0 xi_c is the limit for a small bias: the scale at which signals and gradients fade. The correlation of
     relu and leaky_relu without biases does not depend on lengths, and nears 1 by a power of the depth.
 
     Args:
@@ -83,14 +84,14 @@ def phase_point(activation: str, sigma_w: float, sigma_b: float) -> PhasePoint:
 
 @dataclass(frozen=True)
 class CriticalPoint:
-    """A point of the line between order and chaos.
+    """A point of the critical line between order and chaos: a sigma_w at which chi_1 is 1.
 
     Attributes:
-        sigma_w: Standard deviation of a weight times sqrt(fan_in); NaN if none was found.
-        q: The length that it keeps, where chi_1 is 1; inf if lengths grow without bound.
-        stable: Whether lengths near q come to it or stay. Not so for relu and leaky_relu with biases, and for gelu
-            below a sigma_b of about 0.4: there chi_1 is 1 at a length that repels its neighbours.
-        converged: Whether the point was found to the tolerance within the allowed steps.
+        sigma_w: Standard deviation of a weight times sqrt(fan_in); NaN if the search gave none.
+        q: Fixed point of the length map there; inf if the mean square grows without bound.
+        stable: Whether a mean square slightly above q does not grow in the next layer. False for relu and leaky_relu
+            with biases, and for gelu below a sigma_b of about 0.4: there the fixed point repels.
+        converged: Whether the search reached its tolerance within the allowed steps.
     """
 
     sigma_w: float
@@ -101,18 +102,18 @@ class CriticalPoint:
 
 @lru_cache
 def critical_point(activation: str, sigma_b: float, max_iterations: int = MAX_ITERATIONS) -> CriticalPoint:
-    """Return the sigma_w at which chi_1(q*) = 1.
+    """Return the sigma_w at which random networks are critical, chi_1(q*) = 1, for a given sigma_b.
 
-    At a given length q both conditions can be solved at once, `sigma_w^2 = 1 / E[phi'^2]` and
-    `sigma_b^2 = q - sigma_w^2 E[phi^2]`; so one looks for the q that gives sigma_b, and no search is nested in another.
+    For a given q both conditions have a solution, `sigma_w^2 = 1 / E[phi'^2]` and `sigma_b^2 = q - sigma_w^2 E[phi^2]`;
+    the search is for the q that gives sigma_b.
 
     Args:
         activation: Canonical name of phi.
         sigma_b: Standard deviation of a bias, at least 0.
-        max_iterations: Steps allowed to narrow the bracket; some 10 are needed.
+        max_iterations: Largest number of steps of the search; about 10 are needed.
 
     Returns:
-        The point; not converged if its q is above 1e6.
+        The critical point; with sigma_w and q NaN and not converged if its q would be above 1e6.
 
     Example:
         >>> [round(critical_point(name, sigma_b=0.0).sigma_w ** 2, 3) for name in ("tanh", "leaky_relu(0.1)")]

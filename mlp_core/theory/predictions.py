@@ -18,12 +18,13 @@ _NO_LONGER_A_NUMBER = 1e280  # one more layer may be more than a float holds
 
 @dataclass(frozen=True)
 class PredictedSignals:
-    """What an infinitely wide network does to two inputs, per layer, `[layers]` each.
+    """Mean squares, correlations and gradients in an infinitely wide random network, float64 `[layers]` each.
 
     Attributes:
-        mean_square: q, of the first input's pre-activations.
-        correlation: c, of the two inputs' pre-activations.
-        gradient_mean_square: Of the gradient at the first input's pre-activations, 1 at the last layer.
+        mean_square: Mean square q of the first input's pre-activations, in each layer.
+        correlation: Correlation c of the two inputs' pre-activations.
+        gradient_mean_square: Mean square of the gradient with respect to the first input's pre-activations, as a
+            multiple of that at the last layer.
     """
 
     mean_square: _Array
@@ -34,11 +35,12 @@ class PredictedSignals:
 def predicted_signals(
     scale: WeightScale, activation: str, sigma_b: float, q_inputs: tuple[float, float], c_inputs: float
 ) -> PredictedSignals:
-    """Return lengths, correlations and gradients layer by layer, from the two inputs on.
+    """Predict mean squares and correlation of two inputs' pre-activations, and gradients, in each layer.
 
-    The first layer is linear: `q = sigma_w^2 q_input + sigma_b^2`; from then on each length is the length map of the
-    one before. Back, a gradient's mean square takes the factor `fan_out * deviation^2 * E[phi'(sqrt(q) z)^2]` at each
-    layer. Where lengths grow beyond what a float holds they are inf, and correlations NaN.
+    The theory is that of random networks of infinite width. The first layer is linear:
+    `q = sigma_w^2 q_input + sigma_b^2`; after it each mean square q is `length_map` of the one before. Backward, a
+    gradient's mean square takes the factor `fan_out * deviation^2 * E[phi'(sqrt(q) z)^2]` at each layer. Where mean
+    squares grow beyond what a float holds they are inf, and correlations NaN.
 
     Args:
         scale: Size of the weights, which may differ from layer to layer.

@@ -31,13 +31,15 @@ from mlp_core.theory.weight_scales import WeightScale
 
 @dataclass(frozen=True)
 class MeasuredSignals:
-    """What random networks did to two inputs, float64 `[members, layers]` each; layers are counted from the inputs.
+    """Mean squares, correlations and gradients measured in random networks, float64 `[members, layers]` each.
+
+    Layers are counted from the inputs.
 
     Attributes:
-        mean_square: Over the units, of the first input's pre-activations; q in the theory.
+        mean_square: Mean over the units of the squares of the first input's pre-activations; q in the theory.
         correlation: Cosine of the angle between the two inputs' pre-activations; c in the theory.
-        gradient_mean_square: Over the units, of the gradient at the first input's pre-activations of a random direction
-            in the last layer, whose mean square is 1.
+        gradient_mean_square: Mean over the units of the squares of the gradient with respect to the first input's
+            pre-activations. At the last layer the gradient is a random vector whose mean square is 1.
     """
 
     mean_square: Tensor
@@ -45,24 +47,24 @@ class MeasuredSignals:
     gradient_mean_square: Tensor
 
     def gradient_growth(self) -> Tensor:
-        """Return the factor on a gradient's mean square from each layer to the one before, `[members, layers - 1]`.
+        """Return the gradient's mean square in each layer divided by that in the next, `[members, layers - 1]`.
 
-        With equal widths this is the measured chi_1. Its mean over members is to be compared, not the mean of a
-        root of the whole product, which lies below for the reason given above.
+        With equal widths this is the measured chi_1. Compare its mean over members with the theory: the mean of a root
+        of the whole product is too low, because single members scatter.
         """
         return self.gradient_mean_square[:, :-1] / self.gradient_mean_square[:, 1:]
 
 
 def gaussian_inputs(n_features: int, mean_square: float, correlation: float, stream: torch.Generator) -> Tensor:
-    """Return two inputs of random directions with just this mean square and correlation, float64 `[2, features]`.
+    """Draw two inputs in random directions that have exactly this mean square and correlation, float64 `[2, features]`.
 
-    Drawn and then made exact: chance in the inputs would only blur what the networks do.
+    They are drawn as Gaussians and then made orthogonal and scaled, so that chance in the inputs adds no scatter.
 
     Args:
-        n_features: At least 2.
-        mean_square: Over the features, of either input.
-        correlation: Cosine of the angle between them, -1 .. 1.
-        stream: Where the directions come from.
+        n_features: Number of features, at least 2.
+        mean_square: Mean of the squared features of each input, above 0.
+        correlation: Cosine of the angle between the two inputs, -1 .. 1.
+        stream: Generator that the directions are drawn from.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -84,7 +86,12 @@ def gaussian_inputs(n_features: int, mean_square: float, correlation: float, str
 
 
 def input_lengths(inputs: Tensor) -> tuple[tuple[float, float], float]:
-    """Return the mean squares of two inputs `[2, features]` and their cosine, as `predicted_signals` wants them.
+    """Return the mean square of each of two inputs, and the cosine of the angle between them.
+
+    These are the arguments `q_inputs` and `c_inputs` of `predicted_signals`.
+
+    Args:
+        inputs: The two inputs, `[2, features]`.
 
     Example:
         >>> input_lengths(torch.tensor([[1.0, 1.0], [2.0, -2.0]]))
@@ -105,12 +112,13 @@ def measure_signals(
     seed: int,
     distribution: Literal["normal", "uniform"] = "normal",
 ) -> MeasuredSignals:
-    """Send two inputs forward and a random gradient back through random networks.
+    """Measure mean squares, correlations and gradients of two inputs in random networks, layer by layer.
 
-    A member's numbers depend on nothing but its number and the seed: members of equal number differ between two scales
-    in the size of their weights alone. Arithmetic is float64, so that neither a chaotic gain overflows nor an ordered
-    one fades to nothing in a hundred layers; draws are float32, which takes a quarter of the time. Where all units
-    of a layer are dead, mean squares are 0 and correlations NaN from there on.
+    Two inputs go forward through each network (member), and a random gradient backward; nothing is trained. A member's
+    random numbers depend on its number and the seed alone: members of equal number differ between two scales only in
+    the size of their weights. The arithmetic is float64, so that nothing overflows or fades to 0 in a hundred layers;
+    draws are float32, which takes a quarter of the time. Where all units of a layer are dead, mean squares are 0 and
+    correlations NaN from there on.
 
     Args:
         scale: Layer sizes and the standard deviation of each layer's weights.
@@ -119,7 +127,10 @@ def measure_signals(
         inputs: Two examples, `[2, features]`, of any mean squares; all members see the same.
         members: Numbers of the members, at least one.
         seed: Root seed.
-        distribution: Of weights and biases; the standard deviations are the same for both.
+        distribution: Distribution of weights and biases; the standard deviations are the same for both.
+
+    Returns:
+        A row per member, in the order of `members`.
 
     Raises:
         InputError: If the activation or the distribution has no such name.

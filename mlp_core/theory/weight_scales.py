@@ -15,10 +15,10 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class WeightScale:
-    """How large the random weights of each layer are.
+    """Layer sizes and standard deviations of a random network's weights.
 
     Attributes:
-        layer_sizes: Inputs, then the units of each layer.
+        layer_sizes: Number of inputs, then of the units of each layer.
         deviations: Standard deviation of a weight, one per layer.
     """
 
@@ -27,17 +27,21 @@ class WeightScale:
 
     @property
     def forward(self) -> _Array:
-        """Factor `fan_in * deviation^2` of each layer, `[layers]`: sigma_w^2 on the way forward."""
+        """Return `fan_in * deviation^2` of each layer, float64 `[layers]`: the theory's sigma_w^2 for signals."""
         return np.array([n * d**2 for n, d in zip(self.layer_sizes[:-1], self.deviations, strict=True)])
 
     @property
     def backward(self) -> _Array:
-        """Factor `fan_out * deviation^2` of each layer, `[layers]`: in the place of sigma_w^2 on the way back."""
+        """Return `fan_out * deviation^2` of each layer, float64 `[layers]`: it replaces sigma_w^2 for gradients."""
         return np.array([n * d**2 for n, d in zip(self.layer_sizes[1:], self.deviations, strict=True)])
 
 
 def mean_field_scale(layer_sizes: Sequence[int], sigma_w: float) -> WeightScale:
-    """Return weights of standard deviation `sigma_w / sqrt(fan_in)`, the papers' own.
+    """Return the scale of weights with standard deviation `sigma_w / sqrt(fan_in)`, as mean-field papers have them.
+
+    Args:
+        layer_sizes: Number of inputs, then of the units of each layer.
+        sigma_w: Standard deviation of a weight times sqrt(fan_in).
 
     Example:
         >>> mean_field_scale([100, 100, 25], sigma_w=2.0).backward.round(6).tolist()
@@ -47,10 +51,14 @@ def mean_field_scale(layer_sizes: Sequence[int], sigma_w: float) -> WeightScale:
 
 
 def xavier_scale(layer_sizes: Sequence[int], gain: float) -> WeightScale:
-    """Return weights of standard deviation `gain * sqrt(2 / (fan_in + fan_out))`.
+    """Return the scale of weights of Xavier's initialization: standard deviation `gain * sqrt(2 / (fan_in + fan_out))`.
 
-    Where the widths differ, one gain is another sigma_w in each layer, and another again on the way back: forward
-    `sigma_w^2 = gain^2 * 2 fan_in / (fan_in + fan_out)`, backward with fan_out above the line.
+    Where the widths differ, one gain means a different sigma_w in each layer: for signals
+    `sigma_w^2 = gain^2 * 2 fan_in / (fan_in + fan_out)`, for gradients the same with fan_out in the numerator.
+
+    Args:
+        layer_sizes: Number of inputs, then of the units of each layer.
+        gain: Factor on Xavier's standard deviation.
 
     Example:
         >>> scale = xavier_scale([3072, 128, 64, 32, 3], gain=1.0)
