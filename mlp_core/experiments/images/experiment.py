@@ -34,7 +34,7 @@ class Images(Settings):
 def images_trial(
     hidden_widths: Sequence[int], n_pixels: int, n_classes: int, training: Training, sized_by: str = "hidden_widths"
 ) -> Trial:
-    """Return the trial of a network on images.
+    """Return the configuration of one network on images, trained on augmented images in one shared order of batches.
 
     Args:
         hidden_widths: Units of each hidden layer.
