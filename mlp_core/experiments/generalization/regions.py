@@ -105,7 +105,7 @@ class Islands:
 
     @property
     def enclosed(self) -> tuple[int, float]:
-        """Return number and total area of the islands wholly on the map, surely separate from all examples of their class."""
+        """Return number and total area of the islands wholly on the map: they are surely apart from their class."""
         return int((~self.at_border).sum()), float(self.areas[~self.at_border].sum())
 
     @property

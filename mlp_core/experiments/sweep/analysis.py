@@ -62,7 +62,7 @@ class SweepResults:
 
     @cached_property
     def ranking(self) -> NDArray[np.int64]:
-        """Return the indices of all configurations by mean validation accuracy, best first; the smaller first of equals."""
+        """Return all configurations (indices) by mean validation accuracy, best first; of equals the smaller first."""
         return np.lexsort((self.configurations["parameters"], -self.validation.mean(1)))
 
     @property
@@ -72,7 +72,7 @@ class SweepResults:
 
     @property
     def price(self) -> float:
-        """Return the chosen configuration's mean validation accuracy minus its mean test accuracy (cost of choosing)."""
+        """Return how much the chosen configuration's mean validation accuracy exceeds its mean test accuracy."""
         return float(self.validation[self.chosen].mean() - self.test[self.chosen].mean())
 
     @cached_property
@@ -97,7 +97,7 @@ class SweepResults:
         return variance_shares(list(self.levels), self.numbers, sizes, self.test)
 
     def front(self, costs: _Floats) -> NDArray[np.int64]:
-        """Return the Pareto front: configurations whose mean validation accuracy no cheaper one reaches, by rising cost.
+        """Return the Pareto front: configurations whose mean validation accuracy no cheaper one reaches, by cost.
 
         Args:
             costs: Cost of each configuration, `[configurations]`.
@@ -157,7 +157,7 @@ class SweepResults:
 
     @property
     def beyond(self) -> NDArray[np.bool_]:
-        """Return which configurations are deeper than `SCALES` (six) depth scales of their start, `[configurations]`."""
+        """Return which configurations are deeper than `SCALES` (six) depth scales of their start, a bool each."""
         scale = self.configurations["xi_c"].astype(float)
         return np.asarray(self.configurations["depth"] > SCALES * np.where(np.isnan(scale), np.inf, scale))
 
