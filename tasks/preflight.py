@@ -20,9 +20,9 @@ _LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` ca
 
 
 def check_run(run: RunSettings) -> None:
-    """Refuse a run that this machine cannot do.
+    """Refuse a run whose workers, runner, packages or artifact folder this machine does not allow.
 
-    Every task computes on one thread of torch's own, so that as many tasks as cores are as many threads as cores.
+    Every task computes on one thread, so that as many tasks as cores use as many threads as cores.
 
     Raises:
         InputError: If more workers are asked for than there are cores, if an extra is not installed, if worker
@@ -43,7 +43,7 @@ def check_run(run: RunSettings) -> None:
 
 
 def check_limits(run: RunSettings) -> None:
-    """Refuse a run in a shell, job or container that limits memory or threads too far for any.
+    """Refuse a run if limits on memory or threads (of a shell, job or container) are too low for any run.
 
     Raises:
         InputError: If PyTorch does not fit below `ulimit -v` or `ulimit -d`, or a run's threads below `ulimit -u` or
