@@ -159,7 +159,7 @@ def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> 
     """Classify new rows with trained networks: one row of predictions for each row.
 
     Args:
-        model: The networks.
+        model: The trained networks.
         rows: A table with the columns that they were trained on, in any order; other columns are ignored.
         member: The number of one network, from 0; None for all of them.
 

@@ -31,15 +31,14 @@ def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str 
     gradient through.
 
     Args:
-        default: ReLU as PyTorch starts it; columns `depth`, `seed`, `test_accuracy`, and
-            `first_gradient_mean_square`: of the gradient of the loss by the first layer's parameters, before
-            the first step.
+        default: ReLU with PyTorch's start; columns `depth`, `seed`, `test_accuracy` and `first_gradient_mean_square`
+            (mean square of the loss gradient over the first layer's parameters, before the first step).
         restored: The same depths, ReLU with Xavier weights at the theoretical gain; columns `depth`, `seed`,
             `test_accuracy`.
-        figure: Name of the figure.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same depths.
+        ValueError: If the two tables do not have the same depths.
     """
     shares, n_choices = _share_that_goes(default, restored)
 
@@ -75,12 +74,12 @@ def decline_goes_with_better_start(default: Table, better: Table, figure: str = 
     fixed budget of parameters the deeper network is the narrower one, so the claim cannot tell depth from width.
 
     Args:
-        default: ReLU as PyTorch starts it; columns `depth`, `seed`, `test_accuracy`.
-        better: The same depths, tanh with Xavier weights at the theoretical gain; the same columns.
-        figure: Name of the figure.
+        default: ReLU with PyTorch's start; columns `depth`, `seed`, `test_accuracy`.
+        better: The same depths and columns, tanh with Xavier weights at the theoretical gain.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same depths.
+        ValueError: If the two tables do not have the same depths.
     """
     shares, n_choices = _share_that_goes(default, better)
 

@@ -76,7 +76,7 @@ def extent(weights: Tensor) -> Tensor:
         weights: `[..., channels, height, width]`; a pixel counts by its squared weight, summed over the channels.
 
     Returns:
-        float64 `[...]`, in sides of the image, 0 .. 0.71; NaN for a unit without any weight.
+        float64 `[...]`, in sides of the image, 0..0.71; NaN for a unit whose weights are all 0.
 
     Example:
         >>> weights = torch.zeros(3, 32, 32)
@@ -121,17 +121,17 @@ def whole_images(images: Tensor, labels: Tensor, n_images: int = 64) -> tuple[Te
 
 
 def participation_ratio(weights: Tensor) -> Tensor:
-    """Return the share of the pixels that a unit looks at: `(sum p)^2 / (n_pixels sum p^2)`.
+    """Return the share of the pixels that carry a unit's weights: `(sum p)^2 / (n_pixels sum p^2)`.
 
-    p is a pixel's squared weight, summed over the channels. One pixel alone gives 1 / n_pixels, equal weight
-    everywhere 1, and half of the pixels alike 1/2, wherever they lie. Random weights do not reach 1: uniform ones in
-    three channels give 15/19 = 0.79, as their squares differ by chance.
+    p is a pixel's squared weight, summed over the channels. One pixel alone gives 1 / n_pixels, equal weights
+    everywhere 1, and equal weights on half of the pixels 1/2, wherever they lie. Random weights do not reach 1: uniform
+    ones in three channels give 15/19 = 0.79, as their squares differ by chance.
 
     Args:
         weights: `[..., channels, height, width]`.
 
     Returns:
-        float64 `[...]`, 1 / n_pixels .. 1; NaN for a unit without any weight.
+        float64 `[...]`, from 1 / n_pixels to 1; NaN for a unit whose weights are all 0.
 
     Example:
         >>> weights = torch.zeros(3, 4, 4)
@@ -178,7 +178,7 @@ def class_cosine(weights: Tensor, means: Tensor) -> Tensor:
         means: `[classes, channels, height, width]`, see `class_means`.
 
     Returns:
-        float64 `[...]`, 0 .. 1; NaN for a unit without any weight.
+        float64 `[...]`, 0..1; NaN for a unit whose weights are all 0.
 
     Example:
         >>> means = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]).view(3, 1, 1, 2)
@@ -220,7 +220,7 @@ def spatial_frequency(weights: Tensor) -> Tensor:
         weights: `[..., channels, height, width]`.
 
     Returns:
-        float64 `[...]`; NaN for a unit without any pattern.
+        float64 `[...]`; NaN for a unit whose weights do not vary over the image.
 
     Example:
         >>> wave = torch.sin(2 * math.pi * 5 * torch.arange(32) / 32).expand(3, 32, 32)

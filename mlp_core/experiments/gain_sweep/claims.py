@@ -66,8 +66,8 @@ def gains_differ(
 
     Args:
         table: Columns `gain`, `seed`, `test_accuracy`.
-        gains: Two gains; the nearest ones of the table are compared.
-        figure: Name of the figure.
+        gains: The two gains; the difference is taken between the table's nearest ones, first minus second.
+        figure: Name of the figure that shows it.
     """
     accuracy = by_seed(table, "test_accuracy", "gain")
     distances = np.abs(accuracy.levels - np.array(gains)[:, None])

@@ -99,11 +99,11 @@ def network_generalizes_better(
     both are clearly below chance, the verdict is `neither`: the less wrong of two models does not generalise better.
 
     Args:
-        network: Columns `seed`, `outside_accuracy`; the rows of one network.
-        polynomial: The same columns; the rows of degree 50.
-        n_classes: Arms of the spirals.
+        network: Columns `seed`, `outside_accuracy`; the members of one perceptron.
+        polynomial: The same columns; the members of degree 50.
+        n_classes: Classes of the spirals, one per arm; chance is 1 over that.
         sizes: What is compared, in words, such as `depth 3, 5454 parameters against 5304`.
-        figure: Name of the figure.
+        figure: Name of the figure that shows it.
     """
     paired, groups = in_pairs(by_seed(network, "outside_accuracy"), by_seed(polynomial, "outside_accuracy"))
     first, second = (values[0] for values in groups)

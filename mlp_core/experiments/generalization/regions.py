@@ -36,10 +36,10 @@ class RadiusBands:
 def accuracy_by_radius(predictions: Tensor, labels: Tensor, points: Tensor, edges: Sequence[float]) -> RadiusBands:
     """Return each member's accuracy in rings around the origin.
 
-    With the edges 0, the training radius and infinity the two rings are inside and outside the training region.
-    Guessing gives 1 / K, but that is no floor: the spirals turn on, so that a model which carries its answers at the
-    arms' ends straight outwards is right to radius 1.25, where they have turned by half a sector, and wrong on every
-    arm from there to beyond radius 2.
+    With the edges 0, the training radius and infinity, the two rings are inside and outside the training region.
+    Guessing gives 1 / K, but a model can do worse: a model that continues its answers at the arms' ends straight
+    outwards is right to radius 1.25, where the spirals have turned by half a sector, and wrong on every arm from there
+    to beyond radius 2.
 
     Args:
         predictions: Predicted integer classes `[members, n]`, as `mlp_core.engine.training.predict` returns them.
@@ -48,7 +48,7 @@ def accuracy_by_radius(predictions: Tensor, labels: Tensor, points: Tensor, edge
         edges: Ascending radii, at least two; points outside all rings are left out.
 
     Raises:
-        ValueError: If the edges do not rise.
+        ValueError: If the edges are fewer than two or not ascending.
 
     Example:
         >>> points, labels = torch.tensor([[0.0, 0.5], [0.0, 2.0], [2.0, 0.0]]), torch.tensor([0, 1, 1])
@@ -73,12 +73,12 @@ def nearest_neighbour(points: Tensor, train_inputs: Tensor, train_labels: Tensor
     It uses a k-d tree: distances to all training points took 15 times as long for a map of 500 x 500.
 
     Args:
-        points: `[n, 2]`.
-        train_inputs: `[n_train, 2]`.
-        train_labels: int64 `[n_train]`.
+        points: Points to classify, `[n, 2]`.
+        train_inputs: Training points, `[n_train, 2]`.
+        train_labels: Their classes, int64 `[n_train]`.
 
     Returns:
-        int64 `[n]`.
+        Classes, int64 `[n]`.
 
     Example:
         >>> train_inputs, train_labels = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([3, 5])
@@ -94,9 +94,9 @@ class Islands:
     """The islands of a decision map, largest first; see `decision_islands`.
 
     Attributes:
-        classes: The class each island belongs to, `[islands]`.
-        areas: In units of x1 x2, float64 `[islands]`.
-        at_border: Whether the island reaches the edge of the map, bool `[islands]`.
+        classes: The class of each island, `[islands]`.
+        areas: Area of each island in the plane of x1 and x2, float64 `[islands]`.
+        at_border: Whether the island touches the edge of the map, bool `[islands]`.
     """
 
     classes: NDArray[np.int64]
@@ -125,11 +125,11 @@ def decision_islands(
     `min_pixels` pixels do not count, as the grid itself can produce them.
 
     Args:
-        classes: Integer classes `[M, M]`; the row is x2, ascending, the column x1, from -extent to extent.
+        classes: Predicted integer classes `[M, M]`; the row is x2, ascending, the column x1, from -extent to extent.
         extent: Half the side of the map.
-        points: Training points `[n, 2]`; those outside the map are left out.
+        points: Training points `[n, 2]`; those outside the map are ignored.
         labels: Their classes `[n]`.
-        min_pixels: Smallest island; 9 pixels are 3 x 3, an area of 6e-4 on a map of 500 x 500 over [-2, 2].
+        min_pixels: Size of the smallest island; 9 pixels are 3 x 3, an area of 6e-4 on a map of 500 x 500 over [-2, 2].
 
     Returns:
         The islands of all classes.

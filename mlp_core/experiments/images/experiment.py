@@ -39,9 +39,9 @@ def images_trial(
     Args:
         hidden_widths: Units of each hidden layer.
         n_pixels: Numbers per image, 3 x 32 x 32.
-        n_classes: Classes of images.
+        n_classes: Classes of the images.
         training: How to train.
-        sized_by: The setting that decides the network's size.
+        sized_by: Name of the setting that decides the network's size; error messages about memory name it.
     """
     sizes = (n_pixels, *hidden_widths, n_classes)
     widths = "-".join(str(width) for width in hidden_widths) or "none"

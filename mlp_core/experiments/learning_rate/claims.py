@@ -29,10 +29,10 @@ def xavier_widens_the_range(pytorch: Table, xavier: Table, n_classes: int, figur
         pytorch: Columns `learning_rate`, `seed`, `train_accuracy`, from PyTorch's start.
         xavier: The same rates and columns, from Xavier's start at the theoretical gain.
         n_classes: Number of classes, which decides the accuracy that counts as trained.
-        figure: Name of the figure.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same rates.
+        ValueError: If the two tables do not have the same rates.
     """
     groups = trained_by_rate(pytorch, n_classes), trained_by_rate(xavier, n_classes)
     rates = groups[0].levels

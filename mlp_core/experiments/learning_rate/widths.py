@@ -56,7 +56,7 @@ def trainable_range(rates: _Floats, shares: _Floats) -> tuple[_Floats, _Floats]:
         shares: Share of the members that are trained at each rate, `[..., rates]`.
 
     Returns:
-        Both ends, `[...]`; NaN where no rate trains half of the members.
+        The smallest and the largest such rate, each `[...]`; NaN where no rate trains half of the members.
 
     Example:
         >>> rates, shares = np.array([1e-3, 1e-2, 1e-1, 1.0]), np.array([0.2, 0.5, 1.0, 0.4])
