@@ -352,7 +352,7 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
 
 
 def main() -> int:
-    """Train the populations, measure, and write `benchmarks/COVERAGE.md`."""
+    """Train the populations, measure the coverage of all intervals, and write `benchmarks/COVERAGE.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
     parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each; 0 for those there")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings side by side")

@@ -57,10 +57,12 @@ def results(members: Members) -> Results:
 
 
 def alarms(night: Night, n: int, nights: int) -> int:
-    """Return on how many of some simulated nights the comparison with the baseline reports a metric that moved.
+    """Return on how many simulated nights the comparison with the baseline reports a metric that moved.
+
+    A night is a pair of results of the same configurations: the baseline and a later run.
 
     Args:
-        night: Function of a random generator and n; returns the members before and after.
+        night: Function of a random generator and n; returns the members of both.
         n: Members per configuration.
         nights: Number of nights.
     """
@@ -93,7 +95,7 @@ def by_examples(changes: Callable[[np.random.Generator, tuple[int, int]], NDArra
 
 
 def redrawn(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
-    """Return a simulated night on which every member is drawn anew: accuracies change as much as members differ."""
+    """Return a simulated night (see `alarms`) on which every member is drawn anew, with independent accuracies."""
     before, after = stream.normal(0.75, 0.1, (2, _CONFIGURATIONS, n)).clip(0.4, 1)
     return finished(np.round(before * _TEST) / _TEST), finished(np.round(after * _TEST) / _TEST)
 
@@ -341,7 +343,7 @@ def _share(moved: Sequence[int], nights: int) -> str:
 
 
 def main() -> int:
-    """Train, measure, and write `benchmarks/DRIFT.md`."""
+    """Train networks with different rounding, measure false alarms and power, and write `benchmarks/DRIFT.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
     parser.add_argument("--nights", type=int, default=400, metavar="N", help="for each number  [default: 400]")
     parser.add_argument("--members", type=int, default=128, metavar="N", help="to train of each  [default: 128]")

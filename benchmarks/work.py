@@ -186,7 +186,7 @@ def unpack_images(source: Path, folder: Path) -> ImageFiles:
     """Unpack a zip of images into a folder for torchvision, and describe both.
 
     Raises:
-        InputError: If the zip does not hold images as the project wants them.
+        InputError: If the zip does not have the layout that the project reads.
     """
     entries = list_images(source).images
     with zipfile.ZipFile(source) as archive:
