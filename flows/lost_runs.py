@@ -37,9 +37,9 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
     If the file cannot be written or locked, the run goes on without it.
 
     Args:
-        home: Prefect's home folder, where the file lies.
+        home: Prefect's home folder; the file lies in a subfolder.
         server: API address that the user has set, or empty for the server of this home.
-        flow_run_id: The run.
+        flow_run_id: The flow run.
     """
     path = home / _FOLDER / f"{flow_run_id}.json"
     partial = path.with_suffix(".partial")

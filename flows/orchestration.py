@@ -104,6 +104,9 @@ class ExperimentRuns:
     def publish(self, stage: Stage) -> list[PrefectFuture[Any]]:
         """Wait for an experiment's trainings, then submit the tasks that make its tables and figures.
 
+        Args:
+            stage: The experiment.
+
         Returns:
             The tasks' futures; empty if all trainings failed. Figures shared with other experiments are left to
             `draw_panels`.

@@ -231,7 +231,13 @@ def _split_column(n_train: int, n_test: int, n_validation: int = 0) -> pa.Array:
 
 @task(name="transform examples", task_run_name="{transform.title}", **cached(*_TRANSFORMS))
 def transform_examples(context: RunContext, transform: Transform, examples: Examples) -> Examples:
-    """Apply an input transform of a configuration to examples and store the result; one row per example."""
+    """Apply an input transform of a configuration to examples and store the result; one row per example.
+
+    Args:
+        context: The run's context.
+        transform: Such as a standardisation, monomials, or setting aside validation examples.
+        examples: The examples before it.
+    """
     import pyarrow as pa
     import torch
 
@@ -287,7 +293,7 @@ def download_images(context: RunContext, url: str) -> Artifact:
 
 @task(name="locate images", task_run_name="locate images", **UNCACHED)
 def locate_images(location: str) -> ImageSource:
-    """Return path and digest of a local zip or folder of images."""
+    """Return path, digest and remarks of a local zip or folder of images."""
     from mlp_core.data.images import list_images, source_digest
 
     path = Path(location).expanduser().resolve()

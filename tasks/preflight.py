@@ -25,9 +25,9 @@ def check_run(run: RunSettings) -> None:
     Every task computes on one thread, so that as many tasks as cores use as many threads as cores.
 
     Raises:
-        InputError: If more workers are asked for than there are cores, if an extra is not installed, if worker
-            processes cannot be started here, or if the artifact folder cannot be used.
-        ResourceError: If the bucket of the artifact folder is out of reach.
+        InputError: If there are more workers than cores, an extra package is not installed, worker processes cannot be
+            started here, or the artifact folder cannot be used.
+        ResourceError: If the S3 bucket of the artifact folder cannot be reached.
     """
     if run.runner == "dask":
         require_extra("dask", "--runner dask")
@@ -46,8 +46,8 @@ def check_limits(run: RunSettings) -> None:
     """Refuse a run if limits on memory or threads (of a shell, job or container) are too low for any run.
 
     Raises:
-        InputError: If PyTorch does not fit below `ulimit -v` or `ulimit -d`, or a run's threads below `ulimit -u` or
-            the number of processes of a control group.
+        InputError: If PyTorch needs more memory than `ulimit -v` or `ulimit -d` allows, or a run more threads than
+            `ulimit -u` or the control group's number of processes allows.
     """
     limits = {flag: resource.getrlimit(limit)[0] for flag, limit in _LIMITS.items()}
     tight = {n_bytes: flag for flag, n_bytes in limits.items() if n_bytes != resource.RLIM_INFINITY}

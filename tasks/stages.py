@@ -25,7 +25,7 @@ _UNREAD_TABLE = Data(1, ("", ""), n_train=MIN_ROWS, n_test=MIN_ROWS, kind="table
 
 @dataclass(frozen=True)
 class Stage:
-    """An experiment of a run, with the settings, data and seeds that it gets."""
+    """An experiment of a run together with the settings, data and seeds that it gets (its setup)."""
 
     experiment: Experiment
     setup: Setup

@@ -134,7 +134,7 @@ class OwnTable:
 
 @dataclass(frozen=True)
 class Asked:
-    """A validated question of the page, in all the forms that the program needs: data, configuration, flow, command.
+    """A validated question of the page (settings of networks to train), as data, configuration, flow and command.
 
     Attributes:
         question: The settings.
@@ -306,10 +306,10 @@ def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
 
 
 def changes(asks: Asked, pinned: Asked) -> list[str]:
-    """Return a phrase for each setting in which a question differs from a pinned one.
+    """Return a phrase for each setting in which a question differs from a pinned one (kept for comparison).
 
     The number of networks (`seeds`) is not compared. A parameter budget is compared by the width that follows from it,
-    and the gain is part of the start.
+    and the gain is part of the start. The list is empty if nothing else differs.
 
     Example:
         >>> changes(Asked(Question(activation="tanh", layers=5)), Asked(Question()))

@@ -49,7 +49,7 @@ def page_app(run_flow: Callable[[Asked, Callable[..., None]], None]) -> ASGIApp:
     More than `MOST_PAGES` pages at once are refused, and so are requests from other sites; see `guarded`.
 
     Args:
-        run_flow: Runs a question as a flow, see `Session`.
+        run_flow: Function that runs a question as a flow, see `Session`.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     pages: set[Session] = set()

@@ -56,7 +56,7 @@ class Subject:
         asks: The question; for the polynomial, the question that it is compared with.
         job: The training job.
         n_told: Number of finished members already sent.
-        n_mapped: Number of networks in the last map sent.
+        n_mapped: Number of networks in the last map sent; 0 if none was.
     """
 
     key: object

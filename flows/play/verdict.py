@@ -27,14 +27,14 @@ class Verdict:
 
 
 def verdict(asks: Asked, accuracy: NDArray[np.float64], pinned: Asked, pinned_accuracy: NDArray[np.float64]) -> Verdict:
-    """Compare the test accuracies of a question and a pinned one in pairs of equal seeds.
+    """Compare the test accuracies of a question and a pinned one (kept for comparison) in pairs of equal seeds.
 
     Questions with different root seeds, or without a difference in settings, are not compared: the sentence says why.
 
     Args:
-        asks: The question.
+        asks: The question: settings of the networks.
         accuracy: Test accuracies of its members, 0..1; NaN where one is not finished or diverged.
-        pinned: The pinned question.
+        pinned: The question to compare with.
         pinned_accuracy: The same of its members; pairs are made as far as both have members.
 
     Example:
