@@ -25,7 +25,10 @@ _QUICK_PER_CLASS = 256, 32
 
 
 def main() -> int:
-    """Measure, write the tables and return 1 if a quick run misses half of a floor."""
+    """Measure the chosen rows, write and print the tables, and return the exit status.
+
+    It is 2 for bad images and, in a quick run (`--quick`), 1 if a speed-up is less than half of its floor; else 0.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the project next to its peers.")
     names = (*_SPIRALS, *_IMAGES, *_WHOLE)
     parser.add_argument("--rows", nargs="+", choices=names, metavar="NAME", help=f"only these: {', '.join(names)}")

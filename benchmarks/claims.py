@@ -38,13 +38,13 @@ _DEFAULT: _Start = ("relu", "pytorch", 1.0)
 
 @dataclass(frozen=True)
 class Decision:
-    """Something that is decided on a sample of a population.
+    """A decision made on a sample of networks whose population is known.
 
     Attributes:
         name: What is decided.
-        truth: What is so in the population, in words.
-        decide: From the places of some networks to what is said.
-        wrong: What must not be said; empty where the population is as it is, and what is said is counted.
+        truth: What holds in the population, in words.
+        decide: Function of the indices of the sampled networks; returns the verdict.
+        wrong: The verdict that is an error in this population; empty if verdicts are only counted.
     """
 
     name: str
@@ -54,7 +54,15 @@ class Decision:
 
 
 def populations(folder: Path) -> dict[_Start, _Floats]:
-    """Return test accuracies `[depths, networks]` by activation, scheme and gain; equal places have equal seeds."""
+    """Read the trained populations of the depth sweep and the ablation.
+
+    Args:
+        folder: Where `benchmarks.coverage` stores them.
+
+    Returns:
+        Test accuracies `[depths, networks]` by activation, scheme and gain; networks in the same column have equal
+        seeds. Starts that lack a depth are left out.
+    """
     by_start: dict[_Start, dict[int, _Floats]] = {}
     named = configs()
     for config in (*named["depth sweep"], *named["ablation"]):
@@ -68,7 +76,15 @@ def populations(folder: Path) -> dict[_Start, _Floats]:
 
 
 def gain_populations(folder: Path) -> tuple[list[float], _Floats]:
-    """Return the gains, and test accuracies `[gains, networks]`, equal places having equal seeds; none if none are."""
+    """Read the trained populations of the gain sweep.
+
+    Args:
+        folder: Where `benchmarks.coverage` stores them.
+
+    Returns:
+        The gains, and test accuracies `[gains, networks]`, equal seeds in the same column; both empty if none is
+        trained.
+    """
     tables = {config.gains[0]: population(folder, config) for config in configs()["gain sweep"]}
     trained = {gain: table["test_accuracy"].to_numpy() for gain, table in sorted(tables.items()) if table is not None}
     n = min((len(values) for values in trained.values()), default=0)
@@ -76,13 +92,21 @@ def gain_populations(folder: Path) -> tuple[list[float], _Floats]:
 
 
 def best_by_pairs(values: _Floats) -> int:
-    """Return the row that does better than each other one in most pairs, of `[rows, networks]`."""
+    """Return the row that is best in pairs of equal seeds: its lowest share of wins over any other row is highest.
+
+    Args:
+        values: `[rows, networks]`; the networks of a column have equal seeds.
+    """
     shares = (values[:, None] > values[None]).mean(2) + np.eye(len(values))
     return int(shares.min(1).argmax())
 
 
 def decisions(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
-    """Yield what is decided on the depth sweep and its ablation."""
+    """Yield decisions on the depth sweep and ablation: in populations as they are, and moved to the claim's edge.
+
+    Args:
+        accuracies: As `populations` returns them.
+    """
     default = accuracies[_DEFAULT]
     best = best_by_pairs(default)
     truth = f"depth {best + 1} wins most pairs with each other one: it is excluded"
@@ -118,7 +142,11 @@ def decisions(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
 
 
 def decisions_on_starts(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
-    """Yield the claims on what the decline goes with, as the starts are and moved to the edge."""
+    """Yield the two claims on what removes the decline with depth: in populations as they are, and moved to the edge.
+
+    Args:
+        accuracies: As `populations` returns them.
+    """
     default = accuracies[_DEFAULT]
     gradients = {"first_gradient_mean_square": np.ones(0)}
     best = int(default.mean(1).argmax())
@@ -157,7 +185,12 @@ def decisions_on_starts(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]
 
 
 def decisions_on_gains(gains: list[float], values: _Floats) -> Iterator[Decision]:
-    """Yield the claims on the gain sweep, on a coarser grid than its own."""
+    """Yield the claims on the gain sweep, on a coarser grid of gains than its own.
+
+    Args:
+        gains: The gains.
+        values: Test accuracies `[gains, networks]`.
+    """
     best = gains[best_by_pairs(values)]
 
     def table(places: NDArray[np.int64], values: _Floats = values) -> dict[str, NDArray[np.generic]]:
@@ -194,7 +227,7 @@ def decisions_on_gains(gains: list[float], values: _Floats) -> Iterator[Decision
 
 
 def constructed(n_networks: int) -> Iterator[Decision]:
-    """Yield a claim on a share of values that are skewed, at its edge."""
+    """Yield a claim on shares with a skewed (exponential) distribution, moved to the claim's edge from either side."""
     stream = np.random.default_rng(0)
     shares = stream.exponential(size=n_networks)
     for beyond, wrong in _OUTSIDE:
@@ -242,7 +275,7 @@ def _cell(decision: Decision, verdicts: list[str]) -> str:
 
 
 def main() -> int:
-    """Print the tables of docs/statistics.md."""
+    """Print the tables of docs/statistics.md: how often each decision is wrong, or made at all, by sample size."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
     parser.add_argument("--samples", type=int, default=2000, metavar="N", help="of each size")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the populations lie")

@@ -60,7 +60,10 @@ _IMAGES = 240, 100
 
 
 def configs() -> dict[str, list[TrainConfig]]:
-    """Return the configurations of each experiment; those of the ablation without what the depth sweep has."""
+    """Return the configurations whose populations are trained, by experiment.
+
+    The ablation's list leaves out what the depth sweep's has, and the gain sweep has only four gains.
+    """
     sweep, ablation = DepthSweep(), Ablation()
     theory = {name: forward_gain(name) for name in ablation.ablation_activations}
     trials = ablation_trials(
@@ -95,13 +98,21 @@ def _block_path(folder: Path, config: TrainConfig, first: int) -> Path:
 
 
 def population(folder: Path, config: TrainConfig) -> pa.Table | None:
-    """Return the members of a config that have been trained, nothing if none has."""
+    """Read the stored members of a configuration; None if there are none."""
     paths = [path for first in range(0, N_NETWORKS, _BLOCK) if (path := _block_path(folder, config, first)).exists()]
     return pa.concat_tables([pq.read_table(path) for path in paths]) if paths else None
 
 
 def train_block(folder: Path, config: TrainConfig, first: int) -> None:
-    """Train some members of a config and store what they reached, and what they were before their first step."""
+    """Train 250 members of a configuration and store their accuracies, losses and, for spirals, dead units.
+
+    Nothing happens if the file exists.
+
+    Args:
+        folder: Where to store them.
+        config: The configuration.
+        first: Number of the first member.
+    """
     path = _block_path(folder, config, first)
     if path.exists():
         return
@@ -115,7 +126,13 @@ def train_block(folder: Path, config: TrainConfig, first: int) -> None:
 
 
 def train_populations(folder: Path, n_networks: int, workers: int) -> None:
-    """Train what is missing: the first members of all configurations before the second ones."""
+    """Train the members that are not yet stored: the first block of every configuration, then the second, and so on.
+
+    Args:
+        folder: Where to store them.
+        n_networks: Members of each configuration.
+        workers: Number of trainings at the same time.
+    """
     every = [config for some in configs().values() for config in some]
     blocks = [(config, first) for first in range(0, n_networks, _BLOCK) for config in every]
     for config in every:
@@ -131,16 +148,16 @@ Method = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.f
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is shown of a population.
+    """A value of a population, and a method that makes intervals for it from samples.
 
     Attributes:
-        population: Its name.
-        value: What the interval is of.
-        interval: What the interval is.
-        shown: Whether the project shows it; others stand in the table for comparison.
-        members: The number of each network that goes into it, float64 `[networks]`.
-        truth: The value of all networks.
-        method: How the interval is made.
+        population: Name of the population.
+        value: Name of the value, such as a median.
+        interval: Name of the method.
+        shown: Whether the project reports this interval; the others are for comparison.
+        members: The number that each network contributes, float64 `[networks]`.
+        truth: The value of the whole population.
+        method: Function of samples that returns the ends of their intervals.
     """
 
     population: str
@@ -154,12 +171,12 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often an interval held the population's value, and how wide it was on average.
+    """How often intervals contain the population's value, and their mean width.
 
     Attributes:
-        n: Members of a sample.
-        samples: Samples that had an interval; the others had no spread.
-        share: Of these, those whose interval held the value.
+        n: Size of a sample.
+        samples: Number of samples with an interval; the others had no spread.
+        share: Share of these whose interval contains the value; NaN if there are none.
         width: Mean width, in the units of the value.
     """
 
@@ -170,7 +187,13 @@ class Coverage:
 
 
 def measure(quantity: Quantity, n: int, n_samples: int) -> Coverage:
-    """Draw samples from a population, each member as likely as any other each time, and count."""
+    """Measure an interval's coverage: draw samples with replacement and count the intervals that contain the truth.
+
+    Args:
+        quantity: The population, its value and the method.
+        n: Size of a sample.
+        n_samples: Number of samples.
+    """
     stream = np.random.default_rng([n, *quantity.population.encode()])
     low, high = quantity.method(stream.choice(quantity.members, (n_samples, n)))
     low, high = low[low < high], high[low < high]
@@ -182,7 +205,7 @@ def measure(quantity: Quantity, n: int, n_samples: int) -> Coverage:
 
 
 def quantities(folder: Path) -> Iterator[Quantity]:
-    """Return what is shown of the populations that have been trained."""
+    """Yield the values and interval methods to measure, for each population that has been trained."""
     for experiment, some in configs().items():
         for config in some:
             table = population(folder, config)
@@ -279,7 +302,12 @@ def _anderson(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: int) -> str:
-    """Return a summary, with the worst population of each interval, and a table of all of them."""
+    """Return a Markdown page: the least coverage of each kind of interval, then a table of all populations.
+
+    Args:
+        measured: Each quantity with its coverage for every sample size.
+        n_samples: Number of samples of each size.
+    """
     error = 100 * math.sqrt(0.95 * 0.05 / n_samples)
     sizes = [f"n = {coverage.n}" for coverage in measured[0][1]]
     lines = [
@@ -324,7 +352,7 @@ def in_markdown(measured: Sequence[tuple[Quantity, list[Coverage]]], n_samples: 
 
 
 def main() -> int:
-    """Train the populations, measure, and write `benchmarks/COVERAGE.md`."""
+    """Train the populations, measure the coverage of all intervals, and write `benchmarks/COVERAGE.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
     parser.add_argument("--networks", type=int, default=N_NETWORKS, metavar="N", help="of each; 0 for those there")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings side by side")

@@ -44,7 +44,11 @@ _ORIGIN = Origin({}, "", {}, "")
 
 
 def results(members: Members) -> Results:
-    """Return an experiment of members, `[configurations, n, 4]`."""
+    """Return members as the results of an experiment, in the form that a comparison with the baseline takes.
+
+    Args:
+        members: Train and test accuracy, diverged, never learned: `[configurations, n, 4]`.
+    """
     named = {
         ("experiment", f"configuration={row}"): dict(enumerate(map(tuple, values.tolist())))
         for row, values in enumerate(members)
@@ -53,7 +57,15 @@ def results(members: Members) -> Results:
 
 
 def alarms(night: Night, n: int, nights: int) -> int:
-    """Return the number of nights on which any metric moves."""
+    """Return on how many simulated nights the comparison with the baseline reports a metric that moved.
+
+    A night is a pair of results of the same configurations: the baseline and a later run.
+
+    Args:
+        night: Function of a random generator and n; returns the members of both.
+        n: Members per configuration.
+        nights: Number of nights.
+    """
     n_moved = 0
     for number in range(nights):
         before, after = night(np.random.default_rng(number), n)
@@ -62,13 +74,17 @@ def alarms(night: Night, n: int, nights: int) -> int:
 
 
 def finished(accuracy: NDArray[np.float64]) -> Members:
-    """Return members that finished and learned, with a train accuracy like the test accuracy."""
+    """Return members that finished and learned, whose train and test accuracy are the given one, clipped to 0.3..1."""
     accuracy = np.clip(accuracy, 0.3, 1.0)
     return np.stack([accuracy, accuracy, 0 * accuracy, 0 * accuracy], axis=-1)
 
 
 def by_examples(changes: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]) -> Night:
-    """Return nights on which members change by so many of 800 test examples."""
+    """Return simulated nights on which each member's number of correct test examples (of 800) changes.
+
+    Args:
+        changes: Function of a random generator and a shape; returns the changes, rounded to whole examples.
+    """
 
     def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
         shape = (_CONFIGURATIONS, n)
@@ -79,13 +95,18 @@ def by_examples(changes: Callable[[np.random.Generator, tuple[int, int]], NDArra
 
 
 def redrawn(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
-    """Return a night on which every member is another draw: half of all changes are as large as members differ."""
+    """Return a simulated night (see `alarms`) on which every member is drawn anew, with independent accuracies."""
     before, after = stream.normal(0.75, 0.1, (2, _CONFIGURATIONS, n)).clip(0.4, 1)
     return finished(np.round(before * _TEST) / _TEST), finished(np.round(after * _TEST) / _TEST)
 
 
 def at_the_edge(n_edges: int, lost: int) -> Night:
-    """Return nights on which half of some configurations' members diverge, or never learn, at random each time."""
+    """Return simulated nights on which half of the members of some configurations fail, at random before and after.
+
+    Args:
+        n_edges: Number of such configurations.
+        lost: 2 if the members diverge, 3 if they never learn.
+    """
 
     def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
         sides = np.stack([finished(np.full((_CONFIGURATIONS, n), 0.75))] * 2)
@@ -125,13 +146,13 @@ CONSTRUCTED: dict[str, Night] = {
 
 @dataclass(frozen=True)
 class Pool:
-    """The same members trained several times, with other rounding each time, `[kinds, configurations, members, 4]`."""
+    """The same members trained several times with different rounding, `[trainings, configurations, members, 4]`."""
 
     name: str
     values: Members
 
     def night(self, stream: np.random.Generator, n: int) -> tuple[Members, Members]:
-        """Return two trainings of some of the members, none of them twice, of each configuration."""
+        """Return n random members of each configuration as two of the trainings produced them."""
         n_kinds, n_configurations, n_members, _ = self.values.shape
         first, second = stream.choice(n_kinds, 2, replace=False)
         drawn = stream.permuted(np.tile(np.arange(n_members), (n_configurations, 1)), axis=1)[:, :n]
@@ -139,7 +160,7 @@ class Pool:
         return self.values[first][rows, drawn], self.values[second][rows, drawn]
 
     def unchanged(self) -> str:
-        """Return how many members have the same accuracies and the same end in the first two trainings."""
+        """Return, for each configuration, the percentage of members equal in the first two trainings, as text."""
         first, second = self.values[:2]
         same = ((first == second) | (np.isnan(first) & np.isnan(second))).all(axis=-1)
         return ", ".join(f"{100 * share:.0f} %" for share in same.mean(axis=-1))
@@ -147,7 +168,7 @@ class Pool:
 
 @contextmanager
 def rounded(ulps: int) -> Iterator[None]:
-    """Start trainings from weights that differ by so many units in the last place."""
+    """Multiply the initial weights of trainings by 1 + ulps * 2^-23 while the context lasts: other rounding."""
 
     def touched(*arguments: Any) -> Ensemble:
         ensemble = Ensemble(*arguments)
@@ -159,7 +180,14 @@ def rounded(ulps: int) -> Iterator[None]:
 
 
 def train(name: str, configs: Sequence[TrainConfig], members: Sequence[int], kinds: Sequence[int]) -> Pool:
-    """Train members of each config once for each kind of rounding."""
+    """Train members of each configuration once for each change of rounding.
+
+    Args:
+        name: Name of the pool.
+        configs: The configurations.
+        members: Numbers of the members.
+        kinds: Units in the last place by which the initial weights change, one for each training.
+    """
     data = split(*spirals())
     values = []
     for kind in kinds:
@@ -176,7 +204,12 @@ def train(name: str, configs: Sequence[TrainConfig], members: Sequence[int], kin
 
 
 def pools(members: Sequence[int], kinds: Sequence[int]) -> list[Pool]:
-    """Train networks as the depth sweep does, and with steps so large that rounding decides how they end."""
+    """Train two pools: the depth sweep's networks, and networks with such large steps that rounding decides their end.
+
+    Args:
+        members: Numbers of the members.
+        kinds: See `train`.
+    """
     configs = depth_configs()
     large = [
         replace(config, epochs=10, optimizer="sgd", activation=activation, learning_rate=rate)
@@ -190,7 +223,12 @@ def pools(members: Sequence[int], kinds: Sequence[int]) -> list[Pool]:
 
 
 def shifted(noise: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]], points: float) -> Night:
-    """Return nights on which all members of one configuration lose so many points, besides noise in all."""
+    """Return simulated nights on which all members of the first configuration lose accuracy, with noise in all.
+
+    Args:
+        noise: Function of a random generator and a shape; returns changes in examples.
+        points: Percentage points that are lost.
+    """
 
     def changes(stream: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
         lost: NDArray[np.float64] = _TEST / 100 * points * (np.arange(shape[0]) == 0)[:, None]
@@ -200,7 +238,14 @@ def shifted(noise: Callable[[np.random.Generator, tuple[int, int]], NDArray[np.f
 
 
 def lost(n_configurations: int, n_hit: int, share: float, outcome: tuple[float, ...]) -> Night:
-    """Return nights on which this share of the members of some configurations ends otherwise, and nothing else."""
+    """Return simulated nights on which some members end differently and nothing else changes.
+
+    Args:
+        n_configurations: Number of configurations.
+        n_hit: In how many of them members end differently.
+        share: Share of their members; at least one.
+        outcome: Train and test accuracy, diverged, never learned of these members.
+    """
 
     def night(stream: np.random.Generator, n: int) -> tuple[Members, Members]:
         before = finished(stream.integers(450, 650, (n_configurations, n)) / _TEST)
@@ -231,11 +276,11 @@ _SHIFTS = (0.5, 1, 2, 3, 5, 10)
 
 
 def in_markdown(runs: Sequence[Sequence[Pool]], nights: int) -> str:
-    """Measure and return the tables.
+    """Measure false alarms and power, and return them as a Markdown page.
 
     Args:
-        runs: Of each run, with members of its own, the pools by the kind of noise.
-        nights: For each number of constructed noise.
+        runs: The pools of each run, one per kind of noise; runs have no members in common.
+        nights: Number of nights for each table cell with constructed noise.
     """
     real = {pools[0].name: [pool.night for pool in pools] for pools in zip(*runs, strict=True)}
     constructed = {name: [night] for name, night in CONSTRUCTED.items()}
@@ -298,7 +343,7 @@ def _share(moved: Sequence[int], nights: int) -> str:
 
 
 def main() -> int:
-    """Train, measure, and write `benchmarks/DRIFT.md`."""
+    """Train networks with different rounding, measure false alarms and power, and write `benchmarks/DRIFT.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
     parser.add_argument("--nights", type=int, default=400, metavar="N", help="for each number  [default: 400]")
     parser.add_argument("--members", type=int, default=128, metavar="N", help="to train of each  [default: 128]")

@@ -23,13 +23,13 @@ State = tuple[Parameters, Parameters, Parameters, jax.Array]  # weights and bias
 
 
 def train(work: Work, members: Sequence[int], *, tuned: bool, compiled: bool = True) -> Outcome:
-    """Train all members at once and measure them.
+    """Train all members of a configuration at once with JAX, and return their test accuracies.
 
     Args:
         work: One configuration.
         members: Numbers of the members.
-        tuned: Which of the two ways.
-        compiled: Whether to use what an earlier call has compiled.
+        tuned: Whether to use the version tuned for this work instead of the usual one; see the module.
+        compiled: Whether to reuse what an earlier call has compiled.
     """
     if not compiled:
         jax.clear_caches()

@@ -46,12 +46,12 @@ _DISK_COLOURS = {"database": "#0072B2", "artifacts": "#CC79A7"}
 
 @dataclass
 class Samples:
-    """What a process, or several together, took over time.
+    """Memory and open files of a process, or the sum over several, sampled over time.
 
     Attributes:
-        seconds: Since the load began.
-        resident_mb: Memory, shared pages too, in each process that has them.
-        open_files: Descriptors.
+        seconds: Time of each sample since the load began.
+        resident_mb: Resident memory in MB; pages that processes share count in each.
+        open_files: Number of file descriptors.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Samples:
     open_files: list[int] = field(default_factory=list)
 
     def take(self, pids: set[int], seconds: float) -> None:
-        """Add a sample, unless there is no process or one is just gone."""
+        """Add a sample of some processes; nothing if there are none or one has just ended."""
         try:
             pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
             n_files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
@@ -72,13 +72,13 @@ class Samples:
 
 
 class Load:
-    """One kind of load over time: what processes took, and what lay on disk before the first run and after each.
+    """Measurements of one kind of load: processes over time, and disk use before the first run and after each.
 
     Attributes:
-        artifacts: Folder with results.
-        processes: Samples by the processes' name, one a second.
-        run_seconds: How long each run took.
-        disk_seconds: When the sizes were taken.
+        artifacts: The artifact folder of the runs.
+        processes: Samples, one per second, by a name for the processes.
+        run_seconds: Duration of each run.
+        disk_seconds: When the sizes on disk were measured.
         disk_mb: Sizes of Prefect's database and of the artifact folder.
     """
 
@@ -94,7 +94,11 @@ class Load:
 
     @contextmanager
     def watched(self, **processes: Callable[[], set[int]]) -> Iterator[None]:
-        """Take a sample of processes each second."""
+        """Sample processes once a second while the context lasts.
+
+        Args:
+            processes: Functions that return process numbers, by a name for them.
+        """
         self.processes = {name: Samples() for name in processes}
         ended = threading.Event()
 
@@ -112,7 +116,7 @@ class Load:
             thread.join()
 
     def run_ended(self, seconds: float) -> None:
-        """Note a run, and what lies on disk after it."""
+        """Record the duration of a run, and measure the sizes on disk."""
         self.run_seconds.append(round(seconds, 1))
         self._take_sizes()
 
@@ -126,7 +130,7 @@ class Load:
             self.disk_mb[name].append(round(size / 1e6, 3))
 
     def as_json(self) -> dict:
-        """Return all numbers."""
+        """Return all measurements as a dict for JSON."""
         return {
             "run_seconds": self.run_seconds,
             "disk_seconds": self.disk_seconds,
@@ -135,7 +139,7 @@ class Load:
         }
 
     def summary(self) -> str:
-        """Return in words what grew: medians of the first, the middle and the last quarter of the time."""
+        """Return what grew, in words: medians of the first, the middle and the last quarter of the time."""
         lines = [f"{len(self.run_seconds)} runs of {median(self.run_seconds):.1f} s in {self.disk_seconds[-1]:.0f} s"]
         for name, samples in self.processes.items():
             text = f"  {name}: at most {max(samples.resident_mb):.0f} MB and {max(samples.open_files)} open files"
@@ -166,7 +170,7 @@ def _quarters(values: list[float] | list[int]) -> str:
 
 
 def main() -> None:
-    """Run both, write `load.json` and `load.png`, and print the numbers."""
+    """Run a large sweep and a schedule, write `load.json` and `load.png`, and print a summary."""
     configure()  # server and worker inherit it
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description="Memory and open files under load.")
     parser.add_argument("--configurations", type=int, default=1000, metavar="N", help="gains  [default: 1000]")

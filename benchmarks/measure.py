@@ -34,14 +34,14 @@ JAX_COMPILING, JAX, JAX_TUNED = "JAX, compiling", "JAX", "JAX, tuned"
 
 @dataclass(frozen=True)
 class Method:
-    """A way to do a work.
+    """A way to do a piece of work: the project's own or a peer's.
 
     Attributes:
-        module: Module below `benchmarks`, with a function for each task.
-        options: Its options.
-        threads: Threads of one computation. Matrices as small as these gain nothing from two, and lose much when
-            the cores have other work.
-        ensemble: Whether it trains many models at once; if not, it does the part `Work.alone()`.
+        module: Module of `benchmarks`, with one function per task (`train` and so on).
+        options: Keyword arguments of the function.
+        threads: Threads of one computation. Matrices as small as these gain nothing from two, and lose much when the
+            cores have other work.
+        ensemble: Whether it trains many models at once; if not, it does only the part `Work.alone()`.
     """
 
     module: str
@@ -65,7 +65,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One measurement, a row of the Parquet table; what does not apply is 0 or NaN."""
+    """One measurement, a row of the Parquet table (units: `benchmarks.report`); what does not apply is 0 or NaN."""
 
     row: str
     work: str
@@ -83,14 +83,14 @@ class Run:
 
     @property
     def seconds_per_model(self) -> float:
-        """Wall time for each trained model."""
+        """Return the wall time per trained model, in seconds."""
         return self.seconds / self.models
 
 
 class Bench:
-    """Runs methods and keeps every run.
+    """Measures methods, each in a process of its own, and keeps the runs in `runs`.
 
-    Used as a context: at its end the processes are told to end.
+    Use it as a context manager: at its end the processes are stopped.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,11 @@ class Bench:
         return self._pools[name]
 
     def warm_up(self, works: Iterable[tuple[Work, str]]) -> None:
-        """Let methods do short pieces of works, so that their libraries, data and compiled code are there."""
+        """Run each method on a short piece of its work, so that libraries, data and compiled code are loaded.
+
+        Args:
+            works: Pairs of a work and the name of a method.
+        """
         waiting = []
         for work, name in works:
             method = METHODS[name]
@@ -120,9 +124,14 @@ class Bench:
             future.result()
 
     def run(self, work: Work, name: str, repetition: int) -> Run:
-        """Return the run of a method in a repetition, which is made if it was not.
+        """Return the measurement of a method in a repetition; measure it unless that was done before.
 
         Every repetition trains other members, so that accuracies can be compared.
+
+        Args:
+            work: What to do.
+            name: Name of the method.
+            repetition: Number of the repetition.
         """
         if run := self.runs.get((work, name, repetition)):
             return run
@@ -148,13 +157,13 @@ class Bench:
         return self.keep(work, run)
 
     def keep(self, work: Work | str, run: Run) -> Run:
-        """Keep a run and say so."""
+        """Store a run, print it to stderr, and return it."""
         self.runs[work, run.method, run.repetition] = run
         print(f"{run.row:<14}{run.work:<34}{run.method:<22}{run.repetition:>3}{run.seconds:>10.3f} s", file=sys.stderr)
         return run
 
     def measure_limit(self, repetition: int) -> None:
-        """Take the time of matrix products on one thread and on all, in our process: another takes seconds to start."""
+        """Measure the time of a large matrix product on one thread and on all cores: the limit of what is possible."""
         for threads in sorted({1, CORES}):
             seconds = self._process(OURS).submit(_matrix_product_seconds, threads).result()
             name, gflop = f"{MATRIX_SIZE} x {MATRIX_SIZE}, threads: {threads}", 2 * MATRIX_SIZE**3 / 1e9

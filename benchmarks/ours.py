@@ -18,9 +18,14 @@ from tasks.process import flow_at_work, training_at_work
 
 
 def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
-    """Train as the flows do: a thread for each ensemble, as many side by side as there are workers.
+    """Train as the flows do, one thread per ensemble, and return the test accuracies.
 
-    The members of a single configuration are shared out among the workers.
+    The members of a single configuration are divided among the workers.
+
+    Args:
+        work: The configurations.
+        members: Numbers of the members.
+        workers: Number of ensembles trained at the same time.
     """
     data = load(work)
     together = group_for_batching(work.configs, len(members), workers)
@@ -49,7 +54,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
 
 
 def augment(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
-    """Prepare an epoch's batches of images for each member, one after the other."""
+    """Prepare the augmented batches of images of one epoch for each member in turn; train nothing."""
     data, config = load(work), work.configs[0]
     for member in members:
         for batches in augmented_epochs(

@@ -43,7 +43,7 @@ _TIMES = """
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure times and memory of the playground in a browser, and print them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.play", description="Measure the playground.")
     parser.add_argument("--repetitions", type=int, default=7, metavar="N", help="changes  [default: 7]")
     parser.add_argument("--changes", type=int, default=1000, metavar="N", help="of the memory's row  [default: 1000]")

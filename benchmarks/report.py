@@ -58,14 +58,14 @@ included, imports not. Memory is that of the largest process.
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times longer a method takes than ours.
+    """How many times longer a method takes than the project.
 
     Attributes:
         row: Row of the table.
-        work: What is done.
-        method: The other method.
-        values: One per pair of runs.
-        floor: What their median has to reach; NaN if nothing.
+        work: What is done, in words.
+        method: Name of the other method.
+        values: Ratio of the times per model, one per repetition.
+        floor: The least that their median should be; NaN for no requirement.
     """
 
     row: str
@@ -76,23 +76,28 @@ class Ratio:
 
     @property
     def median(self) -> float:
-        """Median over pairs."""
+        """Return the median ratio over repetitions."""
         return median(self.values)
 
 
 class Results:
-    """All runs, by row, work and method."""
+    """All runs of a benchmark, to summarise and write.
+
+    Args:
+        runs: The runs.
+        floors: The least ratio required, by row, work and method.
+    """
 
     def __init__(self, runs: Iterable[Run], floors: Mapping[tuple[str, str, str], float]) -> None:
         self.runs = list(runs)
         self.floors = floors
 
     def of(self, row: str, work: str, method: str) -> list[Run]:
-        """Return a method's runs in the order of repetitions."""
+        """Return the runs of one method on one work, in the order of repetitions."""
         return [run for run in self.runs if (run.row, run.work, run.method) == (row, work, method)]
 
     def ratios(self) -> list[Ratio]:
-        """Return every method's ratios to ours."""
+        """Return the ratios of every method's time to the project's own on the same work."""
         result = []
         for row, work, method in dict.fromkeys((run.row, run.work, run.method) for run in self.runs):
             ours = self.of(row, work, _ours(row))
@@ -104,11 +109,11 @@ class Results:
         return result
 
     def peak(self, threads: int) -> float:
-        """Return the best GFLOP/s of a matrix product on a number of threads."""
+        """Return the best GFLOP/s of the matrix product on a number of threads."""
         return max(run.gflop / run.seconds for run in self.runs if run.row == "limit" and run.threads == threads)
 
     def write(self, folder: Path, repetitions: int) -> None:
-        """Write `results.parquet` and `RESULTS.md`."""
+        """Write all runs to `results.parquet` and the tables to `RESULTS.md` in a folder."""
         rows = [{**asdict(run), "gflops": run.gflop / run.seconds} for run in self.runs]
         table = pa.table({name: pa.array([row[name] for row in rows]) for name in _UNITS})
         libraries = {name: version(name) for name in _LIBRARIES}
@@ -120,7 +125,12 @@ class Results:
         write_file(folder / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
 
     def markdown(self, repetitions: int, libraries: Mapping[str, str]) -> str:
-        """Return the table for `docs/how-fast.md`."""
+        """Return the tables for `docs/how-fast.md` as Markdown.
+
+        Args:
+            repetitions: Number of repetitions.
+            libraries: Versions of the libraries, by name.
+        """
         named = ", ".join(f"{name} {number}" for name, number in libraries.items())
         peaks = ", ".join(f"{self.peak(n):.0f} on {n}" for n in sorted({1, CORES}))
         return "\n".join(

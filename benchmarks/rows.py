@@ -24,12 +24,12 @@ _QUICK_EPOCHS = {"depth_sweep": 10, "polynomial": 3, "images": 1, "gain_sweep": 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A work and the methods that do it.
+    """A piece of work, the methods that do it, and the speed-ups required.
 
     Attributes:
-        work: The same for all.
-        methods: Ours first.
-        floors: By method, the ratio of its seconds per model to ours that has to be reached.
+        work: The work, the same for all methods.
+        methods: Names of the methods, the project's own first.
+        floors: By method, the least ratio of its time per model to the project's.
     """
 
     work: Work
@@ -37,14 +37,14 @@ class Comparison:
     floors: Mapping[str, float]
 
     def quick(self) -> Comparison:
-        """Return the same with fewer epochs, and only the methods that have a floor."""
+        """Return the comparison with fewer epochs, and only with the methods that have a floor."""
         configs = tuple(replace(config, epochs=_QUICK_EPOCHS[config.seed_namespace]) for config in self.work.configs)
         work = replace(self.work, configs=configs, n_alone=2)
         return replace(self, work=work, methods=(OURS, *self.floors))
 
 
 def spirals_comparisons() -> list[Comparison]:
-    """Return the rows `small`, `several`, `many` and `polynomial`."""
+    """Return the comparisons on spirals: the rows `small`, `several`, `many` and `polynomial`."""
     nets = [config for config in depth_configs() if config.layer_sizes in ((2, 14, 4), (2, 6, 6, 6, 4))]
     (wide,) = polynomial_configs()
     alone = (OURS, TUTORIAL, SKLEARN, JAX_COMPILING, JAX, JAX_TUNED, TORCH_FUNC)
@@ -64,7 +64,7 @@ def spirals_comparisons() -> list[Comparison]:
 
 
 def images_comparisons(image_files: ImageFiles) -> list[Comparison]:
-    """Return the rows `images`, `gains` and `augmentation`."""
+    """Return the comparisons on images: the rows `images`, `gains` and `augmentation`."""
     (images,) = images_configs(image_files.n_classes)
     gains = gain_configs(image_files.n_classes)
     sizes = "-".join(map(str, gains[0].layer_sizes))

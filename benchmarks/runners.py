@@ -36,7 +36,7 @@ _SCHEDULER_PORT, _DASHBOARD_PORT, _API_PORT = 4340, 4341, 4342
 
 
 def main() -> int:
-    """Run every combination and print a Markdown table of medians and ranges."""
+    """Run every combination of runner, size and number of configurations, and print a Markdown table of times."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runners", description=__doc__)
     parser.add_argument("--configurations", type=int, nargs="+", default=[20, 1000], metavar="N")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))

@@ -25,9 +25,9 @@ class _Classifier(MLPClassifier):
 
 
 def train(work: Work, members: Sequence[int]) -> Outcome:
-    """Train and measure one network after the other.
+    """Train one network after the other with scikit-learn, and return their test accuracies.
 
-    `MLPClassifier` cannot leave out a last short batch: the spirals' 3,200 points fill 25 batches of 128.
+    `MLPClassifier` cannot leave out a last short batch; the spirals' 3,200 points fill exactly 25 batches of 128.
     """
     data = load(work)
     (config,) = work.configs

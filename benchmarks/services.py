@@ -33,14 +33,14 @@ _ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Place:
-    """Where server, worker and runs keep what they have.
+    """Folders and address of a Prefect server, its worker and their runs.
 
     Attributes:
-        clone: A copy of the code: who edits the original meanwhile changes no run.
-        home: Prefect's.
-        artifacts: Folder for results, not yet there.
-        log: What server and worker say.
-        url: The server's API.
+        clone: A copy of the code, so that edits of the original do not change running work.
+        home: Prefect's home folder.
+        artifacts: Artifact folder; not created yet.
+        log: File with the output of server and worker.
+        url: Address of the server's API.
     """
 
     clone: Path
@@ -52,7 +52,7 @@ class Place:
 
 @contextmanager
 def place_of_its_own() -> Iterator[Place]:
-    """Make folders that are deleted in the end, and name them to all processes that are started from here on."""
+    """Create temporary folders for a Prefect server and its runs, and set the environment so that children use them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stopped)
     port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
@@ -86,12 +86,18 @@ def _stopped(*_: object) -> NoReturn:
 
 
 def give_up(reason: str, log: Path) -> NoReturn:
-    """End the program with a reason and the last that server and worker said."""
+    """Exit the program with a reason and the last 2,000 characters of a log."""
     sys.exit(f"{reason}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def wait_until(condition: Callable[[], object], otherwise: str, log: Path) -> None:
-    """Wait until a condition holds, and give up after minutes."""
+    """Wait until a condition holds; exit the program if it does not within `PATIENCE_SECONDS`.
+
+    Args:
+        condition: Called twice a second.
+        otherwise: The reason to print when giving up.
+        log: Log whose end is printed then.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -101,7 +107,12 @@ def wait_until(condition: Callable[[], object], otherwise: str, log: Path) -> No
 
 @contextmanager
 def running(command: list[str], place: Place) -> Iterator[subprocess.Popen[bytes]]:
-    """Keep a process up, and end it with all that it started: a worker's runs have sessions of their own."""
+    """Run a process while the context lasts; at its end stop it and all its descendants.
+
+    Args:
+        command: The program and its arguments.
+        place: Where it runs, and where its output goes.
+    """
     with place.log.open("a") as output:
         process = subprocess.Popen(
             command, cwd=place.clone, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -123,7 +134,7 @@ def running(command: list[str], place: Place) -> Iterator[subprocess.Popen[bytes
 
 
 def descendants(pid: int) -> set[int]:
-    """Return the processes that a process started, and those that they did."""
+    """Return the numbers of all processes that a process started, directly or indirectly; Linux only."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -136,16 +147,16 @@ def descendants(pid: int) -> set[int]:
 
 @contextmanager
 def scheduled(client: SyncPrefectClient, place: Place, parameters: dict[str, Any], seconds: float) -> Iterator[UUID]:
-    """Deploy the depth sweep as docs/schedule-it.md says, and let it run by a schedule.
+    """Deploy the depth sweep as docs/schedule-it.md describes, and schedule it while the context lasts.
 
     Args:
-        client: Of the server.
-        place: Of server and worker, which are up.
-        parameters: Of each run.
-        seconds: Between two runs.
+        client: Client of the server.
+        place: Folders of server and worker; both must be running.
+        parameters: Parameters of each run.
+        seconds: Time between two runs.
 
     Yields:
-        The deployment's number.
+        The deployment's id.
     """
     from prefect.client.schemas.schedules import IntervalSchedule
 

@@ -63,13 +63,13 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to a run.
+    """A fault that is injected into one run.
 
     Attributes:
-        after: How many runs have ended before.
-        what: One of the kinds.
-        delay: From when the run has begun its tasks (s).
-        pause: From when a server is killed until it is started again (s).
+        after: How many runs have ended before it.
+        what: Kind of the fault, such as `worker killed`.
+        delay: Seconds from the start of the run's tasks.
+        pause: Seconds until a killed server is started again.
     """
 
     after: int
@@ -79,12 +79,12 @@ class Disturbance:
 
 
 def plan(n_runs: int, seed: int, *, disk: bool) -> list[Disturbance]:
-    """Return one disturbance in each ten runs.
+    """Return one random fault for every ten runs, in order.
 
     Args:
-        n_runs: How many runs come.
+        n_runs: Number of runs.
         seed: Equal seeds give equal plans.
-        disk: Whether a disk can be filled.
+        disk: Whether the fault `disk full` is possible.
 
     Example:
         >>> [(one.after, one.what) for one in plan(20, 23, disk=True)]
@@ -104,24 +104,24 @@ def plan(n_runs: int, seed: int, *, disk: bool) -> list[Disturbance]:
 
 
 class Service:
-    """A server or a worker that can be killed and started again."""
+    """A server or worker process that can be killed and started again; it is started at once."""
 
     def __init__(self, command: list[str], place: Place, until_end: ExitStack) -> None:
         self._command, self._place, self._until_end = command, place, until_end
         self.start()
 
     def start(self) -> None:
-        """Start it."""
+        """Start the process."""
         self.process = self._until_end.enter_context(running(self._command, self._place))
 
     def kill(self) -> None:
-        """Kill it, and nothing that it started."""
+        """Kill the process, but none of its children."""
         self.process.kill()
         self.process.wait()
 
 
 def main() -> None:
-    """Run it and print what was found; exit status 1 if anything was lost or left over."""
+    """Run the soak test and print its faults; exit status 1 if anything was lost or left over."""
     configure()  # server and worker inherit it
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Scheduled runs under faults.")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="of the schedule  [default: 200]")
@@ -158,7 +158,7 @@ def _of_the_database(home: Path) -> list[str]:
 
 
 class Soak:
-    """Runs of a schedule, and what is done to them."""
+    """Scheduled runs with injected faults, and the checks of what they leave."""
 
     def __init__(self, place: Place, server: Service, worker: Service, disturbances: list[Disturbance]) -> None:
         self._place, self._server, self._worker = place, server, worker
@@ -170,10 +170,10 @@ class Soak:
         self._load = Load(place.home, place.artifacts)
 
     def run(self, n_runs: int) -> list[str]:
-        """Go on until so many runs have ended.
+        """Let a number of scheduled runs end, then check states, tasks, processes and files.
 
         Returns:
-            In words what was lost or left over.
+            In words what was lost or left over; empty if nothing was.
         """
         from prefect.client.orchestration import get_client
 

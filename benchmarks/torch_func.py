@@ -15,7 +15,7 @@ from mlp_core.engine.members import member_seed
 
 
 def train(work: Work, members: Sequence[int]) -> Outcome:
-    """Train all members at once and measure them."""
+    """Train all members of a configuration at once with `torch.func`, and return their test accuracies."""
     data = load(work)
     (config,) = work.configs
     shared = config.batches == "shared_order"

@@ -28,7 +28,7 @@ _TO_NUMBERS = [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5
 
 
 def train(work: Work, members: Sequence[int]) -> Outcome:
-    """Train and measure one network after the other."""
+    """Train one network after the other as the tutorial does, and return their test accuracies."""
     train_loader, test_loader = _loaders(work)
     accuracies = []
     for config in work.configs:
@@ -71,7 +71,7 @@ def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
 
 
 def network(config: TrainConfig) -> nn.Sequential:
-    """Return an untrained network of a config."""
+    """Return an untrained `nn.Sequential` for a configuration, with its initialization."""
     layers: list[nn.Module] = [nn.Flatten()]
     for n_inputs, n_outputs in pairwise(config.layer_sizes):
         layer = nn.Linear(n_inputs, n_outputs)
@@ -104,7 +104,13 @@ def _accuracy(model: nn.Module, loader: DataLoader[Any]) -> float:
 
 
 def augment(work: Work, members: Sequence[int], *, decoded: bool = False) -> Outcome:
-    """Load an epoch's batches of images, from their files or from images that were decoded before."""
+    """Load the augmented batches of one epoch of images for each member; train nothing.
+
+    Args:
+        work: The images.
+        members: Numbers of the members.
+        decoded: Whether images were decoded before; if not, they are read from their files.
+    """
     loader, _ = _loaders(work)
     if decoded:
         transform = transforms.Compose(_MOVES + _TO_NUMBERS)
@@ -126,7 +132,7 @@ def _decoded(work: Work) -> list[Image.Image]:
 
 
 def decide(work: Work, members: Sequence[int]) -> Outcome:
-    """Draw the polynomial's decision map: 250,000 points at once, one monomial after the other, test points on top."""
+    """Compute and draw the polynomial's decision map as the tutorial does: all 250,000 points at once."""
     from matplotlib.image import imsave
 
     degree, model = Polynomial().degree, network(work.configs[0])

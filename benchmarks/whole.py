@@ -28,7 +28,13 @@ _USUAL_API = "http://127.0.0.1:4200/api"
 
 
 def measure_tutorial(bench: Bench, image_files: ImageFiles, repetition: int) -> None:
-    """Run the tutorial cold and again, and the tutorial's own sections in its style."""
+    """Measure `deep-mlp tutorial` with an empty and with a full cache, and the tutorial's own sections in its style.
+
+    Args:
+        bench: Keeps the runs.
+        image_files: The images.
+        repetition: Number of the repetition.
+    """
     command = ["tutorial", "--seeds", "1", "--images", str(image_files.zip)]
     sections = _sections(image_files)
     gflop = sum(work.training_gflop() + work.evaluation_gflop() for work in sections if work.task == "train")
@@ -53,7 +59,13 @@ def _sections(image_files: ImageFiles) -> list[Work]:
 
 
 def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
-    """Measure members by the hundred in the core, and configurations by the hundred in the whole program."""
+    """Measure how time grows with the number of members (training alone) and of configurations (whole program).
+
+    Args:
+        bench: Keeps the runs.
+        folder: For the images.
+        repetition: Number of the repetition.
+    """
     config = next(config for config in depth_configs() if config.layer_sizes == (2, 14, 4))
     for n_members in MEMBERS:
         bench.run(Work("growth", f"{n_members} members", (config,), n_members), OURS_ONE_THREAD, repetition)

@@ -32,11 +32,11 @@ PIXELS = 3 * 32 * 32
 
 
 class Outcome(NamedTuple):
-    """What a method reports.
+    """What a method returns for a piece of work.
 
     Attributes:
-        accuracies: Test accuracy of each model, 0 .. 1.
-        training_seconds: Time between the first and the last step, if the method tells.
+        accuracies: Test accuracy of each model, 0..1; empty if nothing was trained.
+        training_seconds: Seconds from the first to the last step; NaN if the method does not measure it.
     """
 
     accuracies: list[float]
@@ -45,14 +45,14 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in the two forms in which they are read.
+    """Images in the two forms in which the methods read them.
 
     Attributes:
-        zip: For the project.
-        folder: The same files below `train/CLASS/` and `test/CLASS/`, for torchvision.
-        n_train: Images for training.
-        n_test: Images for testing.
-        n_classes: Classes.
+        zip: The zip that the project reads.
+        folder: Folder with the same files in `train/CLASS/` and `test/CLASS/`, for torchvision.
+        n_train: Number of training images.
+        n_test: Number of test images.
+        n_classes: Number of classes.
     """
 
     zip: Path
@@ -64,16 +64,16 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Work:
-    """A piece of work that is the same for all methods.
+    """A piece of work that is the same for all methods, such as training one configuration.
 
     Attributes:
         row: Row of the table, as on the command line.
         name: What is done, in words.
         configs: Configurations, trained as the tutorial trains them.
-        n_members: Members per configuration, and per gain of it.
-        image_files: The data; the spirals where there are none.
+        n_members: Members per configuration and gain.
+        image_files: The images; None for spirals.
         task: `train`, `augment` (an epoch's images, without training) or `decide` (the decision map).
-        n_alone: How many models suffice for a method that trains one after the other.
+        n_alone: How many models a method that trains one after the other has to train; None for one of each.
     """
 
     row: str
@@ -85,29 +85,32 @@ class Work:
     n_alone: int | None = None
 
     def alone(self) -> Work:
-        """Return the part that a method without ensembles does: its time per model is the same for the rest."""
+        """Return the part for a method without ensembles: one member per configuration and gain, at most `n_alone`.
+
+        Its time per model is the same for the rest.
+        """
         single = tuple(replace(config, gains=(gain,)) for config in self.configs for gain in config.gains)
         return replace(self, n_members=1, configs=single[: self.n_alone])
 
     @property
     def n_models(self) -> int:
-        """Models that are trained."""
+        """Return the number of models that are trained."""
         return self.n_members * sum(len(config.gains) for config in self.configs)
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Train and test examples."""
+        """Return the numbers of training and test examples."""
         if self.image_files:
             return self.image_files.n_train, self.image_files.n_test
         split = load(self)
         return len(split.train_labels), len(split.test_labels)
 
     def warm_up(self) -> Work:
-        """Return a short piece of it."""
+        """Return a short piece of the work: one epoch of the first configuration."""
         return replace(self, configs=tuple(replace(config, epochs=1) for config in self.configs[:1]))
 
     def training_gflop(self) -> float:
-        """Return the model GFLOP of training all models."""
+        """Return the GFLOP that training all models takes, by `training_flops`."""
         n_train, _ = self.sizes
         each = (
             config.epochs * n_train * training_flops(config.layer_sizes) * len(config.gains) for config in self.configs
@@ -115,13 +118,13 @@ class Work:
         return self.n_members * sum(each) / 1e9
 
     def evaluation_gflop(self) -> float:
-        """Return the model GFLOP of classifying every example once with all models."""
+        """Return the GFLOP of classifying every training and test example once with all models."""
         each = (sum(self.sizes) * forward_flops(config.layer_sizes) * len(config.gains) for config in self.configs)
         return self.n_members * sum(each) / 1e9
 
 
 def forward_flops(layer_sizes: Sequence[int]) -> int:
-    """Return the FLOPs of one example's way through a network, 2 per multiply-add; biases do not count.
+    """Return the FLOPs of classifying one example with a network: 2 per multiply-add, biases not counted.
 
     Example:
         >>> forward_flops([2, 14, 4])
@@ -131,10 +134,7 @@ def forward_flops(layer_sizes: Sequence[int]) -> int:
 
 
 def training_flops(layer_sizes: Sequence[int]) -> int:
-    """Return the FLOPs of one example's way forward and back.
-
-    Each weight is used for the outputs, for its own gradient, and for the gradient of the inputs, which the
-    first layer does not need.
+    """Return the FLOPs of the forward and backward pass of one example.
 
     Example:
         >>> training_flops([2, 14, 4]) == 3 * 168 - 2 * 2 * 14
@@ -144,22 +144,22 @@ def training_flops(layer_sizes: Sequence[int]) -> int:
 
 
 def depth_configs() -> tuple[TrainConfig, ...]:
-    """Return the configurations of the tutorial's section 1."""
+    """Return the configurations of the tutorial's section 1: the depth sweep."""
     return _configs(depth_sweep.EXPERIMENT, depth_sweep.DepthSweep(), 2, ARMS)
 
 
 def polynomial_configs() -> tuple[TrainConfig, ...]:
-    """Return the configuration of the tutorial's section 1.1."""
+    """Return the configuration of the tutorial's section 1.1: the polynomial, in a tuple of one."""
     return _configs(polynomial.EXPERIMENT, polynomial.Polynomial(), 2, ARMS)
 
 
 def images_configs(n_classes: int) -> tuple[TrainConfig, ...]:
-    """Return the configuration of the tutorial's section 2."""
+    """Return the configuration of the tutorial's section 2: the network on images, in a tuple of one."""
     return _configs(images.EXPERIMENT, images.Images(), PIXELS, n_classes)
 
 
 def gain_configs(n_classes: int, sweep: GainSweep = GainSweep()) -> tuple[TrainConfig, ...]:
-    """Return the configurations of the tutorial's bonus, or of another sweep."""
+    """Return the configurations of the tutorial's bonus, one per gain, or of another gain sweep."""
     return _configs(gain_sweep.EXPERIMENT, sweep, PIXELS, n_classes)
 
 
@@ -169,7 +169,13 @@ def _configs(experiment: Experiment, settings: Settings, n_inputs: int, n_classe
 
 
 def draw_images(folder: Path, n_train_per_class: int, n_test_per_class: int) -> ImageFiles:
-    """Draw synthetic images into an empty folder."""
+    """Draw synthetic face images into a new folder, as a zip and unpacked.
+
+    Args:
+        folder: The folder; it must not exist.
+        n_train_per_class: Training images of each class.
+        n_test_per_class: Test images of each class.
+    """
     source = folder / "faces.zip"
     folder.mkdir()
     write_faces(source, seed=SEED, n_train_per_class=n_train_per_class, n_val_per_class=n_test_per_class)
@@ -177,10 +183,10 @@ def draw_images(folder: Path, n_train_per_class: int, n_test_per_class: int) -> 
 
 
 def unpack_images(source: Path, folder: Path) -> ImageFiles:
-    """Unpack a zip of images for torchvision.
+    """Unpack a zip of images into a folder for torchvision, and describe both.
 
     Raises:
-        InputError: If the zip does not hold images as the project wants them.
+        InputError: If the zip does not have the layout that the project reads.
     """
     entries = list_images(source).images
     with zipfile.ZipFile(source) as archive:
@@ -194,7 +200,7 @@ def unpack_images(source: Path, folder: Path) -> ImageFiles:
 
 
 def load(work: Work) -> datasets.Split:
-    """Return the examples of a work, as the project's tasks hand them to `train_members`."""
+    """Return the examples of a work (images, spirals or their polynomial features), as `train_members` takes them."""
     if work.image_files:
         return _load_images(work.image_files)
     return _load_spirals(expanded=bool(work.configs[0].inputs))

@@ -25,10 +25,16 @@ _HEAD_ROWS = 8
 
 
 def on_artifacts(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option `--artifacts`, and the folder that it names as its first argument.
+    """Decorate a click command: add the option `--artifacts` and pass the opened folder as the first argument.
+
+    Args:
+        command: Function of the folder (`Path` or `UPath`) and its own options.
+
+    Returns:
+        The command with the option. Errors of the disk or bucket become one sentence.
 
     Raises:
-        InputError: If there is no such name of a folder, or if its disk or bucket refuses what the command does.
+        InputError: When the command runs, if the name is no folder or bucket, or the disk or bucket refuses access.
     """
     default = RunSettings().artifacts
     help_text = f"Folder with results.  [default: {default}]"
@@ -122,10 +128,10 @@ def prune(root: Path | UPath, yes: bool) -> None:
 
 
 def local_folder(artifacts: Path | UPath) -> Path:
-    """Return an artifact folder of this machine.
+    """Return an artifact folder as a local path, or refuse it.
 
     Raises:
-        InputError: If it is a bucket, or is not there.
+        InputError: If it is an S3 bucket, or does not exist.
     """
     root = backend_of(artifacts).local_path
     if root is None:

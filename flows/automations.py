@@ -26,15 +26,15 @@ _TEXT_ALONE = {":message": "text", ":title": "", ":version": "", ":attachments":
 
 
 def create_automations(path: str) -> None:
-    """Create the automations of a file, or bring those of the same name up to date.
+    """Create the Prefect automations that a YAML file describes, or update those of the same name.
 
     Args:
         path: YAML file as `prefect automation create --from-file` takes it. An action `send-notification` needs no
-            block: it gets one for the address in `DEEP_MLP_WEBHOOK_URL`, and its automation is left out if there is
-            none.
+            block: it gets one for the address in `DEEP_MLP_WEBHOOK_URL`. Without that variable, automations with such
+            an action are left out.
 
     Raises:
-        InputError: If that is no address.
+        InputError: If `DEEP_MLP_WEBHOOK_URL` is not an address.
     """
     url = os.environ.get(WEBHOOK_URL)
     block = _notifier(url) if url else None
@@ -49,16 +49,16 @@ def create_automations(path: str) -> None:
 
 
 def address_of(url: str) -> str:
-    """Return an address as Apprise, which sends Prefect's notices, takes it.
+    """Return a webhook address in the form that Apprise needs, the library that sends Prefect's notifications.
 
-    Apprise has the formats of Slack, Discord, Teams and ntfy, and addresses of its own for a hundred other services.
+    Addresses of Slack, Discord, Teams, ntfy and Apprise's own schemes stay as they are. Any other http(s) address
+    becomes one that gets `{"text": "..."}` as JSON.
 
     Args:
-        url: The address that one of these services gives for its webhook, one of Apprise's own, or any other http(s)
-            address, which gets `{"text": "..."}`.
+        url: The address that a service gives for its webhook, or one of Apprise's own.
 
     Raises:
-        InputError: If it is none of these.
+        InputError: If it is not an address.
 
     Example:
         >>> address_of("https://discord.com/api/webhooks/1/x"), address_of("ntfy://localhost:8080/deep-mlp")

@@ -20,9 +20,10 @@ from mlp_core.errors import InputError
 
 
 def prepare() -> dict[str, str]:
-    """Make the queues, say once what changes, and return the folder that is deployed: the one with prefect.yaml.
+    """Prepare the server for `prefect deploy` and return `{"directory": folder}`, the folder that is deployed.
 
-    Not from the environment: PWD is the shell's, and whoever starts a program in another folder may leave it as it was.
+    It creates the work queues that prefect.yaml names, and prints what deploying will change in the schedules; both
+    only once per process. The folder is the current one, not the environment's PWD, which may be that of the shell.
 
     Raises:
         InputError: If prefect.yaml is not in the current folder.

@@ -40,14 +40,14 @@ _TITLES = {
 
 
 class ExperimentFlow(Flow[..., Any]):
-    """A flow whose parameters are groups of settings, of which a run may set any single value.
+    """A Prefect flow whose parameters are groups of settings, of which a run may set single values.
 
-    Prefect replaces whole groups: a run that sets one value would lose what its deployment, or the flow's own default,
-    says of the others.
+    Prefect itself replaces whole groups: a run that sets one value would lose the deployment's and the flow's values of
+    the others.
     """
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return every group: the flow's default, over it the deployment's values, over those the run's.
+        """Return the parameters with all groups complete: a run's values over the deployment's over the defaults.
 
         Raises:
             InputError: For the first value that breaks a rule, in one sentence.
@@ -64,13 +64,14 @@ class ExperimentFlow(Flow[..., Any]):
 
 
 def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experiments) -> ExperimentFlow:
-    """Return the flow of an experiment, or of the tutorial.
+    """Create the Prefect flow of an experiment, or of the tutorial.
 
-    Its parameters are the groups of settings of its experiments, so that its form in Prefect's UI has them all.
+    Its parameters are the groups of settings of its experiments, so that its form in Prefect's UI has them all. A run
+    of a deployment also cancels other scheduled runs of it that are due, and ends tasks that earlier runs left open.
 
     Args:
-        flow: Name of the flow.
-        run_experiments: Gets the name and the parameters; does the work.
+        flow: Name of the flow, such as `depth_sweep`.
+        run_experiments: Function of the name and the parameters that does the work.
     """
     parameters = flow_parameters(flow)
     members = of_flow(flow)
@@ -117,9 +118,13 @@ def experiment_flow(flow: str, run_experiments: Callable[..., Any] = run_experim
 
 @contextmanager
 def goes_on(flow_run_id: UUID) -> Iterator[None]:
-    """Look now and then whether a run that is at work was taken for crashed, and make it a running one again.
+    """Set a flow run back to Running, while the context lasts, whenever the server has marked it as crashed.
 
-    The server marks a run whose heartbeat stays away, and so one whose machine was suspended.
+    The server marks a run whose heartbeats stay away as crashed, also if its machine was only suspended. A thread looks
+    every 20 seconds.
+
+    Args:
+        flow_run_id: A run that this process is executing.
     """
     ended = threading.Event()
 
@@ -186,7 +191,7 @@ def _in_form_terms() -> Iterator[None]:
 
 
 def in_form_terms(sentence: str) -> str:
-    """Return a sentence about settings with their titles in place of names and command-line options.
+    """Return an error sentence with the form's field titles instead of setting names and command-line options.
 
     Example:
         >>> in_form_terms("batch_size must be at most 32, got 128; lower --batch-size.")

@@ -76,17 +76,19 @@ def _tell_of_begin(_flow: Any, flow_run: Any, _state: Any) -> None:
 
 
 def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
-    """Run a flow to its end.
+    """Run a flow from the command line to its end, on the user's Prefect server or on one that is started for it.
+
+    It checks the settings first, prints progress, and at the end the times and the paths of results and report.
 
     Args:
-        name: Command, such as `depth-sweep`.
-        own_settings: The flow's parameters; those that are left out have the flow's defaults.
+        name: The command, such as `depth-sweep`.
+        own_settings: Values of the flow's parameters; missing ones have the flow's defaults.
 
     Raises:
-        InputError: If the input is bad.
-        ResourceError: If something that the run needs fails or is missing.
+        InputError: If a setting is invalid.
+        ResourceError: If something that the run needs is missing or fails, such as disk space.
         SweepFailed: If a task failed.
-        RunLost: If the server was gone for half a minute.
+        RunLost: If the server did not answer for half a minute, or a worker process was killed.
         KeyboardInterrupt: If the user stopped it.
     """
     flow_name = name.replace("-", "_")

@@ -32,12 +32,14 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @contextmanager
 def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
-    """Hold a run's lock.
+    """Hold a lock file for a flow run while the context lasts, so that others can see that its process is alive.
+
+    If the file cannot be written or locked, the run goes on without it.
 
     Args:
-        home: Prefect's.
-        server: API that the user has set, or empty for the server of this home.
-        flow_run_id: The run.
+        home: Prefect's home folder; the file lies in a subfolder.
+        server: API address that the user has set, or empty for the server of this home.
+        flow_run_id: The flow run.
     """
     path = home / _FOLDER / f"{flow_run_id}.json"
     partial = path.with_suffix(".partial")
@@ -55,13 +57,13 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
 
 
 def end_lost_runs(home: Path, server: str) -> None:
-    """Mark those runs Crashed whose process was on this machine and is gone, and say so.
+    """Mark as Crashed every run of this machine whose process is gone (its lock is free), and print a line for each.
 
-    A run on another machine that shares this home is left alone: there its lock may not be seen here.
+    Runs of other machines that share this home are left alone: their locks may not be visible here.
 
     Args:
-        home: Prefect's.
-        server: As the runs were given it; its API is the one that Prefect's settings name now.
+        home: Prefect's home folder.
+        server: Only runs with this server, as `known_to_live` got it, are ended; empty for the server of this home.
     """
     for path in (home / _FOLDER).glob("*.json"):
         with suppress(OSError), path.open("r+") as file:
@@ -94,10 +96,15 @@ def _end(flow_run_id: UUID) -> None:
 
 
 def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
-    """Mark a run Crashed, and those of its tasks that have not ended, unless it has ended.
+    """Mark a flow run and its unfinished tasks as Crashed, unless the run has already ended.
+
+    Args:
+        client: Client of the server.
+        flow_run_id: The run.
+        reason: Why, for the message of the state.
 
     Returns:
-        The run's name; empty if it had ended, or is not known any more.
+        The run's name; empty if it had ended or does not exist.
     """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import ObjectNotFound
@@ -116,15 +123,16 @@ def crash(client: SyncPrefectClient, flow_run_id: UUID, reason: str) -> str:
 
 
 def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> None:
-    """End what the server still calls running of runs that are over.
+    """End the tasks that the server still lists as pending or running although their runs are over.
 
     A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and where the clock is set
-    back, the server takes no note of some ends. Tasks of a run that goes on after all tell theirs later.
+    back, the server misses some ends. Tasks of crashed and cancelled runs become Crashed, those of runs that completed
+    more than a minute ago become Completed.
 
     Args:
-        client: Of the server.
-        tag: Of the runs; others are not this program's.
-        flow_run_id: A run that begins; what it left when it was begun before is over, too.
+        client: Client of the server.
+        tag: Tag of this program's runs; other runs are not touched.
+        flow_run_id: A run that begins now; tasks of its earlier attempts become Crashed too.
     """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Completed, Crashed

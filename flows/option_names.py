@@ -15,12 +15,16 @@ _MANY_DEPTHS = "width", "depths"
 
 
 def other_names(fields: Iterable[str]) -> tuple[str, ...]:
-    """Return what the layers of a command's networks are called in other commands.
+    """Return the settings by which other commands describe hidden layers, if this command has its own way.
 
-    One network has a width of its own in each hidden layer; networks of several depths have one width.
+    A command with `hidden_widths` (a width for each hidden layer) also understands `width` and `depths`, and a command
+    with these two understands `hidden_widths`.
 
     Args:
-        fields: The command's settings.
+        fields: Names of the command's settings.
+
+    Returns:
+        Names of settings; empty for a command that has neither.
     """
     own = set(fields)
     if _ONE_NETWORK in own:
@@ -29,15 +33,18 @@ def other_names(fields: Iterable[str]) -> tuple[str, ...]:
 
 
 def in_own_names(command: str, defaults: Mapping[str, object], options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was given under other names under the command's own, and tell the user so.
+    """Translate options that were given under another command's names (see `other_names`), and print the translation.
 
     Args:
-        command: The command.
-        defaults: Of all its settings.
-        options: All that it takes, None if not given.
+        command: Name of the command.
+        defaults: Default values of all its settings.
+        options: All option values, None where not given.
+
+    Returns:
+        Option texts under the command's own names; empty if there is nothing to translate.
 
     Raises:
-        InputError: If the command's own names cannot say it.
+        InputError: If the command cannot express it, such as different widths, or got the same under both names.
     """
     values: dict[str, str] = {name: options[name] for name in other_names(defaults) if options[name] is not None}
     if not values:
@@ -66,11 +73,11 @@ def in_own_names(command: str, defaults: Mapping[str, object], options: Mapping[
 
 
 def no_such_option(error: click.NoSuchOption, options: Mapping[str, Collection[str]]) -> str:
-    """Return a sentence that says which commands have an option, if any has.
+    """Return the error sentence for an unknown option; it names the commands that have the option, if any.
 
     Args:
-        error: What was given.
-        options: Names of the settings by command.
+        error: The error that click raised.
+        options: Names of the settings of each command, by command.
     """
     name = error.option_name.lstrip("-").replace("-", "_")
     having = [command for command, names in options.items() if name in names]

@@ -30,7 +30,7 @@ from tasks.training import train_configurations, tune_learning_rate
 
 
 def device_of(run: RunSettings) -> str:
-    """Return the device to train on.
+    """Return the name of the device to train on: `cpu`, `cuda` or `mps`; for `auto` the best one that there is.
 
     Raises:
         InputError: If the device asked for is not there.
@@ -47,9 +47,13 @@ def device_of(run: RunSettings) -> str:
 
 
 class ExperimentRuns:
-    """The experiments of a run at work on the same examples, and what they share.
+    """Submits the tasks of all experiments of a run, and shares what several of them need.
 
-    What two of them train, transform or draw into is made once.
+    A training, a transform of the data or a figure that two experiments have in common is made once. `examples` must
+    hold the data of a kind before an experiment on it begins.
+
+    Args:
+        context: The run's context.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -64,7 +68,7 @@ class ExperimentRuns:
         self._panels: list[Figure] = []
 
     def begin(self, stage: Stage) -> None:
-        """Submit what an experiment trains, and what chooses its learning rates."""
+        """Submit an experiment's trainings, and the tasks that choose its tuned learning rates; do not wait."""
         experiment, setup = stage.experiment, stage.setup
         trials = self._trials[experiment.name] = list(experiment.trials(setup))
         with tags(experiment.tag):
@@ -83,7 +87,7 @@ class ExperimentRuns:
             ]
 
     def train_tuned(self, stage: Stage) -> None:
-        """Wait for an experiment's learning rates and submit what is trained with them."""
+        """Wait for an experiment's tuned learning rates, and submit the trainings that use them."""
         experiment = stage.experiment
         with tags(experiment.tag):
             for trial, future in self._tunings[experiment.name]:
@@ -94,11 +98,19 @@ class ExperimentRuns:
                     self._trials[experiment.name].append(tuned)
 
     def wait_for_trainings(self, stage: Stage) -> None:
-        """Wait until an experiment's trainings have ended, however they did."""
+        """Wait until an experiment's trainings have ended, whether they succeeded or failed."""
         wait([self._submitted[trial.config].future for trial in self._trials[stage.experiment.name]])
 
     def publish(self, stage: Stage) -> list[PrefectFuture[Any]]:
-        """Wait for an experiment's trainings and submit its tables and figures; nothing if all failed."""
+        """Wait for an experiment's trainings, then submit the tasks that make its tables and figures.
+
+        Args:
+            stage: The experiment.
+
+        Returns:
+            The tasks' futures; empty if all trainings failed. Figures shared with other experiments are left to
+            `draw_panels`.
+        """
         experiment, trials = stage.experiment, self._trials[stage.experiment.name]
         with tags(experiment.tag):
             models = self.collector.collect_trainings(trials, self._submitted, experiment.name) if trials else []
@@ -112,7 +124,11 @@ class ExperimentRuns:
         return own
 
     def draw_panels(self) -> list[PrefectFuture[Any]]:
-        """Submit the figures that several experiments draw into."""
+        """Submit the figures that several experiments draw into, each with the panels of all of them in order.
+
+        Returns:
+            The tasks' futures.
+        """
         names = dict.fromkeys(figure.name for figure in self._panels)
         futures = []
         for name in names:
@@ -122,7 +138,7 @@ class ExperimentRuns:
         return futures
 
     def expect(self) -> None:
-        """Count all trainings as work to be done."""
+        """Add all submitted trainings to the run's progress display."""
         self.collector.progress.expect(training.future for training in self._submitted.values())
 
     def _submit_trainings(self, stage: Stage, trials: Iterable[Trial]) -> None:
@@ -175,20 +191,35 @@ class ExperimentRuns:
 
 
 def tuned_inputs(stage: Stage, trial: Trial) -> tuple[Transform, ...]:
-    """Return what is done to the inputs when a trial is trained once more with a tuned learning rate."""
+    """Return the input transforms of a trial's second training, the one with a tuned learning rate.
+
+    Args:
+        stage: The experiment; it must define `tuned`.
+        trial: One of its trials.
+
+    Returns:
+        The transforms of the examples, in order: those of the configuration that `Experiment.tuned` returns.
+    """
     tuned = stage.experiment.tuned
     assert tuned is not None
     return tuned(stage.setup, trial, trial.config.learning_rate).config.inputs
 
 
 def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
-    """Run the experiments of a flow, and return the report's path.
+    """Run all experiments of a flow, and return the path of the report.
 
-    Spirals train while images are decoded. The experiments that need several seeds begin when all others have begun.
+    Spirals train while images are decoded. Experiments beyond the tutorial's protocol are submitted after all others.
 
     Args:
         flow: Name of the flow.
-        parameters: Its parameters.
+        parameters: The flow's parameters by name: groups of settings.
+
+    Returns:
+        What `RunCollector.publish` returns: the report's path, or a state named Drifted.
+
+    Raises:
+        InputError: If the settings, data, memory or disk do not allow the run.
+        SweepFailed: If a task failed.
     """
     run = parameters["run"]
     assert isinstance(run, RunSettings)

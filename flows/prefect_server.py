@@ -24,7 +24,7 @@ _COLLECTION = re.compile(r".*/api/collections/views/([a-z-]+)")
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve Prefect's API and UI until SIGTERM, at the address in Prefect's settings."""
     gc.disable()  # Python's search for garbage would slow down the imports
     later = threading.Timer(_UNCOLLECTED_SECONDS, gc.enable)
     later.daemon = True
@@ -47,13 +47,12 @@ def main() -> None:
 
 
 def by_itself(app: ASGIApp) -> ASGIApp:
-    """Wrap Prefect's server so that its pages work at whatever address they are opened, and send nothing elsewhere.
+    """Wrap Prefect's server so that its pages work at any address and contact no other server.
 
-    Prefect's pages ask the address that the server believes to have, which is another one through a tunnel or a
-    container's port; here it is the address that the browser asked for. A content security policy keeps the browser
-    from every other address: the second version of the UI asks an analytics company at every page, whatever the
-    settings say. Where Prefect's server would ask GitHub for a list of Prefect's collections, there is the list that it
-    came with, or none.
+    Prefect's pages ask the address that the server is configured with, which is wrong behind a tunnel or a container's
+    port; here it is the address that the browser asked for. A content security policy keeps the browser from every
+    other address, such as that of an analytics company. Prefect's lists of collections come from the installed package
+    (404 if it has none) instead of GitHub.
     """
     from prefect.settings import PREFECT_UI_API_URL, get_current_settings, temporary_settings
     from starlette.datastructures import URL, Headers, MutableHeaders

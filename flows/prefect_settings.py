@@ -28,12 +28,12 @@ print(json.dumps([str(settings.home), settings.api.url, settings.server.api.port
 
 @dataclass(frozen=True)
 class PrefectSettings:
-    """What decides which server a run uses.
+    """The settings of Prefect that decide which server a run uses.
 
     Attributes:
-        home: Folder where Prefect keeps its database, absolute.
-        api_url: The API that the user has set, if any.
-        port: Port of a server on this machine.
+        home: Prefect's home folder with its database, absolute.
+        api_url: Address of the API that the user has set; None if there is none.
+        port: Port for a server on this machine.
     """
 
     home: Path
@@ -42,14 +42,14 @@ class PrefectSettings:
 
 
 def read_prefect_settings() -> PrefectSettings:
-    """Return them, as Prefect decides.
+    """Read the settings of Prefect that decide which server a run uses, if possible without importing Prefect.
 
     Prefect reads the environment, then `.env`, `prefect.toml` and `pyproject.toml` of the current folder, then its
-    active profile. If one of these files says anything of Prefect, Prefect itself is asked, in a process of its own: a
-    second, and what it has read once it keeps. Else the environment says it all.
+    active profile. If one of these files sets anything of Prefect's, Prefect is asked in a separate process, which
+    takes a second. Otherwise the environment alone decides.
 
     Raises:
-        InputError: If a value is none.
+        InputError: If a value is invalid.
     """
     port, home = _port(os.environ.get("PREFECT_SERVER_API_PORT") or "4200"), _home()
     if not _in_files(home):

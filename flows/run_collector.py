@@ -24,13 +24,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Submitted:
-    """A training that was submitted: one configuration, or several together.
+    """A submitted training task, of one configuration or of several that train together.
 
     Attributes:
-        configs: What it trains.
-        data: What it trains on, or the task that makes that.
+        configs: The configurations.
+        data: Their examples, or the future of the task that makes them.
         n_members: Members of each configuration.
-        future: Its task.
+        future: The task's future.
     """
 
     configs: tuple[TrainConfig, ...]
@@ -39,7 +39,7 @@ class Submitted:
     future: PrefectFuture[list[TrainedConfig]]
 
     def one_by_one(self, context: RunContext) -> list[Submitted]:
-        """Submit the training of each configuration alone."""
+        """Submit a separate training task for each configuration, and return them."""
         data, n_members = self.data, self.n_members
         return [
             Submitted((config,), data, n_members, train_configurations.submit(context, (config,), data, n_members))
@@ -51,7 +51,7 @@ _NAMES_IN_A_LINE = 8
 
 
 class SweepFailed(DeepMlpError):
-    """Some tasks failed; what the others made is kept, and in the report."""
+    """At least one task of a run failed; the results of the other tasks are kept and are in the report."""
 
     said = True
 
@@ -67,7 +67,17 @@ def _reason(future: PrefectFuture[Any]) -> str:
 
 
 class RunCollector:
-    """Collects what the tasks of a run made, and what failed."""
+    """Collects the results and failures of a run's tasks, and ends the run with report and state.
+
+    Args:
+        context: The run's context.
+
+    Attributes:
+        trained: Successful trainings.
+        failed: Failures, by the id of the task run.
+        experiments: Names of the experiments that the run has worked on.
+        progress: The run's progress display.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
@@ -80,12 +90,12 @@ class RunCollector:
     def collect(
         self, futures: Iterable[PrefectFuture[Result]], experiment: str = "", names: Iterable[str] = ()
     ) -> list[Result]:
-        """Wait for all and return the results of those that succeeded.
+        """Wait for tasks and return the results of those that succeeded; the others are recorded in `failed`.
 
         Args:
             futures: The tasks.
-            experiment: Whose they are, if they are one's.
-            names: Of the trainings, one for each future.
+            experiment: The experiment they belong to; empty if there are several.
+            names: A name for each task, for messages of failure.
         """
         futures = list(futures)
         names = [*names] or [""] * len(futures)
@@ -107,12 +117,14 @@ class RunCollector:
     def collect_trainings(
         self, trials: Sequence[Trial], submitted: Mapping[TrainConfig, Submitted], experiment: str
     ) -> list[TrainedTrial]:
-        """Wait for an experiment's trainings and return those that succeeded.
+        """Wait for an experiment's trainings and return those that succeeded, in the order of the trials.
+
+        If configurations that train together fail, each is trained once more alone.
 
         Args:
-            trials: The experiment's.
-            submitted: The trainings of the run.
-            experiment: Its name.
+            trials: The experiment's trials.
+            submitted: The run's training tasks, by configuration.
+            experiment: Name of the experiment.
         """
         own = {trial.config: submitted[trial.config] for trial in trials}
         self.progress.expect(training.future for training in own.values())
@@ -148,18 +160,20 @@ class RunCollector:
         return self._one_by_one[key]
 
     def publish(self, results: Sequence[PrefectFuture[Any]], on_drift: str) -> Any:
-        """Wait for tables and figures, compare with the baseline, write history and report.
+        """Wait for tables and figures, then write history, claims, comparison with the baseline, and report.
 
         Args:
-            results: The tasks of tables and figures.
-            on_drift: See `RunSettings`.
+            results: The tasks that make tables and figures.
+            on_drift: What to do if metrics differ from the baseline: `ignore`, `drifted` or `failed`; see
+                `RunSettings`.
 
         Returns:
-            The report's path; in a state named Drifted if a metric moved and the run is to end so.
+            The report's path; or, if a metric moved and `on_drift` is `drifted`, a Completed state named Drifted with
+            that path.
 
         Raises:
-            SweepFailed: If any task failed; after everything that could be written was written.
-            Drifted: If a metric moved and the run is to fail then.
+            SweepFailed: If any task failed; everything that could be written has been written.
+            Drifted: If a metric moved and `on_drift` is `failed`.
         """
         # a figure is several files
         artifacts = [

@@ -34,10 +34,10 @@ _PROGRAM = Path(__file__).with_name("prefect_server.py")
 
 
 def reach_directly(*own: str) -> None:
-    """Keep this process, and those that it starts, from asking a proxy for a server on this machine.
+    """Set the environment so that no proxy is used for servers on this machine, here and in child processes.
 
     Args:
-        own: Its addresses beyond loopback.
+        own: More addresses of this machine, in addition to loopback.
     """
     hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if hosts != "*":
@@ -62,28 +62,28 @@ def _writable(home: Path) -> Iterator[None]:
 
 
 class LocalServer:
-    """A server of this user's, shared by all runs that need one and by those who look on; the last one out stops it.
+    """A Prefect server on this machine, shared by all programs of this user; the last user stops it.
 
-    A lock on one file is held while a server is looked for or started, one on another as long as it is used:
-    locks of the kernel's, which a killed process cannot leave behind.
+    Two lock files coordinate them: one is held while a server is searched or started, the other as long as it is used.
+    They are kernel locks, which a killed process cannot leave behind.
 
     Attributes:
         url: Address of its API.
-        started: Whether it was started here.
-        log: Its log.
+        started: Whether this object started it.
+        log: Path of its log file.
     """
 
     def __init__(self, settings: PrefectSettings, host: str = LOOPBACK[0], port: int | None = None) -> None:
-        """Find a server of the same home, or start one.
+        """Use the running server of the same Prefect home, or start one; do not wait for it (see `wait`).
 
         Args:
-            settings: Prefect's.
-            host: Where one that is started listens.
-            port: The same; without it the usual one, or any that is free.
+            settings: Prefect's settings: home folder and usual port.
+            host: Address at which a new server listens.
+            port: Its port; None for the usual one, or any free one if that is taken.
 
         Raises:
-            InputError: If none can listen there, or Prefect's folder is a file.
-            ResourceError: If there is no room in Prefect's folder, or no port is free.
+            InputError: If it cannot listen at host or port.
+            ResourceError: If Prefect's folder cannot be written, or no port is free.
         """
         self._settings = settings
         home = settings.home
@@ -118,9 +118,9 @@ class LocalServer:
         return url if _serves_home(url, self._settings.home) else None
 
     def lives(self) -> bool:
-        """Return whether a server that the program started is up: it holds the lock of its log as long as it lives.
+        """Return whether a server that this program started is still alive: it holds a lock on its log file.
 
-        Its number alone would not do: after a crash of the machine it may be another program's.
+        Its process number alone would not do: after a crash of the machine it may belong to another program.
         """
         with self.log.open("a") as log:
             return self.record.exists() and not try_acquire(log, self.log, PREFECT_HOME)
@@ -161,10 +161,10 @@ class LocalServer:
         return url
 
     def wait(self) -> None:
-        """Wait until the server answers.
+        """Wait until the server answers, at most three minutes.
 
         Raises:
-            ResourceError: If it does not.
+            ResourceError: If it does not answer, or has ended.
         """
         deadline = time.monotonic() + _START_SECONDS
         while not healthy(self.url):
@@ -179,13 +179,13 @@ class LocalServer:
             time.sleep(0.05)
 
     def release(self, seconds: float = _STOP_SECONDS) -> bool:
-        """Stop the server if the program started it and nobody else uses it.
+        """Stop using the server; stop it if the program started it and no other process uses it.
 
         Args:
-            seconds: How long it may take to end by itself.
+            seconds: How long it may take to end before it is killed.
 
         Returns:
-            Whether others still use it.
+            True if others still use it.
         """
         with self._releasing, self._locked():
             if self._using.closed:
@@ -218,11 +218,11 @@ def _stop(pid: int, seconds: float) -> None:
 
 
 class RunLost(DeepMlpError):
-    """The server of a run, or one of its worker processes, was there and is no longer."""
+    """The run cannot go on: its server or one of its worker processes is gone."""
 
 
 def healthy(url: str) -> bool:
-    """Return whether a Prefect server answers at an API address."""
+    """Return whether a Prefect server answers at an API address within two seconds."""
     try:
         return _asked(url, "health") is True
     except (OSError, ValueError):
@@ -230,7 +230,7 @@ def healthy(url: str) -> bool:
 
 
 def gone(url: str) -> bool:
-    """Return whether nobody listens at an API address; a server that is slow to answer is not gone."""
+    """Return whether no server listens at an API address; one that is slow or answers with an error is not gone."""
     try:
         _asked(url, "health")
     except urllib.error.HTTPError:
@@ -243,10 +243,10 @@ def gone(url: str) -> bool:
 
 
 def check_server(url: str) -> None:
-    """Refuse an address where no Prefect server answers: Prefect's client would ask for minutes.
+    """Raise an error if no Prefect server answers at an address: Prefect's client would try for minutes.
 
     Raises:
-        InputError: With the reason. A server that wants a key or a password answers too.
+        InputError: With the reason. A server that asks for a key or a password counts as one that answers.
     """
     reason = "what answers there is no Prefect API"
     try:

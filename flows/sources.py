@@ -27,10 +27,14 @@ from tasks.run_settings import ImageRunSettings
 
 
 def submit_images(context: RunContext, run: ImageRunSettings) -> Callable[[], Examples]:
-    """Submit the decoding of the images of the run's source; return what waits for them.
+    """Submit the tasks that obtain and decode the run's images; return a function that waits for them.
 
-    Unless tasks are threads of this process, the flow itself decodes them, and at once: another process would need a
-    helper of its own, and another machine does not have the user's files.
+    With the threads runner a task decodes them in the background. With other runners the flow itself decodes them at
+    once: another process would need a helper of its own, and another machine does not have the user's files.
+
+    Args:
+        context: The run's context.
+        run: Says which images: drawn faces, a web address, or a local zip or folder.
     """
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource
@@ -47,20 +51,35 @@ def submit_images(context: RunContext, run: ImageRunSettings) -> Callable[[], Ex
 
 
 def points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> Examples:
-    """Draw points of two coordinates."""
+    """Draw points of two coordinates in a task, and return their table.
+
+    Args:
+        context: The run's context.
+        kind: `spirals`, `moons`, `circles`, `gauss` or `xor`.
+        spirals: Number of classes and points, and the noise.
+        seed: Root seed.
+    """
     if kind == "spirals":
         return generate_spirals(context, spirals, seed)
     return draw_points(context, kind, spirals, seed)
 
 
 def table(context: RunContext, source: DataSource, seed: int) -> Examples:
-    """Read a table; the flow itself does, as another machine does not have the user's files."""
+    """Read the user's table, download it first if it has a web address, and return its examples.
+
+    The flow's own process reads it, as another machine does not have the user's files.
+
+    Args:
+        context: The run's context.
+        source: Which table, and how its columns are used.
+        seed: Root seed, which decides the split.
+    """
     file = download_table(context, source.data) if is_web_address(source.data) else locate_table(source.data)
     return read_examples(context, file, source.model_copy(update={"data": ""}), seed)
 
 
 def data_of_table(source: DataSource, examples: Examples) -> Data:
-    """Return what is known of a table once it is read, and what a table of results on it says about it."""
+    """Return the sizes and classes of a table's examples, with settings for the metadata of result tables."""
     chosen = source.model_dump(mode="json", exclude_defaults=True)
     settings = {**chosen, "data": source.label, "inputs": examples.n_inputs, "classes": len(examples.classes)}
     if examples.remarks:
@@ -70,7 +89,7 @@ def data_of_table(source: DataSource, examples: Examples) -> Data:
 
 
 def data_of_images(run: ImageRunSettings, images: Examples) -> Data:
-    """Return what is known of images once they are read, and what a table of results on them says about them."""
+    """Return the sizes and classes of decoded images, with settings for the metadata of result tables."""
     settings = {"images": shown_address(run.images), "bad_images_left_out": images.describe_skipped()}
     if images.remarks:
         settings["images_remarks"] = "; ".join(images.remarks)

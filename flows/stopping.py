@@ -18,7 +18,7 @@ _asked: list[int] = []
 
 
 def stop_by_signals() -> None:
-    """Let all signals that ask a program to stop do what Ctrl-C does; under nohup a closed terminal does not."""
+    """Make SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; SIGHUP stays ignored under nohup."""
     terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -32,18 +32,18 @@ def stop_by_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Let nobody disturb the end of a program that stops."""
+    """Ignore SIGINT, SIGTERM and SIGHUP from now on, so that nothing interrupts the program's cleanup."""
     for number in _signals():
         signal.signal(number, signal.SIG_IGN)
 
 
 def is_asked() -> bool:
-    """Return whether the program was asked to stop: the error may come out as another one, of what it was raised in."""
+    """Return whether a signal has asked the program to stop; the KeyboardInterrupt may come out as another error."""
     return bool(_asked)
 
 
 def say_stopped() -> None:
-    """Say so, if anybody is there to read it."""
+    """Print to stderr that the program was stopped; do nothing if that cannot be written."""
     with suppress(OSError):
         click.echo("deep-mlp: stopped; what was finished is kept.", err=True)
 

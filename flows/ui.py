@@ -14,15 +14,15 @@ from flows.stopping import ignore_signals, stop_by_signals
 
 
 def show_ui(host: str, port: int | None) -> None:
-    """Say where the pages are, and hold their server until Ctrl-C.
+    """Serve Prefect's UI until Ctrl-C and print its address; if a foreign server is already up, only print that.
 
     Args:
-        host: Where it listens, unless a server with these runs is up already.
-        port: The same; without it Prefect's usual one.
+        host: Address at which a new server listens.
+        port: Its port; None for Prefect's usual one.
 
     Raises:
         InputError: If it cannot listen there.
-        RunLost: If it ends.
+        RunLost: If the server ends by itself.
     """
     reach_directly(host)
     stop_by_signals()

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 
 def next_to(other: str, root: Path | UPath, content: ReportContent, sections: Sequence[Section]) -> Against:
-    """Return the results of another artifact folder next to those of a report.
+    """Read another artifact folder and arrange its results side by side with those of a report.
 
     Args:
-        other: The other folder, as the user wrote it.
+        other: The other folder or bucket, as the user wrote it.
         root: The report's folder.
         content: The report's tables and figures.
-        sections: Of all experiments.
+        sections: The sections of all experiments.
+
+    Returns:
+        The comparison to render as a part of the report.
 
     Raises:
         InputError: If the other folder has no results, damaged ones, or none of the same experiments.

@@ -24,15 +24,15 @@ _REFERENCE = re.compile(r'\\*"path\\*": ?\\*"([^"\\]+)\\*", ?\\*"sha256\\*": ?\\
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of an artifact folder.
+    """A file of an artifact folder and what it says about itself.
 
     Attributes:
         path: Relative to the folder, with forward slashes.
         kind: One of `KINDS`, or `report`.
-        size_bytes: Length.
+        size_bytes: Size of the file.
         changed: When it was written, in seconds since 1970.
-        rows: Rows of a table, None for other files and for what cannot be read.
-        metadata: What it was made with; empty where a file says nothing of it.
+        rows: Number of rows of a table; None for other files and for a damaged table.
+        metadata: Settings, inputs, versions and the like from which it was made; empty if the file has none.
     """
 
     path: str
@@ -44,7 +44,7 @@ class StoredFile:
 
 
 def stored_files(root: Path) -> list[StoredFile]:
-    """Return the files of an artifact folder by kind and name; what is not the project's is left out."""
+    """Return the files of an artifact folder, sorted by kind and name; files of other programs are left out."""
     files = []
     for path in [*_files(root), *root.glob("report.html")]:
         status = path.stat()
@@ -55,14 +55,15 @@ def stored_files(root: Path) -> list[StoredFile]:
 
 
 def unneeded_files(root: Path) -> list[str]:
-    """Return the paths of what no result needs: neither an input of one, nor made from what is one.
+    """Return the paths of cached files that no result needs, sorted; nothing is deleted.
 
-    The inputs are followed from the result tables down, by the digests in the tables' metadata: a result was made
-    from members, members from data. A record of the cache is needed as long as every file that it names is there, is
-    the one that it names, and is needed. Results, figures and the report are always needed.
+    A file is needed if it is an input of a result, or of a needed file, by the digests in the tables' metadata: a
+    result is made from members, members from data. A file is also needed if all its inputs are needed. A cache record
+    is needed as long as every file that it names exists unchanged and is needed. Results, figures and the report are
+    always needed.
 
     Raises:
-        InputError: If there is no result, or one cannot be read: nobody could say what it needs.
+        InputError: If there is no result or one cannot be read, as then it is unknown what is needed.
     """
     results = sorted((root / "results").glob("*.parquet"))
     if not results:

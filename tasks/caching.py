@@ -25,24 +25,28 @@ if TYPE_CHECKING:
 
 
 class VerifiedResultStorage(LocalFileSystem):
-    """Prefect's records of results on this machine; one that was written for another key counts as none.
+    """Prefect's storage of result records in a local folder; a record that was written for another key is rejected.
 
     Attributes:
-        artifacts: The artifact folder that they are of.
+        artifacts: The artifact folder that the records belong to.
     """
 
     _block_type_name = "Records of deep-mlp"
     artifacts: str
 
     async def aread_path(self, path: str) -> bytes:
-        """Return a record."""
+        """Return the content of a record; the same as `read_path`, asynchronous.
+
+        Raises:
+            ValueError: If the record was written for another key.
+        """
         return _of_key(await super().aread_path(path), path)
 
     def read_path(self, path: str, _sync: bool | None = None) -> bytes:  # type: ignore[override] # declared async
-        """Return a record.
+        """Return the content of a record.
 
         Raises:
-            ValueError: If it is another's.
+            ValueError: If the record was written for another key.
         """
         record = super().read_path(path, _sync=True)  # type: ignore[call-arg] # of `async_dispatch`
         return _of_key(cast(bytes, record), path)
@@ -57,10 +61,10 @@ def _of_key(record: bytes, path: str) -> bytes:
 
 
 class VerifiedRemoteStorage(RemoteFileSystem):
-    """The same on S3, where the key of a record is not looked at.
+    """Prefect's storage of result records on S3; the key of a record is not verified.
 
     Attributes:
-        artifacts: The artifact folder that they are of.
+        artifacts: Address of the artifact folder that the records belong to.
     """
 
     _block_type_name = "Remote records of deep-mlp"
@@ -68,7 +72,7 @@ class VerifiedRemoteStorage(RemoteFileSystem):
 
 
 def result_storage_in(root: Path | UPath) -> VerifiedResultStorage | VerifiedRemoteStorage:
-    """Return where Prefect keeps the records of results of an artifact folder."""
+    """Return the storage for Prefect's result records of an artifact folder: local, or on S3."""
     folder = str(root / RECORDS)
     if backend_of(root).local_path is None:  # keys come from each machine's environment: settings travel with tasks
         return VerifiedRemoteStorage(basepath=folder, artifacts=str(root), settings={"use_listings_cache": False})
@@ -77,14 +81,14 @@ def result_storage_in(root: Path | UPath) -> VerifiedResultStorage | VerifiedRem
 
 @dataclass
 class InputsAndSourceClosure(CachePolicy):
-    """Key of task name, inputs, code and library versions; the context of the run does not count.
+    """Cache policy for Prefect: the key covers task name, inputs, source code and library versions.
 
-    Prefect's own policies see the task's source but not the code that it calls.
+    The run's context does not count. Prefect's own policies see the source of the task, but not the code that it calls.
 
     Attributes:
-        code: Modules that compute the result; what they import counts too. So do the modules of inputs that name
-            functions, and the module of the task itself.
-        libraries: Whose versions count, with those that change what is trained.
+        code: Modules that compute the result; the modules that they import count too. The modules of inputs that name
+            functions, and the task's own module, are added.
+        libraries: Libraries whose versions count, in addition to those that affect training.
     """
 
     code: tuple[str, ...] = ()
@@ -93,7 +97,7 @@ class InputsAndSourceClosure(CachePolicy):
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
     ) -> str:
-        """Return a key that begins with the task's name, so that the records can be read by a human."""
+        """Return the cache key: the task's name and 40 hex digits of a digest."""
         task = task_ctx.task
         counted = {name: value for name, value in inputs.items() if not isinstance(value, RunContext)}
         named = [module for value in counted.values() for module in getattr(value, "modules", ())]
@@ -103,16 +107,23 @@ class InputsAndSourceClosure(CachePolicy):
         return f"{task.name.replace(' ', '-')}-{digest[:40]}"
 
     def code_digest(self, *modules: str) -> str:
-        """Return a digest of the code, with that of more modules, and of the libraries' versions."""
+        """Return a digest of the source code of `code` and of more modules, and of the library versions.
+
+        Args:
+            modules: Names of the additional modules.
+        """
         libraries = {name: version(name) for name in self.libraries}
         return settings_digest({**versions(), **libraries}, code_digest(*modules, *self.code))
 
 
 def canonical(value: Any) -> Any:
-    """Return an input as JSON-like data; what has a digest counts by it, wherever it lies.
+    """Return a task's input as JSON-like data for a cache key.
+
+    A file reference is represented by its SHA-256 alone, wherever the file lies. Dataclass fields that do not count for
+    equality are left out.
 
     Raises:
-        TypeError: For what has no order or no stable text, such as a set.
+        TypeError: If the input has no defined order or no stable text, such as a set.
     """
     if hasattr(value, "sha256"):
         return {"sha256": value.sha256}
@@ -134,11 +145,14 @@ def canonical(value: Any) -> Any:
 
 
 def decode(data: dict[str, Any]) -> Any:
-    """Decode a record and verify every file it refers to: Prefect takes what raises here for a miss.
+    """Decode a cached result and verify every file that it refers to; Prefect treats an error here as a cache miss.
+
+    Args:
+        data: A JSON object of the record.
 
     Raises:
-        ValueError: If a class is unknown or not ours, or a file is not the one that was written.
-        FileNotFoundError: If a file is gone.
+        ValueError: If a class is unknown or not the project's, or a file is not the one that was written.
+        FileNotFoundError: If a file is missing.
     """
     # Prefect would import whatever module a record names
     if not str(data.get("__class__", "tasks.")).startswith(("tasks.", "mlp_core.")):
@@ -172,11 +186,11 @@ def _verify(value: Any, root: Path | UPath) -> None:
 
 
 def cached(*code: str, libraries: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a task's options for a cached result.
+    """Return the options for Prefect's `@task` that cache its result by inputs, code and versions.
 
     Args:
-        code: Modules that compute the result; the task's own need not be named.
-        libraries: Whose versions decide its bytes, with those that change what is trained.
+        code: Modules that compute the result; the task's own module need not be named.
+        libraries: Libraries whose versions affect the result, in addition to those that affect training.
     """
     return {
         "cache_policy": InputsAndSourceClosure(code=code, libraries=libraries),

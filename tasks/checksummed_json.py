@@ -8,13 +8,22 @@ from typing import Any
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """Return a value as JSON, its SHA-256 before it; the options are those of `json.dumps`."""
+    """Return a value as JSON text, preceded by the text's SHA-256.
+
+    Args:
+        value: What `json.dumps` can write.
+        options: Options of `json.dumps`.
+    """
     text = json.dumps(value, **options)
     return f"{_digest(text)} {text}"
 
 
 def loads(text: str, **options: Any) -> Any:
-    """Return the value; the options are those of `json.loads`.
+    """Return the value of a text that `dumps` wrote, after verifying its SHA-256.
+
+    Args:
+        text: The SHA-256 and the JSON.
+        options: Options of `json.loads`.
 
     Raises:
         ValueError: If the text is not the one that was written.

@@ -22,14 +22,19 @@ _NO_NEWS = (
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes a line per record to stderr, with the time of day."""
+    """Logging handler that prints each record as a line with the time of day on a console.
+
+    Args:
+        console: Where to print.
+        status: A spinner whose text is the latest line; None if there is none.
+    """
 
     def __init__(self, console: Console, status: Status | None = None) -> None:
         super().__init__()
         self.console, self.status = console, status
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, and say it next to the spinner."""
+        """Print a record, and set the spinner's text to it."""
         text = record.getMessage()
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
         self.console.print(f"{stamp}  {text}", markup=False)
@@ -38,14 +43,14 @@ class ConsoleHandler(logging.Handler):
 
 
 def stderr_console() -> Console:
-    """Return a console that writes plain text where there is no terminal."""
+    """Return a Rich console on stderr; it writes plain text if stderr is no terminal."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def silence_prefect_console() -> None:
-    """Keep from the console all of Prefect's lines but warnings and errors that the program does not say itself."""
+    """Hide Prefect's log lines on the console, except warnings and errors that the program does not report itself."""
     from prefect.logging.configuration import ensure_logging_setup
 
     ensure_logging_setup()

@@ -34,14 +34,14 @@ _stopped: set[str] = set()
 
 @dataclass(frozen=True)
 class RunContext:
-    """How one attempt at a run works.
+    """How one attempt at a run works: where it writes and how many tasks at once; nothing here changes results.
 
     Attributes:
         artifacts: The artifact folder, an absolute path or an address on S3.
         n_parallel: How many of its tasks work at the same time.
-        time_limit_seconds: How long one training may take; 0 for as long as it needs.
-        refresh: Whether everything is made again, whatever is there.
-        token: Names this attempt among all of a process.
+        time_limit_seconds: How long one training may take; 0 for no limit.
+        refresh: Whether everything is computed again, without the cache.
+        token: Unique name of this attempt.
 
     Example:
         >>> context = RunContext("/tmp/artifacts", n_parallel=2)
@@ -62,25 +62,31 @@ class RunContext:
 
     @property
     def root(self) -> Path | UPath:
-        """The artifact folder."""
+        """Return the artifact folder as a path."""
         return artifact_folder(self.artifacts)
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run is being stopped."""
+        """Return whether the run is being stopped in this process."""
         return self.token in _stopped
 
     def checkpoint(self) -> None:
-        """Let a long computation end when its run is being stopped.
+        """Raise an error if the run is being stopped; long computations call it regularly.
 
         Raises:
-            Stopped: If it is.
+            Stopped: If the run is being stopped.
         """
         if self.is_stopped:
             raise Stopped
 
     def waiting_for(self, what: str) -> Callable[[], None]:
-        """Return what to call while a lock is another's: it says so once, and ends the wait with the run."""
+        """Return a function to call repeatedly while another run holds a lock.
+
+        It logs once what the run waits for, and raises `Stopped` when the run is being stopped.
+
+        Args:
+            what: What it waits for, in words.
+        """
         is_reported = False
 
         def wait() -> None:
@@ -94,7 +100,7 @@ class RunContext:
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Wait until no other run publishes in this artifact folder, and hold it against others.
+        """Hold the lock for publishing in this artifact folder; wait while another run holds it.
 
         Two runs of an experiment write the same table, and neither may draw its figures from the other's.
         """
@@ -104,10 +110,14 @@ class RunContext:
 
 
 def stop_run(token: str) -> None:
-    """Let the tasks of a run that are at work in this process end at their next checkpoint."""
+    """Make the tasks of a run in this process stop at their next checkpoint.
+
+    Args:
+        token: The run's `RunContext.token`.
+    """
     _stopped.add(token)
 
 
 def is_stopping() -> bool:
-    """Return whether a run of this process was stopped; of the program's there is one."""
+    """Return whether any run in this process is being stopped."""
     return bool(_stopped)

@@ -35,9 +35,10 @@ _IMAGES = ("mlp_core.data.images",)
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where images lie, the digest of what lies there, and of a folder what its files give cause to say.
+    """A local source of images, a folder or zip.
 
-    The digest is of images alone: another file next to them changes what is said, and trains nothing again.
+    `sha256` is a digest of the images alone: another file next to them changes the remarks, but causes no new training.
+    `remarks` are sentences about the folder that the user should read.
     """
 
     location: str
@@ -47,7 +48,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class TableFile:
-    """Where a table lies, what it is called, and the digest of its bytes; one of scikit-learn's has its name alone."""
+    """A table: its path and the SHA-256 of its bytes; for one of scikit-learn's tables both are its name."""
 
     location: str
     sha256: str
@@ -55,16 +56,16 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Examples:
-    """A table of examples to train on.
+    """A stored table of examples to train and test on.
 
     Attributes:
-        table: A row for each.
-        classes: Names in the order of the labels.
-        n_train: Training examples, which come first.
-        skipped: Bad files that were left out.
-        remarks: What a user may not expect, see `mlp_core.data.image_layout.Listing` and
+        table: The file, one row per example.
+        classes: Class names, in the order of the labels.
+        n_train: Number of training examples; they are the first rows.
+        skipped: Names of bad image files that were left out.
+        remarks: Sentences for the user, see `mlp_core.data.image_layout.Listing` and
             `mlp_core.data.tables.TableExamples`.
-        n_inputs: Numbers in an example of a table.
+        n_inputs: Features of an example; for images always 2, as it is not used.
     """
 
     table: Artifact
@@ -75,7 +76,7 @@ class Examples:
     n_inputs: int = 2
 
     def describe_skipped(self) -> str:
-        """Return how many files were left out, and which, as far as there is room."""
+        """Return the number of files left out and the names of the first ten, as text; `none` if there are none."""
         names = ", ".join(repr(name) for name in self.skipped[:10])
         more = ", ..." if len(self.skipped) > 10 else ""
         return f"{len(self.skipped)}: {names}{more}" if names else "none"
@@ -83,7 +84,7 @@ class Examples:
 
 @task(name="generate spirals", task_run_name="generate spirals", **cached(*_SPIRALS))
 def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Examples:
-    """Draw the spirals and split them; one row per point."""
+    """Draw the spirals, split them into training and test points and store them; one row per point."""
     import pyarrow as pa
 
     from mlp_core.data import datasets
@@ -108,7 +109,14 @@ def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Exampl
 
 @task(name="draw points", task_run_name="draw points {kind}", **cached(*_POINTS, libraries=("scikit-learn",)))
 def draw_points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> Examples:
-    """Draw points that are no spirals, and split them; one row per point."""
+    """Draw points of another kind than spirals, split them and store them; one row per point.
+
+    Args:
+        context: The run's context.
+        kind: `moons`, `circles`, `gauss` or `xor`.
+        spirals: Points per class and noise; `arms` is the number of classes for `gauss`, and the others have two.
+        seed: Root seed.
+    """
     from mlp_core.data.points import drawn_points
 
     n_classes = spirals.arms if kind == "gauss" else 2
@@ -139,7 +147,7 @@ def _written_points(
 
 @task(name="locate table", task_run_name="locate table", **UNCACHED)
 def locate_table(data: str) -> TableFile:
-    """Find a table and take the digest of its bytes."""
+    """Return the path and digest of a local table; one of scikit-learn's tables is known by its name."""
     from mlp_core.addresses import table_path
     from mlp_core.data.table_files import check_file_size
 
@@ -152,7 +160,7 @@ def locate_table(data: str) -> TableFile:
 
 @task(name="download table", **cached("mlp_core.data.downloads"))
 def download_table(context: RunContext, url: str) -> Artifact:
-    """Download a table; again only if the file is gone or changed."""
+    """Download a table into the artifact folder; from the cache, unless the file is missing or changed."""
     from mlp_core.addresses import shown_address
     from mlp_core.data.downloads import TABLE, download
 
@@ -167,13 +175,13 @@ def download_table(context: RunContext, url: str) -> Artifact:
 
 @task(name="read table", task_run_name="read table", **cached(*_TABLES, libraries=("scikit-learn", "pyarrow")))
 def read_examples(context: RunContext, file: TableFile | Artifact, source: DataSource, seed: int) -> Examples:
-    """Read a table, split its rows and make inputs of its columns; one row per example.
+    """Read a table, split its rows, turn its columns into inputs and store them; one row per example.
 
     Args:
-        context: Of the run.
+        context: The run's context.
         file: The table.
-        source: Which column is what; where the table lies does not count.
-        seed: Root seed.
+        source: How its columns are used; its location does not count for the cache.
+        seed: Root seed, which decides the split.
     """
     import pyarrow as pa
     import torch
@@ -223,7 +231,13 @@ def _split_column(n_train: int, n_test: int, n_validation: int = 0) -> pa.Array:
 
 @task(name="transform examples", task_run_name="{transform.title}", **cached(*_TRANSFORMS))
 def transform_examples(context: RunContext, transform: Transform, examples: Examples) -> Examples:
-    """Make of examples what a configuration is trained on; one row per example."""
+    """Apply an input transform of a configuration to examples and store the result; one row per example.
+
+    Args:
+        context: The run's context.
+        transform: Such as a standardisation, monomials, or setting aside validation examples.
+        examples: The examples before it.
+    """
     import pyarrow as pa
     import torch
 
@@ -252,7 +266,7 @@ def transform_examples(context: RunContext, transform: Transform, examples: Exam
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
 def draw_faces(context: RunContext, seed: int) -> Artifact:
-    """Draw the embedded images and pack them as the real ones are packed."""
+    """Draw the synthetic face images and store them as a zip, in the layout of the tutorial's images."""
     from mlp_core.data.faces import write_faces
 
     root = context.root
@@ -264,7 +278,7 @@ def draw_faces(context: RunContext, seed: int) -> Artifact:
 
 @task(name="download images", **cached("mlp_core.data.downloads"))
 def download_images(context: RunContext, url: str) -> Artifact:
-    """Download a zip of images; again only if the file is gone or changed."""
+    """Download a zip of images into the artifact folder; from the cache, unless the file is missing or changed."""
     from mlp_core.addresses import shown_address
     from mlp_core.data.downloads import download
 
@@ -279,7 +293,7 @@ def download_images(context: RunContext, url: str) -> Artifact:
 
 @task(name="locate images", task_run_name="locate images", **UNCACHED)
 def locate_images(location: str) -> ImageSource:
-    """Find a local zip or folder and take the digest of its content."""
+    """Return path, digest and remarks of a local zip or folder of images."""
     from mlp_core.data.images import list_images, source_digest
 
     path = Path(location).expanduser().resolve()
@@ -290,9 +304,13 @@ def locate_images(location: str) -> ImageSource:
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
 def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
-    """Decode images straight from their zip or folder, once; one row per image; up to some bad files less.
+    """Decode images directly from their zip or folder and store them; one row per image.
 
-    The seed is that of the split, where the source has none.
+    Args:
+        context: The run's context.
+        source: The images.
+        skip_bad: How many bad files may be left out; more are an error.
+        seed: Root seed, which decides the split if the source has none.
     """
     import pyarrow.compute as pc
 
@@ -332,7 +350,7 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
 
 @lru_cache(maxsize=4)
 def load_split(root: Path | UPath, artifact: Artifact) -> Split:
-    """Read a table of examples as tensors; remembered, since many tasks train on the same one."""
+    """Read a stored table of examples as tensors; the last four tables are kept in memory."""
     from mlp_core.artifacts.storage import read_pieces
     from mlp_core.engine.tables import split_of
 

@@ -15,10 +15,14 @@ from tasks.results import save_figure
 
 @task(name="compare with baseline", task_run_name="compare with baseline", **UNCACHED)
 def compare_with_baseline(context: RunContext, results: Sequence[Artifact]) -> str:
-    """Compare a run's tables of results with the baseline, keep the comparison, and draw the trend over runs.
+    """Compare a run's results with the accepted baseline, store the comparison, and draw the trend over runs.
+
+    Args:
+        context: The run's context.
+        results: Files of this run; those that are no result tables are ignored.
 
     Returns:
-        What moved, in words; nothing if no metric did, or if there is no baseline to compare with.
+        The metrics that moved, in words; empty if none did, or if there is nothing to compare.
     """
     from mlp_core.artifacts.baseline import keep_comparison, read_baseline, read_comparisons
     from mlp_core.artifacts.comparison import compare

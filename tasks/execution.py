@@ -143,10 +143,10 @@ def _listen_to_dask(run: RunSettings, client: Any) -> None:
 
 @contextmanager
 def exclusive_lock(root: Path) -> Iterator[None]:
-    """Hold an artifact folder while no run is at work in it; one that starts meanwhile waits.
+    """Hold an artifact folder while no run works in it; a run that starts meanwhile waits.
 
     Raises:
-        InputError: If a run is.
+        InputError: If a run is working in it.
     """
     with opened_folder(root) as folder:
         if not try_acquire(folder, root):
@@ -157,17 +157,18 @@ def exclusive_lock(root: Path) -> Iterator[None]:
 
 @contextmanager
 def run_environment(run: RunSettings) -> Iterator[RunContext]:
-    """Run the tasks of the current flow on the runner, and in the artifact folder, that the settings name.
+    """Set up the current flow's task runner, artifact folder and cache as the settings say, while the context lasts.
 
-    To be entered in the body of a flow: a deployment knows its settings no sooner. Why the flow's context is entered
-    once more, and not `Flow.with_options` called: docs/decisions/0008-prefect-runner-and-results.md.
+    It must be entered in the body of a flow: a deployment knows its settings only then. If the body raises an error,
+    all tasks of the run are stopped. Why the flow's context is entered once more, instead of calling
+    `Flow.with_options`: docs/decisions/0008-prefect-runner-and-results.md.
 
     Yields:
-        What its tasks need to know.
+        The run's context, to pass to its tasks.
 
     Raises:
         InputError: If the settings ask for what this machine does not have.
-        ResourceError: If the disk of the artifact folder is full or refuses.
+        ResourceError: If the disk of the artifact folder is full or refuses to write.
     """
     of_flow = FlowRunContext.get()
     if of_flow is None or of_flow.result_store is None or of_flow.flow is None or of_flow.flow_run is None:

@@ -64,14 +64,15 @@ _changing = threading.Lock()
 def run_in_helper(
     function: Callable[..., Result], *arguments: object, checkpoint: Callable[[], None] = lambda: None
 ) -> Result:
-    """Return `function(*arguments)`, worked out in the helper process, which is started when it is first needed.
+    """Return `function(*arguments)`, computed in the helper process: a second Python process that relieves this one.
 
-    In a worker process nothing is trained at the same time: there, and should the helper be killed, it is done in
-    place.
+    The helper is started when it is first needed; Python code that ran here would slow down the trainings. In a worker
+    process, where no training runs at the same time, and if the helper is killed, the function is called in this
+    process.
 
     Args:
-        function: A function of a module; it changes nothing, and may be called again.
-        arguments: What can be pickled.
+        function: A module-level function without side effects; it may be called twice.
+        arguments: Its arguments; they must be picklable.
         checkpoint: Called before the helper is started or replaced; raises if the run is being stopped.
     """
     checkpoint()
@@ -93,7 +94,11 @@ def run_in_helper(
 
 
 def preload_in_helper(module: str) -> None:
-    """Let the helper import a module that it will need, next to what else is done: the figures' takes it a second."""
+    """Let the helper process (see `run_in_helper`) import a module in the background, so that later calls are fast.
+
+    Args:
+        module: Name of the module.
+    """
     if parent_process() is not None:
         return
     helper = _running_helper()
@@ -104,7 +109,7 @@ def preload_in_helper(module: str) -> None:
 
 
 def stop_helper() -> None:
-    """End the helper process in the midst of its work; the next that is asked for is a new one."""
+    """Kill the helper process (see `run_in_helper`), even in the middle of its work; the next call starts a new one."""
     global _helper
     with _changing:
         if _helper:

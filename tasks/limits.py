@@ -37,13 +37,13 @@ _TAG = "tag:"
 
 
 def check_tag_limits(*experiments: str) -> None:
-    """Refuse a run with tasks that may never begin.
+    """Refuse a run whose tasks could never start because Prefect's concurrency limit on one of their tags is 0.
 
     Args:
-        experiments: The tags of all its tasks.
+        experiments: Tags of its tasks, in addition to the current ones.
 
     Raises:
-        InputError: If the limit on one is 0.
+        InputError: If a limit is 0.
     """
     with get_client(sync_client=True) as client:
         limits = _limits(client)
@@ -57,13 +57,13 @@ def check_tag_limits(*experiments: str) -> None:
 
 
 def warm_concurrency_limit_cache(*experiments: str) -> None:
-    """Ask Prefect one by one whether it limits how many tasks of an experiment run at once.
+    """Ask Prefect's server for the concurrency limits of some tags one by one, before tasks start together.
 
-    Each task asks so before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
+    Each task asks before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
     together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
 
     Args:
-        experiments: The tags of the tasks that start together.
+        experiments: Tags of the tasks that start together.
     """
     for experiment in experiments:
         names = [_TAG + tag for tag in sorted({*TagsContext.get().current_tags, experiment})]
@@ -78,7 +78,13 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
 
 @contextmanager
 def report_waits(flow_run_id: UUID) -> Iterator[None]:
-    """Say which limit a run waits for, once for each, as soon as none of its tasks is at work."""
+    """Log which concurrency limit a run waits for, once for each limit, while none of its tasks is running.
+
+    A thread looks every three seconds while the context lasts.
+
+    Args:
+        flow_run_id: The run.
+    """
     ended = threading.Event()
     reported: set[str] = set()
 

@@ -35,13 +35,14 @@ _SECONDS_BETWEEN_UPDATES = 1.0
 
 
 def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None:
-    """Create a table of results, a text with figures, and what the report finds.
+    """Create three artifacts in Prefect's UI: a table of results, a text with figures, and the report's findings.
 
-    One of each, whatever the run made: an artifact takes the server some 30 ms. Each flow has keys of its own, so that
-    the history of a key is that of one experiment.
+    There is one of each, whatever the run made, as an artifact takes the server some 30 ms. Their keys contain the
+    flow's name, so that the history of a key is that of one flow.
 
     Args:
-        sections: Of the experiments of this run; of several only the first figure of each, as far as there is room.
+        sections: Sections of this run's experiments, at least one; of several, only the first figure of each, as far as
+            there is room.
         report: The report's file.
     """
     rows = _all_columns(sections[0]) if len(sections) == 1 else [row for section in sections for row in _rows(section)]
@@ -72,9 +73,13 @@ async def _create(artifacts: Sequence[Artifact]) -> None:
 
 
 def report_lost(task_run_id: UUID, reason: str) -> None:
-    """Tell Prefect that a task is gone with the worker that was at it: nobody else does, and it would run for ever.
+    """Mark a task run as Crashed because its worker process is gone; otherwise it would stay running for ever.
 
-    One that Prefect does not know yet never began.
+    Nothing happens if Prefect does not know the task run: it never began.
+
+    Args:
+        task_run_id: The task run.
+        reason: Message of the state.
     """
     with get_client(sync_client=True) as client, suppress(HTTPStatusError):
         client.set_task_run_state(task_run_id, Crashed(message=reason), force=True)
@@ -145,10 +150,13 @@ def _describe_progress(n_done: int, n_known: int) -> str:
 
 
 class Progress:
-    """How many of a run's trainings have ended, as an artifact that moves at most once a second.
+    """Progress display of a run in Prefect's UI: how many of its trainings have ended, updated at most once a second.
 
-    It moves a second after a training ended: at that very moment the next tasks ask for slots, and of two that write to
-    SQLite at once one may be sent away for two seconds.
+    The update follows a second after a training ended: at that very moment the next tasks ask for slots, and of two
+    that write to SQLite at once one may have to wait two seconds.
+
+    Args:
+        context: The run's context.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -160,7 +168,11 @@ class Progress:
         self._waiting: threading.Timer | None = None
 
     def expect(self, futures: Iterable[PrefectFuture[Any]]) -> None:
-        """Count trainings; those that are known already count once."""
+        """Add trainings to the total; those that are known already count once.
+
+        Args:
+            futures: The training tasks.
+        """
         new = {future.task_run_id: future for future in futures if future.task_run_id not in self._known}
         self._known |= set(new)
         if new and self._artifact is None:
@@ -204,7 +216,7 @@ class Progress:
             client.update_artifact(self._artifact, ArtifactUpdate(data=100 * n_done / n_known, description=text))
 
     def end(self) -> None:
-        """Show the last count, whenever it was."""
+        """Update the display a last time, at once."""
         with self._lock:
             if self._waiting is not None:
                 self._waiting.cancel()

@@ -20,14 +20,14 @@ _LIMITS = {"v": resource.RLIMIT_AS, "d": resource.RLIMIT_DATA}  # as `ulimit` ca
 
 
 def check_run(run: RunSettings) -> None:
-    """Refuse a run that this machine cannot do.
+    """Refuse a run whose workers, runner, packages or artifact folder this machine does not allow.
 
-    Every task computes on one thread of torch's own, so that as many tasks as cores are as many threads as cores.
+    Every task computes on one thread, so that as many tasks as cores use as many threads as cores.
 
     Raises:
-        InputError: If more workers are asked for than there are cores, if an extra is not installed, if worker
-            processes cannot be started here, or if the artifact folder cannot be used.
-        ResourceError: If the bucket of the artifact folder is out of reach.
+        InputError: If there are more workers than cores, an extra package is not installed, worker processes cannot be
+            started here, or the artifact folder cannot be used.
+        ResourceError: If the S3 bucket of the artifact folder cannot be reached.
     """
     if run.runner == "dask":
         require_extra("dask", "--runner dask")
@@ -43,11 +43,11 @@ def check_run(run: RunSettings) -> None:
 
 
 def check_limits(run: RunSettings) -> None:
-    """Refuse a run in a shell, job or container that limits memory or threads too far for any.
+    """Refuse a run if limits on memory or threads (of a shell, job or container) are too low for any run.
 
     Raises:
-        InputError: If PyTorch does not fit below `ulimit -v` or `ulimit -d`, or a run's threads below `ulimit -u` or
-            the number of processes of a control group.
+        InputError: If PyTorch needs more memory than `ulimit -v` or `ulimit -d` allows, or a run more threads than
+            `ulimit -u` or the control group's number of processes allows.
     """
     limits = {flag: resource.getrlimit(limit)[0] for flag, limit in _LIMITS.items()}
     tight = {n_bytes: flag for flag, n_bytes in limits.items() if n_bytes != resource.RLIM_INFINITY}

@@ -66,7 +66,10 @@ _restored_last = ExitStack()  # by the flow that ends last
 
 
 def configure() -> None:
-    """Set the environment of this process, and of those that it starts, before it imports Prefect or torch."""
+    """Set environment variables of this process and its children; call it before Prefect or torch is imported.
+
+    Variables that the user has set stay. It also puts the project's folder first in `sys.path`.
+    """
     root = str(Path(__file__).resolve().parents[1])
     if sys.path[0] != root:  # not a tasks.py or flows.py on the user's PYTHONPATH
         sys.path.insert(0, root)
@@ -76,7 +79,10 @@ def configure() -> None:
 
 @contextmanager
 def flow_at_work() -> Iterator[None]:
-    """Let threads of a flow hand over quickly, and the project's own lines be heard."""
+    """Let Python switch threads every 0.2 ms and log the project's lines, while at least one such context is open.
+
+    The last one that closes restores both settings.
+    """
     global _n_flows
     logger = logging.getLogger("deep_mlp")
     with _lock:
@@ -97,7 +103,12 @@ def flow_at_work() -> Iterator[None]:
 
 @contextmanager
 def training_at_work() -> Iterator[Callable[[], bool]]:
-    """Count a training of this process; give what says whether there is a second core for each of them."""
+    """Count a training of this process while the context lasts.
+
+    Yields:
+        A function that returns whether there are at least two cores for each training at this moment. In a worker
+        process it assumes one core.
+    """
     from multiprocessing import parent_process  # `deep-mlp --help` does without
 
     global _n_trainings
@@ -113,7 +124,10 @@ def training_at_work() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Spare what is imported Python's search for garbage, then and later: it stays, and the search took a second."""
+    """Switch off garbage collection while modules are imported, and exempt all objects from it that exist afterwards.
+
+    They stay anyway, and the search took a second.
+    """
     gc.disable()
     try:
         yield
@@ -124,10 +138,10 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def left_at_end() -> Iterator[None]:
-    """Leave the process when all that is registered for its end has run, with the status of the `SystemExit`.
+    """End the process at once after all exit handlers have run, with the status of the `SystemExit`.
 
-    The interpreter would look for garbage, a second long. Arrow would end its threads while it may still use them, and
-    now and then the process aborts, with status 134 (apache/arrow 34314).
+    Python's own shutdown would search for garbage, a second long. Arrow would end its threads while it may still use
+    them, and now and then the process aborts with status 134 (apache/arrow 34314).
     """
     status = 1
 
@@ -147,14 +161,14 @@ def left_at_end() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put off what stops the program for a moment: in the middle of Prefect's import it comes out as another error."""
+    """Delay SIGINT, SIGTERM and SIGHUP while the context lasts: during Prefect's import they cause other errors."""
     with _blocked({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}):
         yield
 
 
 @contextmanager
 def terminal_signals_blocked() -> Iterator[None]:
-    """Keep the terminal's signals from processes started meanwhile: they inherit what this thread has blocked."""
+    """Block the terminal's signals while the context lasts, so that processes started in it do not get them."""
     with _blocked(TERMINAL_SIGNALS):
         yield
 

@@ -31,8 +31,8 @@ class Failure:
     """A task that failed.
 
     Attributes:
-        experiment: Whose it was; several, joined by commas, where a table or figure of theirs is missing.
-        reason: What it said.
+        experiment: Name of its experiment; several, joined by commas, if a table or figure of several is missing.
+        reason: The error message.
     """
 
     experiment: str
@@ -61,10 +61,16 @@ _UNITS = {
 
 
 def claimed_tables(root: Path | UPath, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Return the result tables to make claims on: those of this run, and next to them what earlier runs left.
+    """Return the result tables from which claims are made: this run's, and those of earlier runs in the folder.
 
-    Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial takes no verdict
-    away. A run that made none of these tables has nothing to claim.
+    Like the report, the claims are about the whole folder: `deep-mlp gain-sweep` after the tutorial removes no verdict.
+
+    Args:
+        root: The artifact folder.
+        artifacts: Files of this run.
+
+    Returns:
+        The tables; none if this run made no table with claims.
     """
     by_path = {artifact.path: artifact for artifact in artifacts}
     paths = [f"results/{name}.parquet" for name in claims.claimed_tables()]
@@ -79,7 +85,7 @@ def claimed_tables(root: Path | UPath, artifacts: Sequence[Artifact]) -> list[Ar
 
 @task(name="measure claims", task_run_name="measure claims", **cached(*_CLAIMS, libraries=("scipy", "pyarrow")))
 def measure_claims(context: RunContext, results: Sequence[Artifact]) -> Artifact:
-    """Measure the tutorial's claims on result tables, one row per claim."""
+    """Decide all claims that the given result tables allow, and store them in `results/claims.parquet`, a row each."""
     import pyarrow as pa
 
     from mlp_core.experiments.claims import tutorial_claims
@@ -110,10 +116,16 @@ def measure_claims(context: RunContext, results: Sequence[Artifact]) -> Artifact
 def write_report(
     context: RunContext, results: Sequence[Artifact], experiments: Sequence[str], failures: Sequence[Failure]
 ) -> str:
-    """Write the report from every result in the artifact folder, and what failed, and show this run's in Prefect's UI.
+    """Write `report.html` from all results in the artifact folder, and add this run's results to Prefect's UI.
+
+    Args:
+        context: The run's context.
+        results: Files of this run.
+        experiments: Names of the experiments of this run.
+        failures: Tasks of this run that failed; the report lists them.
 
     Returns:
-        The report's path, empty if there is no result.
+        The report's path; empty if there is no result.
     """
     from mlp_core.experiments.sections import all_sections
     from mlp_core.report.page import SOURCES, has_sections, read_report_content, render_sections, report_sections

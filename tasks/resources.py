@@ -29,14 +29,14 @@ _FEATURE_COPIES = 5  # while they are made and joined, written, read and laid ou
 
 
 def estimate_memory(stages: Iterable[Stage], run: RunSettings) -> list[MemoryEstimate]:
-    """Return what the parts of a run need that take memory.
+    """Estimate the memory that each part of a run needs at its peak.
 
-    Parts that follow each other count each for itself; of what the workers do at the same time, the largest counts for
-    each of them.
+    Parts that follow each other count each for itself; what all workers do at the same time is multiplied by their
+    number.
 
     Args:
         stages: The experiments of the run.
-        run: How it is run.
+        run: The run's settings.
 
     Example:
         >>> from tasks.stages import flow_parameters, stages_of
@@ -103,15 +103,15 @@ def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> 
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that this process may still take.
+    """Return the memory in bytes that this process may still use.
 
-    That is the machine's, and less where a control group or the shell (`ulimit -v`, `ulimit -d`) limits it.
+    It is the free memory of the machine, or less if a control group or the shell (`ulimit -v`, `ulimit -d`) limits it.
 
     Args:
-        root: Where the kernel's files begin.
+        root: Folder with the kernel's files (`proc`, `sys`).
 
     Returns:
-        Bytes, or None where the system does not say.
+        Bytes; None if the system does not tell.
     """
     sizes = []
     try:
@@ -154,14 +154,14 @@ def _available_in_shell(root: Path) -> Iterator[int]:
 
 
 def check_resources(stages: Sequence[Stage], run: RunSettings) -> None:
-    """Refuse a run that cannot fit into this machine's memory, or its weights on the disk of its artifact folder.
+    """Refuse a run that needs more memory than this machine has, or more disk space for its weights.
 
     Args:
         stages: The experiments of the run.
-        run: How it is run.
+        run: The run's settings.
 
     Raises:
-        InputError: With what it needs and what there is.
+        InputError: With the need and what is available.
     """
     check_memory(stages, run, available_bytes())
     root = artifact_folder(run.artifacts)
@@ -173,15 +173,15 @@ def check_resources(stages: Sequence[Stage], run: RunSettings) -> None:
 
 
 def check_disk(stages: Iterable[Stage], run: RunSettings, available: int) -> None:
-    """Refuse a run whose weights cannot fit on the disk.
+    """Refuse a run whose weights need more disk space than is available.
 
     Args:
         stages: The experiments of the run.
-        run: How it is run.
-        available: Bytes that are free or hold weights already.
+        run: The run's settings.
+        available: Bytes that are free, or already hold weights.
 
     Raises:
-        InputError: With what the weights take and what there is.
+        InputError: With the need and what is available.
 
     Example:
         >>> from tasks.stages import flow_parameters, stages_of
@@ -206,15 +206,17 @@ take about 820 GB and 100 GB are available; use fewer --seeds, or another --arti
 
 
 def check_memory(stages: Iterable[Stage], run: RunSettings, available: int | None) -> None:
-    """Refuse a run that cannot fit into this machine's memory; what dask's machines have is not known here.
+    """Refuse a run whose largest part needs more memory than is available on this machine.
+
+    With a dask scheduler nothing is refused, as the memory of its machines is not known.
 
     Args:
         stages: The experiments of the run.
-        run: How it is run.
-        available: See `available_bytes`; None refuses nothing.
+        run: The run's settings.
+        available: Bytes, see `available_bytes`; None refuses nothing.
 
     Raises:
-        InputError: With what the largest part needs and what there is.
+        InputError: With the need of the largest part and what is available.
 
     Example:
         >>> from tasks.stages import flow_parameters, stages_of

@@ -48,7 +48,13 @@ def _table_run_name() -> str:
 
 @task(name="make table", task_run_name=_table_run_name, **cached(libraries=_RESULT_LIBRARIES))
 def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Artifact:
-    """Make a table of loaded inputs: see `mlp_core.experiments.interface.Table`."""
+    """Compute a table from its loaded inputs and store it with its provenance.
+
+    Args:
+        context: The run's context.
+        table: Its description, without inputs; see `mlp_core.experiments.interface.Table`.
+        inputs: References to files (they are loaded first) and plain values.
+    """
     from mlp_core.artifacts.units import settings_of, units_of
 
     root = context.root
@@ -71,7 +77,13 @@ def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Arti
 
 @task(name="draw figure", task_run_name="draw {figure.name}", **cached(libraries=_FIGURE_LIBRARIES))
 def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> list[Artifact]:
-    """Draw a figure of loaded inputs: see `mlp_core.experiments.interface.Figure`."""
+    """Draw a figure from its loaded inputs and store it as PNG, and as SVG if that is small.
+
+    Args:
+        context: The run's context.
+        figure: Its description, without inputs; see `mlp_core.experiments.interface.Figure`.
+        inputs: References to files (they are loaded first) and plain values.
+    """
     data = tuple(_loaded(context.root, value) for value in inputs)
     if figure.prepare:
         data = resolve(figure.prepare)(*data)
@@ -81,7 +93,17 @@ def draw_figure(context: RunContext, figure: Figure, inputs: Sequence[Any]) -> l
 
 
 def save_figure(context: RunContext, name: str, draw: str, *data: object) -> list[Artifact]:
-    """Write the figure that `"module:function"` draws of some data as PNG, and as SVG if that is small."""
+    """Draw a figure in the helper process and store it in `figures` as PNG, and as SVG if that is small.
+
+    Args:
+        context: The run's context.
+        name: Name of the files.
+        draw: The drawing function as `"module:function"`.
+        data: The function's arguments.
+
+    Returns:
+        The files; an SVG of an earlier run is deleted if there is none now.
+    """
     from mlp_core.experiments.drawing import drawn_files
 
     folder = context.root / "figures"
@@ -123,7 +145,7 @@ def _digests(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def loaded_model(root: Path | UPath, trained: TrainedTrial) -> TrainedModel:
-    """Return a trained configuration as measures and figures get it."""
+    """Return a trained configuration with its table of members; its weights are read when they are asked for."""
     from mlp_core.engine.tables import TrainedModel, joined_members
 
     members = joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
@@ -141,7 +163,10 @@ def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:
 
 @task(name="collect history", task_run_name="collect history", **UNCACHED)
 def collect_history(context: RunContext, trained: Sequence[TrainedTrial]) -> Artifact:
-    """Write every member's loss of every epoch; experiments that this run leaves out keep their rows."""
+    """Store the losses of all members and epochs in `results/history.parquet`.
+
+    Rows of experiments that this run did not train are kept from the earlier file.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -32,13 +32,15 @@ _UNITS = {
 
 
 def note_run(root: Path | UPath, artifacts: Sequence[Artifact], flow: str, parameters: Mapping[str, Any]) -> None:
-    """Keep what made the tables of a run; a table that came from the cache keeps the run that made it.
+    """Record the command and commit that made each result table of a run, in `results/runs.parquet`.
+
+    A table that came unchanged from the cache keeps the record of the run that made it.
 
     Args:
         root: The artifact folder.
         artifacts: Files of this run.
         flow: Name of the flow.
-        parameters: Its parameters, as models or as what Prefect stores of them.
+        parameters: The flow's parameters, as settings or as the dicts that Prefect stores.
     """
     import pyarrow as pa
 
@@ -66,7 +68,9 @@ def note_run(root: Path | UPath, artifacts: Sequence[Artifact], flow: str, param
 
 
 def command_of(flow: str, parameters: Mapping[str, Any]) -> str:
-    """Return the command that runs a flow with these parameters: options for what differs from the defaults.
+    """Return the shell command that runs a flow with these parameters, with options for what is not default.
+
+    Settings that cannot change results, such as the number of workers, are left out.
 
     Example:
         >>> from tasks.run_settings import RunSettings
@@ -85,7 +89,7 @@ def command_of(flow: str, parameters: Mapping[str, Any]) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit of a clone, with `-dirty` if files were changed since; nothing if the folder is no clone."""
+    """Return the git commit of a folder, with `-dirty` if it has uncommitted changes; empty if it is no clone."""
     git = shutil.which("git")
     if git is None or not (folder / ".git").exists():  # else it would be the commit of a clone around it
         return ""

@@ -25,29 +25,29 @@ _UNREAD_TABLE = Data(1, ("", ""), n_train=MIN_ROWS, n_test=MIN_ROWS, kind="table
 
 @dataclass(frozen=True)
 class Stage:
-    """An experiment and what a run asks of it."""
+    """An experiment of a run together with the settings, data and seeds that it gets (its setup)."""
 
     experiment: Experiment
     setup: Setup
 
     @property
     def kind_of_data(self) -> DataKind:
-        """Return which data it takes."""
+        """Return the kind of its data."""
         return self.setup.data.kind
 
 
 def flow_names() -> list[str]:
-    """Return the names of all flows."""
+    """Return the names of all flows, the tutorial first."""
     return [TUTORIAL, *dict.fromkeys(experiment.tag for experiment in experiments())]
 
 
 def flow_help(flow: str) -> str:
-    """Return what a flow does, in one sentence."""
+    """Return a sentence that describes a flow, by its name."""
     return "Run every experiment of the tutorial." if flow == TUTORIAL else of_flow(flow)[0].help
 
 
 def flow_parameters(flow: str) -> dict[str, Settings]:
-    """Return the parameters of a flow with their defaults, in the order of its form.
+    """Return the parameters of a flow (groups of settings by name) with their defaults, in the order of its form.
 
     Example:
         >>> list(flow_parameters("depth_sweep"))
@@ -75,17 +75,18 @@ def flow_parameters(flow: str) -> dict[str, Settings]:
 
 
 def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu") -> list[Stage]:
-    """Return the experiments that a run of a flow does, in the order in which they begin.
+    """Return the experiments that a run of a flow executes, with their settings, in the order in which they begin.
 
-    In the tutorial those that need several seeds follow the others, and are left out of a run with one.
+    In the tutorial, experiments that need several seeds come last, and are left out if the run has one seed. With data
+    other than the flow's usual ones, the experiment `data` is added.
 
     Args:
         flow: Name of the flow.
-        parameters: Its parameters.
+        parameters: The flow's parameters by name.
         device: Where to train.
 
     Raises:
-        InputError: If an experiment does not take the data that are asked for.
+        InputError: If an experiment cannot use the data that are asked for.
     """
     run = parameters["run"]
     assert isinstance(run, RunSettings)
@@ -154,7 +155,12 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
 
 
 def with_data(stages: Iterable[Stage], data: Data) -> list[Stage]:
-    """Return the stages with what is known of their data once they are read, those of that kind."""
+    """Return the stages with updated facts about their data, once these are read.
+
+    Args:
+        stages: The experiments of a run.
+        data: Sizes and classes of the data; only stages of the same kind of data get them.
+    """
     return [
         replace(stage, setup=replace(stage.setup, data=data)) if stage.kind_of_data == data.kind else stage
         for stage in stages
@@ -162,7 +168,12 @@ def with_data(stages: Iterable[Stage], data: Data) -> list[Stage]:
 
 
 def data_of_points(kind: str, spirals: Spirals) -> Data:
-    """Return what is known of points before they are drawn."""
+    """Return the sizes and classes of points before they are drawn.
+
+    Args:
+        kind: `spirals`, `moons`, `circles`, `gauss` or `xor`.
+        spirals: Number of arms (classes of spirals and gauss; the others have two), points per class, and noise.
+    """
     n_classes = spirals.arms if kind in ("spirals", "gauss") else 2
     n_points = n_classes * spirals.points
     n_test = int(TEST_SHARE * n_points)
@@ -174,10 +185,10 @@ def data_of_points(kind: str, spirals: Spirals) -> Data:
 
 
 def check_batches(stages: Iterable[Stage]) -> None:
-    """Refuse a batch that no epoch could fill, where short batches are left out.
+    """Refuse a batch size larger than the training set, for configurations that leave out short batches.
 
     Raises:
-        InputError: If the training set is smaller than a batch.
+        InputError: If there are fewer training examples than the batch size.
     """
     for stage in stages:
         data = stage.setup.data

@@ -46,18 +46,18 @@ _READABLE_CHARACTERS = 100  # of a file's name, which may have 255
 
 
 class TimeLimitExceeded(DeepMlpError):
-    """A training took longer than its run allows."""
+    """A training took longer than the run's `time_limit_seconds`."""
 
 
 @dataclass(frozen=True)
 class MemberBlock:
-    """Members trained together.
+    """Consecutive members of a configuration that were trained and stored together.
 
     Attributes:
         first: Number of the first member.
-        last: Number of the last one, included.
-        table: One row per member, its losses as a list.
-        weights: Their stacked parameters as safetensors.
+        last: Number of the last member (included).
+        table: File with one row per member; the losses of all epochs are a list.
+        weights: File with their stacked parameters, in safetensors format.
     """
 
     first: int
@@ -68,7 +68,7 @@ class MemberBlock:
 
 @dataclass(frozen=True)
 class TrainedConfig:
-    """A configuration's members 0 .. `n_members` - 1, in one block or more."""
+    """The stored members 0 .. `n_members` - 1 of a trained configuration, in one or more blocks."""
 
     config: TrainConfig
     n_members: int
@@ -77,7 +77,7 @@ class TrainedConfig:
 
 @dataclass(frozen=True)
 class TrainedTrial:
-    """A trained configuration as a part of an experiment."""
+    """The stored members of a trained configuration, with the labels that an experiment gives it."""
 
     trial: Trial
     n_members: int
@@ -96,7 +96,7 @@ def _task_run_name() -> str:
 
 
 def names_in_short(configs: Sequence[TrainConfig]) -> str:
-    """Return which configurations train together: the one, or the first and the last."""
+    """Return a short name for configurations that train together: that of the only one, or `FIRST to LAST`."""
     return " to ".join(dict.fromkeys((configs[0].name, configs[-1].name)))
 
 
@@ -104,9 +104,19 @@ def names_in_short(configs: Sequence[TrainConfig]) -> str:
 def train_configurations(
     context: RunContext, configs: tuple[TrainConfig, ...], data: Examples, n_members: int
 ) -> list[TrainedConfig]:
-    """Train the members that no earlier run has trained already; what differs in its gains alone trains together.
+    """Train and store those members of some configurations that no earlier run has stored.
 
-    Of two runs in one folder that want the same configuration the second waits, and finds what the first has made.
+    Configurations that differ only in their gains train as one ensemble. If two runs in one folder want the same
+    configuration, the second waits and uses what the first has stored.
+
+    Args:
+        context: The run's context.
+        configs: The configurations.
+        data: Their examples.
+        n_members: Members of each configuration.
+
+    Returns:
+        One result per configuration, in their order.
     """
     records, examples = context.root / RECORDS, data.table
     waiting = context.waiting_for(f"another run that trains {configs[0].seed_namespace} {names_in_short(configs)}")
@@ -116,7 +126,14 @@ def train_configurations(
 
 @task(name="tune learning rate", task_run_name="tune learning rate {config.name}", **cached(*_TUNING))
 def tune_learning_rate(context: RunContext, config: TrainConfig, data: Examples, rates: tuple[float, ...]) -> float:
-    """Choose the learning rate of a configuration on validation examples."""
+    """Return the learning rate, of some given ones, that is best for a configuration on validation examples.
+
+    Args:
+        context: The run's context.
+        config: The configuration.
+        data: Its training examples, of which a part is held out for validation.
+        rates: Learning rates to try.
+    """
     from mlp_core.engine.tuning import tuned_learning_rate
 
     with training_at_work() as has_spare_core:

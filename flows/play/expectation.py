@@ -17,17 +17,17 @@ Regime = Literal["ordered", "critical", "chaotic"]
 
 @dataclass(frozen=True)
 class Expectation:
-    """What mean-field theory, which is about wide networks, says of the hidden layers.
+    """What mean-field theory, which is exact for infinitely wide layers, predicts for a network's hidden layers.
 
     Attributes:
-        chi_1: Factor by which the distance of two like inputs changes in each layer.
-        phase: Ordered below 1, chaotic above, critical within 2.5 % of 1.
-        depth_scale: Layers over which two inputs' correlation comes closer to its fixed point by e (xi_c); None if
-            they do so more slowly than that, or if there is no fixed point.
+        chi_1: Factor by which the squared distance of two almost equal inputs changes in each layer.
+        phase: `ordered` if chi_1 is below 1, `chaotic` above, `critical` within 2.5 % of 1.
+        depth_scale: Layers over which the correlation of two inputs comes nearer to its fixed point by the factor e
+            (xi_c); None if it is infinite or does not exist.
         sigma_w: Standard deviation of a weight times sqrt(fan_in).
         sigma_b: Standard deviation of a bias.
         critical_gain: Xavier's gain at which the phase changes; None if there is none.
-        sentence: The same in words.
+        sentence: The prediction in words.
     """
 
     chi_1: float
@@ -40,10 +40,13 @@ class Expectation:
 
 
 def expectation(asks: Asked) -> Expectation:
-    """Return what theory says of a question's hidden layers as they start.
+    """Return what mean-field theory predicts for the hidden layers of a question before training.
 
     PyTorch's weights and biases are uniform in `+-1/sqrt(fan_in)`, so `sigma_w^2 = 1/3` and `sigma_b^2 = 1/(3 width)`.
     Xavier's weights between layers of equal width have `sigma_w = gain`; the biases are PyTorch's.
+
+    Args:
+        asks: The validated question: which network, with which start.
 
     Example:
         >>> from flows.play.question import asked

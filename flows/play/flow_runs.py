@@ -24,10 +24,10 @@ _END_SECONDS = 10
 
 
 class FlowRuns:
-    """Starts runs, and tells a page how they go.
+    """Runs questions of the page as Prefect flows, each in a process of its own, and reports their state.
 
     Args:
-        artifacts: Folder for what they make.
+        artifacts: Artifact folder of these runs.
     """
 
     def __init__(self, artifacts: str) -> None:
@@ -37,15 +37,15 @@ class FlowRuns:
         self._n_at_work = 0
 
     def start(self, asks: Asked, tell: Callable[..., None]) -> None:
-        """Run a question as a flow, in the background.
+        """Run a question as a flow in the background; return at once.
 
         Args:
             asks: The question.
-            tell: Called in another thread with `state` (`starting`, `running`, `completed`, `failed`), `sentence` and,
-                once it is known, `url` of the run.
+            tell: Called from another thread at each change, with `state` (`starting`, `running`, `completed`,
+                `failed`), `sentence` and, once it is known, `url` of the run in Prefect's UI.
 
         Raises:
-            InputError: If too many are at work.
+            InputError: If `MOST_RUNS` runs are already at work.
         """
         with self._lock:
             if self._n_at_work >= MOST_RUNS:
@@ -55,7 +55,7 @@ class FlowRuns:
         threading.Thread(target=self._run, args=(asks, tell), daemon=True).start()
 
     def close(self) -> None:
-        """Stop what is at work, as Ctrl-C does, and the server if nobody else uses it."""
+        """Interrupt all runs as Ctrl-C does (kill them after 10 s); stop the Prefect server if no one else uses it."""
         with self._lock:
             runs, server = list(self._runs), self._server
         for run in runs:

@@ -27,15 +27,15 @@ _MOST_BYTES = 1 << 20
 
 
 def play(port: int | None, artifacts: str, *, opens_browser: bool) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the playground's page until Ctrl-C.
 
     Args:
-        port: Where; without it the usual one, or any that is free.
-        artifacts: Folder for what runs of a flow make.
-        opens_browser: Whether to open the page.
+        port: Port on 127.0.0.1; None for 8710, or any free one if that is taken.
+        artifacts: Artifact folder of questions that are run as flows.
+        opens_browser: Whether to open the page in a browser.
 
     Raises:
-        InputError: If another program listens at the port.
+        InputError: If the given port cannot be used.
     """
     artifacts = validated(RunSettings, {"artifacts": artifacts}).artifacts
     stop_by_signals()
@@ -58,7 +58,11 @@ def play(port: int | None, artifacts: str, *, opens_browser: bool) -> None:
 
 
 def page_server(runs: FlowRuns) -> uvicorn.Server:
-    """Return the server of the page; who starts it says where it listens."""
+    """Return a uvicorn server of the page; the caller chooses the socket and runs it.
+
+    Args:
+        runs: Runs questions as flows.
+    """
     config = uvicorn.Config(
         page_app(runs.start),
         lifespan="off",

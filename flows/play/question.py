@@ -77,18 +77,18 @@ class Question(Settings):
 
 @cache
 def playground() -> Experiment:
-    """Return the experiment whose configurations the page trains: the one with `in_playground`."""
+    """Return the experiment whose configurations the page trains: the one with `in_playground`, the depth sweep."""
     (experiment,) = (experiment for experiment in experiments() if experiment.in_playground)
     return experiment
 
 
 @dataclass(frozen=True, eq=False)
 class OwnTable:
-    """A table of the user's own, as the page sent it; it stays in memory.
+    """A table that the user has chosen in the page; it is kept in memory only.
 
     Attributes:
-        name: Of the file, to show.
-        table: Its columns.
+        name: Name of the file, for display.
+        table: Its content.
     """
 
     name: str
@@ -96,10 +96,14 @@ class OwnTable:
 
     @classmethod
     def read(cls, name: str, text: str) -> OwnTable:
-        """Return a table of text, such as CSV.
+        """Parse a table from text, such as CSV.
+
+        Args:
+            name: Name of the file, for display; shortened to 80 printable characters.
+            text: Content of the file.
 
         Raises:
-            InputError: If it cannot be read.
+            InputError: If it cannot be read as a table.
         """
         printable = "".join(letter for letter in name if letter.isprintable())[:80] or "a table"
         with NamedTemporaryFile(suffix=".csv") as file:  # a name of ours: the page's never reaches the disk
@@ -109,10 +113,13 @@ class OwnTable:
 
     @lru_cache(maxsize=4)  # noqa: B019 - a page drops its table with the next one
     def split(self, seed: int) -> Split:
-        """Return it as points, standardised, a fifth of each class to test on.
+        """Return the rows as standardised points, a fifth of each class for testing.
+
+        Args:
+            seed: Root seed, which decides the split.
 
         Raises:
-            InputError: If it is not two columns of numbers and up to eight classes.
+            InputError: If there are not two columns of numbers and up to eight classes.
         """
         data = table_examples(self.table, DataSource(data=self.name), seed).data
         n_inputs, n_classes = data.train_inputs.shape[1], len(data.classes or ())
@@ -127,14 +134,19 @@ class OwnTable:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question that can be answered, with the table that it is about, if it is about one."""
+    """A validated question of the page (settings of networks to train), as data, configuration, flow and command.
+
+    Attributes:
+        question: The settings.
+        own: The user's own table; None for drawn points.
+    """
 
     question: Question
     own: OwnTable | None = None
 
     @cached_property
     def data(self) -> Split:
-        """Return the points, as a flow draws them."""
+        """Return the training and test points; drawn ones are those of a flow with the same settings."""
         question = self.question
         if self.own:
             return self.own.split(question.seed)
@@ -142,12 +154,12 @@ class Asked:
 
     @property
     def n_classes(self) -> int:
-        """Return how many classes there are."""
+        """Return the number of classes."""
         return self._setup_data.n_classes
 
     @property
     def hidden_width(self) -> int:
-        """Return the units of each hidden layer, chosen or by the budget."""
+        """Return the units of each hidden layer: the chosen width, or the smallest that reaches the budget."""
         layers, budget = self.question.layers, self.question.parameter_budget
         if not budget:
             return self.question.width
@@ -155,7 +167,7 @@ class Asked:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Return inputs, hidden widths and outputs.
+        """Return the number of inputs, the width of each hidden layer and the number of classes.
 
         Example:
             >>> Asked(Question(layers=2, parameter_budget=100)).layer_sizes
@@ -165,7 +177,7 @@ class Asked:
 
     @property
     def config(self) -> TrainConfig:
-        """Return what is trained: the very configuration of the flow, so that both give the same networks.
+        """Return the training configuration: the same as in a flow, so that both train equal networks.
 
         Example:
             >>> Asked(Question()).config.name
@@ -176,14 +188,16 @@ class Asked:
 
     @property
     def stage(self) -> Stage:
-        """Return the part of the flow that trains it."""
+        """Return the experiment with this question's settings, as a flow would run it."""
         question = self.question
         setup = Setup(self._network, self._setup_data, (), question.seed, question.seeds, "cpu")
         return Stage(playground(), setup)
 
     @property
     def flow_settings(self) -> dict[str, Settings]:
-        """Return the groups of the flow's settings that ask the same.
+        """Return the flow's parameters (groups of settings by name) that ask the same question.
+
+        The parameter budget is the network's own number of parameters if the width was chosen.
 
         Example:
             >>> Asked(Question(width=6)).flow_settings["sweep"].parameter_budget
@@ -199,7 +213,7 @@ class Asked:
 
     @property
     def options(self) -> list[str]:
-        """Return the options of the command, one word each: what differs from its defaults."""
+        """Return the command's options that differ from their defaults, as a list of words."""
         defaults, words = flow_parameters(playground().tag), []
         for group, settings in self.flow_settings.items():
             for name, value in settings:
@@ -209,7 +223,7 @@ class Asked:
 
     @property
     def command(self) -> str:
-        """Return the command that asks the same on a terminal.
+        """Return the shell command that asks the same question.
 
         Example:
             >>> Asked(Question(activation="leaky_relu(0.1)", data="moons")).command
@@ -242,14 +256,15 @@ class Asked:
 
 
 def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
-    """Return the question of raw values, such as those of a form.
+    """Validate raw values, such as those of a form, and return the question.
 
     Args:
-        values: By name; what is left out has its default.
-        own: The table that the page sent, if it has.
+        values: Settings by name; missing ones have their defaults.
+        own: The user's own table, if there is one; used if `data` is `table`.
 
     Raises:
-        InputError: For the first value that breaks a rule, in one sentence.
+        InputError: For the first value that breaks a rule, in one sentence; also if the network is too large or the
+            training would take more than about ten minutes.
 
     Example:
         >>> asked({"layers": "5", "activation": "Tanh"}).question.activation
@@ -291,7 +306,10 @@ def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
 
 
 def changes(asks: Asked, pinned: Asked) -> list[str]:
-    """Return what tells a question from another, in words.
+    """Return a phrase for each setting in which a question differs from a pinned one (kept for comparison).
+
+    The number of networks (`seeds`) is not compared. A parameter budget is compared by the width that follows from it,
+    and the gain is part of the start. The list is empty if nothing else differs.
 
     Example:
         >>> changes(Asked(Question(activation="tanh", layers=5)), Asked(Question()))

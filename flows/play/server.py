@@ -44,10 +44,12 @@ HEADERS = {
 
 
 def page_app(run_flow: Callable[[Asked, Callable[..., None]], None]) -> ASGIApp:
-    """Return the application.
+    """Return the ASGI application of the page: its files, the schema of its form, and one WebSocket per open page.
+
+    More than `MOST_PAGES` pages at once are refused, and so are requests from other sites; see `guarded`.
 
     Args:
-        run_flow: Runs a question as a flow, see `Session`.
+        run_flow: Function that runs a question as a flow, see `Session`.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     pages: set[Session] = set()
@@ -108,7 +110,11 @@ def _file(body: bytes, kind: str) -> Callable[[], Any]:
 
 
 def guarded(app: ASGIApp) -> ASGIApp:
-    """Wrap an application so that pages of this machine's own address alone reach it, with `HEADERS` on each answer."""
+    """Wrap an ASGI application so that only pages of this server on this machine reach it; other requests get 403.
+
+    The request's Host must be a loopback address, and its Origin this server's own (a plain HTTP request may have
+    none). Each answer gets the security headers `HEADERS`.
+    """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:

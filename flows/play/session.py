@@ -38,25 +38,25 @@ _FIRST_IMAGE_SECONDS = 0.08
 
 
 class Channel(Protocol):
-    """What a session writes to: a WebSocket."""
+    """Interface of what a session writes to: a WebSocket."""
 
     async def send_text(self, data: str) -> None:
-        """Send a message."""
+        """Send a text message (JSON)."""
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send a map."""
+        """Send a binary message (a decision map)."""
 
 
 @dataclass
 class Subject:
-    """A job and how much of it the page knows.
+    """A training job, and how much of its progress the page has already received.
 
     Attributes:
-        key: What is asked; equal ones are the same job.
-        asks: The question; for a polynomial that next to which it stands.
-        job: The job.
-        n_told: Finished members that the page knows.
-        n_mapped: Networks in the last map that it got.
+        key: Identifies what is trained; equal keys share one job.
+        asks: The question; for the polynomial, the question that it is compared with.
+        job: The training job.
+        n_told: Number of finished members already sent.
+        n_mapped: Number of networks in the last map sent; 0 if none was.
     """
 
     key: object
@@ -74,11 +74,11 @@ class _Wanted(NamedTuple):
 
 
 class Session:
-    """One open page.
+    """One open page of the playground: receives its messages, runs its trainings and sends it their progress.
 
     Args:
-        channel: Where its messages go.
-        run_flow: Runs a question as a flow; gets what tells the page of it.
+        channel: The page's WebSocket.
+        run_flow: Starts a question as a flow; gets the question and a function that sends the run's state to the page.
     """
 
     def __init__(self, channel: Channel, run_flow: Callable[[Asked, Callable[..., None]], None]) -> None:
@@ -91,10 +91,10 @@ class Session:
         self._images: set[asyncio.Task[None]] = set()
 
     async def hear(self, message: str) -> None:
-        """Do what a message of the page asks.
+        """Handle one JSON message of the page: a question, a member to show, a table, or a flow to run.
 
         Raises:
-            InputError: If it is no such message.
+            InputError: If the message is malformed or cannot be followed.
         """
         try:
             values = json.loads(message)
@@ -117,7 +117,7 @@ class Session:
             raise InputError(message) from None
 
     async def tell(self) -> None:
-        """Tell the page what is new, as long as it is open."""
+        """Send progress to the page until cancelled, at most every 50 ms."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -129,7 +129,7 @@ class Session:
             await asyncio.sleep(_SECONDS_BETWEEN_NEWS)
 
     def close(self) -> None:
-        """Drop everything."""
+        """Stop all trainings of the page."""
         for subject in self._subjects.values():
             subject.job.stop()
         self._subjects = {}
@@ -208,7 +208,7 @@ class Session:
             await self._put(_frame(self._id, _MEMBER, int(member), decision_map))
 
     async def refuse(self, sentence: str) -> None:
-        """Tell the page why a message was not understood."""
+        """Send the page the sentence that explains why a message was refused."""
         await self._put(_refusal(None, sentence))
 
     def _start_flow(self) -> None:
@@ -274,12 +274,15 @@ class Session:
 
 
 def extent_of(data: Split) -> float:
-    """Return half the side of the square around the origin that a map shows: a little more than the training radius."""
+    """Return half the side of the square that a decision map covers: 1.1 times the training points' radius.
+
+    The square is centred on the origin, and the radius is the largest distance of a training point from it.
+    """
     return _BEYOND * radius_of(data)
 
 
 def radius_of(data: Split) -> float:
-    """Return the radius of the circle around the origin that holds all training points."""
+    """Return the largest distance of a training point from the origin."""
     return float(data.train_inputs.norm(dim=1).max())
 
 

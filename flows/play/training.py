@@ -35,12 +35,12 @@ _SECONDS_BETWEEN_SHARES = 0.1
 
 @dataclass(frozen=True)
 class DecisionMap:
-    """What networks answer everywhere in a square.
+    """The class that networks predict together at each point of a square grid.
 
     Attributes:
-        classes: Most probable class by the networks' mean probability, uint8 `[side, side]`, rows from the bottom.
-        certainty: That mean probability, from chance (0) to 1 (255), uint8 `[side, side]`.
-        n: Networks.
+        classes: Class of highest mean probability, uint8 `[side, side]`; rows from the bottom (x2), columns x1.
+        certainty: That mean probability, scaled from chance (0) to 1 (255), uint8 `[side, side]`.
+        n: Number of networks in the mean.
     """
 
     classes: NDArray[np.uint8]
@@ -49,7 +49,11 @@ class DecisionMap:
 
 
 def decision_map(probabilities: NDArray[np.float32], n: int) -> DecisionMap:
-    """Return the map of a sum of probabilities `[classes, points]` over n networks.
+    """Return the decision map for summed class probabilities of several networks.
+
+    Args:
+        probabilities: Sum over the networks, `[classes, points]`, points in the order of `square`.
+        n: Number of networks.
 
     Example:
         >>> half = np.full((2, MAP_SIDE**2), 0.5, np.float32)
@@ -65,7 +69,10 @@ def decision_map(probabilities: NDArray[np.float32], n: int) -> DecisionMap:
 
 
 def square(extent: float) -> Tensor:
-    """Return the points of a map, float32 `[side^2, 2]`, x1 fastest, rows from the bottom.
+    """Return the grid points of a decision map, float32 `[side^2, 2]`; x1 changes fastest, rows from the bottom.
+
+    Args:
+        extent: Half the side of the square, which is centred on the origin.
 
     Example:
         >>> square(2.0)[0].tolist(), square(2.0)[-1].tolist()
@@ -78,16 +85,16 @@ def square(extent: float) -> Tensor:
 
 @dataclass
 class Progress:
-    """What is known of the networks of a question; index is the member.
+    """State of the training of a question's members; arrays are indexed by member.
 
     Attributes:
-        test_accuracy: float64 `[members]`, NaN where a member is not finished or diverged.
-        train_accuracy: The same on the training part.
-        finished: Members in the order in which they ended.
-        losses: Of each member some of its epochs, evenly spaced; None if it is not finished.
-        share: Of the work that is done, 0 .. 1.
-        seconds: Since the first step; until the last once all have ended.
-        error: What ended it, if not its end.
+        test_accuracy: float64 `[members]`; NaN where a member is not finished or diverged.
+        train_accuracy: The same on training examples.
+        finished: Numbers of the finished members (diverged ones too), in the order in which they finished.
+        losses: Train losses of each member at up to 200 evenly spaced epochs; None if it is not finished.
+        share: Share of the work that is done, 0..1.
+        seconds: Time since the start; stops when all have finished.
+        error: Message of the error that ended the training; empty if there was none.
     """
 
     test_accuracy: NDArray[np.float64]
@@ -100,28 +107,28 @@ class Progress:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all members have ended."""
+        """Return whether all members have finished."""
         return len(self.finished) == len(self.losses)
 
     @property
     def n_diverged(self) -> int:
-        """Return how many of the finished members have no finite accuracy."""
+        """Return how many of the finished members diverged (have no finite test accuracy)."""
         return int(np.isnan(self.test_accuracy[self.finished]).sum())
 
 
 class Job:
-    """The training of the members of a configuration.
+    """Trains the members of one configuration in background threads.
 
     Args:
         config: What to train.
-        data: On what, before the configuration's transforms.
-        n_members: How many.
-        extent: Half the side of the decision map.
-        on_change: Called in a worker's thread whenever there is news.
+        data: The examples, before the configuration's transforms.
+        n_members: Number of members.
+        extent: Half the side of the decision maps.
+        on_change: Called from a worker thread whenever the progress has changed.
 
     Attributes:
-        progress: What is known; read and written under `lock`.
-        lock: Guards everything that workers write.
+        progress: The state so far; read and write it only under `lock`.
+        lock: Protects everything that the threads write.
     """
 
     def __init__(
@@ -142,7 +149,7 @@ class Job:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to train, one thread for each core."""
+        """Start one training thread per core."""
         self._started = time.monotonic()
         self._inputs = applied(self.config.inputs, self._data)
         for transform in self.config.inputs:
@@ -152,32 +159,32 @@ class Job:
             thread.start()
 
     def stop(self) -> None:
-        """Drop what is not finished: the threads end within milliseconds, by themselves."""
+        """Ask the threads to stop; they end within milliseconds and drop unfinished members."""
         self._stopped.set()
 
     def wait(self) -> None:
-        """Wait until no thread is at work."""
+        """Wait until all threads have ended."""
         for thread in self._threads:
             thread.join()
 
     def accuracies(self) -> NDArray[np.float64]:
-        """Return the members' test accuracies, 0 .. 1, NaN where one is not finished or diverged."""
+        """Return a copy of the members' test accuracies, 0..1; NaN where a member is not finished or diverged."""
         with self.lock:
             return self.progress.test_accuracy.copy()
 
     def untrained_map(self, n: int = 8) -> DecisionMap:
-        """Return the map of the first members before their first step."""
+        """Return the decision map of the first n members before training."""
         n = min(n, self.n_members)
         ensemble = untrained_members(self.config, range(n))
         return decision_map(self._probabilities(ensemble).sum(0), n)
 
     def mean_map(self) -> DecisionMap | None:
-        """Return the map of all finished members that did not diverge; None if there is none."""
+        """Return the decision map of all finished members that did not diverge; None if there are none."""
         with self.lock:
             return decision_map(self._sum, self._n_mapped) if self._n_mapped else None
 
     def member_map(self, member: int) -> DecisionMap | None:
-        """Return the map of one member; None if it is not finished or diverged."""
+        """Return the decision map of one member; None if it is not finished or diverged."""
         with self.lock:
             state = self._states.get(member)
         if state is None:

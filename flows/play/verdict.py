@@ -15,11 +15,11 @@ _SEEDS_TO_TRY = (8, 16, 64, 256)
 
 @dataclass(frozen=True)
 class Verdict:
-    """The difference of two questions' test accuracies.
+    """Comparison of the test accuracies of two questions.
 
     Attributes:
-        comparison: With its verdict; None if there are no pairs.
-        sentence: What a reader takes home.
+        comparison: The paired comparison; None if the questions cannot be compared.
+        sentence: The result in words.
     """
 
     comparison: Comparison | None
@@ -27,13 +27,15 @@ class Verdict:
 
 
 def verdict(asks: Asked, accuracy: NDArray[np.float64], pinned: Asked, pinned_accuracy: NDArray[np.float64]) -> Verdict:
-    """Return how a question does against a pinned one.
+    """Compare the test accuracies of a question and a pinned one (kept for comparison) in pairs of equal seeds.
+
+    Questions with different root seeds, or without a difference in settings, are not compared: the sentence says why.
 
     Args:
-        asks: The question.
-        accuracy: Of its members, 0 .. 1, NaN where one is not finished or diverged.
-        pinned: The pinned question.
-        pinned_accuracy: Of its members, the same.
+        asks: The question: settings of the networks.
+        accuracy: Test accuracies of its members, 0..1; NaN where one is not finished or diverged.
+        pinned: The question to compare with.
+        pinned_accuracy: The same of its members; pairs are made as far as both have members.
 
     Example:
         >>> from flows.play.question import asked

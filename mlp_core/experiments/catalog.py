@@ -26,19 +26,19 @@ FOLDERS = (
 
 @cache
 def experiments() -> tuple[Experiment, ...]:
-    """Return all experiments."""
+    """Return all experiments, in the order of `FOLDERS`: that of the tutorial and of the report."""
     return tuple(experiment_in(folder) for folder in FOLDERS)
 
 
 @cache
 def experiment_in(folder: str) -> Experiment:
-    """Return the experiment of a folder."""
+    """Return the experiment that a folder of `mlp_core/experiments` defines, by the folder's name."""
     experiment: Experiment = import_module(f"mlp_core.experiments.{folder}.experiment").EXPERIMENT
     return experiment
 
 
 def of_flow(flow: str) -> tuple[Experiment, ...]:
-    """Return the experiments of a flow.
+    """Return the experiments that a flow runs, in the report's order; empty if there is no such flow.
 
     Example:
         >>> [experiment.name for experiment in of_flow("depth_sweep")]

@@ -20,14 +20,14 @@ ONE_ORDER = "in one order of batches, which all members share"
 
 @dataclass(frozen=True)
 class ClaimSource:
-    """A result table and the claims that rest on it.
+    """A result table, and how to make claims from it.
 
     Attributes:
         table: Name of the table.
-        make: From the table and its settings to the claims that its rows allow.
-        data: What the networks were trained on or measured with.
-        condition: What the verdicts hold for only; empty if there is no such thing.
-        column: One that tables of earlier versions lack: without it there is no claim.
+        make: Function of the table and its settings; yields the claims that the rows allow.
+        data: What the networks were trained on or measured with, such as `spirals`.
+        condition: What the verdicts are limited to, such as one order of batches; empty if they are not limited.
+        column: A column that tables of earlier versions do not have: without it there are no claims.
     """
 
     table: str
@@ -37,9 +37,10 @@ class ClaimSource:
     column: str = "seed"
 
     def claims(self, table: pa.Table, settings: Mapping[str, Any]) -> list[Claim]:
-        """Return the claims with their data and condition.
+        """Return the claims that a table allows, each with its data and condition filled in.
 
-        There are none if the table is empty, of an earlier version, or rests on other data than the tutorial's.
+        The list is empty if the table has no rows, was written by an earlier version (no such `column`), or is about
+        other data than the tutorial's.
         """
         if not len(table) or self.column not in table.column_names or other_data(settings):
             return []
@@ -49,7 +50,9 @@ class ClaimSource:
 
 
 def rows_with(table: pa.Table, **values: str | int) -> pa.Table:
-    """Return the rows with these values; filtered as Arrow, as numpy would round the large seeds next to a null.
+    """Return the rows of a table whose columns have all the given values.
+
+    The table is filtered in Arrow: NumPy would turn a column with a null into floats and round the large seeds.
 
     Example:
         >>> rows_with(pa.table({"depth": [1, 3], "seed": [2**62, None]}), depth=1)["seed"].to_pylist() == [2**62]

@@ -18,16 +18,17 @@ from mlp_core.statistics.claims import Claim
 
 
 def tutorial_claims(tables: Mapping[str, pa.Table], settings: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
-    """Return the claims that can be made on some result tables, in the order of the tutorial's sections.
+    """Return the claims that some result tables allow, in the order of the tutorial's sections.
 
-    No claim depends on which other tables there are.
+    Each claim depends on its own table only, never on which other tables there are.
 
     Args:
-        tables: By name, those of `claimed_tables()` that there are. A claim whose rows are not there is left out.
-        settings: Of each table: what the claims on it need to know (`arms`, `epochs`, `layer_sizes`).
+        tables: Result tables by name; those of `claimed_tables()` are used. A claim whose rows are missing is left out.
+        settings: Settings of each table, by its name: what the claims need to know, such as `arms`, `epochs` and
+            `layer_sizes`.
 
     Returns:
-        The claims.
+        The claims with their verdicts.
 
     Example:
         >>> depths = {"depth": [1, 2, 3] * 8, "seed": sorted(list(range(8)) * 3), "test_accuracy": [0.7, 0.9, 0.8] * 8}
@@ -44,7 +45,7 @@ def tutorial_claims(tables: Mapping[str, pa.Table], settings: Mapping[str, Mappi
 
 
 def claim_modules() -> list[str]:
-    """Return the modules that make the claims, of those experiments that have some.
+    """Return the names of the modules that make claims, one for each experiment that has claims.
 
     Example:
         >>> claim_modules()[0]
@@ -54,12 +55,12 @@ def claim_modules() -> list[str]:
 
 
 def claim_sources() -> list[ClaimSource]:
-    """Return what the experiments export as `CLAIMS`, in the order of the tutorial's sections."""
+    """Return the `CLAIMS` of all experiments, in the order of the tutorial's sections."""
     return [source for module in claim_modules() for source in import_module(module).CLAIMS]
 
 
 def claimed_tables() -> list[str]:
-    """Return the names of the result tables that claims rest on.
+    """Return the names of the result tables from which claims are made.
 
     Example:
         >>> claimed_tables()[:2]

@@ -31,14 +31,14 @@ _Group = TypeVar("_Group", bound=Settings)
 
 @dataclass(frozen=True)
 class Data:
-    """What configurations need to know of the data.
+    """What an experiment needs to know of its data to choose configurations, before or after the data are read.
 
     Attributes:
-        n_inputs: Numbers in an example.
-        classes: Names in the order of the labels.
-        n_train: Training examples.
-        n_test: Test examples.
-        settings: What a table's metadata says of where the data come from.
+        n_inputs: Features of an example.
+        classes: Class names, in the order of the labels.
+        n_train: Number of training examples.
+        n_test: Number of test examples.
+        settings: Where the data come from, for the metadata of result tables.
         kind: What the examples are.
     """
 
@@ -51,21 +51,21 @@ class Data:
 
     @property
     def n_classes(self) -> int:
-        """Return how many classes there are."""
+        """Return the number of classes."""
         return len(self.classes)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run asks of an experiment.
+    """Everything that an experiment gets from a run: settings, data, seeds and device.
 
     Attributes:
-        settings: The experiment's own.
-        data: What is known of its data.
-        others: Settings of other experiments that it reads.
+        settings: The experiment's own settings.
+        data: Sizes and class names of its data.
+        others: Settings of the other experiments listed in `Experiment.others`.
         seed: Root seed.
         n_seeds: Members per configuration and gain.
-        device: Where to train.
+        device: Where to train, such as `cpu`.
     """
 
     settings: Any
@@ -76,17 +76,27 @@ class Setup:
     device: str = "cpu"
 
     def training(self, settings: Settings | None = None) -> Training:
-        """Return how to train by settings: the experiment's own, or others."""
+        """Return how to train: optimizer, rate, epochs and the like from settings, with the run's root seed and device.
+
+        Args:
+            settings: Settings to read; the experiment's own if None. What they do not have keeps the default of
+                `Training`.
+        """
         values = dict(settings or self.settings)
         names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"} & values.keys()
         return Training(**{name: values[name] for name in names}, seed=self.seed, device=self.device)
 
     def other(self, group: type[_Group]) -> _Group:
-        """Return the settings of another experiment."""
+        """Return the settings of another experiment, by their class; it must be one of `Experiment.others`."""
         return next(settings for settings in self.others if isinstance(settings, group))
 
     def table_settings(self, *models: Settings, **more: Any) -> dict[str, Any]:
-        """Return what a result table's metadata says of the settings: seeds, data and the models given."""
+        """Return the settings to store in a result table's metadata: number of seeds, root seed, data and settings.
+
+        Args:
+            models: Groups of settings to add.
+            more: Single values to add.
+        """
         values: dict[str, Any] = {"seeds": self.n_seeds, "seed": self.seed, **more, **self.data.settings}
         for model in models:
             values |= model.model_dump(mode="json")
@@ -95,14 +105,15 @@ class Setup:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to make.
+    """Description of a table that a task will make; nothing is computed here.
 
     Attributes:
-        name: `results/NAME`, or `tables/NAME` for an intermediate one, whose file gets a digest after its name.
-        function: `"module:function"`: gets the inputs, returns a table whose columns have units (`with_units`).
-        inputs: Data, trained configurations, other tables, and plain values. Files come loaded: see `tasks.results`.
+        name: `results/NAME`, or `tables/NAME` for an intermediate table, whose file name gets a digest.
+        function: `"module:function"` that gets the loaded inputs and returns a table whose columns have units
+            (`with_units`).
+        inputs: Data, trained configurations, other tables, and plain values; the task loads their files first.
         settings: For the table's metadata.
-        title: What the task is called.
+        title: Name of the task run.
     """
 
     name: str
@@ -113,20 +124,22 @@ class Table:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Return the modules whose source decides the table."""
+        """Return the module of `function`: its source code is part of the cache key."""
         return (self.function.split(":")[0],)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure to draw.
+    """Description of a figure that a task will draw; nothing is drawn here.
 
     Attributes:
-        name: Of its file, and of the figure in the report's section.
-        draw: `"module:function"`: returns a matplotlib Figure of what `prepare` gives, or of the inputs themselves.
-        inputs: As of a `Table`; with no `prepare`, tables come as pandas frames.
-        prepare: `"module:function"`: gets the loaded inputs, returns what is drawn as a tuple.
-        panel: For a figure that several experiments draw into: where this one's inputs stand among theirs.
+        name: Name of its files, and of the figure in the report's section.
+        draw: `"module:function"` that gets what `prepare` returns, or else the inputs, and returns a matplotlib Figure.
+        inputs: As for a `Table`; without `prepare`, tables come as pandas frames.
+        prepare: `"module:function"` that gets the loaded inputs and returns the arguments of `draw` as a tuple; empty
+            for none.
+        panel: Place of this experiment's panels in a figure that several experiments draw into; None for a figure of
+            its own.
     """
 
     name: str
@@ -137,13 +150,13 @@ class Figure:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Return the modules whose source decides the figure."""
+        """Return the modules of `draw` and `prepare`: their source code is part of the cache key."""
         return tuple(reference.split(":")[0] for reference in (self.draw, self.prepare) if reference)
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A configuration whose learning rate is chosen on validation examples before it is trained.
+    """A configuration whose learning rate is to be chosen on validation examples.
 
     Attributes:
         trial: The configuration.
@@ -156,13 +169,13 @@ class Tuning:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """What a part of a run needs at its peak.
+    """Memory that one part of a run needs at its peak, and the setting to lower if that is too much.
 
     Attributes:
-        n_bytes: Memory.
+        n_bytes: Memory in bytes.
         what: The part, in words.
         setting: Name of the setting that decides the size most.
-        value: Its value.
+        value: The setting's value.
     """
 
     n_bytes: int
@@ -177,32 +190,35 @@ def _nothing(*_: Any) -> tuple[()]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment.
+    """An experiment: its settings, what it trains, and which tables, figures, section and claims it makes.
 
     Attributes:
-        name: Of its result table, and in the history.
+        name: Name of its result table, and of its rows in the history of losses.
         help: What its command does, in one sentence.
-        settings: The model of its settings.
-        parameter: What its flow calls them.
-        run_name: What its runs are called by: a template with the flow's parameters.
-        data: The kinds of data it takes; the first unless `--data` says otherwise.
-        points: Which drawn points it takes, if it takes any.
-        outputs: Gets the setup, the trained configurations and the data; returns tables and figures to make.
-        smallest: Settings with which the tests run it.
-        section: Module of the report's section, with `SECTION`.
+        settings: Class of its settings.
+        parameter: Name of the flow's parameter that holds the settings.
+        run_name: Template for the names of its runs, filled with the flow's parameters.
+        data: The kinds of data that it can use; the first is the default.
+        points: The kinds of drawn points that it can use, such as `spirals`.
+        outputs: Function of the setup, the trained configurations and the data; returns the tables and figures to make.
+        smallest: Small settings with which the tests run it.
+        section: Module of its section of the report, with `SECTION`.
         claims: Module of its claims, with `CLAIMS`; empty if it makes none.
-        trials: What to train.
-        to_tune: Gets the setup and the trials; which of them train once more, with a tuned learning rate.
-        tuned: Gets the setup, a trial and its tuned rate; returns what to train.
-        extra_memory: Memory that is not for training: gets the setup and the number of workers.
+        trials: Function of the setup; returns the configurations to train.
+        to_tune: Function of the setup and the trials; returns those to train once more with a tuned learning rate.
+        tuned: Function of the setup, a trial and its tuned rate; returns the configuration to train. None if nothing is
+            tuned.
+        extra_memory: Function of the setup and the number of workers; returns memory needed for other work than
+            training.
         reads_all_weights: Whether an output reads the weights of all members at once.
-        others: Settings of other experiments that it reads.
-        flow: The flow that runs it; its own if empty.
-        n_seeds: Members per configuration unless the user says otherwise; None for as many as usual.
-        tutorial: Its settings in the flow of the whole tutorial; None to stay out.
-        tutorial_seeds: Members per configuration there, if not as many as the run says.
-        beyond: Whether it goes past the tutorial's own protocol, which is one seed, and so needs several.
-        in_playground: Whether `deep-mlp play` asks it; its settings have `depths`, `parameter_budget`, `start`, `gain`.
+        others: Classes of the settings of other experiments that it reads.
+        flow: Name of the flow that runs it; its own `name` if empty.
+        n_seeds: Default number of members per configuration; None for the default of all experiments.
+        tutorial: Its settings in the flow of the whole tutorial; None if it is not part of that.
+        tutorial_seeds: Members per configuration in that flow; None for as many as the run has.
+        beyond: Whether it goes beyond the tutorial's one seed, and therefore needs several.
+        in_playground: Whether `deep-mlp play` trains its configurations; its settings then have `depths`,
+            `parameter_budget`, `start` and `gain`.
     """
 
     name: str
@@ -231,12 +247,12 @@ class Experiment:
 
     @property
     def tag(self) -> str:
-        """Return the name of its flow, with which Prefect marks its tasks."""
+        """Return the name of the flow that runs it; Prefect's tag of its tasks."""
         return self.flow or self.name
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Return the function that `"module:function"` names.
+    """Import and return the function that a string `"module:function"` names.
 
     Example:
         >>> resolve("math:sqrt")(9.0)

@@ -26,36 +26,41 @@ _MAP_UNITS = {"x1": "1", "x2": "1", "class": "class index"}
 
 
 def result_table(models: Sequence[TrainedModel]) -> pa.Table:
-    """Return a row per member of all configurations: the table of an experiment that measures accuracies alone."""
+    """Return the result table of an experiment that measures only accuracies: a row per member, all configurations."""
     table = pa.concat_tables([result_rows(model.trial, model.members) for model in models])
     return with_units(table, result_units(models[0].trial.labels))
 
 
 def loss_history(models: Sequence[TrainedModel]) -> tuple[pd.DataFrame, str]:
-    """Return what a figure of loss curves shows: the losses of all epochs, and whose they are."""
+    """Return the arguments of a figure of loss curves: the losses of all members and epochs, the experiment's name."""
     history = pa.concat_tables([history_rows(model.trial, model.members) for model in models])
     return history.to_pandas(), models[0].trial.labels.experiment
 
 
 def weights_of(model: TrainedModel, members: slice = slice(None)) -> Ensemble:
-    """Return the trained networks of a configuration."""
+    """Return the trained networks of a configuration as an ensemble.
+
+    Args:
+        model: The trained configuration.
+        members: Which members to take; all by default.
+    """
     state = {name: tensor[members] for name, tensor in model.state().items()}
     return Ensemble.from_state(state, model.trial.config.activation)
 
 
 def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.Table:
-    """Ask the best member for its class everywhere on a grid.
+    """Compute the decision map of the best member: its class at each point of a grid over [-2, 2] x [-2, 2].
 
-    Best is the configuration of highest mean test accuracy, and in it the member of highest train accuracy, so that
-    no test point picks the member that it is drawn on.
+    The configuration is the one of highest mean test accuracy, and its member the one of highest train accuracy, so
+    that no test point picks the member that it is drawn on.
 
     Args:
-        models: Trained on the points, or on a transform of them.
+        models: Configurations trained on the points, or on a transform of them.
         data: The points.
-        kind: Of the models, for the map's title.
+        kind: Kind of the models in words, for the map's title.
 
     Returns:
-        A row per point of the grid, x2 the outer loop.
+        A row per point of the grid with `x1`, `x2` and `class`; x1 changes fastest.
     """
     best = max(models, key=lambda model: _mean(model.members["test_accuracy"]))
     accuracies = [-1.0 if accuracy is None else accuracy for accuracy in best.members["train_accuracy"].to_pylist()]
@@ -83,7 +88,11 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
 
 
 def map_panels(*inputs: pa.Table | Split) -> tuple[list[DecisionMap]]:
-    """Return the panels of a figure of decision maps, from the maps and the points that they were trained on."""
+    """Return the argument of a figure of decision maps: a list with one panel per map, in a tuple of one.
+
+    Args:
+        inputs: Tables of `decision_map`, in the order of the panels, and the points that the models were trained on.
+    """
     (data,) = (item for item in inputs if isinstance(item, Split))
     radius = float(data.train_inputs.norm(dim=1).max())
     panels = [
@@ -107,6 +116,14 @@ def _mean(column: pa.ChunkedArray) -> float:
 
 
 def first_layer(model: TrainedModel, shape: Sequence[int]) -> Tensor:
-    """Return the first layer's weights as images, `[members, units, channels, height, width]`."""
+    """Return the first layer's weights as images.
+
+    Args:
+        model: A trained configuration.
+        shape: Channels, height and width of an image.
+
+    Returns:
+        float32 `[members, units, channels, height, width]`.
+    """
     weights = model.state()["0.weight"]
     return weights.view(*weights.shape[:2], *shape)

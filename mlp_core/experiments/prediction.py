@@ -28,13 +28,13 @@ _CHOSEN = "results/sweep_classes.parquet"
 
 @dataclass(frozen=True)
 class KeptModel:
-    """The trained members of a configuration, as an artifact folder keeps them.
+    """The trained members of one configuration, read from an artifact folder.
 
     Attributes:
-        name: Of its files.
+        name: Common part of the names of its files.
         ensemble: All its members.
-        preprocessing: What makes inputs of rows; None for points, whose columns are x1 and x2.
-        classes: Names in the order of the outputs.
+        preprocessing: Turns the rows of a table into inputs; None for points, whose columns are x1 and x2.
+        classes: Class names, in the order of the network's outputs.
     """
 
     name: str
@@ -43,10 +43,10 @@ class KeptModel:
     classes: tuple[str, ...]
 
     def inputs(self, rows: pa.Table) -> NDArray[np.float32]:
-        """Return the inputs of a table's rows, float32 `[n, inputs]`.
+        """Return the network's inputs for the rows of a table, float32 `[n, inputs]`.
 
         Raises:
-            InputError: If a column is missing, or does not hold what it held.
+            InputError: If a column is missing, or its values are of another type than in training.
         """
         if self.preprocessing is not None:
             return self.preprocessing.apply(rows)
@@ -59,15 +59,15 @@ class KeptModel:
 
 
 def kept_model(root: Path, name: str = "") -> KeptModel:
-    """Return a configuration's trained members from an artifact folder.
+    """Read the trained members of one configuration from an artifact folder.
 
     Args:
         root: The artifact folder.
-        name: A part of the names of its files in `models`; left out, what the last sweep chose.
+        name: A part of the names of its files in `models`; if empty, the configuration that the last sweep chose.
 
     Raises:
-        InputError: If no configuration has that name, or several do; if it was trained on images, or on transformed
-            inputs; or if what it was trained on is gone.
+        InputError: If no configuration has that name, or several do; if it was trained on images or on transformed
+            inputs; or if the table that it was trained on is missing.
     """
     files = _chosen_files(root) if not name else sorted((root / "models").glob("*.safetensors"))
     models: dict[str, list[Path]] = {}
@@ -156,19 +156,20 @@ def _origins(root: Path, members: Path) -> Iterator[tuple[Mapping[str, Any], set
 
 
 def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> pa.Table:
-    """Return what kept networks say of new rows, one row for each.
+    """Classify new rows with trained networks: one row of predictions for each row.
 
     Args:
-        model: The networks.
-        rows: With the columns that they were trained on, in any order; others do not count.
-        member: The number of one network, or None for all of them.
+        model: The trained networks.
+        rows: A table with the columns that they were trained on, in any order; other columns are ignored.
+        member: The number of one network, from 0; None for all of them.
 
     Returns:
         `prediction` is the class of the highest mean probability, `probability` that probability, `disagreement` the
-        share of the networks that answer another class, 0 .. 1; then the mean probability of each class.
+        share of the networks whose own most probable class is another one, 0..1; then the mean probability of each
+        class.
 
     Raises:
-        InputError: If there is no such member, or the rows do not fit.
+        InputError: If there is no such member, or a column is missing or does not fit.
 
     Example:
         >>> ensemble = Ensemble([2, 4, 2], "relu", [torch.Generator().manual_seed(seed) for seed in range(3)])
@@ -201,7 +202,14 @@ def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> 
 
 
 def share_right(model: KeptModel, rows: pa.Table, predicted: pa.Table) -> float | None:
-    """Return how often a prediction is the rows' own class, 0 .. 1; None where they have no such column."""
+    """Return the accuracy of predictions, 0..1; None if the rows have no column with the true class.
+
+    Args:
+        model: The networks that made the predictions.
+        rows: The rows; the true class is in the column that the networks were trained to predict, or `label` for
+            points.
+        predicted: What `predictions` returned for the rows.
+    """
     target = model.preprocessing.target if model.preprocessing else "label"
     if target not in rows.column_names:
         return None

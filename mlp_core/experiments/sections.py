@@ -9,7 +9,7 @@ from mlp_core.report.section import Section
 
 
 def all_sections() -> tuple[Section, ...]:
-    """Return the section that each experiment exports as `SECTION`.
+    """Return the `SECTION` of every experiment, in the report's order.
 
     Example:
         >>> [section.name for section in all_sections()][:3]

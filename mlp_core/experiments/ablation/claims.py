@@ -19,24 +19,26 @@ _Floats = NDArray[np.float64]
 
 
 def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str = "ablation") -> Claim:
-    """Claim: accuracy falls beyond the best depth because gradients vanish.
+    """Return the verdict on the claim that accuracy falls beyond the best depth because gradients vanish.
 
-    A cause is known by what happens without it: the same networks, with the same ReLU, start with weights that keep the
-    gradients' size. If vanishing gradients are the cause, then at least half of the decline from the best depth to the
-    deepest goes. This cannot prove the cause, as a gain changes signals too, but it can refute it. The effect size
-    is an association that needs no intervention: within the depths beyond the best, do the members with the
-    smaller gradients at the start end worse? Dead units share in it, as they let no gradient through.
+    For each seed, the measure is the share of its decline from the best depth to the deepest that disappears when the
+    same ReLU networks start with weights that keep the gradients' size. The claim is supported if the interval of the
+    median share lies above 0.5. This cannot prove the cause, as a gain changes signals too, but it can refute it. A
+    seed without a decline has no share (NaN) and counts against either verdict.
+
+    The effect size needs no intervention: the rank correlation between the gradient at the start and the accuracy at
+    the end, at each depth beyond the best, averaged over these depths. Dead units take part in it, as they let no
+    gradient through.
 
     Args:
-        default: ReLU as PyTorch starts it; columns `depth`, `seed`, `test_accuracy`, and
-            `first_gradient_mean_square`: of the gradient of the loss by the first layer's parameters, before
-            the first step.
+        default: ReLU with PyTorch's start; columns `depth`, `seed`, `test_accuracy` and `first_gradient_mean_square`
+            (mean square of the loss gradient over the first layer's parameters, before the first step).
         restored: The same depths, ReLU with Xavier weights at the theoretical gain; columns `depth`, `seed`,
             `test_accuracy`.
-        figure: Name of the figure.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same depths.
+        ValueError: If the two tables do not have the same depths.
     """
     shares, n_choices = _share_that_goes(default, restored)
 
@@ -64,19 +66,20 @@ def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str 
 
 
 def decline_goes_with_better_start(default: Table, better: Table, figure: str = "ablation") -> Claim:
-    """Claim, ours: most of the decline past the best depth goes with another activation and start.
+    """Return the verdict on our claim that tanh and a better start remove most of the decline past the best depth.
 
-    The decline is from the best depth of the default start to the deepest, with either start: a best depth
-    chosen for the better start itself would find some decline in pure noise. At a fixed budget of parameters the
-    deeper network is the narrower one, so that the claim cannot tell depth from width.
+    For each seed, the measure is the share of its decline from the best depth to the deepest that disappears with the
+    other activation and start; supported if the interval of the median lies above 0.5. The best depth is that of the
+    default start for both: a best depth chosen for the better start itself would find some decline in pure noise. At a
+    fixed budget of parameters the deeper network is the narrower one, so the claim cannot tell depth from width.
 
     Args:
-        default: ReLU as PyTorch starts it; columns `depth`, `seed`, `test_accuracy`.
-        better: The same depths, tanh with Xavier weights at the theoretical gain; the same columns.
-        figure: Name of the figure.
+        default: ReLU with PyTorch's start; columns `depth`, `seed`, `test_accuracy`.
+        better: The same depths and columns, tanh with Xavier weights at the theoretical gain.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same depths.
+        ValueError: If the two tables do not have the same depths.
     """
     shares, n_choices = _share_that_goes(default, better)
 

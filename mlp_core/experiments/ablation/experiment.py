@@ -38,20 +38,21 @@ def ablation_trials(
     training: Training,
     n_inputs: int = 2,
 ) -> list[Trial]:
-    """Return the interventions on the depth sweep.
+    """Return the configurations of the ablation: the depth sweep's with other activations, starts or epochs.
 
-    Each activation starts from PyTorch's weights, from Xavier's at gain 1 and from Xavier's at the theoretical gain,
-    uniform like PyTorch's, so that members of equal number differ in the size of their weights alone. What the depth
-    sweep itself trains is here the same configuration, and is not trained twice.
+    Each activation starts from PyTorch's weights, from Xavier's at gain 1 and from Xavier's at the theoretical gain.
+    All are uniform, so that members with equal numbers differ only in the size of their weights. What the depth sweep
+    itself trains is the same configuration here, so it is not trained twice.
 
     Args:
-        depths: Hidden layers.
-        parameter_budget: Trainable parameters to reach.
+        depths: Numbers of hidden layers; one configuration for each.
+        parameter_budget: Trainable parameters that each network reaches with the smallest equal width.
         n_classes: Classes of the data.
-        theoretical_gains: Xavier gain that theory asks for, by activation.
-        longer_epochs: Epochs of one more training, with the depth sweep's activation from PyTorch's start.
-        training: The depth sweep's own.
-        n_inputs: Numbers in an example.
+        theoretical_gains: Theoretical Xavier gain of each activation, by its name.
+        longer_epochs: Epochs of one more training at each depth, with the depth sweep's activation and PyTorch's start;
+            none if equal to the depth sweep's epochs.
+        training: How the depth sweep trains.
+        n_inputs: Features of an example.
 
     Example:
         >>> for trial in ablation_trials([3], 100, 4, {"tanh": 1.593}, 400, Training()):

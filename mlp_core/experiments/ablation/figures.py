@@ -46,10 +46,10 @@ def ablation_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 
     Args:
         table: Rows of the `ablation` table, one per member; accuracies in 0..1, null where diverged.
-        n_classes: Arms of the spirals, for the chance level.
+        n_classes: Number of classes, for the line of chance level.
 
     Returns:
-        The figure; members are faint dots, medians have 95 % intervals, longer training is dashed.
+        The figure; members are faint dots, medians have 95 % intervals, and the longer training is a dashed line.
     """
     activations = list(dict.fromkeys(table["activation"]))
     figure, panels = _panels(activations, height_inches=2.6)
@@ -101,13 +101,15 @@ def _draw_line(axes: Axes, group: pd.DataFrame, shift: float, colour: str, marke
 
 
 def ablation_causes_figure(table: pd.DataFrame) -> Figure:
-    """Draw suspected causes against depth: gradient and dead units before training, and who never learned.
+    """Draw suspected causes against depth: the first gradient, dead units, and members that never learned.
 
     Args:
-        table: Rows of the `ablation` table; those of the longer training have the same start and are left out.
+        table: Rows of the `ablation` table, one per member; rows of the longer training are left out, as their start is
+            the same.
 
     Returns:
-        The figure: a row for each measure, a column for each activation, a colour for each start.
+        The figure: a row of panels for each metric, a column for each activation, a colour for each start. Gradients
+        have a median and quartiles, the other two 95 % intervals.
     """
     table = table[table["epochs"] == table["epochs"].min()]
     activations = list(dict.fromkeys(table["activation"]))

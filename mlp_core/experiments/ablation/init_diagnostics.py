@@ -25,13 +25,14 @@ from mlp_core.engine.training import gradients
 
 @dataclass(frozen=True)
 class InitDiagnostics:
-    """Members before their first step, float64 `[members]` each.
+    """Dead units and gradients of members before their first step; each a float64 tensor `[members]`.
 
     Attributes:
-        dead_share: Share of hidden units that are 0 on every training example, 0 .. 1; NaN where units cannot die.
-        dead_layers: Hidden layers in which all units are dead, which no signal passes; NaN where units cannot die.
-        first_gradient_mean_square: Of the loss by the first layer's weights and biases, on the training set.
-        last_gradient_mean_square: The same of the output layer's.
+        dead_share: Share of hidden units that are 0 on every training example, 0..1; NaN unless the activation is ReLU.
+        dead_layers: Number of hidden layers whose units are all dead, so that no signal passes; NaN unless ReLU.
+        first_gradient_mean_square: Mean square of the loss gradient over the first layer's weights and biases, on the
+            whole training set.
+        last_gradient_mean_square: The same over the output layer's weights and biases.
     """
 
     dead_share: Tensor
@@ -42,12 +43,15 @@ class InitDiagnostics:
 
 @uniform_arithmetic()
 def measure_at_init(config: TrainConfig, data: Split, members: Sequence[int]) -> InitDiagnostics:
-    """Measure members of a configuration before their first step: the very ones that `train_members` trains.
+    """Measure dead units and gradients of members before their first step, with the weights that training starts from.
 
     Args:
-        config: What would be trained.
-        data: Train examples: float32 inputs `[n, features]`.
+        config: The configuration; it is not trained here.
+        data: Its training examples, float32 inputs `[n, features]`, are used at once; test examples are not.
         members: Numbers of the members.
+
+    Returns:
+        One value per member, in the order of `members`.
     """
     ensemble = untrained_members(config, members)
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
@@ -63,16 +67,16 @@ def measure_at_init(config: TrainConfig, data: Split, members: Sequence[int]) ->
 
 
 def dead_units(ensemble: Ensemble, inputs: Tensor) -> list[Tensor]:
-    """Return which hidden units are at most 0 on every input, after the activation.
+    """Return which hidden units have an output of at most 0 on every input.
 
-    A relu unit of that kind passes no gradient: neither its own weights nor anything before it learn through it.
+    Such a ReLU unit passes no gradient: neither its own weights nor anything before it learns through it.
 
     Args:
-        ensemble: Members of any activation; the answer is of interest for relu.
+        ensemble: The members, with any activation; the result is meaningful for ReLU.
         inputs: float32 `[examples, features]`.
 
     Returns:
-        Per hidden layer bool `[members, units]`.
+        One bool tensor `[members, units]` for each hidden layer, first layer first.
 
     Example:
         >>> ensemble = Ensemble([1, 2, 1], "relu", [torch.Generator()])
@@ -90,7 +94,9 @@ def dead_units(ensemble: Ensemble, inputs: Tensor) -> list[Tensor]:
 
 
 def gradient_mean_squares(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean square of each layer's gradient, of the mean cross-entropy on all examples at once.
+    """Return the mean square of the loss gradient in each layer of each member.
+
+    The loss is the mean cross-entropy over all examples at once.
 
     Args:
         ensemble: The members.
@@ -98,7 +104,7 @@ def gradient_mean_squares(ensemble: Ensemble, inputs: Tensor, labels: Tensor) ->
         labels: int64 `[examples]`.
 
     Returns:
-        float64 `[members, layers]`, over a layer's weights and biases; on the CPU.
+        float64 `[members, layers]` on the CPU, each the mean over a layer's weights and biases; the output layer last.
 
     Example:
         >>> ensemble = Ensemble([1, 2], "relu", [torch.Generator()])

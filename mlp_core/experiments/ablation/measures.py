@@ -21,11 +21,14 @@ _UNITS = {
 
 
 def ablation_table(models: Sequence[TrainedModel], data: Split) -> pa.Table:
-    """Return a row per member: what it reached, and what it was before its first step.
+    """Return the `ablation` table: a row per member with its accuracies and its state before the first step.
 
     Args:
-        models: The trained configurations.
-        data: What they were trained on.
+        models: The trained configurations, at least one.
+        data: The examples they were trained on.
+
+    Returns:
+        Rows in the order of the models; dead units and gradients are null where they cannot be measured.
     """
     parts = []
     for model in models:

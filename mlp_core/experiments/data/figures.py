@@ -14,13 +14,13 @@ _MOST_CLASSES = 20
 
 
 def data_figure(examples: ProjectedExamples) -> Figure:
-    """Draw examples as dots, those to train on full and those to test on as rings.
+    """Draw examples as a scatter plot: training examples as dots, test examples as rings, a colour for each class.
 
     Args:
-        examples: As points.
+        examples: The examples as points of a plane.
 
     Returns:
-        The figure; with more than twenty classes the legend names the first of them.
+        The figure; with more than twenty classes the legend names only the first twenty.
     """
     names = [shortened(_printable(name), 30) for name in examples.classes]
     if len(names) <= len(PALETTE):

@@ -31,10 +31,14 @@ def _class_names(data: Split) -> tuple[str, ...]:
 
 
 def columns_table(data: Split) -> pa.Table:
-    """Return a row per column of the table, and one per class.
+    """Return the `data` table: a row for each column of the input table, then one for each class.
 
     Args:
-        data: Examples of a table, or points.
+        data: Examples of a table, or points, whose columns are x1, x2 and the class.
+
+    Returns:
+        For a column its use, inputs, missing rows and values; for a class its numbers of training and test rows. What
+        does not apply is null.
     """
     classes = _class_names(data)
     points: list[dict[str, Any]] = [
@@ -55,9 +59,11 @@ def columns_table(data: Split) -> pa.Table:
 
 
 def projected(data: Split) -> tuple[ProjectedExamples]:
-    """Return the first examples of both parts as points: as they are, or their first two principal components.
+    """Return examples as points of a plane, as a tuple of one: the argument of `data_figure`.
 
-    The components are those of the training inputs; the sign of each is such that its largest weight is positive.
+    Points stay as they are. Rows of a table are projected on the first two principal components of the training inputs,
+    with the sign that makes the largest weight positive; a table with one input gets a second coordinate of 0. Only the
+    first `MOST_POINTS` training and test examples are taken.
     """
     train, test = (part[:MOST_POINTS].double().numpy() for part in (data.train_inputs, data.test_inputs))
     labels = [part[:MOST_POINTS].numpy() for part in (data.train_labels, data.test_labels)]

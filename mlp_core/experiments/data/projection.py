@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ProjectedExamples:
-    """Examples as points of a plane.
+    """Examples as points of a plane, to draw.
 
     Attributes:
-        points: float64 `[n, 2]`, those to train on first.
-        labels: Integer classes `[n]`.
-        n_train: How many are to train on.
-        n_all: How many examples there are, those that are not shown too.
-        classes: Names in the order of the labels.
-        axes: What the two coordinates are.
+        points: float64 `[n, 2]`, training examples first.
+        labels: Integer class of each point, `[n]`.
+        n_train: How many of the points are training examples.
+        n_all: How many examples the data have, including those left out of `points`.
+        classes: Class names, in the order of the labels.
+        axes: Names of the two coordinates.
     """
 
     points: NDArray[np.float64]

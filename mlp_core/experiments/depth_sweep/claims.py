@@ -22,10 +22,11 @@ TYPICAL_MARGIN = 0.05
 
 
 def interior_best_depth(table: Table, figure: str = "depth_sweep") -> Claim:
-    """Claim: at a fixed budget of parameters some depth between the extremes is best.
+    """Return the verdict on the claim that, at a fixed budget of parameters, some depth between the extremes is best.
 
-    The interval holds all depths that sign tests leave: were all depths alike, it would hold both extremes 95 times in
-    100, and the claim would be undecided.
+    The interval holds all depths that sign tests over pairs of equal seeds do not exclude as the best. If all depths
+    were equally good, it would hold both extremes 95 times in 100, and the claim would be undecided. The effect size is
+    Cohen's d_z between the best inner depth and the better of the two extremes.
 
     Args:
         table: Columns `depth`, `seed`, `test_accuracy`; one activation and one initialization.
@@ -55,11 +56,12 @@ def interior_best_depth(table: Table, figure: str = "depth_sweep") -> Claim:
 
 
 def published_curve_is_typical(table: Table, figure: str = "depth_sweep") -> Claim:
-    """Claim, ours to test: what the one published curve loses with depth, most networks lose too.
+    """Return the verdict on our claim that most networks lose with depth what the tutorial's one published curve loses.
 
-    The published curve has its best depth at 3 and loses 3.6 percentage points from there to depth 5. Both depths are
-    the published curve's, not chosen by these members: the best minus the last value of one seed's curve would be large
-    by noise alone. The mean over seeds has no interval that holds, as a few networks fail; the median has one.
+    The published curve has its best depth at 3 and loses 3.6 percentage points from there to depth 5. The claim is
+    about the median loss over seeds between these two depths, within `TYPICAL_MARGIN`. Both depths are the published
+    curve's, not chosen from these members: the best minus the last value of one seed's curve would be large by noise
+    alone. The median is used as it has a reliable interval, which the mean has not: a few networks fail.
 
     Args:
         table: Columns `depth`, `seed`, `test_accuracy`; the tutorial's activation, initialization and depths.

@@ -55,15 +55,15 @@ def depth_sweep_trials(
     *,
     n_inputs: int = 2,
 ) -> list[Trial]:
-    """Return one trial per depth, with the smallest equal width that reaches the parameter budget.
+    """Return one configuration per depth, each with the smallest equal width that reaches the parameter budget.
 
     Args:
-        depths: Hidden layers.
+        depths: Numbers of hidden layers.
         parameter_budget: Trainable parameters to reach.
         n_classes: Classes of the data.
         training: How to train.
-        experiment: The experiment that shows them.
-        n_inputs: Numbers in an example.
+        experiment: Name of the experiment whose tables show the results.
+        n_inputs: Features of an example.
 
     Example:
         >>> [trial.config.name for trial in depth_sweep_trials([1, 3], 100, 4, Training())]

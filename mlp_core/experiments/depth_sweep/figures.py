@@ -42,10 +42,10 @@ def depth_sweep_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 
     Args:
         table: Rows of the `depth_sweep` table, one per member; accuracies in 0..1, null where diverged.
-        n_classes: Arms of the spirals, for the chance level.
+        n_classes: Number of classes, for the line of chance level.
 
     Returns:
-        The figure; one colour per activation, members that diverged counted above the axis.
+        The figure, with one colour per activation; the number of members that diverged stands above the axes.
     """
     ticks = table.sort_values("depth").drop_duplicates("depth")
     positions = {depth: position for position, depth in enumerate(ticks["depth"])}
@@ -94,15 +94,15 @@ def _draw_members(axes: Axes, position: float, group: pd.DataFrame, colour: str,
 
 
 def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels: NDArray[Any]) -> Figure:
-    """Draw what every member answers everywhere in the training region, a block per depth, the best member first.
+    """Draw a small decision map for every member, a block of maps for each depth, the best member first.
 
     Args:
-        rows: Maps of the members of each depth.
-        points: Test points `[n, 2]`, columns x1 and x2; drawn once, to compare with.
+        rows: The maps of each depth.
+        points: Test points `[n, 2]`, columns x1 and x2; drawn once in a corner, to compare with.
         labels: Their classes `[n]`.
 
     Returns:
-        The figure; the member of median accuracy is framed, members that diverged are counted.
+        The figure; the member of median accuracy is framed, and the number of members that diverged is written.
     """
     n_classes = 1 + int(labels.max())
     columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16

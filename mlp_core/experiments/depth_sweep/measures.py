@@ -23,17 +23,19 @@ _MANY_DEPTHS = 6
 def member_maps(
     models: Sequence[TrainedModel], data: Split
 ) -> tuple[list[MemberMaps], NDArray[np.float32], NDArray[np.int64]]:
-    """Ask every member of every depth for its class on a grid over the training region.
+    """Compute the decision map of every member at every depth, on a square grid around the origin.
 
-    Of more than 64 members (16 where there are more than six depths) that many are asked, evenly spread over the ranks
-    of test accuracy: the best, the median and the worst are among them.
+    Half the side of the square is the largest distance of a training point from the origin. With more than 64 members
+    per depth (16 if there are more than six depths) only that many are drawn, evenly spread over the ranks of test
+    accuracy: the best, the median and the worst are among them.
 
     Args:
-        models: Trained on the points, a configuration per depth.
+        models: Trained on the points, one configuration per depth.
         data: The points.
 
     Returns:
-        The maps of each depth, and the test points with their labels.
+        The maps of each depth, then the test points `[n, 2]` and their labels `[n]`: the arguments of
+        `member_maps_figure`.
     """
     most = _MOST if len(models) <= _MANY_DEPTHS else _MOST_OF_MANY
     axis = torch.linspace(-1, 1, MAP_SIZE) * float(data.train_inputs.norm(dim=1).max())
@@ -69,7 +71,7 @@ def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> Me
 
 
 def evenly_spread(n: int, most: int) -> NDArray[np.intp]:
-    """Return at most so many places of 0 .. n - 1, evenly spread, with the first, the last and the middle one.
+    """Return at most `most` of the numbers 0 .. n - 1, evenly spread, always with the first, middle and last.
 
     Example:
         >>> evenly_spread(3, 64).tolist(), evenly_spread(9, 5).tolist()

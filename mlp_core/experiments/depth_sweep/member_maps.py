@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class MemberMaps:
-    """What the members of one configuration answer everywhere in a square around the origin, the best first.
+    """Decision maps of the members of one configuration on a square around the origin, the best member first.
 
     Attributes:
-        name: Of the configuration.
+        name: Of the configuration, in words.
         classes: Integer classes `[members, M, M]`; the row is x2, ascending from the bottom, the column is x1.
-        accuracies: Test accuracy of each member, 0 .. 1, descending.
-        median: Place of the member of median accuracy; of two in the middle the better one.
-        n_finished: Members that finished; more than are shown where there are many.
+        accuracies: Test accuracy of each member, 0..1, descending.
+        median: Index of the member of median accuracy; of two in the middle, the better one.
+        n_finished: Members that did not diverge; can be more than have a map.
         n_diverged: Members that diverged: they have no map.
     """
 

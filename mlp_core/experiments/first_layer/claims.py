@@ -25,18 +25,19 @@ def first_layer_is_not_local(
     templates: _Floats,
     figure: str = "first_layer",
 ) -> Claim:
-    """Claim: first-layer units are not local, they look at whole faces.
+    """Return the verdict on the claim that first-layer units are not local but look at whole faces.
 
-    How far a unit's weights reach is measured on a scale whose ends are known: 0 is an edge filter, 1 a template of a
-    whole face, the mean image of a class. Random weights reach further still, so that this cannot show that training
-    made the units wide, only that it did not make them local.
+    The measure is the mean extent of a network's units on a scale from 0, the mean of edge filters, to 1, the mean of
+    class templates (mean images). The claim is supported if the interval of the median over networks lies above 0.5.
+    Random weights reach further still, so this cannot show that training made the units wide, only that it did not make
+    them local.
 
     Args:
-        trained: Columns `seed`, `unit`, `extent`; one network.
-        random: The same of random weights, such as the members' own before training.
+        trained: Columns `seed`, `unit`, `extent`; the trained members of one configuration.
+        random: The same columns for random weights, such as those of the members before training.
         edge_filters: Extents of local filters, `[filters]`.
-        templates: Extents of templates of classes, `[classes]`.
-        figure: Name of the figure.
+        templates: Extents of class templates, `[classes]`.
+        figure: Name of the figure that shows it.
     """
     units = by_seed(trained, "extent", "unit").values
     local, whole = float(edge_filters.mean()), float(templates.mean())

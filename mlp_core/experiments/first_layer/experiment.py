@@ -39,15 +39,15 @@ class FirstLayer(Settings):
 def first_layer_trials(
     depths: Sequence[int], width: int, n_pixels: int, n_classes: int, training: Training
 ) -> list[Trial]:
-    """Return networks of several depths on images.
+    """Return one configuration per depth: networks on images whose first-layer weights are then measured.
 
-    They are configurations of the experiment `images`, so that what that trained is not trained again.
+    They are configurations of the experiment `images`, so what that has trained is not trained again.
 
     Args:
-        depths: Hidden layers.
-        width: Units of each.
+        depths: Numbers of hidden layers.
+        width: Units of each hidden layer.
         n_pixels: Numbers per image, 3 x 32 x 32.
-        n_classes: Classes of images.
+        n_classes: Classes of the images.
         training: How to train.
     """
     configs = [images_trial([width] * depth, n_pixels, n_classes, training).config for depth in depths]

@@ -17,13 +17,15 @@ _Line = tuple[str, pd.DataFrame, Any, str]
 
 
 def unit_measures_figure(table: pd.DataFrame) -> Figure:
-    """Draw how local, how like a class difference and how fine units are, as cumulated shares.
+    """Draw the distribution of three metrics of first-layer units as cumulative shares.
 
     Args:
         table: Rows of the `first_layer` table, one per unit.
 
     Returns:
-        The figure: a panel for each measure; trained units by depth, next to random ones and edge filters.
+        The figure: panels for the extent, the cosine with a class difference and the spatial frequency; a line for
+        trained units of each depth, units before training, edge filters and single images. Units without a value are
+        left out.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 7.4), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(3, 1, sharey=True)
@@ -77,12 +79,13 @@ def _unit_kinds(table: pd.DataFrame) -> list[_Line]:
 
 
 def units_figure(rows: Sequence[UnitRow]) -> Figure:
-    """Draw units as images, sorted by how local they are, each under its extent.
+    """Draw the weights of units as small images, a row for each kind, the most local first, each under its extent.
 
-    Each is drawn on the scale of its own largest absolute weight, so that weak units show their pattern too: grey is 0.
+    Each unit is scaled by its own largest absolute weight, so that weak units show their pattern too; grey is 0.
+    Weights that are not finite are grey.
 
     Args:
-        rows: At least one, of the same number of units.
+        rows: At least one row; shorter rows leave their last places empty.
     """
     n_columns = max(len(row.weights) for row in rows)
     cell = WIDTH_INCHES / n_columns

@@ -36,7 +36,16 @@ _UNITS = {
 
 
 def first_layer_table(models: Sequence[TrainedModel], data: Split) -> pa.Table:
-    """Measure every first-layer unit after training, the same before it, and edge filters; one row per unit."""
+    """Return the `first_layer` table: four metrics of each first-layer unit and of references to compare it with.
+
+    Args:
+        models: The trained configurations.
+        data: The images they were trained on.
+
+    Returns:
+        One row per unit: each member's units after training and before it (`random`), then edge filters (`gabor`),
+        class means (`template`) and single images, which have no member. NaN becomes null.
+    """
     means = class_means(data.train_inputs, data.train_labels)
     shape = data.train_inputs.shape[1:]
     parts = []
@@ -76,7 +85,11 @@ def _unit_rows(kind: str, weights: Tensor, means: Tensor) -> pa.Table:
 
 
 def most_local_units(models: Sequence[TrainedModel], data: Split) -> tuple[list[UnitRow]]:
-    """Return the most local first-layer units of member 0 at each depth, of random weights and of edge filters."""
+    """Return the first-layer units of smallest extent, as rows for `units_figure` in a tuple of one.
+
+    The rows are member 0 at each depth, member 0 of the first configuration before training, and edge filters; at most
+    8 units each, the most local first.
+    """
     shape = data.train_inputs.shape[1:]
     kinds = {}
     for model in models:

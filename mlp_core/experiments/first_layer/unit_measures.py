@@ -22,13 +22,13 @@ _GABOR_POSITIONS = (0.25, 0.5, 0.75)  # of the image's height and width
 
 @dataclass(frozen=True)
 class UnitMeasures:
-    """Measures of units, float64, each of the weights' shape without channels, height and width.
+    """Four metrics of each unit, float64, each shaped like the weights without channels, height and width.
 
     Attributes:
-        extent: See the function of that name.
-        participation_ratio: See the function of that name.
-        class_cosine: See `class_cosine`.
-        frequency: See `spatial_frequency`.
+        extent: How far the weights reach; see `extent`.
+        participation_ratio: Share of the pixels that carry the weights; see `participation_ratio`.
+        class_cosine: Likeness to the nearest difference of two class means; see `class_cosine`.
+        frequency: Mean spatial frequency; see `spatial_frequency`.
     """
 
     extent: Tensor
@@ -37,17 +37,20 @@ class UnitMeasures:
     frequency: Tensor
 
     def by_locality(self) -> Tensor:
-        """Return the order of the units from the most local to the least, int64."""
+        """Return the indices that sort the units by extent, smallest first, along the last axis; int64."""
         return torch.argsort(self.extent, dim=-1, stable=True)
 
 
 @uniform_arithmetic()
 def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
-    """Take all measures of each unit.
+    """Compute all four metrics of each unit's weights.
 
     Args:
         weights: `[..., channels, height, width]`; the leading axes may be units, or members and units.
-        means: `[classes, channels, height, width]`, see `class_means`.
+        means: Class means `[classes, channels, height, width]`, see `class_means`.
+
+    Returns:
+        The metrics, each `[...]`; NaN for a unit whose weights are all 0 or not finite.
 
     Example:
         >>> measures = measure_units(gabor_filters(1, 32, 32), torch.eye(2).repeat(1, 512).view(2, 1, 32, 32))
@@ -64,16 +67,16 @@ def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
 
 
 def extent(weights: Tensor) -> Tensor:
-    """Return how far a unit's weights reach: the rms distance of the squared weights from their centre.
+    """Return how far a unit's weights reach: the root mean square distance of the squared weights from their centre.
 
-    Unlike a share of pixels, which does not tell a patch from as many pixels strewn over the image, this is about
-    place: equal weight everywhere gives 1/sqrt(6) = 0.41, a disc of radius r r/sqrt(2), one pixel 0.
+    Unlike a share of pixels, this is about place: it tells a patch from as many pixels scattered over the image. Equal
+    weight everywhere gives 1/sqrt(6) = 0.41, a disc of radius r gives r/sqrt(2), one pixel 0.
 
     Args:
         weights: `[..., channels, height, width]`; a pixel counts by its squared weight, summed over the channels.
 
     Returns:
-        float64 `[...]`, in sides of the image, 0 .. 0.71; NaN for a unit without any weight.
+        float64 `[...]`, in sides of the image, 0..0.71; NaN for a unit whose weights are all 0.
 
     Example:
         >>> weights = torch.zeros(3, 32, 32)
@@ -93,14 +96,14 @@ def extent(weights: Tensor) -> Tensor:
 
 
 def whole_images(images: Tensor, labels: Tensor, n_images: int = 64) -> tuple[Tensor, Tensor]:
-    """Return what units that see whole faces would look like: templates of the classes, and single images.
+    """Return images that units which see whole faces would look like: class means, and single images.
 
-    Of both the mean image is taken away, which is all that they have in common.
+    The mean image over all classes, which they have in common, is subtracted from both.
 
     Args:
         images: `[n, channels, height, width]`, of any type.
         labels: Integer classes `[n]`.
-        n_images: How many, spread evenly over the images.
+        n_images: How many single images, spread evenly over all; all of them if there are fewer.
 
     Returns:
         Class means, float32 `[classes, channels, height, width]`, and images `[n_images, ...]`.
@@ -118,17 +121,17 @@ def whole_images(images: Tensor, labels: Tensor, n_images: int = 64) -> tuple[Te
 
 
 def participation_ratio(weights: Tensor) -> Tensor:
-    """Return the share of the pixels that a unit looks at: `(sum p)^2 / (n_pixels sum p^2)`.
+    """Return the share of the pixels that carry a unit's weights: `(sum p)^2 / (n_pixels sum p^2)`.
 
-    p is a pixel's squared weight, summed over the channels. One pixel alone gives 1 / n_pixels, equal weight
-    everywhere 1, and half of the pixels alike 1/2, wherever they lie. Random weights do not reach 1: uniform ones in
-    three channels give 15/19 = 0.79, as their squares differ by chance.
+    p is a pixel's squared weight, summed over the channels. One pixel alone gives 1 / n_pixels, equal weights
+    everywhere 1, and equal weights on half of the pixels 1/2, wherever they lie. Random weights do not reach 1: uniform
+    ones in three channels give 15/19 = 0.79, as their squares differ by chance.
 
     Args:
         weights: `[..., channels, height, width]`.
 
     Returns:
-        float64 `[...]`, 1 / n_pixels .. 1; NaN for a unit without any weight.
+        float64 `[...]`, from 1 / n_pixels to 1; NaN for a unit whose weights are all 0.
 
     Example:
         >>> weights = torch.zeros(3, 4, 4)
@@ -143,10 +146,10 @@ def participation_ratio(weights: Tensor) -> Tensor:
 
 @uniform_arithmetic()
 def class_means(images: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean image of each class.
+    """Return the mean image of each class that occurs, in the order of the labels.
 
-    To normalise images is to scale and to shift them alike, which changes the difference of two means in its length
-    alone, and the cosines not at all: images may be raw.
+    The images may be raw: normalising scales and shifts all of them alike, which changes the length of the difference
+    of two means but no cosine.
 
     Args:
         images: `[n, channels, height, width]`, of any type.
@@ -164,17 +167,18 @@ def class_means(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def class_cosine(weights: Tensor, means: Tensor) -> Tensor:
-    """Return how like a unit is to a difference of two classes: the largest absolute cosine over their pairs.
+    """Return how much a unit resembles a difference of two class means: its largest absolute cosine over all pairs.
 
-    1 is a template, up to sign; the cosine of a random unit of 3072 weights scatters around 0 by 0.018. No pair's
-    difference is kept: a thousand classes have half a million. Two classes of the same mean are passed over.
+    1 means that the unit is such a difference, up to sign and scale; the cosine of a random unit of 3072 weights
+    scatters around 0 by 0.018. Two classes with the same mean are left out. The differences are computed one class at a
+    time, as a thousand classes have half a million of them.
 
     Args:
         weights: `[..., channels, height, width]`.
         means: `[classes, channels, height, width]`, see `class_means`.
 
     Returns:
-        float64 `[...]`, 0 .. 1; NaN for a unit without any weight.
+        float64 `[...]`, 0..1; NaN for a unit whose weights are all 0.
 
     Example:
         >>> means = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]).view(3, 1, 1, 2)
@@ -206,17 +210,17 @@ def _class_cosine(members: Tensor, means: Tensor) -> Tensor:
 
 
 def spatial_frequency(weights: Tensor) -> Tensor:
-    """Return a unit's mean frequency in cycles per image, weighted by power, its mean removed.
+    """Return a unit's mean spatial frequency in cycles per image, weighted by power, without its mean.
 
-    The power of the two-dimensional Fourier transform, summed over the channels; the frequency of a component is the
-    length of its two-dimensional frequency, at most sqrt(2) times half the side. The mean is no pattern and
-    would pull every unit towards 0.
+    The power is that of the two-dimensional Fourier transform, summed over the channels; the frequency of a component
+    is the length of its two-dimensional frequency, at most sqrt(2) times half the side. The mean (frequency 0) is left
+    out: it is no pattern and would pull every unit towards 0.
 
     Args:
         weights: `[..., channels, height, width]`.
 
     Returns:
-        float64 `[...]`; NaN for a unit without any pattern.
+        float64 `[...]`; NaN for a unit whose weights do not vary over the image.
 
     Example:
         >>> wave = torch.sin(2 * math.pi * 5 * torch.arange(32) / 32).expand(3, 32, 32)
@@ -234,13 +238,13 @@ def spatial_frequency(weights: Tensor) -> Tensor:
 
 
 def gabor_filters(channels: int, height: int, width: int) -> Tensor:
-    """Return local edge and line filters, such as hierarchical networks have in their first layer.
+    """Return 144 Gabor filters: local edge and line detectors, as convolutional networks have in their first layer.
 
     `exp(-r^2 / (2 s^2)) cos(2 pi f u + phase)`, where u runs across the edge and f is in cycles per image, with s half
     a wavelength: 2 frequencies x 4 orientations x 9 positions x 2 phases (line and edge) = 144 filters, grey.
 
     Args:
-        channels: All alike.
+        channels: Number of channels; all have the same values.
         height: Pixels.
         width: Pixels.
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class UnitRow:
-    """Units to draw side by side.
+    """Units to draw in one row of a figure.
 
     Attributes:
-        name: Of the row.
-        weights: Floats `[units, 3, height, width]`, the most local first; not finite where the member diverged.
-        extents: Of each unit, in image sides; NaN where there is none.
+        name: Title of the row.
+        weights: Floats `[units, 3, height, width]`, the most local unit first; not finite where the member diverged.
+        extents: Extent of each unit, in image sides; NaN for a unit without finite weights.
     """
 
     name: str

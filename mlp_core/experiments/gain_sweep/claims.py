@@ -19,15 +19,17 @@ from mlp_core.statistics.measures import cohens_d, mean_or_nan, share
 
 
 def best_gain_is_theoretical(table: Table, figure: str = "gain_sweep") -> Claim:
-    """Claim: the gain that trains best is the one that theory gives.
+    """Return the verdict on the claim that the gain that trains best is the one that theory gives.
 
-    An interval that merely holds the theoretical gain would prove nothing: the fewer the seeds, the wider it is, the
-    better for the claim. So all of it has to lie within one step of the grid, which is as near as the grid can tell. On
-    a grid without a gain that near nothing could bear the claim out, so nothing refutes it either: it is undecided.
-    Theory is that of layers of equal width, which the tutorial's network has not.
+    The claim is supported if the whole interval of best gains lies within one step of the grid from the theoretical
+    gain, which is as near as the grid can tell. To hold the theoretical gain is not enough: the fewer the seeds, the
+    wider the interval, and the easier that would be. If no gain of the grid is that near to theory, the claim is
+    undecided. Theory is for layers of equal width, which the tutorial's network does not have. The effect size is
+    Cohen's d_z between the best gain and the one nearest to theory.
 
     Args:
-        table: Columns `gain`, `theoretical_gain`, `seed`, `test_accuracy`.
+        table: Columns `gain`, `theoretical_gain`, `seed`, `test_accuracy`; the theoretical gain is that of the first
+            row.
         figure: Name of the figure.
     """
     accuracy = by_seed(table, "test_accuracy", "gain")
@@ -57,14 +59,15 @@ def gains_differ(
     gains: tuple[float, float] = (1.07, 1.71),
     figure: str = "gain_sweep",
 ) -> Claim:
-    """Claim, ours: the accuracies on either side of the theoretical gain really differ, by a percentage point or more.
+    """Return the verdict on our claim that test accuracy at two gains differs by at least one percentage point.
 
-    Without gains near these two, within 0.05, the claim is undecided.
+    The two gains lie on either side of the theoretical one, and the difference is the median over seeds. If the table
+    has no gains within 0.05 of both, the claim is undecided.
 
     Args:
         table: Columns `gain`, `seed`, `test_accuracy`.
-        gains: Two gains; the nearest ones of the table are compared.
-        figure: Name of the figure.
+        gains: The two gains; the difference is taken between the table's nearest ones, first minus second.
+        figure: Name of the figure that shows it.
     """
     accuracy = by_seed(table, "test_accuracy", "gain")
     distances = np.abs(accuracy.levels - np.array(gains)[:, None])
@@ -91,18 +94,19 @@ def xavier_preserves_variance(
     exact: float | None,
     figure: str = "xavier",
 ) -> Claim:
-    """Claim: weights by Xavier keep the variance of signals (forward) or of gradients (backward) through the layers.
+    """Return the verdict on the claim that Xavier's weights keep the variance of signals or gradients through layers.
 
-    Kept means: within a factor of two from one end of the network to the other. Where the mean over all networks is
-    known exactly, as with leaky ReLUs without biases at any width, it decides, and what was measured stands next to it:
-    the ratio of the means, as the theory is about means. Else the median of the networks' own ratios decides.
+    Kept means: the mean square changes by less than a factor of two from one end of the network to the other. If theory
+    gives the mean over all networks exactly (as for leaky ReLUs without biases, at any width), that value decides, and
+    the ratio of the measured means is the effect size. Otherwise the median of the networks' own ratios decides.
 
     Args:
         table: Columns `layer`, `member`, and `mean_square` (forward) or `gradient_mean_square` (backward) of
             pre-activations; one gain and one network. The first and the last layer of the table are compared.
-        direction: `forward` or `backward`.
+        direction: `forward` for signals, from the first layer to the last; `backward` for gradients, from the last to
+            the first.
         network: What was measured, in words, such as `3072-128-64-32-3, leaky_relu(0.1), gain 1.407`.
-        exact: The measure as theory has it, if that is exact for these networks.
+        exact: The ratio of mean squares that theory gives, if it is exact for these networks; else None.
         figure: Name of the figure.
     """
     column, carried, ends = {

@@ -43,7 +43,19 @@ def gain_sweep_trials(
     theoretical_gain: float,
     training: Training,
 ) -> list[Trial]:
-    """Return one trial per gain; members of equal number differ between gains in the scale of their weights alone."""
+    """Return one configuration per gain on Xavier's standard deviation, for networks on images.
+
+    Members with equal numbers differ between gains only in the scale of their initial weights.
+
+    Args:
+        gains: Factors on Xavier's standard deviation.
+        distribution: `normal` or `uniform`.
+        hidden_widths: Units of each hidden layer.
+        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_classes: Classes of the images.
+        theoretical_gain: The gain that theory gives, for a column of the table.
+        training: How to train.
+    """
     trials = []
     for gain in gains:
         sizes, scheme = (n_pixels, *hidden_widths, n_classes), f"xavier_{distribution}"
@@ -75,9 +87,9 @@ def _trials(setup: Setup) -> list[Trial]:
 
 
 def xavier_signals(setup: Setup) -> SignalConfig:
-    """Return the gain sweep's network as Xavier's weights start it at the theoretical gain.
+    """Return the gain sweep's network at the theoretical gain, to measure its signals before training.
 
-    It has no biases, as the theory has none.
+    It has no biases, as the theory has none. Inputs are images.
     """
     from mlp_core.theory.gains import forward_gain
     from mlp_core.theory.phases import critical_point

@@ -30,15 +30,15 @@ from mlp_core.statistics.intervals import Interval, median_interval
 
 
 def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
-    """Draw train and test accuracy against Xavier's gain, with the best gain and the theoretical one marked.
+    """Draw train and test accuracy against Xavier's gain, with lines at the best gain and at the theoretical one.
 
     Args:
         table: Rows of the `gain_sweep` table, one per member; accuracies in 0..1, null where diverged.
-        n_classes: Classes of the data set, for the chance level.
+        n_classes: Number of classes, for the line of chance level.
 
     Returns:
-        The figure, one panel per activation and weight distribution; best is the gain of highest mean test
-        accuracy.
+        The figure, one panel per activation and weight distribution; members are faint dots, medians have 95 %
+        intervals. The best gain has the highest mean test accuracy over the members that finished.
     """
     panels = list(table.groupby(["activation", "distribution"], sort=False))
     figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=DOTS_PER_INCH, layout="constrained")

@@ -21,14 +21,14 @@ _DEGREE = 50
 
 
 def polynomial_does_not_generalize(table: Table, n_classes: int, figure: str = "generalization") -> Claim:
-    """Claim: outside the training region the polynomial model does not generalise.
+    """Return the verdict on the claim that the polynomial model does not generalise outside its training region.
 
-    That it is at chance there could never be shown; so the claim is that of what the model knows inside, its advantage
-    over chance, at most half is left outside.
+    That the model is exactly at chance there cannot be tested. So the claim is that it keeps at most half of its
+    advantage over chance: (outside accuracy - chance) / (inside accuracy - chance), median over seeds.
 
     Args:
         table: Columns `seed`, `inside_accuracy`, `outside_accuracy`; the rows of degree 50.
-        n_classes: Arms of the spirals.
+        n_classes: Classes of the spirals, one per arm; chance is 1 over that.
         figure: Name of the figure.
     """
     _, groups = common_seeds(by_seed(table, "inside_accuracy"), by_seed(table, "outside_accuracy"))
@@ -53,15 +53,16 @@ def shortfall_is_the_optimizers(
     sizes: str,
     figure: str = "generalization",
 ) -> Claim:
-    """Claim, ours: inside, most of what the polynomial lacks on a perceptron of equal size is the optimizer's doing.
+    """Return the verdict on our claim that the polynomial lags behind the perceptron mainly because of the optimizer.
 
-    As the tutorial trains them, the polynomial's features reach over twenty powers of ten and both models have the one
-    learning rate. If that is what keeps the polynomial behind, at least half of its shortfall in test accuracy goes
-    when both models have standardised inputs and learning rates tuned on validation examples.
+    As the tutorial trains them, the polynomial's features reach over twenty powers of ten and both models have the same
+    learning rate. If that is the cause, at least half of the polynomial's shortfall in test accuracy (perceptron minus
+    polynomial, networks of about equal size) disappears when both models have standardised inputs and learning rates
+    tuned on validation examples. The test points lie inside the training region.
 
     Args:
-        polynomials: As the tutorial trains it, and tuned; columns `seed`, `test_accuracy`.
-        networks: The same of the perceptron.
+        polynomials: The polynomial as the tutorial trains it, then tuned; columns `seed`, `test_accuracy`.
+        networks: The same two tables of the perceptron.
         sizes: What is compared, in words, such as `depth 3, 5454 parameters against 5304`.
         figure: Name of the figure.
     """
@@ -92,16 +93,17 @@ def network_generalizes_better(
     sizes: str,
     figure: str = "generalization",
 ) -> Claim:
-    """Claim, ours: a multilayer perceptron with as many parameters does better outside the training region.
+    """Return the verdict on our claim that a perceptron of equal size does better outside the training region.
 
-    Where both do worse than guessing, who is less wrong is not who generalises better: the verdict is `neither`.
+    The measure is the difference in outside accuracy, network minus polynomial, median over seeds. If the medians of
+    both are clearly below chance, the verdict is `neither`: the less wrong of two models does not generalise better.
 
     Args:
-        network: Columns `seed`, `outside_accuracy`; the rows of one network.
-        polynomial: The same columns; the rows of degree 50.
-        n_classes: Arms of the spirals.
+        network: Columns `seed`, `outside_accuracy`; the members of one perceptron.
+        polynomial: The same columns; the members of degree 50.
+        n_classes: Classes of the spirals, one per arm; chance is 1 over that.
         sizes: What is compared, in words, such as `depth 3, 5454 parameters against 5304`.
-        figure: Name of the figure.
+        figure: Name of the figure that shows it.
     """
     paired, groups = in_pairs(by_seed(network, "outside_accuracy"), by_seed(polynomial, "outside_accuracy"))
     first, second = (values[0] for values in groups)

@@ -15,5 +15,5 @@ _EQUAL_SIZE = 0.15
 
 
 def alike_in_size(parameters: float, others: float) -> bool:
-    """Return whether two models have about as many parameters, give or take 15 %."""
+    """Return whether two numbers of parameters differ by less than 15 % of the second."""
     return abs(parameters / others - 1) < _EQUAL_SIZE

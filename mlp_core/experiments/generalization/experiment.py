@@ -64,16 +64,16 @@ def generalization_trials(
     n_classes: int,
     training: Training,
 ) -> list[Trial]:
-    """Return wide and deep models of the spirals, trained as the settings say.
+    """Return the wide and deep models of the spirals: one polynomial per degree, one perceptron per budget and depth.
 
-    They are configurations of the polynomial and of the depth sweep, so that what those trained is not trained again.
+    They are configurations of the polynomial and of the depth sweep, so what those have trained is not trained again.
 
     Args:
-        degrees: Of the polynomial models.
-        depths: Hidden layers of the perceptrons.
+        degrees: Highest total degrees of the polynomial models.
+        depths: Numbers of hidden layers of the perceptrons.
         parameter_budgets: Trainable parameters for the perceptrons to reach.
-        n_classes: Arms of the spirals.
-        training: How to train; a polynomial has no activation.
+        n_classes: Classes of the spirals, one per arm.
+        training: How to train; its activation is the perceptrons', as a polynomial has none.
 
     Example:
         >>> trials = generalization_trials([10], [3], [100, 5304], 4, Training())
@@ -111,10 +111,13 @@ def _trials(setup: Setup) -> list[Trial]:
 
 
 def tunings(trials: Sequence[Trial]) -> list[Tuning]:
-    """Return the tunings that a fair comparison of wide with deep needs.
+    """Return the two models whose learning rate is tuned, for a fair comparison of wide with deep.
 
-    They are those of the widest polynomial, and of the perceptrons of about as many parameters of the deepest, if
-    there is one.
+    They are the polynomial with the most parameters and, of the perceptrons whose size is within 15 % of it, the
+    deepest; only the polynomial if there is no such perceptron.
+
+    Args:
+        trials: The configurations of `generalization_trials`; at least one polynomial.
 
     Example:
         >>> trials = generalization_trials([10, 50], [1, 3], [100, 5304], 4, Training())
@@ -129,7 +132,12 @@ def tunings(trials: Sequence[Trial]) -> list[Tuning]:
 
 
 def tuned_trial(trial: Trial, rate: float) -> Trial:
-    """Return the companion of a trial: with standardised inputs and a tuned learning rate."""
+    """Return a copy of a configuration with standardised inputs and another learning rate, labelled as tuned.
+
+    Args:
+        trial: One of `generalization_trials`.
+        rate: The learning rate that was chosen on validation examples.
+    """
     config = replace(
         trial.config,
         name=f"{trial.config.name} standardised learning_rate={rate:g}",

@@ -23,20 +23,21 @@ _MIN_PIXELS = 3
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """What members answer outside of their training points, float64 `[members]` unless said otherwise.
+    """How members classify points outside their training points; float64 `[members]` unless noted otherwise.
 
-    The regions are bounded by the end of the training arms, at radius 1, and by the training radius, beyond which no
-    training point lies; NaN where a region holds no point.
+    Accuracies are on the spiral arms, continued without noise to radius 2. The training radius is the largest distance
+    of a training point from the origin; where a region holds no point, the accuracy is NaN. An island is a region of
+    one class that holds none of the class's training points, on the map from -2 to 2.
 
     Attributes:
-        inside_accuracy: Up to radius 1.
-        rim_accuracy: From there to the training radius, where noise alone put some training points.
-        outside_accuracy: From there to radius 2.
+        inside_accuracy: Up to radius 1, the end of the training arms.
+        rim_accuracy: From radius 1 to the training radius, where noise alone put some training points.
+        outside_accuracy: From the training radius to radius 2.
         ring_accuracy: In rings of width 0.1 from the origin to radius 2, `[members, rings]`.
-        islands: Regions of a class without any of its training points, wholly on the map from -2 to 2.
-        island_area: Their area.
-        border_islands: Those that reach the edge of the map.
-        border_island_area: Their area on the map.
+        islands: Number of islands that lie wholly on the map.
+        island_area: Their total area.
+        border_islands: Number of islands that reach the edge of the map.
+        border_island_area: Their total area on the map.
     """
 
     inside_accuracy: Tensor
@@ -50,19 +51,22 @@ class Extrapolation:
 
 
 def training_radius(data: Split) -> float:
-    """Return the radius around the origin inside which all training points lie."""
+    """Return the largest distance of a training point from the origin."""
     return float(data.train_inputs.norm(dim=1).max())
 
 
 @uniform_arithmetic()
 def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolation:
-    """Ask members for the classes of points on the arms continued to twice their length, and of a map.
+    """Measure how members classify the spiral arms continued to twice their length, and a map of the plane.
 
     The arms are continued without noise: their curve gives the true label, and a point at t lies t from the origin.
 
     Args:
-        answer: Gives the members' classes `[members, n]` of points `[n, 2]`.
+        answer: Function of points `[n, 2]`; returns the members' predicted classes `[members, n]`.
         data: The spirals they were trained on.
+
+    Returns:
+        Accuracies by region, and islands of the map; NaN accuracy for a region without points.
 
     Example:
         >>> from mlp_core.data.datasets import split

@@ -24,14 +24,15 @@ from mlp_core.statistics.intervals import Interval, median_interval
 
 
 def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
-    """Draw accuracy on the arms continued against radius: polynomials above, perceptrons below.
+    """Draw accuracy on the continued spiral arms against radius: polynomials above, perceptrons below.
 
     Args:
-        table: Rows of the `generalization` table, one per member and one of the nearest neighbour.
-        n_classes: Arms of the spirals, for the chance level.
+        table: Rows of the `generalization` table, one per member and one for the nearest neighbour.
+        n_classes: Classes of the spirals, for the line of chance level.
 
     Returns:
-        The figure; lines are medians, bands their 95 % intervals.
+        The figure; lines are medians over members, bands their 95 % intervals; the nearest neighbour is dotted in both
+        panels.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 6.6), dpi=DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)

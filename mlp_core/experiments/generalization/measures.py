@@ -42,7 +42,7 @@ _COLUMNS = (
 
 
 def answers_elsewhere(model: TrainedModel, data: Split) -> pa.Table:
-    """Ask a configuration's members for their answers on the arms continued and on a map, one row per member."""
+    """Return what `extrapolate` measures of a configuration's members outside their training points, a row each."""
     ensemble, features = weights_of(model), applied(model.trial.config.inputs, data)
     return _table(extrapolate(lambda points: predict(ensemble, features(points)), data))
 
@@ -58,12 +58,15 @@ def _table(extrapolation: Extrapolation) -> pa.Table:
 
 
 def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Table], data: Split) -> pa.Table:
-    """Join what all models reached with what they answer elsewhere; last the nearest neighbour's answers.
+    """Return the `generalization` table: each member's accuracies inside and outside the training region.
 
     Args:
         models: The trained configurations.
-        answers: The table of `answers_elsewhere` of each.
-        data: What they were trained on.
+        answers: For each configuration, its table of `answers_elsewhere`.
+        data: The spirals they were trained on.
+
+    Returns:
+        One row per member, null outside if it diverged, and a last row for the nearest-neighbour classifier.
     """
     parts, units = [], dict(_UNITS)
     for model, own in zip(models, answers, strict=True):
@@ -90,6 +93,6 @@ def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Ta
 
 
 def trained_as_set(table: pa.Table, n_classes: int) -> tuple[pd.DataFrame, int]:
-    """Return what the figure shows: the models that were trained as the settings say."""
+    """Return the arguments of `generalization_figure`: the table without tuned models (pandas), and the classes."""
     frame = table.to_pandas()
     return frame[frame["training"] != TUNED], n_classes

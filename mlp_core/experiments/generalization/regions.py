@@ -18,7 +18,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 @dataclass(frozen=True)
 class RadiusBands:
-    """Accuracy in rings around the origin.
+    """Accuracy in rings around the origin, as `accuracy_by_radius` returns it.
 
     Attributes:
         low: Inner radius of each ring, float64 `[bands]`; only the first ring holds points that lie on it.
@@ -36,19 +36,19 @@ class RadiusBands:
 def accuracy_by_radius(predictions: Tensor, labels: Tensor, points: Tensor, edges: Sequence[float]) -> RadiusBands:
     """Return each member's accuracy in rings around the origin.
 
-    With the edges 0, the training radius and infinity the two rings are inside and outside the training region.
-    Guessing gives 1 / K, but that is no floor: the spirals turn on, so that a model which carries its answers at the
-    arms' ends straight outwards is right to radius 1.25, where they have turned by half a sector, and wrong on every
-    arm from there to beyond radius 2.
+    With the edges 0, the training radius and infinity, the two rings are inside and outside the training region.
+    Guessing gives 1 / K, but a model can do worse: a model that continues its answers at the arms' ends straight
+    outwards is right to radius 1.25, where the spirals have turned by half a sector, and wrong on every arm from there
+    to beyond radius 2.
 
     Args:
-        predictions: Integer classes `[members, n]`, as `mlp_core.engine.training.predict` gives them.
-        labels: Integer classes `[n]`.
-        points: `[n, 2]`.
-        edges: Rising radii, at least two; points beyond them are left out.
+        predictions: Predicted integer classes `[members, n]`, as `mlp_core.engine.training.predict` returns them.
+        labels: True integer classes `[n]`.
+        points: Coordinates `[n, 2]`.
+        edges: Ascending radii, at least two; points outside all rings are left out.
 
     Raises:
-        ValueError: If the edges do not rise.
+        ValueError: If the edges are fewer than two or not ascending.
 
     Example:
         >>> points, labels = torch.tensor([[0.0, 0.5], [0.0, 2.0], [2.0, 0.0]]), torch.tensor([0, 1, 1])
@@ -68,17 +68,17 @@ def accuracy_by_radius(predictions: Tensor, labels: Tensor, points: Tensor, edge
 
 
 def nearest_neighbour(points: Tensor, train_inputs: Tensor, train_labels: Tensor) -> Tensor:
-    """Return the label of the nearest training point: what plain memory would answer, with nothing learned.
+    """Return the label of the nearest training point of each point: a classifier that memorises and learns nothing.
 
-    A tree, because distances to all training points took 15 times as long for a map of 500 x 500.
+    It uses a k-d tree: distances to all training points took 15 times as long for a map of 500 x 500.
 
     Args:
-        points: `[n, 2]`.
-        train_inputs: `[n_train, 2]`.
-        train_labels: int64 `[n_train]`.
+        points: Points to classify, `[n, 2]`.
+        train_inputs: Training points, `[n_train, 2]`.
+        train_labels: Their classes, int64 `[n_train]`.
 
     Returns:
-        int64 `[n]`.
+        Classes, int64 `[n]`.
 
     Example:
         >>> train_inputs, train_labels = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([3, 5])
@@ -91,12 +91,12 @@ def nearest_neighbour(points: Tensor, train_inputs: Tensor, train_labels: Tensor
 
 @dataclass(frozen=True)
 class Islands:
-    """The islands of a decision map, largest first.
+    """The islands of a decision map, largest first; see `decision_islands`.
 
     Attributes:
-        classes: The class each island belongs to, `[islands]`.
-        areas: In units of x1 x2, float64 `[islands]`.
-        at_border: Whether the island reaches the edge of the map, bool `[islands]`.
+        classes: The class of each island, `[islands]`.
+        areas: Area of each island in the plane of x1 and x2, float64 `[islands]`.
+        at_border: Whether the island touches the edge of the map, bool `[islands]`.
     """
 
     classes: NDArray[np.int64]
@@ -105,12 +105,12 @@ class Islands:
 
     @property
     def enclosed(self) -> tuple[int, float]:
-        """Number and area of the islands wholly on the map: certainly cut off from every example of their class."""
+        """Return number and total area of the islands wholly on the map: they are surely apart from their class."""
         return int((~self.at_border).sum()), float(self.areas[~self.at_border].sum())
 
     @property
     def cut(self) -> tuple[int, float]:
-        """Number and area on the map of the islands that reach its edge: beyond it they may join their class."""
+        """Return number and total area of the islands at the edge of the map, which may join their class beyond it."""
         return int(self.at_border.sum()), float(self.areas[self.at_border].sum())
 
 
@@ -119,18 +119,17 @@ def decision_islands(
 ) -> Islands:
     """Return the islands of a decision map: regions of a class that hold none of its training points.
 
-    A region is a set of connected pixels of one class, pixels that touch at a corner included, so that a thin slanting
-    band is one region. If it holds no training point of its class, no example speaks for that answer there. A
-    patch around one noisy training point is not an island: that is overfitting, another matter. Islands that the edge
-    of the map cuts are told apart, as they may belong to a larger region outside; regions too small to be
-    more than the grid's speckle are no islands at all.
+    A region is a set of connected pixels of one class; pixels that touch at a corner are connected, so that a thin
+    slanting band is one region. A patch around one noisy training point is not an island: that is overfitting. Islands
+    at the edge of the map are marked, as they may belong to a larger region outside it. Regions of fewer than
+    `min_pixels` pixels do not count, as the grid itself can produce them.
 
     Args:
-        classes: Integer classes `[M, M]`; the row is x2, ascending, the column x1, from -extent to extent.
+        classes: Predicted integer classes `[M, M]`; the row is x2, ascending, the column x1, from -extent to extent.
         extent: Half the side of the map.
-        points: Training points `[n, 2]`; those outside the map are left out.
+        points: Training points `[n, 2]`; those outside the map are ignored.
         labels: Their classes `[n]`.
-        min_pixels: Smallest island; 9 pixels are 3 x 3, an area of 6e-4 on a map of 500 x 500 over [-2, 2].
+        min_pixels: Size of the smallest island; 9 pixels are 3 x 3, an area of 6e-4 on a map of 500 x 500 over [-2, 2].
 
     Returns:
         The islands of all classes.

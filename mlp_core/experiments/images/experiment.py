@@ -34,14 +34,14 @@ class Images(Settings):
 def images_trial(
     hidden_widths: Sequence[int], n_pixels: int, n_classes: int, training: Training, sized_by: str = "hidden_widths"
 ) -> Trial:
-    """Return the trial of a network on images.
+    """Return the configuration of one network on images, trained on augmented images in one shared order of batches.
 
     Args:
         hidden_widths: Units of each hidden layer.
         n_pixels: Numbers per image, 3 x 32 x 32.
-        n_classes: Classes of images.
+        n_classes: Classes of the images.
         training: How to train.
-        sized_by: The setting that decides the network's size.
+        sized_by: Name of the setting that decides the network's size; error messages about memory name it.
     """
     sizes = (n_pixels, *hidden_widths, n_classes)
     widths = "-".join(str(width) for width in hidden_widths) or "none"

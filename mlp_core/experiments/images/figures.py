@@ -25,16 +25,16 @@ from mlp_core.report.plot_style import (
 
 
 def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Sequence[str]) -> Figure:
-    """Draw training samples as the network sees them, after augmentation, each under its class's name.
+    """Draw training images as the network sees them, after augmentation, each under the name of its class.
 
     Args:
         images: uint8 `[n, 3, 32, 32]`.
-        labels: The class of each image.
-        class_names: Of all classes, by label.
+        labels: The class of each image, an index into `class_names`.
+        class_names: Names of all classes, by label.
 
     Returns:
-        The figure, eight images a row. Where no font has the letters of a name, or two names would look alike, the
-        classes stand as numbers, with a legend.
+        The figure, eight images per row. If no font has the letters of a name, or two shortened names are equal, the
+        classes are numbered and a legend explains the numbers.
     """
     columns = min(8, len(images))
     n_rows = math.ceil(len(images) / columns)
@@ -72,10 +72,10 @@ def _printable(name: str) -> str:
 def first_layer_figure(weights: NDArray[Any]) -> Figure:
     """Draw each first-layer unit's weights as an RGB image, all on the scale of the largest absolute weight.
 
-    A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness compares across units.
+    A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness can be compared across units.
 
     Args:
-        weights: Floats `[units, 3, 32, 32]`; those of a member that diverged may be no numbers, and are grey.
+        weights: Floats `[units, 3, 32, 32]`; values that are not finite (a member that diverged) are drawn grey.
 
     Returns:
         The figure, a near-square grid of units.

@@ -17,7 +17,13 @@ _N_SAMPLES = 32
 
 
 def augmented_samples(data: Split, seed: int, classes: Sequence[str]) -> tuple[NDArray[Any], list[int], Sequence[str]]:
-    """Return some training images as the network sees them, their labels, and the names of the classes."""
+    """Return the arguments of `samples_figure`: up to 32 random training images, augmented, their labels, class names.
+
+    Args:
+        data: The images.
+        seed: Root seed, which decides the choice and the augmentation.
+        classes: Class names by label, returned unchanged.
+    """
     stream = generator(seed, "samples")
     chosen = torch.randperm(len(data.train_labels), generator=stream)[:_N_SAMPLES]
     images = rotate_and_flip(data.train_inputs[chosen], *draw_augmentations(len(chosen), stream))
@@ -25,5 +31,5 @@ def augmented_samples(data: Split, seed: int, classes: Sequence[str]) -> tuple[N
 
 
 def first_layer_of_member_0(model: TrainedModel) -> tuple[NDArray[Any]]:
-    """Return the first layer's weights of member 0 as images `[units, 3, 32, 32]`."""
+    """Return the first layer's weights of member 0 as images `[units, 3, 32, 32]`, in a tuple of one."""
     return (model.state()["0.weight"][0].view(-1, 3, 32, 32).numpy(),)

@@ -19,19 +19,20 @@ SMALLEST_WIDENING = 0.25
 
 
 def xavier_widens_the_range(pytorch: Table, xavier: Table, n_classes: int, figure: str = "learning_rate") -> Claim:
-    """Claim, ours: more learning rates train the network from Xavier's start than from PyTorch's.
+    """Return the verdict on our claim that Xavier's start widens the range of learning rates that train the network.
 
-    Each seed has a range of its own from either start, and the two are compared. Widths change by whole steps of the
-    rates, so that an interval has an end at one of them.
+    For each seed, the measure is the difference in width (decades) of the range of rates that train it, Xavier's start
+    minus PyTorch's; the median over seeds must exceed `SMALLEST_WIDENING`. Widths are multiples of the step between
+    rates. The effect size is the median width from PyTorch's start.
 
     Args:
         pytorch: Columns `learning_rate`, `seed`, `train_accuracy`, from PyTorch's start.
         xavier: The same rates and columns, from Xavier's start at the theoretical gain.
-        n_classes: Arms of the spirals.
-        figure: Name of the figure.
+        n_classes: Number of classes, which decides the accuracy that counts as trained.
+        figure: Name of the figure that shows it.
 
     Raises:
-        ValueError: If the tables do not hold the same rates.
+        ValueError: If the two tables do not have the same rates.
     """
     groups = trained_by_rate(pytorch, n_classes), trained_by_rate(xavier, n_classes)
     rates = groups[0].levels

@@ -49,19 +49,19 @@ def learning_rate_trials(
     training: Training,
     n_inputs: int = 2,
 ) -> list[Trial]:
-    """Return one trial per start and learning rate.
+    """Return one configuration per start (PyTorch's, then Xavier's at the theoretical gain) and learning rate.
 
-    Both starts are uniform, so that members of equal number differ in the size of their weights alone. What the depth
-    sweep or its ablation trains too is here the same configuration, and is not trained twice.
+    Both starts are uniform, so that members with equal numbers differ only in the size of their weights. What the depth
+    sweep or its ablation trains too is the same configuration here, and is not trained twice.
 
     Args:
         learning_rates: Step sizes.
-        depth: Hidden layers.
-        parameter_budget: Trainable parameters to reach.
+        depth: Number of hidden layers.
+        parameter_budget: Trainable parameters to reach with the smallest equal width.
         n_classes: Classes of the data.
-        theoretical_gain: Xavier gain that theory asks for.
+        theoretical_gain: Theoretical Xavier gain of the activation.
         training: How to train, apart from the learning rate.
-        n_inputs: Numbers in an example.
+        n_inputs: Features of an example.
 
     Example:
         >>> for trial in learning_rate_trials([0.001, 0.1], 3, 100, 4, 2**0.5, Training()):

@@ -33,10 +33,10 @@ def learning_rate_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
 
     Args:
         table: Rows of the `learning_rate` table, one per member; accuracies in 0..1, null where diverged.
-        n_classes: Arms of the spirals, for the chance level.
+        n_classes: Number of classes, for the line of chance level.
 
     Returns:
-        The figure; one colour per start, members that diverged as crosses at the foot with their number above them.
+        The figure, with one colour per start; members that diverged are crosses at the bottom, with their number above.
     """
     rates = np.array(sorted(table["learning_rate"].unique()))
     step = float(np.diff(np.log10(rates)).min()) if len(rates) > 1 else 1 / 3

@@ -17,8 +17,8 @@ _Floats = NDArray[np.float64]
 def needed_accuracy(n_classes: int) -> float:
     """Return the train accuracy from which a network counts as trained: half-way from chance to 1.
 
-    The depths of the phase diagram are told trainable in the same way. That a network learned at all, 5 points above
-    chance, would not do: the smallest rates reach that with patience, and the range would have no lower end.
+    The phase diagram uses a similar rule. To be 5 points above chance ("learned") would not do: the smallest rates
+    reach that with patience, and the range would have no lower end.
 
     Example:
         >>> needed_accuracy(4)
@@ -28,11 +28,13 @@ def needed_accuracy(n_classes: int) -> float:
 
 
 def trained_by_rate(table: Table, n_classes: int) -> BySeed:
-    """Return which members of one start are trained, by rate and seed: 1 or 0; one that diverged is not.
+    """Return which members of one start are trained at each rate: 1 or 0, by rate and seed.
+
+    Trained means that the train accuracy reaches `needed_accuracy`; a member that diverged (NaN) is not trained.
 
     Args:
         table: Columns `learning_rate`, `seed` and `train_accuracy`; one start.
-        n_classes: Arms of the spirals.
+        n_classes: Number of classes.
 
     Example:
         >>> table = {"learning_rate": [0.1, 0.2], "seed": [1, 1], "train_accuracy": [0.9, np.nan]}
@@ -47,14 +49,14 @@ def trained_by_rate(table: Table, n_classes: int) -> BySeed:
 def trainable_range(rates: _Floats, shares: _Floats) -> tuple[_Floats, _Floats]:
     """Return the smallest and the largest rate at which at least half of the members are trained.
 
-    A rate between the two at which fewer are trained does not count against the range, which is from end to end.
+    Rates between the two at which fewer are trained do not matter: the range goes from end to end.
 
     Args:
-        rates: `[rates]`, rising.
-        shares: Of the members that are trained, `[..., rates]`.
+        rates: Learning rates `[rates]`, ascending.
+        shares: Share of the members that are trained at each rate, `[..., rates]`.
 
     Returns:
-        Both ends, `[...]`; NaN where no rate trains half of the members.
+        The smallest and the largest such rate, each `[...]`; NaN where no rate trains half of the members.
 
     Example:
         >>> rates, shares = np.array([1e-3, 1e-2, 1e-1, 1.0]), np.array([0.2, 0.5, 1.0, 0.4])
@@ -67,17 +69,17 @@ def trainable_range(rates: _Floats, shares: _Floats) -> tuple[_Floats, _Floats]:
 
 
 def member_widths(rates: _Floats, trained: _Floats) -> _Floats:
-    """Return how many decades of rates train each member, from the smallest rate to the largest.
+    """Return how many decades of learning rates train each member, from the smallest such rate to the largest.
 
-    It is known to a step of the rates, and too small where the range reaches an end of them. A member that one rate
-    trains, or none, has a width of 0.
+    The width is a multiple of the step between rates, and too small where the range reaches the first or last rate. A
+    member that only one rate trains, or none, has width 0.
 
     Args:
-        rates: `[rates]`, rising.
+        rates: Learning rates `[rates]`, ascending.
         trained: 1 where a rate trains a member, else 0, `[rates, members]`.
 
     Returns:
-        `[members]`.
+        Widths in decades (log10), `[members]`.
 
     Example:
         >>> rates, trained = np.array([1e-3, 1e-2, 1e-1]), np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 0]])
@@ -91,15 +93,15 @@ def member_widths(rates: _Floats, trained: _Floats) -> _Floats:
 
 @dataclass(frozen=True)
 class TrainableRange:
-    """The rates that train, from one start.
+    """The range of learning rates that train the network from one start.
 
     Attributes:
-        n: Seeds.
-        smallest: Of `trainable_range`; NaN if no rate trains half of the members.
-        largest: The same.
-        width: Median of the members' own widths, decades, with its interval over seeds.
-        cut_below: Whether the smallest rate tried trains, so that smaller ones might.
-        cut_above: Whether the largest rate tried trains, so that larger ones might.
+        n: Number of seeds.
+        smallest: Smallest rate that trains at least half of the members; NaN if none does.
+        largest: Largest such rate; NaN if there is none.
+        width: Median over members of each one's own width in decades, with its interval.
+        cut_below: Whether `smallest` is the smallest rate tried, so that smaller ones might train too.
+        cut_above: Whether `largest` is the largest rate tried, so that larger ones might train too.
     """
 
     n: int
@@ -111,10 +113,10 @@ class TrainableRange:
 
 
 def measured_range(trained: BySeed) -> TrainableRange:
-    """Return the range of rates that train, and how wide the members' own ranges are.
+    """Return the range of learning rates that train, and the median width of the members' own ranges.
 
     Args:
-        trained: As `trained_by_rate` returns it.
+        trained: 1 where a rate trains a seed, else 0, as `trained_by_rate` returns it.
 
     Example:
         >>> trained = BySeed(np.array([0.01, 0.1, 1.0]), np.arange(8), np.repeat([[1.0], [1.0], [0.0]], 8, axis=1))

@@ -25,14 +25,14 @@ SCALES = 6
 
 @dataclass(frozen=True)
 class PhaseGrid:
-    """Mean accuracies of a grid of trained networks.
+    """Mean accuracies of networks over a grid of depths and gains.
 
     Attributes:
-        depths: Hidden layers, ascending, `[depths]`.
-        gains: Ascending, `[gains]`.
-        accuracy: Mean over the members that finished, 0 .. 1, `[depths, gains]`; NaN where none did.
-        finished: Members that finished, `[depths, gains]`.
-        diverged: Members that did not, `[depths, gains]`.
+        depths: Numbers of hidden layers, ascending, `[depths]`.
+        gains: Xavier gains, ascending, `[gains]`.
+        accuracy: Mean over the members that finished, 0..1, `[depths, gains]`; NaN where none did.
+        finished: Number of members that finished, `[depths, gains]`.
+        diverged: Number of members that diverged, `[depths, gains]`.
     """
 
     depths: NDArray[np.int64]
@@ -43,7 +43,7 @@ class PhaseGrid:
 
 
 def phase_grid(depth: NDArray[Any], gain: NDArray[Any], accuracy: NDArray[Any]) -> PhaseGrid:
-    """Return the grid for members in any order.
+    """Return mean accuracies over depth and gain, from the members' values in any order.
 
     Args:
         depth: Hidden layers of each member, `[members]`.
@@ -69,7 +69,9 @@ def phase_grid(depth: NDArray[Any], gain: NDArray[Any], accuracy: NDArray[Any]) 
 
 
 def trainable_threshold(grid: PhaseGrid, chance: float) -> float:
-    """Return the accuracy half-way from chance to the best cell; NaN if no member finished.
+    """Return the accuracy half-way from chance to the best cell of a grid; NaN if no member finished.
+
+    A depth counts as trainable at a gain if its mean accuracy reaches this threshold.
 
     Example:
         >>> trainable_threshold(phase_grid(np.array([2, 2]), np.array([1.0, 2.0]), np.array([0.9, 0.5])), chance=0.5)
@@ -80,7 +82,7 @@ def trainable_threshold(grid: PhaseGrid, chance: float) -> float:
 
 
 def deepest_trainable(grid: PhaseGrid, threshold: float) -> NDArray[np.int64]:
-    """Return the largest depth whose mean accuracy reaches the threshold, for each gain; 0 where none does.
+    """Return, for each gain, the largest depth whose mean accuracy reaches the threshold; 0 if no depth does.
 
     Example:
         >>> depth, gain = np.array([2, 4, 2, 4]), np.array([1.0, 1.0, 3.0, 3.0])
@@ -93,13 +95,14 @@ def deepest_trainable(grid: PhaseGrid, threshold: float) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class PredictedScales:
-    """What the theory says of hidden layers of one width with PyTorch's biases.
+    """Depth scales that mean-field theory predicts for hidden layers of one width with PyTorch's biases.
 
     Attributes:
         sigma_b: Standard deviation of a bias, `1 / sqrt(3 width)`.
-        critical: Where order turns into chaos.
-        correlation: xi_c at each gain, in layers, `[gains]`.
-        gradient: `1 / |log chi_1|` at each gain, in layers: the scale at which gradients vanish or explode.
+        critical: The critical point, where order turns into chaos.
+        correlation: Depth scale xi_c of the correlation of two inputs at each gain, in layers, `[gains]`.
+        gradient: `1 / |log chi_1|` at each gain, in layers, `[gains]`: the depth scale over which gradients vanish or
+            explode; infinite at chi_1 = 1.
     """
 
     sigma_b: float
@@ -109,15 +112,15 @@ class PredictedScales:
 
 
 def predicted_scales(activation: str, width: int, gains: NDArray[Any]) -> PredictedScales:
-    """Return the depth scales of networks of equal widths, where Xavier's gain is sigma_w.
+    """Return the depth scales that theory predicts for hidden layers of equal width, where Xavier's gain is sigma_w.
 
-    In order both scales are the same; in chaos the gradients' is the shorter one, since gradients explode sooner
-    than two inputs forget each other.
+    In order both scales are equal; in chaos the gradients' is the shorter one, since gradients explode sooner than the
+    correlation of two inputs is lost.
 
     Args:
-        activation: Canonical name.
-        width: Units of each hidden layer; PyTorch draws biases uniform in +-1/sqrt(width).
-        gains: Above 0, `[gains]`.
+        activation: Name of the activation.
+        width: Units of each hidden layer; PyTorch draws biases uniformly in +-1/sqrt(width).
+        gains: Xavier gains above 0, `[gains]`.
 
     Example:
         >>> found = predicted_scales("tanh", 64, np.array([0.8, 2.0]))
@@ -140,12 +143,12 @@ def predicted_scales(activation: str, width: int, gains: NDArray[Any]) -> Predic
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a predicted depth follows the deepest trainable one over the gains.
+    """How well a predicted depth agrees with the deepest trainable depth, over the gains.
 
     Attributes:
-        predicted: Depths, cut at the deepest of the grid, `[gains]`.
-        rank_correlation: Spearman's, over the gains.
-        steps: How many steps of the grid's depths the measured depth lies above (or, negative, below) the deepest
+        predicted: Predicted depths, at most the deepest of the grid, `[gains]`.
+        rank_correlation: Spearman's, between predicted and measured depths.
+        steps: How many steps of the grid's depths the measured depth lies above (or, negative, below) the deepest one
             that is predicted to be trainable, `[gains]`.
     """
 
@@ -155,15 +158,15 @@ class Agreement:
 
 
 def agreement(grid: PhaseGrid, deepest: NDArray[np.int64], scale: NDArray[Any]) -> Agreement:
-    """Compare the deepest trainable depths with `SCALES` predicted depth scales.
+    """Compare the deepest trainable depths with the prediction of `SCALES` (six) depth scales.
 
-    The grid's depths are the resolution of the measurement: a prediction of 11 and a measured 8 agree
-    if the grid's next depth is 12.
+    Differences are counted in steps of the grid's depths, its resolution: a prediction of 11 and a measured 8 agree if
+    the grid's next depth is 12.
 
     Args:
-        grid: The trained networks.
-        deepest: Deepest trainable depth at each gain.
-        scale: Depth scale at each gain, in layers; no scale (NaN) counts as 0.
+        grid: Mean accuracies of the trained networks; only its depths are used.
+        deepest: Deepest trainable depth at each gain, as `deepest_trainable` returns it.
+        scale: Predicted depth scale at each gain, in layers; NaN counts as 0.
 
     Example:
         >>> depth, gain = np.array([2, 4, 8, 2, 4, 8]), np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0])
@@ -178,15 +181,15 @@ def agreement(grid: PhaseGrid, deepest: NDArray[np.int64], scale: NDArray[Any]) 
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """A grid of trained networks of one activation and width, and what the theory says of it.
+    """A grid of trained networks of one activation and width, compared with what theory predicts.
 
     Attributes:
-        grid: Train accuracies.
-        threshold: Accuracy from which on a depth counts as trainable.
+        grid: Mean train accuracies.
+        threshold: Accuracy from which a depth counts as trainable.
         deepest: Deepest trainable depth at each gain.
         scales: Predicted depth scales.
-        by_correlation: How `SCALES` xi_c follow the deepest trainable depth.
-        by_gradient: How `SCALES` scales of the gradient follow it.
+        by_correlation: Agreement of `deepest` with `SCALES` depth scales of the correlation.
+        by_gradient: Agreement of `deepest` with `SCALES` depth scales of the gradient.
     """
 
     grid: PhaseGrid
@@ -198,18 +201,18 @@ class PhaseDiagram:
 
     @property
     def ordered(self) -> NDArray[np.bool_]:
-        """Whether a gain is below the critical one, `[gains]`."""
+        """Return whether each gain is below the critical one (the ordered phase), bool `[gains]`."""
         return np.asarray(self.grid.gains < self.scales.critical.sigma_w)
 
 
 def phase_diagram(grid: PhaseGrid, activation: str, width: int, chance: float) -> PhaseDiagram:
-    """Return what a grid of train accuracies says, next to what theory predicts.
+    """Compare a grid of train accuracies with the depths that mean-field theory predicts to be trainable.
 
     Args:
-        grid: Train accuracies.
-        activation: Canonical name.
+        grid: Mean train accuracies.
+        activation: Name of the activation.
         width: Units of each hidden layer.
-        chance: Accuracy of guessing.
+        chance: Accuracy of guessing, 1 over the number of classes.
     """
     threshold = trainable_threshold(grid, chance)
     deepest = deepest_trainable(grid, threshold)

@@ -45,15 +45,15 @@ def phase_diagram_trials(
     subset: Subset,
     training: Training,
 ) -> list[Trial]:
-    """Return one trial per depth, all gains in it: they train as one ensemble.
+    """Return one configuration per depth, each with all gains: its members of all gains train as one ensemble.
 
     Args:
-        depths: Hidden layers.
-        gains: Xavier's; with equal widths the gain is the sigma_w of every layer between hidden ones.
+        depths: Numbers of hidden layers.
+        gains: Xavier gains; with equal widths the gain is the sigma_w of every layer between hidden ones.
         width: Units of each hidden layer.
         n_inputs: Features of an example.
-        n_classes: Classes of examples.
-        subset: Of the training examples.
+        n_classes: Classes of the data.
+        subset: Which of the training examples to use.
         training: How to train.
 
     Example:

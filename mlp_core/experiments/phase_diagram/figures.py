@@ -50,15 +50,15 @@ _TUTORIAL_INPUTS, _TUTORIAL_CLASSES = 3072, 3
 
 
 def phase_diagram_figure(table: pd.DataFrame, n_classes: int) -> Figure:
-    """Draw mean accuracy over gain and depth, on the data trained on and on others, with the predicted limits.
+    """Draw mean train and test accuracy over gain and depth as heat maps, with the depths that theory predicts.
 
     Args:
         table: Rows of the `phase_diagram` table, one per member; accuracies in 0..1, null where diverged.
-        n_classes: Classes of the data, for the chance level.
+        n_classes: Number of classes, for the chance level.
 
     Returns:
         The figure: two heat maps and, on the same axis of gains, the layers of the tutorial's own gain sweep. A cell
-        without a member that finished has no colour; where any diverged it is hatched.
+        where no member finished has no colour; a cell where any diverged is hatched.
     """
     activation, width = str(table["activation"].iloc[0]), int(table["width"].iloc[0])
     depth, gain = table["depth"].to_numpy(), table["gain"].to_numpy(dtype=np.float64)

@@ -30,7 +30,14 @@ class Polynomial(Settings):
 
 
 def polynomial_trial(degree: int, n_classes: int, training: Training, experiment: str = "polynomial") -> Trial:
-    """Return the trial of one linear layer on all monomials up to a degree."""
+    """Return the configuration of one linear layer on all monomials of two inputs up to a total degree.
+
+    Args:
+        degree: Highest total degree.
+        n_classes: Classes of the data.
+        training: How to train.
+        experiment: Name of the experiment whose table has the results.
+    """
     monomials = Monomials(degree)
     sizes = (monomials.n_inputs(2), n_classes)
     name = f"degree={degree}"

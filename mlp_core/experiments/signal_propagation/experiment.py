@@ -35,16 +35,16 @@ class SignalPropagation(Settings):
 
 @dataclass(frozen=True)
 class SignalConfig:
-    """Random networks of one gain and the kind of input to send through them.
+    """Random networks of one gain, and the kind of input whose signals are measured in them.
 
     Attributes:
-        activation: Canonical name.
-        distribution: `normal` or `uniform`.
+        activation: Name of the activation.
+        distribution: `normal` or `uniform`, of weights and biases.
         inputs: `gaussian` or `images`.
         relative_gain: The gain as a multiple of the critical one.
-        gain: Xavier's; between layers of equal width it is sigma_w.
+        gain: Xavier's gain; between layers of equal width it is sigma_w.
         sigma_b: Standard deviation of a bias.
-        layer_sizes: Inputs, then the units of each layer.
+        layer_sizes: Number of inputs, then the units of each layer.
         seed: Root seed.
     """
 
@@ -61,13 +61,13 @@ class SignalConfig:
 def signal_configs(
     relative_gains: Sequence[float], critical_gain: float, width: int, layers: int, n_pixels: int, **networks: Any
 ) -> list[SignalConfig]:
-    """Return one configuration per kind of input and gain.
+    """Return one configuration of random networks per kind of input (Gaussian, then images) and gain.
 
     Args:
         relative_gains: Multiples of the critical gain.
-        critical_gain: Where order turns into chaos.
+        critical_gain: The gain at which order turns into chaos.
         width: Units of each layer, and features of a Gaussian input.
-        layers: How many.
+        layers: Number of layers.
         n_pixels: Numbers per image, 3 x 32 x 32.
         **networks: Activation, distribution, sigma_b and seed.
 
@@ -94,7 +94,15 @@ def signal_configs(
 def signal_outputs(
     name: str, configs: Sequence[SignalConfig], setup: Setup, data: Any, settings: Mapping[str, Any]
 ) -> Iterator[Table | Figure]:
-    """Return the table of what is measured in random networks, and its figure."""
+    """Describe the table of signals measured in random networks and the figure of the same name.
+
+    Args:
+        name: The table is `results/NAME`.
+        configs: The networks.
+        setup: What the experiment gets from the run; its `n_seeds` networks are measured for each configuration.
+        data: Images, for the configurations that use them.
+        settings: For the table's metadata.
+    """
     measured = [
         Table(
             "tables/signal_propagation",

@@ -42,13 +42,17 @@ _UNITS = {
 def signal_table(
     config: SignalConfig, data: Split, n_members: int, checkpoint: Callable[[], None] = lambda: None
 ) -> pa.Table:
-    """Send two inputs through random networks and a gradient back; one row per member and layer.
+    """Send two inputs forward and a gradient back through random networks, and measure both in every layer.
 
     Args:
-        config: The networks.
-        data: Images, of which the first test ones of two classes are sent if the configuration says so.
-        n_members: How many networks.
+        config: The networks and the kind of input.
+        data: Images; for inputs `images`, the first test image of each of two classes is sent.
+        n_members: Number of networks.
         checkpoint: Called before each network; it may raise to stop.
+
+    Returns:
+        One row per member and layer: mean square, correlation and gradient, each with the value that theory predicts at
+        infinite width. The correlation is null where all units are dead.
     """
     inputs = _two_inputs(config, data)
     scale = xavier_scale(config.layer_sizes, config.gain)
@@ -84,5 +88,5 @@ def _two_inputs(config: SignalConfig, data: Split) -> Tensor:
 
 
 def joined_signals(measured: Sequence[pa.Table]) -> pa.Table:
-    """Join the measurements of all gains and kinds of input."""
+    """Return several tables of `signal_table` as one, in the given order."""
     return with_units(pa.concat_tables([table.replace_schema_metadata() for table in measured]), _UNITS)

@@ -22,19 +22,20 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SweepResults:
-    """A sweep's table as arrays.
+    """A sweep's results as arrays, one row per configuration.
 
-    A member that diverged counts as one that guesses: left out, it would favour configurations in which few finish.
+    A member that diverged counts as one that guesses (accuracy `chance`): left out, it would favour configurations in
+    which few finish.
 
     Attributes:
-        levels: Values of the settings of the grid that have two or more, by column.
-        numbers: Which level each configuration has, `[configurations, settings]`.
-        configurations: One value per configuration of each other column, by name.
-        validation: Accuracy, 0 .. 1, `[configurations, seeds]`.
-        test: The same on test examples.
+        levels: The values tried of each setting that varies, by column.
+        numbers: Index of each configuration's value in `levels`, `[configurations, settings]`.
+        configurations: Values of the other columns, one per configuration, by column.
+        validation: Validation accuracy, 0..1, `[configurations, seeds]`.
+        test: Test accuracy, 0..1, `[configurations, seeds]`.
         diverged: Whether a member diverged, `[configurations, seeds]`.
         failed: Whether it diverged or never learned, `[configurations, seeds]`.
-        seconds: Processor time of a member's training, the mean of a configuration, `[configurations]`.
+        seconds: Processor time of training one member, mean of the configuration, `[configurations]`.
         chance: Accuracy of guessing.
         seed: Root seed.
     """
@@ -52,48 +53,69 @@ class SweepResults:
 
     @property
     def n_seeds(self) -> int:
-        """Return how many members each configuration has."""
+        """Return the number of members per configuration."""
         return int(self.validation.shape[1])
 
     def __len__(self) -> int:
-        """Return how many configurations there are."""
+        """Return the number of configurations."""
         return len(self.validation)
 
     @cached_property
     def ranking(self) -> NDArray[np.int64]:
-        """Return all configurations by mean validation accuracy, the best first; of equal ones the smaller first."""
+        """Return all configurations (indices) by mean validation accuracy, best first; of equals the smaller first."""
         return np.lexsort((self.configurations["parameters"], -self.validation.mean(1)))
 
     @property
     def chosen(self) -> int:
-        """Return the configuration of highest mean validation accuracy."""
+        """Return the index of the configuration of highest mean validation accuracy."""
         return int(self.ranking[0])
 
     @property
     def price(self) -> float:
-        """Return by how much the chosen one's mean validation accuracy exceeds its mean test accuracy."""
+        """Return how much the chosen configuration's mean validation accuracy exceeds its mean test accuracy."""
         return float(self.validation[self.chosen].mean() - self.test[self.chosen].mean())
 
     @cached_property
     def alike(self) -> tuple[NDArray[np.bool_], bool]:
-        """Return which configurations test accuracies do not tell from the chosen one, and whether seeds suffice."""
+        """Return which configurations do not differ from the chosen one in test accuracy, and whether seeds suffice.
+
+        The first value is bool `[configurations]`: no significant difference in pairs of equal seeds; see
+        `not_told_apart`. The second is False if there are too few seeds for any difference to be significant.
+        """
         stream = np.random.default_rng(derive_seed(self.seed, "sweep", "best set"))
         return not_told_apart(self.test, self.chosen, stream)
 
     @cached_property
     def shares(self) -> VarianceShares | None:
-        """Return what settings explain of the variance of test accuracies; None with one seed or without variance."""
+        """Return the share of the variance of test accuracy that each setting, pair of settings and the seeds explain.
+
+        None with fewer than two seeds or configurations, or if no setting varies.
+        """
         if self.n_seeds < 2 or not self.levels or len(self) < 2:
             return None
         sizes = [len(values) for values in self.levels.values()]
         return variance_shares(list(self.levels), self.numbers, sizes, self.test)
 
     def front(self, costs: _Floats) -> NDArray[np.int64]:
-        """Return the configurations that no cheaper one reaches in mean validation accuracy, by rising cost."""
+        """Return the Pareto front: configurations whose mean validation accuracy no cheaper one reaches, by cost.
+
+        Args:
+            costs: Cost of each configuration, `[configurations]`.
+
+        Returns:
+            Indices of configurations.
+        """
         return pareto_front(costs, self.validation.mean(1))
 
     def effect(self, setting: str) -> _Floats:
-        """Return the mean test accuracy of all configurations at each level of a setting, `[levels, seeds]`."""
+        """Return the mean test accuracy at each level of a setting, over all configurations that have it.
+
+        Args:
+            setting: Column of the setting.
+
+        Returns:
+            float64 `[levels, seeds]`; NaN for a level that no configuration has.
+        """
         column = list(self.levels).index(setting)
         return np.array(
             [
@@ -105,7 +127,15 @@ class SweepResults:
         )
 
     def pair(self, first: str, second: str) -> _Floats:
-        """Return mean test accuracy at pairs of levels, `[levels of first, levels of second]`; NaN where none is."""
+        """Return the mean test accuracy at each pair of levels of two settings.
+
+        Args:
+            first: Column of one setting.
+            second: Column of the other.
+
+        Returns:
+            float64 `[levels of first, levels of second]`; NaN where no configuration has the pair.
+        """
         rows, columns = (self.numbers[:, list(self.levels).index(name)] for name in (first, second))
         shape = len(self.levels[first]), len(self.levels[second])
         total, count = np.zeros(shape), np.zeros(shape)
@@ -114,7 +144,10 @@ class SweepResults:
         return np.asarray(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
 
     def strongest_pairs(self, n: int) -> list[tuple[str, str]]:
-        """Return the pairs of settings that explain most, alone and together, the most first."""
+        """Return at most n pairs of settings, those first whose interaction explains most of the variance.
+
+        If the shares of the variance are not known, the first n pairs in the order of the settings.
+        """
         shares = self.shares
         names = list(self.levels)
         pairs = [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
@@ -124,17 +157,17 @@ class SweepResults:
 
     @property
     def beyond(self) -> NDArray[np.bool_]:
-        """Return which configurations are deeper than `SCALES` depth scales of their start."""
+        """Return which configurations are deeper than `SCALES` (six) depth scales of their start, a bool each."""
         scale = self.configurations["xi_c"].astype(float)
         return np.asarray(self.configurations["depth"] > SCALES * np.where(np.isnan(scale), np.inf, scale))
 
 
 def sweep_results(columns: Mapping[str, Any], settings: Mapping[str, Any]) -> SweepResults:
-    """Return a sweep's table as arrays.
+    """Arrange a sweep's table as arrays.
 
     Args:
-        columns: Of the table, a row per member, configuration by configuration.
-        settings: Of the table: `levels` of the grid, `class_names`, and the root `seed` if it has one.
+        columns: Columns of the `sweep` table, a row per member, sorted by configuration.
+        settings: Settings of the table: `levels` of the grid, `class_names`, and the root `seed` if there is one.
     """
     n_seeds = int(np.max(columns["member"])) + 1
     chance = 1 / len(settings["class_names"])
@@ -172,7 +205,12 @@ _DERIVED = ("depth", "width", "activation", "start", "gain", "parameters", "theo
 
 
 def describe(configurations: Mapping[str, Any], number: int, names: Sequence[str]) -> str:
-    """Return what tells a configuration from others of the grid.
+    """Return a configuration's values in the named columns, as text.
+
+    Args:
+        configurations: Columns with one value per configuration.
+        number: Index of the configuration.
+        names: The columns to name.
 
     Example:
         >>> describe({"depth": [1, 2], "learning_rate": [0.1, 0.01]}, 1, ["depth", "learning_rate"])
@@ -182,12 +220,12 @@ def describe(configurations: Mapping[str, Any], number: int, names: Sequence[str
 
 
 def title(name: str) -> str:
-    """Return a column's name in words."""
+    """Return a column's name with spaces instead of underscores."""
     return name.replace("_", " ")
 
 
 def level_text(value: object) -> str:
-    """Return a level as it is written, a float with four digits.
+    """Return a setting's value as text, a float with four significant digits.
 
     Example:
         >>> level_text(0.001), level_text(8), level_text("relu")

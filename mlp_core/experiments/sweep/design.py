@@ -13,7 +13,7 @@ _DRAWN_AT_ONCE = 1024
 
 
 def whole_product(sizes: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return every combination of levels, the last setting the inner loop.
+    """Return every combination of levels, as tuples of indices; the last setting changes fastest.
 
     Args:
         sizes: How many levels each setting has.
@@ -26,16 +26,16 @@ def whole_product(sizes: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def sobol_design(sizes: Sequence[int], n_configurations: int, seed: int) -> list[tuple[int, ...]]:
-    """Return different combinations of levels that fill the grid evenly.
+    """Return distinct combinations of levels that fill the grid evenly, as tuples of indices.
 
-    A Sobol sequence, shifted at random as a whole, is cut into as many equal parts along each setting as it has
-    levels; a combination that comes again is passed over. A longer design begins with the shorter one, so that more
+    A Sobol sequence with one random shift is cut into as many equal parts along each setting as it has levels; repeated
+    combinations are skipped. With the same seed, a longer design begins with the shorter one, so that more
     configurations train only what is new.
 
     Args:
         sizes: How many levels each setting has.
-        n_configurations: How many combinations; the whole product if it has no more.
-        seed: Of the shift.
+        n_configurations: How many combinations to return; the whole product if it has no more.
+        seed: Seed of the shift.
 
     Example:
         >>> design = sobol_design([4, 4, 4], 16, seed=1)

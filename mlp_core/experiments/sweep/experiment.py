@@ -124,7 +124,9 @@ class Sweep(Settings):
 
 
 def levels_of(settings: Sweep) -> dict[str, tuple[Any, ...]]:
-    """Return the levels of each setting of the grid, by column; widths, or parameter budgets in their place.
+    """Return the values to try of each setting, by column of the table.
+
+    The columns have parameter budgets instead of widths if the settings list any.
 
     Example:
         >>> list(levels_of(Sweep(parameter_budgets=(100, 1000))))[:3]
@@ -138,14 +140,16 @@ def levels_of(settings: Sweep) -> dict[str, tuple[Any, ...]]:
 def sweep_trials(
     settings: Sweep, n_inputs: int, n_classes: int, gains: Mapping[str, float], training: Training
 ) -> list[Trial]:
-    """Return one trial per configuration of the grid, or of those that the design chooses.
+    """Return one configuration per combination of the grid, or only those that a Sobol design chooses.
+
+    All are trained with the same validation examples set aside.
 
     Args:
         settings: The grid.
         n_inputs: Features of an example.
-        n_classes: Classes of examples.
-        gains: Xavier gain that theory asks for, by activation.
-        training: Root seed and device.
+        n_classes: Classes of the data.
+        gains: Theoretical Xavier gain of each activation, by its name.
+        training: Gives the root seed and the device.
 
     Example:
         >>> grid = Sweep(depths=(1, 2), widths=(8,), activations=("relu",), starts=("theory",), learning_rates=(0.01,))

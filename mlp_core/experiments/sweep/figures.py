@@ -45,11 +45,15 @@ _MOST_PAIRS, _MOST_BARS, _MOST_CLASSES = 4, 14, 30
 
 
 def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw every configuration's mean test accuracy against its size, and against the time its training takes.
+    """Draw each configuration's mean test accuracy against its number of parameters and its training time.
 
     Args:
         table: Rows of the `sweep` table, one per member.
-        settings: Of the table.
+        settings: Settings of the table.
+
+    Returns:
+        The figure, two panels with logarithmic x axes; the Pareto front by validation accuracy, the chosen
+        configuration and scikit-learn's classifiers are marked.
     """
     results = sweep_results(table, settings)
     figure, panels = _panels(2, 6.4)
@@ -113,11 +117,11 @@ def _accuracy_axes(panels: list[Axes], results: SweepResults, settings: Mapping[
 
 
 def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw what each setting does: the mean over all other settings at each of its levels, for each seed a dot.
+    """Draw mean test accuracy at each level of each setting, averaged over all other settings, one dot per seed.
 
     Args:
         table: Rows of the `sweep` table, one per member.
-        settings: Of the table.
+        settings: Settings of the table.
     """
     results = sweep_results(table, settings)
     names = list(results.levels)
@@ -191,11 +195,11 @@ def _turn(texts: list[str]) -> int:
 
 
 def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw the share of the variance that each setting and pair of settings explains, against that of seeds.
+    """Draw bars of the share of the variance of test accuracy that settings, pairs of settings and seeds explain.
 
     Args:
         table: Rows of the `sweep` table, one per member.
-        settings: Of the table.
+        settings: Settings of the table.
     """
     results = sweep_results(table, settings)
     decomposition = results.shares
@@ -232,11 +236,11 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
 
 
 def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw mean test accuracy over both settings of the pairs that explain most beyond each setting alone.
+    """Draw heat maps of mean test accuracy over the pairs of settings whose interaction explains most of the variance.
 
     Args:
         table: Rows of the `sweep` table, one per member.
-        settings: Of the table.
+        settings: Settings of the table.
     """
     results = sweep_results(table, settings)
     pairs = results.strongest_pairs(_MOST_PAIRS)
@@ -282,11 +286,14 @@ def _draw_levels(axes: Axes, results: SweepResults, rows: str, columns: str) -> 
 
 
 def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw each configuration's mean test accuracy against its depth in depth scales; signals cross some six of them.
+    """Draw each configuration's mean test accuracy against its depth, in units of the depth scale of its start.
+
+    One dot per configuration, coloured by activation; configurations whose depth scale is infinite or missing are left
+    out. A line marks six depth scales, about as far as signals get.
 
     Args:
         table: Rows of the `sweep` table, one per member.
-        settings: Of the table.
+        settings: Settings of the table.
     """
     results = sweep_results(table, settings)
     scale = results.configurations["xi_c"].astype(float)
@@ -325,11 +332,11 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
 
 
 def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw which class the chosen configuration's members take for which, in percent of each class.
+    """Draw the confusion matrix of the chosen configuration's members, in percent of each true class.
 
     Args:
-        table: Rows of the `sweep_classes` table, one per pair of classes.
-        settings: Of the table.
+        table: Rows of the `sweep_classes` table, one per pair of true and predicted class.
+        settings: Settings of the table.
     """
     names = [str(name) for name in settings["class_names"]]
     n_classes, members = len(names), int(table["members"].iloc[0])

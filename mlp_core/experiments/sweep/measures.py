@@ -34,9 +34,16 @@ _CLASS_UNITS = {
 
 
 def sweep_table(models: Sequence[TrainedModel], yardsticks: pa.Table) -> pa.Table:
-    """Return a row per member of all configurations, with what theory says of their starts.
+    """Return the `sweep` table: a row per member, with what theory says of its start.
 
-    What the yardsticks reached goes into the table's settings.
+    Args:
+        models: The trained configurations.
+        yardsticks: Accuracies of scikit-learn's classifiers, as `yardsticks` returns them; they go into the table's
+            settings.
+
+    Returns:
+        The rows of `result_table` with the columns `theory_gain` and `xi_c` (depth scale in layers; null if there is
+        none).
     """
     rows, known = [], dict[tuple[str, float, int], float]()
     gains: dict[str, float] = {}
@@ -63,9 +70,10 @@ def sweep_table(models: Sequence[TrainedModel], yardsticks: pa.Table) -> pa.Tabl
 
 
 def class_table(models: Sequence[TrainedModel], data: Split) -> pa.Table:
-    """Return how often each class was taken for each by the members of the chosen configuration, on test examples.
+    """Return the confusion matrix of the chosen configuration on test examples, a row per pair of classes.
 
-    Chosen is the configuration of highest mean validation accuracy, as `SweepResults.chosen` is.
+    Chosen is the configuration of highest mean validation accuracy, as `SweepResults.chosen` is. Counts are summed over
+    its members that finished.
     """
     best = max(models, key=_chosen_by)
     ensemble, inputs = weights_of(best), applied(best.trial.config.inputs, data)(data.test_inputs)
@@ -97,5 +105,5 @@ def _chosen_by(model: TrainedModel) -> tuple[float, int]:
 
 
 def with_settings(table: pa.Table, settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a table and its settings as the figures get them."""
+    """Return the arguments of a sweep figure: the table (pandas), and its settings updated with the given ones."""
     return table.to_pandas(), {**settings_of(table), **settings}

@@ -21,7 +21,11 @@ _UNITS = {
 
 
 def classifiers(seed: int, class_weight: str | None) -> dict[str, Any]:
-    """Return untrained yardsticks by name, from the least to the most.
+    """Return four untrained scikit-learn classifiers by name, from the simplest to the strongest.
+
+    Args:
+        seed: Random state of the gradient boosting.
+        class_weight: None, or `balanced` to weight all classes equally, where the classifier can.
 
     Example:
         >>> list(classifiers(0, None))
@@ -51,18 +55,21 @@ def yardsticks(
     class_weights: str,
     checkpoint: Callable[[], object] = lambda: None,
 ) -> pa.Table:
-    """Train each yardstick on the networks' own training examples, and measure it on the others.
+    """Train scikit-learn's classifiers on the networks' training examples and measure their accuracies.
 
-    They have scikit-learn's settings and see the validation examples as little as the networks do; nothing is chosen
-    by these.
+    They have scikit-learn's default settings and do not see the validation examples; nothing is chosen by their
+    results.
 
     Args:
-        data: As they were before validation examples were set aside.
-        share: See `HoldOut`.
-        seed: See there.
-        namespace: See there.
+        data: The examples, before validation examples are set aside.
+        share: Share of each class's training examples set aside for validation; see `HoldOut`.
+        seed: Root seed of `HoldOut`.
+        namespace: Seed namespace of `HoldOut`.
         class_weights: `none` or `balanced`.
-        checkpoint: Called before each; it may raise to stop.
+        checkpoint: Called before each classifier; it may raise to stop.
+
+    Returns:
+        One row per classifier: name, and train, validation and test accuracy.
     """
     parts = HoldOut(share, seed, namespace).split(data)
     assert parts.validation_inputs is not None
