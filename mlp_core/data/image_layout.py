@@ -174,7 +174,8 @@ def check_classes(source: Path, folders: tuple[str, str], entries: Iterable[Imag
         entries: The images.
 
     Raises:
-        InputError: If not; the message names the class that is missing.
+        InputError: If a class is in only one of the two, of which the message names the first, or if there are fewer
+            than two classes.
     """
     classes: dict[str, set[str]] = {"train": set(), "test": set()}
     for entry in entries:

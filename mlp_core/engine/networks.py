@@ -245,11 +245,14 @@ def stored_numbers(n_inputs: int, n_outputs: int) -> int:
 
 
 def aligned_rows(n_rows: int, n_numbers: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return an uninitialized float32 tensor `[n_rows, n_numbers]` whose rows lie `row_length(n_numbers)` apart.
+    """Return an uninitialized float32 tensor `[n_rows, n_numbers]`; long rows each begin on a cache line.
+
+    Rows of 64 numbers or more are padded to whole cache lines; shorter ones follow each other without a gap: see
+    `row_length`.
 
     Example:
-        >>> aligned_rows(4, 3073).stride()
-        (3088, 1)
+        >>> aligned_rows(4, 3073).stride(), aligned_rows(4, 3).stride()
+        ((3088, 1), (3, 1))
     """
     return torch.empty(n_rows, row_length(n_numbers), device=device)[:, :n_numbers]
 

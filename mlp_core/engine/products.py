@@ -44,8 +44,8 @@ def member_matrices(like: Tensor, n_members: int, n_rows: int, n_columns: int, *
         n_members: Number of members.
         n_rows: Rows of each matrix.
         n_columns: Columns of each matrix.
-        touching: Whether the gap may be missing where a matrix fills its cache lines; `log_softmax` copies tensors
-            with gaps.
+        touching: If False, at least one number stays free between two members, and the distance is rounded up to a
+            multiple of 16 numbers. If True, no number need stay free: `log_softmax` copies tensors with gaps.
 
     Example:
         >>> member_matrices(torch.empty(0), 3, 2, 8).stride()

@@ -76,11 +76,11 @@ class Setup:
     device: str = "cpu"
 
     def training(self, settings: Settings | None = None) -> Training:
-        """Return how to train: optimizer, rate, epochs and the like from settings, with the run's root seed and device.
+        """Return how to train, by settings and with the run's root seed and device.
 
         Args:
-            settings: Settings to read; the experiment's own if None. What they do not have keeps the default of
-                `Training`.
+            settings: Settings to read; the experiment's own if None. Only `activation`, `optimizer`, `learning_rate`,
+                `epochs` and `batch_size` are read, as far as they are there; all else keeps the default of `Training`.
         """
         values = dict(settings or self.settings)
         names = {"activation", "optimizer", "learning_rate", "epochs", "batch_size"} & values.keys()

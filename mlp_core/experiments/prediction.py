@@ -46,7 +46,8 @@ class KeptModel:
         """Return the network's inputs for the rows of a table, float32 `[n, inputs]`.
 
         Raises:
-            InputError: If a column is missing, or its values are of another type than in training.
+            InputError: If a column is missing, or its values are of another type than in training; of points, also if a
+                coordinate is missing or not finite.
         """
         if self.preprocessing is not None:
             return self.preprocessing.apply(rows)
@@ -55,7 +56,22 @@ class KeptModel:
                 f"data must have the columns x1 and x2 of points, got {', '.join(rows.column_names[:10])}; add them."
             )
             raise InputError(message)
-        return np.stack([rows[name].cast(pa.float32()).to_numpy() for name in ("x1", "x2")], 1)
+        return np.stack([_coordinates(rows[name], name) for name in ("x1", "x2")], 1)
+
+
+def _coordinates(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
+    try:
+        numbers: NDArray[np.float32] = column.cast(pa.float64()).to_numpy().astype(np.float32)
+    except pa.ArrowInvalid as error:
+        message = f"data must have numbers in the column {name}, got a {column.type}: {error}; mend the column."
+        raise InputError(message) from error
+    if n_missing := int((~np.isfinite(numbers)).sum()):
+        message = (
+            f"data must have a finite number in each row of the column {name}, got {n_missing} rows without one; leave "
+            "these rows out."
+        )
+        raise InputError(message)
+    return numbers
 
 
 def kept_model(root: Path, name: str = "") -> KeptModel:

@@ -95,6 +95,20 @@ def test_rows_without_a_column_are_refused(predict, tmp_path):
         predict("--data", tmp_path / "one.csv")
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("left", "data must have numbers in the column x1, got a string"),
+        ("", "a finite number in each row of the column x1"),
+    ],
+)
+def test_a_coordinate_that_is_no_number_is_refused(predict, tmp_path, value, sentence):
+    """One sentence, not a class that a network makes of nothing."""
+    (tmp_path / "one.csv").write_text(f"x1,x2\n{value},2\n{value or 3},4\n")
+    with pytest.raises(InputError, match=sentence):
+        predict("--data", tmp_path / "one.csv")
+
+
 def test_without_a_sweep_a_model_must_be_named(finished):
     """The sentence says how to make one."""
     with pytest.raises(InputError, match="model must be given where no sweep has chosen one"):
