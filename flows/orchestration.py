@@ -206,9 +206,7 @@ def tuned_inputs(stage: Stage, trial: Trial) -> tuple[Transform, ...]:
 
 
 def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
-    """Run all experiments of a flow, and return the path of the report.
-
-    Spirals train while images are decoded. Experiments beyond the tutorial's protocol are submitted after all others.
+    """Run all experiments of a flow; spirals train while images are decoded.
 
     Args:
         flow: Name of the flow.
