@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.data.transforms import Transform
 from mlp_core.engine.configs import TrainConfig, Trial, group_for_batching
 from mlp_core.errors import InputError
-from mlp_core.experiments.interface import Figure, Table
+from mlp_core.experiments.interface import Data, Figure, Table
 from mlp_core.machine import devices
 from mlp_core.settings import Settings
 from tasks.context import RunContext
@@ -205,6 +205,24 @@ def tuned_inputs(stage: Stage, trial: Trial) -> tuple[Transform, ...]:
     return tuned(stage.setup, trial, trial.config.learning_rate).config.inputs
 
 
+def _read_points(
+    runs: ExperimentRuns, stages: Sequence[Stage], parameters: Mapping[str, Settings], seed: int
+) -> Data | None:
+    """Submit the tasks that draw points and read a table, if stages want them; return what is known of the table."""
+    source, spirals = parameters.get("source", DataSource()), parameters.get("spirals")
+    assert isinstance(source, DataSource)
+    tag_of = {stage.kind_of_data: stage.experiment.tag for stage in reversed(stages)}
+    if "spirals" in tag_of:
+        assert isinstance(spirals, Spirals)
+        with tags(tag_of["spirals"]):
+            runs.examples["spirals"] = points(runs.context, source.data, spirals, seed)
+    if "tables" not in tag_of:
+        return None
+    with tags(tag_of["tables"]):
+        runs.examples["tables"] = table(runs.context, source, seed)
+    return data_of_table(source, runs.examples["tables"])
+
+
 def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
     """Run all experiments of a flow; spirals train while images are decoded.
 
@@ -236,17 +254,8 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
             assert isinstance(run, ImageRunSettings)
             with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "images")):
                 decoded = submit_images(context, run)
-        source, spirals = parameters.get("source", DataSource()), parameters.get("spirals")
-        assert isinstance(source, DataSource)
-        if "spirals" in kinds:
-            assert isinstance(spirals, Spirals)
-            with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "spirals")):
-                runs.examples["spirals"] = points(context, source.data, spirals, run.seed)
-        if "tables" in kinds:
-            with tags(next(stage.experiment.tag for stage in stages if stage.kind_of_data == "tables")):
-                runs.examples["tables"] = table(context, source, run.seed)
-            read = data_of_table(source, runs.examples["tables"])
-            first, later = with_data(first, read), with_data(later, read)
+        if rows := _read_points(runs, stages, parameters, run.seed):
+            first, later = with_data(first, rows), with_data(later, rows)
             check_batches([*first, *later])
             check_memory([*first, *later], run, available_bytes())
         for stage in first:
