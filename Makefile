@@ -78,7 +78,7 @@ notebook: .venv/installed-notebook ## Open the tutorial as a notebook: notebooks
 
 # After a change of notebooks/deep_mlps.py, its text
 notebooks/deep_mlps.ipynb: notebooks/deep_mlps.py .venv/installed-test
-	$(BIN)/jupytext --to ipynb --execute $<
+	$(BIN)/jupytext --to ipynb $<
 
 docs: .venv/installed-docs tutorial ## Make the pages in site/, with the API and a gallery of all figures: site/index.html
 	$(BIN)/mkdocs build

@@ -7,6 +7,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import ExecutePreprocessor
 from pygments.formatters import HtmlFormatter
 
 _ROOT = Path(__file__).parents[1]
@@ -55,7 +56,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def _add_notebook(files: Files, config: MkDocsConfig) -> None:
-    body, resources = MarkdownExporter().from_filename(str(_ROOT / "notebooks/deep_mlps.ipynb"))
+    exporter = MarkdownExporter(preprocessors=[ExecutePreprocessor(timeout=600)])  # a minute
+    body, resources = exporter.from_filename(str(_ROOT / "notebooks/deep_mlps.ipynb"))
     for name, content in resources["outputs"].items():
         files.append(File.generated(config, name, content=content))
     files.append(File.generated(config, "notebook.md", content=body))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mlp_core.addresses import shown_address
-from mlp_core.data.settings import DRAWN_POINTS, IMAGES, DataSource, Spirals, is_table
+from mlp_core.data.settings import DRAWN_POINTS, IMAGES, DataSource, ImageSettings, Spirals, is_table
 from mlp_core.data.sizes import MIN_ROWS, PIXELS, TEST_SHARE
 from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments, of_flow
@@ -104,7 +104,7 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     assert isinstance(spirals, Spirals)
     assert source is None or isinstance(source, DataSource)
     if source is not None:
-        _check_points(source, spirals)
+        _check_other_data(source, spirals, run)
         if source.data not in (DRAWN_POINTS[0], IMAGES):  # what the tutorial does not know is shown
             members = tuple(dict.fromkeys((*members, experiment_in("data"))))
     stages = []
@@ -117,18 +117,21 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     return stages
 
 
-def _check_points(source: DataSource, spirals: Spirals) -> None:
-    """Refuse settings of drawn points that the data do not have."""
-    kind, usual = source.data, Spirals()
-    if kind in (*DRAWN_POINTS, IMAGES):
-        not_taken = ["arms"] if kind in ("moons", "circles", "xor") else []
-    else:
-        not_taken = [*Spirals.model_fields]
-    for name in not_taken:
-        value = getattr(spirals, name)
-        if value != getattr(usual, name):
-            message = f"{name} must be left out with --data {shown_address(kind)}, got {value}; leave --{name} out."
-            raise InputError(message)
+def _check_other_data(source: DataSource, spirals: Spirals, run: RunSettings) -> None:
+    """Refuse settings of drawn points or of images that the data do not have."""
+    kind = source.data
+    of_points = () if kind in DRAWN_POINTS else (*Spirals.model_fields,)
+    if kind in ("moons", "circles", "xor"):
+        of_points = ("arms",)
+    of_images = () if kind == IMAGES or not isinstance(run, ImageSettings) else (*ImageSettings.model_fields,)
+    for settings, names in ((spirals, of_points), (run, of_images)):
+        for name in names:
+            value = getattr(settings, name)
+            if value != type(settings).model_fields[name].default:
+                option = f"--{name.replace('_', '-')}"
+                value = shown_address(value) if name == "images" else value
+                message = f"{name} must be left out with --data {shown_address(kind)}, got {value}; leave {option} out."
+                raise InputError(message)
 
 
 def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spirals) -> Data:

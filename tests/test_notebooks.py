@@ -1,4 +1,4 @@
-"""The notebook: its text and its file are one, its images are of today's text, and it runs."""
+"""The notebook: its text and its file are one, without results, and it runs."""
 
 from pathlib import Path
 
@@ -21,13 +21,9 @@ def test_the_text_and_the_file_are_one(notebook):
     ], "run make notebooks/deep_mlps.ipynb"
 
 
-def test_it_was_run_from_top_to_bottom(notebook):
-    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
-    assert counts == list(range(1, len(counts) + 1))
-
-
-def test_it_shows_no_path_of_the_machine_that_ran_it(notebook):
-    assert str(Path.home()) not in str(notebook.cells)
+def test_it_holds_no_results(notebook):
+    """They are made anew, by who opens it and by `make docs`."""
+    assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code" and cell.outputs] == []
 
 
 @pytest.mark.slow

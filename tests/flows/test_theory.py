@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from smallest import SPIRALS
 from stored import computed
 
 from mlp_core.data.augmentation import normalize
@@ -84,7 +85,8 @@ def test_what_was_made_is_not_made_again(run, finished, tmp_path):
 def test_the_phase_of_the_spirals(run, tmp_path):
     """Spirals need no images; where there are fewer examples than asked for, all are taken."""
     grid = experiment_in("phase_diagram").smallest.model_copy(update={"examples": 500, "depths": (2,)})
-    assert run("phase_diagram", tmp_path, seeds=1, grid=grid, source=DataSource(data="spirals")).state.is_completed()
+    points = {"source": DataSource(data="spirals"), "spirals": SPIRALS, "images": "synthetic"}
+    assert run("phase_diagram", tmp_path, seeds=1, grid=grid, **points).state.is_completed()
     (path,) = tmp_path.glob("tables/examples-*.parquet")
     assert pq.read_table(path)["split"].to_pylist() == ["train"] * 128 + ["test"] * 32
     assert not list(tmp_path.glob("tables/images-*"))

@@ -62,7 +62,8 @@ def smallest_parameters(flow):
     }
     parameters = {name: smallest.get(type(group), group) for name, group in flow_parameters(flow).items()}
     del parameters["run"]
-    return parameters | ({"spirals": SPIRALS} if "spirals" in parameters else {})
+    on_images = "source" in parameters and parameters["source"].data == "images"
+    return parameters | ({"spirals": SPIRALS} if "spirals" in parameters and not on_images else {})
 
 
 def flow_with(experiment):

@@ -8,6 +8,7 @@ from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.errors import InputError
 from mlp_core.experiments.interface import Data
 from tasks.resources import estimate_memory
+from tasks.run_settings import ImageRunSettings
 from tasks.stages import check_batches, flow_parameters, stages_of, with_data
 
 
@@ -32,6 +33,29 @@ def test_what_does_not_fit_together_is_refused(flow, data, points, words):
     """In one sentence, without what may be secret in an address."""
     with pytest.raises(InputError, match=re.escape(words)):
         stages_for(flow, data, **points)
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "words"),
+    [
+        (
+            "digits",
+            {"run": ImageRunSettings(images="faces.zip")},
+            "images must be left out with --data digits, got faces.zip",
+        ),
+        (
+            "moons",
+            {"run": ImageRunSettings(skip_bad_images=3)},
+            "skip_bad_images must be left out with --data moons, got 3",
+        ),
+        ("images", {"spirals": Spirals(points=50)}, "points must be left out with --data images, got 50"),
+    ],
+)
+def test_settings_of_other_data_are_refused(data, settings, words):
+    """Not passed over in silence: the phase diagram knows points, tables and images."""
+    parameters = flow_parameters("phase_diagram") | {"source": DataSource(data=data)} | settings
+    with pytest.raises(InputError, match=re.escape(words)):
+        stages_of("phase_diagram", parameters)
 
 
 def test_points_have_their_classes():

@@ -36,10 +36,6 @@ class UnitMeasures:
     class_cosine: Tensor
     frequency: Tensor
 
-    def by_locality(self) -> Tensor:
-        """Return the indices that sort the units by extent, smallest first, along the last axis; int64."""
-        return torch.argsort(self.extent, dim=-1, stable=True)
-
 
 @uniform_arithmetic()
 def measure_units(weights: Tensor, means: Tensor) -> UnitMeasures:
