@@ -48,8 +48,6 @@ _UNITS = {
     "n": "members that both sides have",
     "before": "mean of the baseline",
     "after": "mean of this run",
-    "after_low": "lower end of Student's 95 % interval of that mean, too high where few fail; null if n < 2",
-    "after_high": "upper end of the same",
     "change": "after - before",
     "low": "lower end of the simultaneous 99.5 % interval of the change, null for shares and without a known spread",
     "high": "upper end of the same",
@@ -233,10 +231,12 @@ def read_comparisons(root: Path | UPath, last: int = 100) -> pa.Table | None:
         InputError: If one of them is damaged.
     """
     tables: list[pa.Table] = []
+    schema = _comparison_schema()
     paths: list[Path | UPath] = [*(root / RUNS).glob("*.parquet")]
     for path in sorted(paths, key=lambda path: path.name)[-last:]:
         table = read_whole(path)
-        if not len(table) or not table.schema.equals(_comparison_schema()):
+        # Tables of earlier versions have more columns
+        if not len(table) or not set(schema) <= set(table.schema):
             raise damaged(path, "another table")
-        tables.append(table)
+        tables.append(table.select(schema.names))
     return pa.concat_tables(tables) if tables else None

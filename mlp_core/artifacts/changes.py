@@ -29,8 +29,6 @@ class Change:
     n: int
     before: float
     after: float
-    after_low: float
-    after_high: float
     change: float
     low: float
     high: float
@@ -50,10 +48,10 @@ class Change:
 
         Example:
             >>> end = (-0.2, -0.3, -0.1, 0.1, 0, 0, "", "moved")
-            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, 0.6, 0.8, *end).describe())
+            >>> print(Change("images", "", "test_accuracy", 8, 0.9, 0.7, *end).describe())
             images test accuracy 90.0 % → 70.0 % (change -20.0 [-30.0, -10.0] points, n = 8)
             >>> end = (1.0, math.nan, math.nan, 0.75, 2, 0, "members 0, 1", "moved")
-            >>> print(Change("phase_diagram", "gain=2", "diverged", 2, 0.0, 1.0, math.nan, math.nan, *end).describe())
+            >>> print(Change("phase_diagram", "gain=2", "diverged", 2, 0.0, 1.0, *end).describe())
             phase_diagram gain=2: 2 of 2 members newly diverged, 0 the other way round (members 0, 1)
         """
         name = " ".join(part for part in (self.experiment, self.configuration) if part)

@@ -35,7 +35,6 @@ from scipy.special import bdtrc, stdtrit
 
 from mlp_core.artifacts.changes import ALL, Change, first_listed
 from mlp_core.artifacts.results import EVENTS, MEASURES
-from mlp_core.statistics.intervals import mean_interval
 
 _ALPHA_MEANS = 0.005
 _ALPHA_EVENTS = 0.02 / 4  # two kinds of events, each by experiment and by configuration
@@ -137,7 +136,7 @@ def _spread(values: Sequence[NDArray[np.float64]]) -> _Spread:
 
 
 def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _Spread, alpha: float) -> Change:
-    before, after = mean_interval(both[:, 0]), mean_interval(both[:, 1]).within(0.0, 1.0)
+    before, after = (float(mean) for mean in both.mean(axis=0))
     differences = both[:, 1] - both[:, 0]
     change, n = float(differences.mean()), len(differences)
     least = low = high = math.nan
@@ -149,11 +148,9 @@ def _mean_change(key: tuple[str, str, str], both: NDArray[np.float64], spread: _
         variance = max(own, spread.variance) + 0.75 * spread.count**2 / n
         least = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance / n) + spread.count
         low, high = max(-1.0, change - least), min(1.0, change + least)
-    possible = max(before.estimate, 1 - before.estimate)
+    possible = max(before, 1 - before)
     status = "moved" if low > 0 or high < 0 else "not moved" if least <= possible else "not judged"
-    return Change(
-        *key, n, before.estimate, after.estimate, after.low, after.high, change, low, high, least, 0, 0, "", status
-    )
+    return Change(*key, n, before, after, change, low, high, least, 0, 0, "", status)
 
 
 def event_changes(pairs: Mapping[tuple[str, str], PairedMembers]) -> list[Change]:
@@ -207,7 +204,7 @@ def _event(key: tuple[str, str, str], both: NDArray[np.bool_], least: float, whi
     before, after = (float(share) for share in both.mean(axis=0))
     status = "moved" if moved else "not moved" if least <= n else "not judged"
     none = (math.nan,) * 2
-    return Change(*key, n, before, after, *none, after - before, *none, least / n, lost, gained, which, status)
+    return Change(*key, n, before, after, after - before, *none, least / n, lost, gained, which, status)
 
 
 def _flips(both: NDArray[np.bool_]) -> tuple[int, int, int]:

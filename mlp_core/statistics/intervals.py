@@ -1,9 +1,9 @@
-"""95 % intervals of what an ensemble's members say together: of a mean, a median or a share.
+"""95 % intervals of what an ensemble's members say together: of a median or a share.
 
 Where a few members fail altogether, the mean of a handful does not know of those that are not in it: Student's interval
 then holds the mean of all possible members far less often than it says, see docs/statistics.md. So accuracies and
 losses have a median and a share has Clopper and Pearson's interval: both hold for whatever the members are distributed
-like. A mean has Student's interval only where its coverage has been measured.
+like. No mean has an interval.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Interval:
         Values that cannot occur are cut away, so the coverage stays the same. The estimate is not changed.
 
         Example:
-            >>> mean_interval(np.array([0.7, 1.0])).within(0.0, 1.0)
+            >>> Interval(n=2, estimate=0.85, low=-1.06, high=2.76, missing=0).within(0.0, 1.0)
             Interval(n=2, estimate=0.85, low=0.0, high=1.0, missing=0)
         """
         # numpy's clip keeps NaN, min and max do not
@@ -88,40 +88,6 @@ def standard_error(values: NDArray[Any]) -> float:
     """
     finite, _ = _finite(values)
     return float(finite.std(ddof=1)) / math.sqrt(len(finite)) if len(finite) > 1 else math.nan
-
-
-def mean_interval(values: NDArray[Any]) -> Interval:
-    """Return the mean of the finite values and its 95 % interval, `mean ± t(n - 1) s / sqrt(n)`.
-
-    Student's t rather than a normal quantile: with 8 members the normal one is 17 % too narrow. It needs a mean that
-    scatters about normally: of accuracies among which a few fail it holds the truth 81 times in 100, so that they have
-    a `median_interval`. Equal values have no interval: that no spread was seen does not prove that there is none.
-
-    Args:
-        values: Floats of any shape, one per member. Those that are not finite belong to members that diverged; they
-            are counted, never averaged.
-
-    Returns:
-        Mean as `estimate`, number of values as `n`, ends, and the number of values left out. The ends are NaN with
-        fewer than two values or if all are equal.
-
-    Example:
-        >>> interval = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
-        >>> interval.n, interval.missing, interval.estimate, round(interval.low, 3), round(interval.high, 3)
-        (3, 1, 2.0, -0.484, 4.484)
-
-    Source:
-        Student 1908, "The probable error of a mean".
-    """
-    finite, missing = _finite(values)
-    n = len(finite)
-    if n == 0:
-        return Interval(0, math.nan, math.nan, math.nan, missing)
-    mean = float(finite.mean())
-    if n == 1 or finite[0] == finite[-1]:
-        return Interval(n, mean, math.nan, math.nan, missing)
-    half_width = student_t_factor(n - 1) * standard_error(finite)
-    return Interval(n, mean, mean - half_width, mean + half_width, missing)
 
 
 def median_interval(values: NDArray[Any], n_comparisons: int = 1) -> Interval:

@@ -122,6 +122,18 @@ def test_comparisons_are_kept_in_the_order_of_time(folder):
     assert [repr(change) for change in again] == [repr(change) for change in comparison.changes]
 
 
+def test_comparisons_of_an_earlier_version_stay_in_the_trend(folder):
+    """Their tables had an interval of the mean as well; nothing of them is read but what there is today."""
+    accept(folder, NOW)
+    comparison = compare(read_baseline(folder), read_results(folder))
+    kept = keep_comparison(folder, comparison, NOW)
+    path = folder / kept.path
+    table = pq.read_table(path)
+    earlier = table.append_column("after_low", pa.array([None] * len(table), pa.float64()))
+    pq.write_table(earlier.select(list(reversed(earlier.column_names))), path)
+    assert read_comparisons(folder).equals(table)
+
+
 def test_the_trend_marks_what_moved_and_where_versions_changed(folder):
     """Two runs, the second with another torch and one configuration down."""
     before, after = draws(7, 2, spread=0.0), draws(7, 2, spread=0.0)

@@ -37,8 +37,6 @@ def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart(
     assert change.measure == "test_accuracy"
     assert change.change == pytest.approx(-0.02)
     assert change.low < -0.02 < change.high < 0
-    mean = before["depth=0"].mean()
-    assert change.after_low < mean < change.after_high
 
 
 def test_new_libraries_that_only_reshuffle_the_members_raise_few_false_alarms():

@@ -257,7 +257,7 @@ def test_a_code_digest_reads_new_imports(core_copy):
     folder, digests = core_copy
     with (folder / "seeds.py").open("a") as file:
         file.write(
-            "def later():\n    from mlp_core.statistics.intervals import mean_interval\n    return mean_interval\n"
+            "def later():\n    from mlp_core.statistics.intervals import median_interval\n    return median_interval\n"
         )
     before = digests()
     with (folder / "statistics" / "intervals.py").open("a") as file:

@@ -31,7 +31,7 @@ from mlp_core.report.plot_style import (
     plain,
     shortened,
 )
-from mlp_core.statistics.intervals import mean_interval
+from mlp_core.statistics.intervals import median_interval
 
 _YARDSTICK_COLOURS = dict(
     zip(
@@ -142,7 +142,7 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         axes.set_ylabel("test accuracy (%)")
     handles = [
         Line2D([], [], color=BLUE, marker="o", linestyle="", alpha=0.5, label="a seed's mean over the grid"),
-        Line2D([], [], color=INK, marker="D", linestyle="-", markersize=4, label="mean, 95 % interval over seeds"),
+        Line2D([], [], color=INK, marker="D", linestyle="-", markersize=4, label="median, 95 % interval over seeds"),
     ]
     if "start" in names:
         asked = dict(zip(results.configurations["activation"], results.configurations["theory_gain"], strict=True))
@@ -175,11 +175,11 @@ def _draw_effect(axes: Axes, results: SweepResults, name: str) -> None:
     for place, by_seed in zip(places, values, strict=True):
         dots = by_seed[np.isfinite(by_seed)]
         axes.scatter(place + 0.4 * jitter(len(dots)), 100 * dots, s=12, color=BLUE, alpha=0.4, linewidths=0)
-    means = [mean_interval(by_seed) for by_seed in values]
-    axes.plot(places, [100 * mean.estimate for mean in means], color=INK, marker="D", markersize=4, linewidth=1)
-    for place, mean in zip(places, means, strict=True):
-        if mean.has_interval:
-            axes.plot([place, place], [100 * mean.low, 100 * mean.high], color=INK, linewidth=1.5)
+    medians = [median_interval(by_seed) for by_seed in values]
+    axes.plot(places, [100 * median.estimate for median in medians], color=INK, marker="D", markersize=4, linewidth=1)
+    for place, median in zip(places, medians, strict=True):
+        if median.has_interval:
+            axes.plot([place, place], [100 * median.low, 100 * median.high], color=INK, linewidth=1.5)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     step = max(1, math.ceil(len(labels) / 8))
     texts = [shortened(level_text(label), 12) for label in labels[::step]]

@@ -19,9 +19,9 @@ from mlp_core.report.section import (
     SectionContent,
 )
 from mlp_core.statistics.comparisons import listed
-from mlp_core.statistics.intervals import mean_interval, median_interval, share_interval
+from mlp_core.statistics.intervals import median_interval, share_interval
 from mlp_core.statistics.variance_shares import HIGHER, SEEDS, VarianceShares
-from mlp_core.statistics.wording import format_bounds, format_cell, format_share, no_break
+from mlp_core.statistics.wording import format_bounds, format_cell, format_interval, format_share, no_break
 
 _SHOWN = 20
 
@@ -83,17 +83,15 @@ def _worth(results: SweepResults, settings: Mapping[str, Any]) -> list[str]:
         return []
     best = max(yardsticks, key=lambda name: yardsticks[name]["validation"])
     reached = yardsticks[best]["test"]
-    own = mean_interval(results.test[results.chosen])
-    if own.has_interval:
-        verdict = "more" if own.low > reached else "less" if own.high < reached else "no different"
-        interval = f" (95 % interval of the mean {format_bounds(own)})"
-    else:
-        verdict = "more" if own.estimate > reached else "less" if own.estimate < reached else "no different"
-        interval = ""
-    than = "from" if verdict == "no different" else "than"
+    own = median_interval(results.test[results.chosen])
+    low, high = (own.low, own.high) if own.has_interval else (own.estimate, own.estimate)
+    # Six seeds on one side decide by the sign test, also where all are equal and have no interval
+    decided = own.n > 5 and (own.has_interval or not np.ptp(results.test[results.chosen]))
+    more, less = decided and low > reached, decided and high < reached
+    verdict = "is more than" if more else "is less than" if less else "cannot be told from"
     return [
-        f"Is a network worth it? The chosen one's mean test accuracy {100 * own.estimate:.1f} %{interval} is {verdict} "
-        f"{than} that of the best yardstick by validation, {best}: {100 * reached:.1f} %."
+        f"Is a network worth it? The chosen one's median test accuracy ({format_interval(own)}) {verdict} that of the "
+        f"best yardstick by validation, {best}: {100 * reached:.1f} %."
     ]
 
 
@@ -238,8 +236,8 @@ SECTION = Section(
         ReportFigure(
             "sweep_effects",
             "What each setting does: mean test accuracy at each of its levels over all configurations that have it, "
-            "one dot per seed, with mean and 95 % interval over seeds (Student's t).",
-            "A panel for each setting with dots, means and intervals by level.",
+            "one dot per seed, with median and 95 % interval over seeds (order statistics).",
+            "A panel for each setting with dots, medians and intervals by level.",
         ),
         ReportFigure(
             "sweep_variance",
