@@ -346,6 +346,9 @@ def _drained(flow_run_ids: list[UUID], url: str, seconds: float) -> list[Any]:
 
 
 def _print_times(rows: list[Any]) -> None:
+    from tasks.caching import is_from_cache
+    from tasks.training import train_configurations
+
     by_experiment: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         for tag in row.tags:
@@ -353,7 +356,7 @@ def _print_times(rows: list[Any]) -> None:
     click.echo(f"\n{'experiment':<14}{'trainings':>10}{'cached':>8}{'work':>10}")
     for experiment in sorted(by_experiment):
         rows = by_experiment[experiment]
-        trainings = [row for row in rows if row.name.startswith("train ")]
-        cached = sum(row.state_name == "Cached" for row in trainings)
+        trainings = [row for row in rows if row.task_key == train_configurations.task_key]
+        cached = sum(is_from_cache(row.state) for row in trainings)
         seconds = sum(row.total_run_time.total_seconds() for row in rows)
         click.echo(f"{experiment:<14}{len(trainings):>10}{cached:>8}{seconds:>8.1f} s")

@@ -12,6 +12,7 @@ from prefect.states import Completed
 
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.errors import DeepMlpError, Drifted
+from tasks.caching import is_from_cache
 from tasks.context import RunContext, logger
 from tasks.drift import compare_with_baseline
 from tasks.monitoring import Progress, report_lost
@@ -142,7 +143,7 @@ class RunCollector:
             for trial in trials
             if trial.config in by_config
         ]
-        if kept := [config.name for config, training in own.items() if training.future.state.name == "Cached"]:
+        if kept := [config.name for config, training in own.items() if is_from_cache(training.future.state)]:
             more = ", ..." if len(kept) > _NAMES_IN_A_LINE else ""
             listed = ", ".join(kept[:_NAMES_IN_A_LINE]) + more
             logger.info("from the cache: %d of %d %s: %s", len(kept), len(own), experiment, listed)

@@ -21,7 +21,28 @@ from mlp_core.artifacts.storage import Artifact, code_digest, settings_digest, v
 from tasks.context import RECORDS, RunContext, logger
 
 if TYPE_CHECKING:
+    from prefect.states import State
     from upath import UPath
+
+
+def is_from_cache(state: State[Any]) -> bool:
+    """Return whether a task took its result from the cache, and did not run.
+
+    Prefect says so by the documented name of the state and in no other way: type and details are those of a task that
+    ran.
+
+    Args:
+        state: The task's final state.
+
+    Example:
+        >>> from prefect.states import Completed
+        >>> is_from_cache(Completed(name="Cached")), is_from_cache(Completed())
+        (True, False)
+
+    Source:
+        Prefect's documentation, "States": `Cached`, of type COMPLETED.
+    """
+    return state.name == "Cached"
 
 
 class VerifiedResultStorage(LocalFileSystem):

@@ -48,7 +48,7 @@ def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None
     rows = _all_columns(sections[0]) if len(sections) == 1 else [row for section in sections for row in _rows(section)]
     titles = "; ".join(section.title for section in sections)
     artifacts = [
-        TableArtifact(key=_key("results"), table=rows, description=f"{titles}. Means [95 % intervals over members]."),
+        TableArtifact(key=_key("results"), table=rows, description=f"{titles}. Medians [95 % intervals over members]."),
         MarkdownArtifact(key=_key("figures"), markdown=_markdown(sections), description=titles),
         MarkdownArtifact(key=_key("report"), markdown=_in_short(sections, report), description=f"In short: {titles}"),
     ]
