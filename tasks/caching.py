@@ -21,7 +21,7 @@ from mlp_core.artifacts.storage import Artifact, code_digest, settings_digest, v
 from tasks.context import RECORDS, RunContext, logger
 
 if TYPE_CHECKING:
-    from prefect.states import State
+    from prefect.client.schemas.objects import State
     from upath import UPath
 
 
