@@ -49,6 +49,22 @@ def is_small(layer_sizes: Sequence[int], device: str) -> bool:
     return device == "cpu" and n_inputs <= _SMALL_INPUTS and max(widths) <= _SMALL_WIDTH
 
 
+def is_linear(layer_sizes: Sequence[int], device: str) -> bool:
+    """Return whether a network is one layer on a CPU, which the project's compiled code trains however many its inputs.
+
+    Not of `small` networks, which are trained by other code, nor where the examples are prepared for each batch.
+
+    Args:
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
+        device: `cpu`, `cuda` or `mps`.
+
+    Example:
+        >>> is_linear((1325, 4), "cpu"), is_linear((1325, 14, 4), "cpu")
+        (True, False)
+    """
+    return device == "cpu" and len(layer_sizes) == 2
+
+
 def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:
     """Return the smallest width of equal hidden layers that reaches a parameter budget.
 
