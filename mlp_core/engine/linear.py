@@ -22,7 +22,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.compiled import adam_step, cross_entropy, sgd_step
 from mlp_core.engine.configs import known_optimizer
-from mlp_core.engine.networks import Ensemble, with_constant
+from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
 from mlp_core.engine.vectors import LANES, constant, fma, load, lower, spread, store, totals, upper
@@ -179,7 +179,8 @@ def train_linear(
     is_adam = known_optimizer(optimizer) == "adam"
     (layer,), n, n_members = ensemble.layers, len(labels), ensemble.n_members
     n_batches = n // batch_size if drop_last else -(-n // batch_size)
-    parameters, examples = _in_rows(layer), _in_rows(with_constant(inputs))
+    parameters, examples = _in_rows(layer, layer.shape[2]), _in_rows(inputs, layer.shape[2])
+    examples[:, inputs.shape[1]] = 1
     numbers, classes = parameters.flatten(1).numpy(), labels.numpy()
     moments = np.zeros((n_members, 2, numbers.shape[1]), numbers.dtype)
     powers, states = np.ones((n_members, 2)), [order_state(stream) for stream in streams]
@@ -205,8 +206,8 @@ def train_linear(
     return torch.from_numpy(losses.T / min(n, n_batches * batch_size)).to(layer.dtype)
 
 
-def _in_rows(numbers: Tensor) -> Tensor:
-    """Return a copy whose rows are filled up with zeros to whole vectors; the first begins on a cache line."""
-    filled = numbers.new_zeros(*numbers.shape[:-1], aligned(numbers.shape[-1]))
+def _in_rows(numbers: Tensor, length: int) -> Tensor:
+    """Return a copy whose rows are filled up with zeros to `length` numbers and to whole vectors."""
+    filled = numbers.new_zeros(*numbers.shape[:-1], aligned(length))
     filled[..., : numbers.shape[-1]] = numbers
     return filled
