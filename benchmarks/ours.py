@@ -14,7 +14,7 @@ from mlp_core.engine.configs import TrainConfig, group_for_batching
 from mlp_core.engine.footprint import split_by_memory
 from mlp_core.engine.members import train_batched
 from mlp_core.seeds import generator
-from tasks.process import flow_at_work, training_at_work
+from tasks.process import flow_at_work
 
 
 def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
@@ -33,10 +33,7 @@ def train(work: Work, members: Sequence[int], *, workers: int) -> Outcome:
 
     def train_some(configs: Sequence[TrainConfig], numbers: Sequence[int]) -> tuple[list[float], float]:
         times: list[float] = []
-        with training_at_work() as has_spare_core:
-            trained = train_batched(
-                configs, data, numbers, lambda done: times.append(time.perf_counter()), has_spare_core
-            )
+        trained = train_batched(configs, data, numbers, lambda done: times.append(time.perf_counter()))
         return [accuracy for result in trained for accuracy in result.test_accuracy.tolist()], times[-1] - times[0]
 
     def train_part(configs: Sequence[TrainConfig], part: int) -> tuple[list[float], float]:

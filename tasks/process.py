@@ -10,7 +10,6 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
 | `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
-| `training_at_work`: an idle core gathers batches | one training of 1,326 features takes an eighth less | yield False |
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
 | `left_at_end`: no end of interpreter and libraries | a second; Arrow aborts now and then | leave it out |
 | `undisturbed`, `terminal_signals_blocked` | none: Ctrl-C is the program's alone, and one event | - |
@@ -28,12 +27,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-
-from mlp_core.machine import cores
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -61,7 +58,7 @@ TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 
 _SWITCH_SECONDS = 0.0002
 _lock = Lock()
-_n_flows = _n_trainings = 0  # of this process
+_n_flows = 0  # of this process
 _restored_last = ExitStack()  # by the flow that ends last
 
 
@@ -99,27 +96,6 @@ def flow_at_work() -> Iterator[None]:
             _n_flows -= 1
             if _n_flows == 0:
                 _restored_last.close()
-
-
-@contextmanager
-def training_at_work() -> Iterator[Callable[[], bool]]:
-    """Count a training of this process while the context lasts.
-
-    Yields:
-        A function that returns whether there are at least two cores for each training at this moment. In a worker
-        process it assumes one core.
-    """
-    from multiprocessing import parent_process  # `deep-mlp --help` does without
-
-    global _n_trainings
-    n_cores = cores() if parent_process() is None else 1  # other workers have the rest
-    with _lock:
-        _n_trainings += 1
-    try:
-        yield lambda: 2 * _n_trainings <= n_cores
-    finally:
-        with _lock:
-            _n_trainings -= 1
 
 
 @contextmanager

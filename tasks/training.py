@@ -32,7 +32,6 @@ from tasks.caching import cached
 from tasks.context import RECORDS, RunContext, logger
 from tasks.data import Examples, load_split
 from tasks.helper_process import preload_in_helper
-from tasks.process import training_at_work
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -136,10 +135,7 @@ def tune_learning_rate(context: RunContext, config: TrainConfig, data: Examples,
     """
     from mlp_core.engine.tuning import tuned_learning_rate
 
-    with training_at_work() as has_spare_core:
-        rate = tuned_learning_rate(
-            config, load_split(context.root, data.table), rates, context.checkpoint, has_spare_core
-        )
+    rate = tuned_learning_rate(config, load_split(context.root, data.table), rates, context.checkpoint)
     logger.info("tuned %s %s: learning rate %g", config.seed_namespace, config.name, rate)
     return rate
 
@@ -241,8 +237,7 @@ def _train_blocks(
             logger.info("train %s %s: epoch %d of %d", config.seed_namespace, whom, epoch, config.epochs)
 
     _tell_of_own_bits()
-    with training_at_work() as has_spare_core:
-        trained = train_batched(configs, data, members, watch, has_spare_core)
+    trained = train_batched(configs, data, members, watch)
     blocks = [_keep(context.root, config, examples, part) for config, part in zip(configs, trained, strict=True)]
     seconds, n_members = time.monotonic() - started, len(configs) * len(members)
     logger.info("trained %s %s: %d members in %.1f s", config.seed_namespace, name, n_members, seconds)

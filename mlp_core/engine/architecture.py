@@ -11,7 +11,7 @@ _SMALL_INPUTS, _SMALL_WIDTH = 128, 256
 thread, batches of 128; a member alone, each of 8 that shuffle for themselves, and of 8 that see the same batches):
 2-32-32-4 20 and 80, 15 and 31, 16 and 28; 2-256-256-4 683 and 755, 679 and 789, 679 and 737; 2-512-512-4 2667 and
 2507, 2733 and 3056, 2864 and 3079; 128-128-128-4 330 and 493, 297 and 410, 296 and 349; 256-4 41 and 175, 27 and 77,
-25 and 20; 1325-4 240 and 954, 152 and 735, 144 and 72. So more inputs are the library's, since members gain from
+25 and 20; 1325-4 240 and 954, 152 and 735, 144 and 72. So more inputs are not of this loop, since members gain from
 batches that they share."""
 
 LEARNED_MARGIN = 0.05
@@ -34,8 +34,8 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
 def is_small(layer_sizes: Sequence[int], device: str) -> bool:
     """Return whether a network is small enough that the project's compiled code trains it, one member at a time.
 
-    It is if it is on a CPU, has at most 128 inputs and no layer wider than 256 units. All others are trained as one
-    ensemble with PyTorch. The number of members decides nothing, so that a member's result does not depend on it.
+    It is if it is on a CPU, has at most 128 inputs and no layer wider than 256 units. For others see
+    `is_linear`. The number of members decides nothing, so that a member's result does not depend on it.
 
     Args:
         layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
@@ -47,6 +47,22 @@ def is_small(layer_sizes: Sequence[int], device: str) -> bool:
     """
     n_inputs, *widths = layer_sizes
     return device == "cpu" and n_inputs <= _SMALL_INPUTS and max(widths) <= _SMALL_WIDTH
+
+
+def is_linear(layer_sizes: Sequence[int], device: str) -> bool:
+    """Return whether a network is one layer on a CPU: `mlp_core.engine.linear` trains it, however many its inputs.
+
+    Unless it is small, see `is_small`, or its images are augmented, which makes each batch anew.
+
+    Args:
+        layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
+        device: `cpu`, `cuda` or `mps`.
+
+    Example:
+        >>> is_linear((1325, 4), "cpu"), is_linear((1325, 14, 4), "cpu")
+        (True, False)
+    """
+    return device == "cpu" and len(layer_sizes) == 2
 
 
 def hidden_width(depth: int, *, n_inputs: int, n_outputs: int, min_parameters: int) -> int:

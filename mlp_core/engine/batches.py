@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain, cycle, pairwise
-from queue import SimpleQueue
-from threading import Thread
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
@@ -35,7 +34,6 @@ class Batch(NamedTuple):
 Epochs = Iterable[Iterable[Batch]]
 
 _CHUNK_EXAMPLES = 1024  # images prepared at a time: 13 MB, in each of two buffers
-_AHEAD_BATCHES = 5  # 1,326 features make them 3.4 MB: more left the caches, fewer cost more hand-overs than they gained
 
 
 def per_seed_epochs(
@@ -108,7 +106,6 @@ def shared_epochs(
     n_classes: int,
     n_epochs: int,
     batch_size: int,
-    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> Generator[Iterator[Batch]]:
     """Yield epochs in which all members see the same batches, in a new random order each epoch.
 
@@ -119,8 +116,6 @@ def shared_epochs(
         n_classes: Number of classes.
         n_epochs: Number of epochs.
         batch_size: Examples per step; the last batch of an epoch may be short.
-        has_spare_core: Called before each epoch; if True, a second thread may prepare its batches ahead, which changes
-            the speed but no number.
 
     Yields:
         Per epoch its batches, inputs `[features + 1, batch]`; a batch is overwritten when the next is asked for.
@@ -128,45 +123,16 @@ def shared_epochs(
     rows = aligned_rows(len(labels), inputs.shape[1] + 1, inputs.device).fill_(1)
     rows[:, :-1] = inputs
     targets = one_hot_targets(labels, n_classes, batch_size)
-    # Short rows are soon gathered, and where one begins would depend on its batch: row_length
-    can_go_ahead = inputs.device.type == "cpu" and rows.shape[1] >= 64
-    n_most = min(batch_size * (_AHEAD_BATCHES if can_go_ahead else 1), len(labels))
-    buffers = cycle(_Gathered(n_most, rows, targets, batch_size) for _ in range(2))
+    chosen_rows = aligned_rows(min(batch_size, len(labels)), rows.shape[1], rows.device)
 
-    def pieces() -> Iterator[tuple[bool, _Gathered, Tensor]]:
-        buffer = next(buffers)
-        for _ in range(n_epochs):
-            order = torch.randperm(len(labels), generator=generator).to(inputs.device)
-            # A batch that this thread gathers is still in its core's cache when it trains on it
-            ahead = can_go_ahead and has_spare_core()
-            for indices in torch.split(order, batch_size * (_AHEAD_BATCHES if ahead else 1)):
-                if ahead:
-                    buffer = next(buffers)  # one is being trained on
-                yield ahead, buffer, indices
+    def epoch() -> Iterator[Batch]:
+        order = torch.randperm(len(labels), generator=generator).to(inputs.device)
+        for indices in torch.split(order, batch_size):
+            chosen = torch.index_select(rows, 0, indices, out=chosen_rows[: len(indices)])
+            yield from _batches(chosen, targets.index_select(1, indices), batch_size)
 
-    with closing(_prepared(_Gathered.gather, pieces())) as gathered:
-        for _ in range(n_epochs):
-            yield _epoch(gathered, len(labels))
-
-
-class _Gathered:
-    """Memory for some batches, and the batches: views that are made once, as to make them costs each short step."""
-
-    def __init__(self, n_most: int, rows: Tensor, targets: Tensor, batch_size: int) -> None:
-        self.rows, self.targets, self.batch_size = rows, targets, batch_size
-        self.chosen_rows = aligned_rows(n_most, rows.shape[1], rows.device)
-        self.chosen_targets = targets.new_empty(len(targets), n_most)
-        self.batches = _batches(self.chosen_rows, self.chosen_targets, batch_size)
-
-    def gather(self, indices: Tensor) -> list[Batch]:
-        """Return the batches of some examples."""
-        n = len(indices)
-        rows, targets = self.chosen_rows[:n], self.chosen_targets[:, :n]
-        torch.index_select(self.rows, 0, indices, out=rows)
-        torch.index_select(self.targets, 1, indices, out=targets)
-        if n % self.batch_size:
-            return _batches(rows, targets, self.batch_size)
-        return self.batches[: n // self.batch_size]
+    for _ in range(n_epochs):
+        yield epoch()
 
 
 def _batches(rows: Tensor, targets: Tensor, batch_size: int) -> list[Batch]:
@@ -179,40 +145,15 @@ def _batches(rows: Tensor, targets: Tensor, batch_size: int) -> list[Batch]:
 
 
 def _prepared(prepare: Callable[..., list[Batch]], jobs: Iterator[Any]) -> Generator[list[Batch]]:
-    """Yield `prepare(*job)` for each `(ahead, *job)`: if ahead, by a second thread while the one before it is used.
-
-    By queues: next to steps as short as those of one network, an executor's futures are slow.
-    """
-    wanted: SimpleQueue[Any] = SimpleQueue()
-    prepared: SimpleQueue[list[Batch] | BaseException] = SimpleQueue()
-
-    def prepare_ahead() -> None:
-        with uniform_arithmetic():
-            for job in iter(wanted.get, None):
-                try:
-                    prepared.put(prepare(*job))
-                except BaseException as error:  # raised where the batches are asked for
-                    prepared.put(error)
-
-    thread: Thread | None = None
-    waiting = False
-    try:
-        for job, following in pairwise(chain(jobs, [None])):
-            batches = prepared.get() if waiting else prepare(*job[1:])
-            if isinstance(batches, BaseException):
-                raise batches
-            waiting = following is not None and following[0]
-            if waiting:
-                wanted.put(following[1:])
-                if thread is None:
-                    helper = Thread(target=prepare_ahead, daemon=True)  # or epochs that are left unread hold the exit
-                    helper.start()
-                    thread = helper
-            yield batches
-    finally:
-        if thread:
-            wanted.put(None)
-            thread.join()
+    """Yield `prepare(*job)` for each job; a second thread prepares it while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for job in jobs:
+            ready, waiting = waiting, pool.submit(uniform_arithmetic()(prepare), *job)
+            if ready:
+                yield ready.result()
+        if waiting:
+            yield waiting.result()
 
 
 def _epoch(prepared: Iterator[list[Batch]], n_examples: int) -> Iterator[Batch]:
@@ -273,7 +214,7 @@ def augmented_epochs(
             order = torch.randperm(len(images), generator=generator)
             draws = (order, *draw_augmentations(len(images), generator))
             for piece in zip(*(torch.split(part, chunk) for part in draws), strict=True):
-                yield True, next(buffers), *piece
+                yield next(buffers), *piece
 
     def prepare(buffer: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> list[Batch]:
         buffer = buffer[: len(order)]

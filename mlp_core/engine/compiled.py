@@ -192,7 +192,7 @@ def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, wi
 
 
 @part
-def _loss(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
+def cross_entropy(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
     """Return the mean cross-entropy of a batch; write its gradient with respect to the logits in their place."""
     losses = lower(constant(work, 0.0))
     end = n_classes * width
@@ -236,7 +236,8 @@ def _backward(
 
 
 @part
-def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, decay: float, powers: Any) -> None:
+def adam_step(parameters: Any, gradient: Any, moments: Any, rate: float, decay: float, powers: Any) -> None:
+    """Take a step of Adam with decoupled weight decay."""
     powers[0] *= _BETA1
     powers[1] *= _BETA2
     step, root = rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1])
@@ -253,7 +254,8 @@ def _adam(parameters: Any, gradient: Any, moments: Any, rate: float, decay: floa
 
 
 @part
-def _sgd(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
+def sgd_step(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
+    """Take a step of stochastic gradient descent with decoupled weight decay."""
     kept = 1.0 - rate * decay
     for at in range(0, len(gradient), LANES):
         store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at) * kept))
@@ -313,12 +315,12 @@ def train(
                 work[signal + row * width + column] = 0.0
             work[share_row + column] = 0.0
         _forward(parameters, layers, kind, leak, work, width)
-        losses[epoch] += size * _loss(work, logits, n_classes, label_row, share_row, width)
+        losses[epoch] += size * cross_entropy(work, logits, n_classes, label_row, share_row, width)
         _backward(parameters, layers, kind, leak, work, width, gradient)
         if is_adam:
-            _adam(parameters, gradient, moments, rate, decay, powers)
+            adam_step(parameters, gradient, moments, rate, decay, powers)
         else:
-            _sgd(parameters, gradient, rate, decay)
+            sgd_step(parameters, gradient, rate, decay)
 
 
 @program

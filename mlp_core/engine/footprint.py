@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from mlp_core.engine.architecture import is_small
+from mlp_core.engine.architecture import is_linear, is_small
 from mlp_core.engine.configs import TrainConfig
 
 FLOAT_BYTES = 4
@@ -32,7 +32,8 @@ def member_bytes(config: TrainConfig, n_examples: int) -> int:
     saving = 3 * parameters  # the members, their state, and that as bytes
     if is_small(config.layer_sizes, config.device):  # trained one after the other, on two copies of the parameters
         return FLOAT_BYTES * max(2 * (parameters + n_examples), saving)
-    order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if config.batches == "per_seed_order" else 0
+    copied = config.batches == "per_seed_order" and not is_linear(config.layer_sizes, config.device)
+    order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if copied else 0
     training = _step_bytes(config) + FLOAT_BYTES * order
     around = max(before + 2 * width for before, width in pairwise((0, *widths)))
     evaluation = parameters + min(_EVALUATION_EXAMPLES, n_examples) * around + 2 * n_examples

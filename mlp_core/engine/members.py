@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from mlp_core.data.augmentation import normalize
 from mlp_core.data.datasets import Split
-from mlp_core.engine.architecture import is_small
+from mlp_core.engine.architecture import is_linear, is_small
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, augmented_epochs, per_seed_epochs, shared_epochs
 from mlp_core.engine.configs import Replicate, TrainConfig
@@ -88,7 +89,6 @@ def train_members(
     data: Split,
     members: Sequence[int],
     checkpoint: Callable[[float], object] = lambda done: None,
-    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> TrainedMembers:
     """Train members of a configuration; return their accuracies, losses and parameters.
 
@@ -98,12 +98,11 @@ def train_members(
         members: Numbers of the members, each at least 0.
         checkpoint: Called with the share of the training that is done, 0 .. 1: before every step, or every few
             milliseconds of the short ones of small networks, and at the end. It may raise to stop the training.
-        has_spare_core: See `shared_epochs`.
 
     Returns:
         The members in the order of `members`. One that diverged has NaN accuracies.
     """
-    return train_batched([config], data, members, checkpoint, has_spare_core)[0]
+    return train_batched([config], data, members, checkpoint)[0]
 
 
 @uniform_arithmetic()
@@ -113,7 +112,6 @@ def _train(
     numbers: list[int],
     replicates: Sequence[Replicate],
     checkpoint: Callable[[float], object],
-    has_spare_core: Callable[[], bool],
 ) -> TrainedMembers:
     seeds = [member_seed(config, replicate.seed_index) for replicate in replicates]
     inputs, labels = data.train_inputs.to(config.device), data.train_labels.to(config.device)
@@ -123,7 +121,7 @@ def _train(
     if is_small(config.layer_sizes, config.device):
         losses = _train_small(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)
     else:
-        losses = _train_together(config, ensemble, data, inputs, labels, seeds, checkpoint, has_spare_core, stopping)
+        losses = _train_together(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)
     checkpoint(1.0)
     if config.batches == "shared_augmented":
         # As the tutorial does, the train accuracy is that on one more augmented pass
@@ -155,7 +153,6 @@ def train_batched(
     data: Split,
     members: Sequence[int],
     checkpoint: Callable[[float], object] = lambda done: None,
-    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> list[TrainedMembers]:
     """Train several configurations that differ in their gains alone, as one ensemble.
 
@@ -166,13 +163,12 @@ def train_batched(
         data: See `train_members`.
         members: Numbers of the members; the same ones are trained of each configuration.
         checkpoint: See `train_members`.
-        has_spare_core: See `shared_epochs`.
 
     Returns:
         The members of each configuration, in the order of the configurations.
     """
     replicates = [config.replicate(member) for config in configs for member in members]
-    together = _train(configs[0], data, [*members] * len(configs), replicates, checkpoint, has_spare_core)
+    together = _train(configs[0], data, [*members] * len(configs), replicates, checkpoint)
     parts = [slice(start, start + len(members)) for start in range(0, len(replicates), len(members))]
     return [
         TrainedMembers(
@@ -205,7 +201,6 @@ def _train_small(
 ) -> Tensor:
     from mlp_core.engine.small import small_predictor, train_small
 
-    is_private = config.batches == "per_seed_order"
     after_epoch = None
     if stopping is not None:
         assert data.validation_inputs is not None
@@ -228,17 +223,26 @@ def _train_small(
         ensemble,
         inputs,
         labels,
-        [generator(seed, "order") if is_private else _shared_order(config) for seed in seeds],
-        n_epochs=config.epochs,
-        batch_size=config.batch_size,
-        drop_last=is_private,
-        optimizer=config.optimizer,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        class_weights=balanced_weights(labels, config.layer_sizes[-1]) if config.balanced else None,
+        _orders(config, seeds),
         after_epoch=after_epoch,
         checkpoint=checkpoint,
+        **_epoch_options(config),
+        **_step_options(config, labels),
     )
+
+
+def _epoch_options(config: TrainConfig) -> dict[str, Any]:
+    drop_last = config.batches == "per_seed_order"
+    return {"n_epochs": config.epochs, "batch_size": config.batch_size, "drop_last": drop_last}
+
+
+def _step_options(config: TrainConfig, labels: Tensor) -> dict[str, Any]:
+    return {
+        "optimizer": config.optimizer,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "class_weights": balanced_weights(labels, config.layer_sizes[-1]) if config.balanced else None,
+    }
 
 
 def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
@@ -263,7 +267,6 @@ def _train_together(
     labels: Tensor,
     seeds: Sequence[int],
     checkpoint: Callable[[float], object],
-    has_spare_core: Callable[[], bool],
     stopping: EarlyStopping | None,
 ) -> Tensor:
     n_steps = config.epochs * math.ceil(len(labels) / config.batch_size)
@@ -288,38 +291,36 @@ def _train_together(
                     kept[member] = layer[member]
         return any(stopping.goes_on(member) for member in going)
 
-    with closing(
-        _epochs(config, inputs, labels, seeds, has_spare_core)
-    ) as epochs:  # or a kept error keeps their thread
-        losses = train(
-            ensemble,
-            epochs,
-            optimizer=config.optimizer,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            class_weights=balanced_weights(labels, config.layer_sizes[-1]) if config.balanced else None,
-            after_epoch=validate,
-            checkpoint=lambda: checkpoint(next(steps) / n_steps),
+    options = {"after_epoch": validate, **_step_options(config, labels)}
+    if is_linear(config.layer_sizes, config.device) and config.batches != "shared_augmented":
+        from mlp_core.engine.linear import train_linear
+
+        streams = _orders(config, seeds)
+        losses = train_linear(
+            ensemble, inputs, labels, streams, checkpoint=checkpoint, **_epoch_options(config), **options
         )
+    else:
+        with closing(_epochs(config, inputs, labels, seeds)) as epochs:  # or a kept error keeps their thread
+            losses = train(ensemble, epochs, checkpoint=lambda: checkpoint(next(steps) / n_steps), **options)
     for kept, layer in zip(best, ensemble.layers, strict=bool(best)):
         layer.copy_(kept)
     return torch.cat([losses, losses.new_zeros(config.epochs - len(losses), losses.shape[1])])
 
 
-def _shared_order(config: TrainConfig) -> torch.Generator:
-    return generator(config.seed, config.seed_namespace, "order")
+def _orders(config: TrainConfig, seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return the generators of the orders of the examples: one per member, or one for all."""
+    if config.batches == "per_seed_order":
+        return [generator(seed, "order") for seed in seeds]
+    return [generator(config.seed, config.seed_namespace, "order")]
 
 
-def _epochs(
-    config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int], has_spare_core: Callable[[], bool]
-) -> Generator[Iterable[Batch]]:
+def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
     sizes = {"n_classes": config.layer_sizes[-1], "n_epochs": config.epochs, "batch_size": config.batch_size}
     if config.batches == "per_seed_order":
-        streams = [generator(seed, "order") for seed in seeds]
-        return per_seed_epochs(inputs, labels, streams, drop_last=True, **sizes)
-    stream = _shared_order(config)
+        return per_seed_epochs(inputs, labels, _orders(config, seeds), drop_last=True, **sizes)
+    (stream,) = _orders(config, seeds)
     if config.batches == "shared_order":
-        return shared_epochs(inputs, labels, stream, has_spare_core=has_spare_core, **sizes)
+        return shared_epochs(inputs, labels, stream, **sizes)
     return augmented_epochs(inputs, labels, stream, **sizes)
 
 

@@ -164,11 +164,12 @@ class Ensemble:
         self.parameters = torch.zeros(self.n_members * n_numbers, device=device)
         self.layers = self.views(self.parameters)
         gains = initialization.gains * (self.n_members if len(initialization.gains) == 1 else 1)
+        # Views of all members at once: two threads that start many networks wait for each other at every call
+        weights, biases = ([layer[..., part].unbind() for layer in self.layers] for part in (slice(-1), -1))
         for member, (stream, gain) in enumerate(zip(generators, gains, strict=True)):
-            for layer in self.layers:
-                weight, bias = layer[member, :, :-1], layer[member, :, -1]
-                weight.copy_(_draw_weight(weight.shape, initialization.scheme, gain, stream))
-                bias.copy_(_draw_uniform(bias.shape, weight.shape[1] ** -0.5, stream))
+            for weight, bias in zip(weights, biases, strict=True):
+                _draw_weight(weight[member], initialization.scheme, gain, stream)
+                _draw_uniform(bias[member], weight[member].shape[1] ** -0.5, stream)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], activation_name: str) -> Ensemble:
@@ -267,17 +268,21 @@ def with_constant(inputs: Tensor) -> Tensor:
     return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
 
 
-def _draw_weight(shape: torch.Size, scheme: str, gain: float, stream: torch.Generator) -> Tensor:
+def _draw_weight(weight: Tensor, scheme: str, gain: float, stream: torch.Generator) -> None:
     if scheme not in _SCHEMES:
         message = f"scheme must be one of {', '.join(_SCHEMES)}, got {scheme!r}."
         raise InputError(message)
-    n_outputs, n_inputs = shape
+    n_outputs, n_inputs = weight.shape
     deviation = gain * math.sqrt(2 / (n_inputs + n_outputs))
     if scheme == "xavier_normal":
-        return torch.randn(shape, generator=stream).mul_(deviation)
-    bound = n_inputs**-0.5 if scheme == "pytorch" else math.sqrt(3) * deviation
-    return _draw_uniform(shape, bound, stream)
+        # Drawn apart: PyTorch draws other numbers where rows have gaps
+        weight.copy_(torch.randn(weight.shape, generator=stream).mul_(deviation))
+    else:
+        _draw_uniform(weight, n_inputs**-0.5 if scheme == "pytorch" else math.sqrt(3) * deviation, stream)
 
 
-def _draw_uniform(shape: torch.Size, bound: float, stream: torch.Generator) -> Tensor:
-    return torch.empty(shape).uniform_(-bound, bound, generator=stream)
+def _draw_uniform(numbers: Tensor, bound: float, stream: torch.Generator) -> None:
+    if numbers.device.type == "cpu":
+        numbers.uniform_(-bound, bound, generator=stream)
+    else:  # where it trains changes no start
+        numbers.copy_(torch.empty(numbers.shape).uniform_(-bound, bound, generator=stream))

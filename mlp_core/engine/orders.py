@@ -33,7 +33,9 @@ def order_state(stream: torch.Generator) -> NDArray[np.uint32]:
         True
     """
     words = stream.get_state().numpy().view(np.uint32)
-    return np.append(words[_NUMBERS], _N if words[_LEFT] == 1 else words[_USED]).astype(np.uint32)
+    state = np.empty(_N + 1, np.uint32)
+    state[:_N], state[_N] = words[_NUMBERS], _N if words[_LEFT] == 1 else words[_USED]
+    return state
 
 
 @part

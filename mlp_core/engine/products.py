@@ -20,7 +20,12 @@ from torch import Tensor
 _Array = NDArray[Any]
 
 _ALIGNMENT = 16  # numbers on a cache line
-_SMALL = 1_000_000  # multiplications: below, a call of NumPy costs less; above, torch's MKL is faster
+_SMALL = 1_000_000
+"""Multiplications: below, a call of NumPy costs less; above, torch's MKL is faster.
+
+With torch's for all of them, an epoch of five networks 3072-128-64-32-3 took 1.00 to 1.08 times as long (median 1.03),
+and one of 3072-64-64-64-3 0.96 to 1.11 (1.02): Intel Xeon (Sapphire Rapids), thread time, other work alongside.
+"""
 
 
 def aligned(n_numbers: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from mlp_core.engine.compiled import (
     train,
 )
 from mlp_core.engine.configs import known_optimizer
+from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
@@ -68,8 +70,8 @@ def train_small(
         ensemble: Its parameters are changed in place.
         inputs: `[n, features]`, of the parameters' type.
         labels: int64 `[n]`.
-        streams: A generator per member. The orders of the examples are those that `torch.randperm` would draw from it;
-            the generator itself is not changed.
+        streams: A generator per member, or one for all. The orders of the examples are those that `torch.randperm`
+            would draw from it; the generator itself is not changed.
         n_epochs: Number of epochs.
         batch_size: Examples per step.
         drop_last: Leave out the last batch of an epoch if it is short.
@@ -113,6 +115,7 @@ def train_small(
     examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
     weights = np.empty(0, np.float32) if class_weights is None else class_weights.numpy()
     losses = np.zeros((ensemble.n_members, n_epochs))
+    streams = [*streams] * (len(numbers) // len(streams))
     for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
         moments, powers, state = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2), order_state(stream)
         for epoch in range(0, n_epochs, n_together):
@@ -132,7 +135,7 @@ def train_small(
 
 
 def compile_ahead() -> None:
-    """Compile the code that trains and measures small networks, so that later calls need not wait.
+    """Compile the code that trains and measures networks, so that later calls need not wait.
 
     Takes some seconds the first time on a machine; later the compiled code is loaded from disk.
     """
@@ -142,11 +145,10 @@ def compile_ahead() -> None:
         torch.zeros(1, 1),
         torch.zeros(1, dtype=torch.int64),
     )
-    train_small(
-        ensemble, inputs, labels, generators,
-        n_epochs=1, batch_size=1, drop_last=False, optimizer="adam", learning_rate=0.01,
-    )  # fmt: skip
+    options: dict[str, Any] = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam"}
+    train_small(ensemble, inputs, labels, generators, learning_rate=0.01, **options)
     predict_small(ensemble, inputs)
+    train_linear(Ensemble([1, 2], "relu", generators), inputs, labels, generators, learning_rate=0.01, **options)
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:

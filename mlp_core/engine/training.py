@@ -1,6 +1,7 @@
 """The training loop of large networks: cross-entropy on an ensemble, gradients by hand, a flat optimizer.
 
-Small ones have another, `mlp_core.engine.small`, and `mlp_core.engine.architecture.is_small` says which they are.
+Small ones and those of one layer have others, `mlp_core.engine.small` and `mlp_core.engine.linear`;
+`mlp_core.engine.architecture` says which they are.
 SGD needs no gradient by itself: the products that would make it add its step to the parameters.
 
 Each member has its own loss; nothing couples members, so that one of them alone gives what it gives in company.

@@ -21,7 +21,6 @@ def tuned_learning_rate(
     data: Split,
     rates: Sequence[float],
     checkpoint: Callable[[], None] = lambda: None,
-    has_spare_core: Callable[[], bool] = lambda: False,
 ) -> float:
     """Return the learning rate of `rates` with which member 0 has the highest validation accuracy.
 
@@ -33,7 +32,6 @@ def tuned_learning_rate(
             examples are not used.
         rates: Learning rates to choose from; of equally good ones the first is taken.
         checkpoint: Called before every step, or every few milliseconds of short steps; it may raise to stop.
-        has_spare_core: See `shared_epochs`.
 
     Example:
         >>> from mlp_core.data.datasets import spirals, split
@@ -51,9 +49,7 @@ def tuned_learning_rate(
     held_out = Split(inputs[fit], labels[fit], inputs[validation], labels[validation])
     reached = {}
     for rate in rates:
-        trained = train_members(
-            replace(config, learning_rate=rate), held_out, [0], lambda _done: checkpoint(), has_spare_core
-        )
+        trained = train_members(replace(config, learning_rate=rate), held_out, [0], lambda _done: checkpoint())
         reached[rate] = trained.test_accuracy.item()
     # a member that diverged has NaN, which is no maximum
     return max(reached, key=lambda rate: (reached[rate] == reached[rate], reached[rate]))

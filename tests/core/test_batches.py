@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
-from mlp_core.engine.batches import augmented_epochs, one_hot_targets, per_seed_epochs, shared_epochs
+from mlp_core.engine.batches import augmented_epochs, per_seed_epochs, shared_epochs
 
 
 def generators(*seeds):
@@ -54,34 +54,6 @@ def test_shared_batches_follow_one_generator():
     (stream,) = generators(5)
     for batches in shared(23, 5, n_epochs=3, batch_size=10):
         assert torch.equal(numbers_of(batches), torch.randperm(23, generator=stream).float())
-
-
-def wide(n):
-    """Return the same examples with rows long enough to be gathered ahead."""
-    inputs, labels = numbered(n)
-    return inputs.repeat(1, 35), labels
-
-
-@pytest.mark.parametrize("n", [23, 60, 149])
-@pytest.mark.parametrize("busy_epochs", [(), (0,), (1,), (0, 1, 2, 3)], ids=str)
-def test_shared_batches_are_the_same_while_another_training_has_the_second_core(n, busy_epochs):
-    """A core that is idle gathers them ahead, whole batches and short ones, from one epoch into the next."""
-    (stream,), n_threads = generators(5), []
-    spare = iter(epoch not in busy_epochs for epoch in range(4))
-    options = {"n_classes": 3, "n_epochs": 4, "batch_size": 10}
-    epochs = shared_epochs(*wide(n), stream, has_spare_core=lambda: next(spare), **options)
-    inputs, targets = wide(n)[0].T, one_hot_targets(wide(n)[1], 3, 10)
-    (orders,) = generators(5)
-    for _ in range(4):
-        steps = taken([next(epochs)])[0]
-        n_threads.append(threading.active_count())
-        order = torch.randperm(n, generator=orders)
-        assert torch.equal(torch.cat([inputs_ for inputs_, _ in steps], 1)[:-1], inputs[:, order])
-        sizes = torch.tensor([targets_.shape[1] for _, targets_ in steps]).repeat_interleave(10)[:n]
-        batched = torch.cat([targets_ for _, targets_ in steps], 1)
-        torch.testing.assert_close(batched * sizes, targets[:, order] * 10)
-    epochs.close()
-    assert (max(n_threads) > threading.active_count()) == (len(busy_epochs) < 4)
 
 
 def test_what_fails_ahead_is_raised_where_batches_are_asked_for():

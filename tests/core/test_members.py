@@ -105,7 +105,7 @@ def test_a_training_that_is_stopped_leaves_no_thread(request, name):
     plan, data_name = PLANS[name]
     steps, n_threads = [0], threading.active_count()
     with pytest.raises(IndexError) as error:
-        train_members(plan, request.getfixturevalue(data_name), [0], lambda done: steps.pop(), lambda: True)
+        train_members(plan, request.getfixturevalue(data_name), [0], lambda done: steps.pop())
     assert error.value.__traceback__
     assert threading.active_count() == n_threads
 
@@ -226,15 +226,15 @@ def test_a_member_lost_in_its_last_step_has_diverged(points):
     assert trained.train_accuracy.isnan().all()
 
 
-@pytest.mark.parametrize("name", ["depth 1", "polynomial"])
+@pytest.mark.parametrize("name", ["depth 1", "polynomial", "images"])
 def test_a_checkpoint_is_told_how_much_is_done(request, name):
-    """From nothing to all, in order: before each of fifteen steps of a large network, seldom for a small one."""
+    """From nothing to all, in order: before each of six steps of a large network, seldom for a small one."""
     plan, data_name = PLANS[name]
     progress = []
     train_members(plan, request.getfixturevalue(data_name), [0, 1], checkpoint=progress.append)
     assert progress == sorted(progress)
     assert (progress[0], progress[-1]) == (0, 1)
-    assert len(progress) == {"depth 1": 1 + 2, "polynomial": 1 + 3 * 5}[name]
+    assert len(progress) == {"depth 1": 1 + 2, "polynomial": 1 + 3, "images": 1 + 2 * 3}[name]
 
 
 def test_a_long_training_of_small_networks_can_be_stopped_in_between(points):

@@ -12,16 +12,16 @@ from doubling import double_numbers
 PROJECT = Path(__file__).parents[2]
 AHEAD = """
 import torch
-from mlp_core.engine import compiled, orders
+from mlp_core.engine import compiled, linear, orders
 from mlp_core.engine.members import train_members
-from mlp_core.data.datasets import spirals, split
+from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.engine.configs import Training, TrainConfig
 from mlp_core.engine.small import compile_ahead
 
 def n_compiled():
     return sum(sum(function.stats.cache_misses.values()) for function in PROGRAMS)
 
-PROGRAMS = compiled.train, compiled.classify, orders.draw_orders
+PROGRAMS = compiled.train, compiled.classify, linear.train_steps, orders.draw_orders
 compile_ahead()
 print(sum(sum(function.stats.cache_hits.values()) for function in PROGRAMS))
 before = n_compiled()
@@ -29,6 +29,9 @@ for activation, optimizer in (("relu", "adam"), ("gelu", "sgd"), ("leaky_relu(0.
     training = Training(activation, optimizer, epochs=1)
     config = TrainConfig.of(training, "any", "any", (2, 5, 5, 4), "shared_order")
     train_members(config, split(*spirals()), [0, 1])
+inputs, labels = torch.zeros(9, 200), torch.zeros(9, dtype=torch.int64)
+config = TrainConfig.of(Training(epochs=1, balanced=True), "any", "any", (200, 3), "shared_order")
+train_members(config, Split(inputs, labels, inputs, labels), [0, 1])
 print(n_compiled() - before)
 """
 
@@ -104,10 +107,10 @@ def test_a_damaged_file_is_made_again(run, tmp_path, suffix, content):
 
 @pytest.mark.slow
 def test_what_is_compiled_ahead_is_all_that_a_training_needs(tmp_path):
-    """`make install` compiles once; the first training, of any small network, finds all of it."""
+    """`make install` compiles once; the first training, of any network, finds all of it."""
     program = tmp_path / "program.py"
     program.write_text(AHEAD)
-    for expected in ("0", "3"):  # programs, of which all were found
+    for expected in ("0", "4"):  # programs, of which all were found
         done = subprocess.run(
             [sys.executable, program],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(PROJECT)},

@@ -20,7 +20,6 @@ from tasks.process import (
     configure,
     flow_at_work,
     terminal_signals_blocked,
-    training_at_work,
     uncollected,
     undisturbed,
 )
@@ -96,17 +95,6 @@ def test_the_last_of_two_flows_sets_back():
         assert logger.level == logging.INFO
         second.close()
     assert (sys.getswitchinterval(), logger.level) == usual
-
-
-@pytest.mark.parametrize(("n_cores", "spare"), [(1, [False, False]), (2, [True, False]), (4, [True, True])])
-def test_a_core_is_spare_if_each_training_can_have_two(monkeypatch, n_cores, spare):
-    """Also for one that began when it had a second core."""
-    monkeypatch.setattr("tasks.process.cores", lambda: n_cores)
-    with training_at_work() as first:
-        assert first() == spare[0]
-        with training_at_work() as second:
-            assert first() == second() == spare[1]
-        assert first() == spare[0]
 
 
 @pytest.mark.parametrize(
