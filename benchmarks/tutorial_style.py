@@ -29,19 +29,30 @@ _TO_NUMBERS = [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5
 
 def train(work: Work, members: Sequence[int]) -> Outcome:
     """Train one network after the other as the tutorial does, and return their test accuracies."""
-    train_loader, test_loader = _loaders(work)
+    train_loader, test_loader = loaders(work)
     accuracies = []
     for config in work.configs:
         for member in members:
-            torch.manual_seed(member_seed(config, member))
-            model = network(config)
-            _fit(model, train_loader, config)
-            _accuracy(model, train_loader)
-            accuracies.append(_accuracy(model, test_loader))
+            *_, accuracy = train_one(config, member, train_loader, test_loader)
+            accuracies.append(accuracy)
     return Outcome(accuracies)
 
 
-def _loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def train_one(
+    config: TrainConfig, member: int, train_loader: DataLoader[Any], test_loader: DataLoader[Any]
+) -> tuple[float, float, float]:
+    """Train one network as the tutorial does.
+
+    Returns:
+        The mean loss of the last epoch in nats, the training accuracy and the test accuracy.
+    """
+    torch.manual_seed(member_seed(config, member))
+    model = network(config)
+    losses = _fit(model, train_loader, config)[-len(train_loader) :]
+    return sum(losses) / len(losses), _accuracy(model, train_loader), _accuracy(model, test_loader)
+
+
+def loaders(work: Work) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Return loaders of train and test examples, with the tutorial's numbers of worker processes."""
     config = work.configs[0]
     if work.image_files:
@@ -111,7 +122,7 @@ def augment(work: Work, members: Sequence[int], *, decoded: bool = False) -> Out
         members: Numbers of the members.
         decoded: Whether images were decoded before; if not, they are read from their files.
     """
-    loader, _ = _loaders(work)
+    loader, _ = loaders(work)
     if decoded:
         transform = transforms.Compose(_MOVES + _TO_NUMBERS)
         loader = DataLoader(

@@ -15,6 +15,8 @@ from processors import MKL_NAMES, OPENBLAS_NAMES, environment, parameters
 from threadpoolctl import threadpool_info
 
 from mlp_core.engine.arithmetic import flushes_subnormals, uniform_arithmetic
+from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.training import accuracy, predict
 
 PROJECT = Path(__file__).parents[2]
 
@@ -89,3 +91,27 @@ def test_numpys_products_know_no_subnormal_numbers_either():
     with uniform_arithmetic():
         assert not (tiny @ np.ones((4, 4), np.float32)).any()
     assert (tiny @ np.ones((4, 4), np.float32)).all()
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+@pytest.mark.parametrize("sizes", [(2, 4), (2, 300, 4)], ids=["small", "large"])
+def test_what_a_network_answers_does_not_depend_on_the_thread_that_asks(sizes, is_flushed):
+    """A logit of 1e-40 counts as 0, so that the first class is as probable; the thread's own switch stays as it was."""
+    ensemble = Ensemble(sizes, "relu", [torch.Generator().manual_seed(0)])
+    *before, last = (layer.zero_() for layer in ensemble.layers)
+    for layer in before:
+        layer[..., 0] = 1
+    last[0, 3, 0] = 1e-20
+    inputs, labels = torch.full((5, 2), 1e-20), torch.zeros(5, dtype=torch.int64)
+
+    def ask():
+        torch.set_flush_denormal(is_flushed)
+        bare = ensemble.logits(inputs).argmax(1)
+        return bare, predict(ensemble, inputs), accuracy(ensemble, inputs, labels), flushes_subnormals()
+
+    with ThreadPoolExecutor(1) as pool:
+        bare, answers, share, is_still_flushed = pool.submit(ask).result()
+    assert bare.tolist() == [[0 if is_flushed else 3] * 5]
+    assert answers.tolist() == [[0] * 5]
+    assert share.tolist() == [1]
+    assert is_still_flushed == is_flushed

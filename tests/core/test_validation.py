@@ -120,14 +120,13 @@ def test_tables_hold_the_epochs_that_were_trained(data):
 @SHAPES
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_decay_and_class_weights_are_pytorchs(sizes, optimizer, weighted):
+def test_decay_and_class_weights_are_pytorchs(plain_network, activation_name, sizes, optimizer, weighted):
     """Losses of three epochs are those of torch.optim.AdamW or SGD, with or without weighted cross-entropy."""
     inputs, labels = spirals(1, points_per_arm=40)
     inputs, labels = inputs[:130], labels[:130]  # classes of different size
     weights = balanced_weights(labels, 4) if weighted else None
-    ensemble = Ensemble(sizes, "tanh", [torch.Generator().manual_seed(5)])
-    plain = nn.Sequential(nn.Linear(sizes[0], sizes[1]), nn.Tanh(), nn.Linear(sizes[1], 4))
-    plain.load_state_dict({name: stacked[0] for name, stacked in ensemble.state().items()})
+    ensemble = Ensemble(sizes, activation_name, [torch.Generator().manual_seed(5)])
+    plain = plain_network(ensemble, activation_name, 0)
     kinds = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD}
     steps = kinds[optimizer](plain.parameters(), lr=0.05, weight_decay=0.3)
     stream, expected = torch.Generator().manual_seed(9), []
