@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mlp_core.statistics.intervals import Interval
+from mlp_core.statistics.wording import range_words
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#D55E00", "#56B4E9", "#F0E442", "#000000")
@@ -103,16 +104,6 @@ def interval_words(intervals: Sequence[Interval]) -> str:
 def headline(figure: Figure, words: str) -> None:
     """Write the headline of a figure at its top left, as plain text (no mathematics)."""
     plain(figure.suptitle(words, fontsize=11, x=0.01, ha="left"))
-
-
-def range_words(counts: set[int]) -> str:
-    """Return the range of some counts in words: `least to greatest`, or the number alone if there is only one.
-
-    Example:
-        >>> range_words({8}), range_words({7, 8})
-        ('8', '7 to 8')
-    """
-    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def shortened(name: str, most: int) -> str:

@@ -28,11 +28,11 @@ from mlp_core.report.plot_style import (
     member_accuracies,
     note,
     plain,
-    range_words,
     sentence,
     whole_ticks,
 )
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
+from mlp_core.statistics.wording import range_words
 
 _START_STYLES = {
     "pytorch": (BLUE, "o", "PyTorch's start"),

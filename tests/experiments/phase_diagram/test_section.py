@@ -70,8 +70,29 @@ def test_the_best_and_the_worst_of_the_trainable_are_told_apart():
     table.loc[(table["gain"] == 1) & (table["depth"] == 2), "test_accuracy"] = 0.6
     text = section_text(SECTION, table, classes=3)
     assert (
-        "from 60.0 % (2 layers, gain 1) down to 35.0 % (4 layers, gain 3), where mean train accuracy is 95.0 %" in text
+        "from 60.0 % (2 layers, gain 1) down to 35.0 % (4 layers, gain 3), where median train accuracy is 95.0 %"
+        in text
     )
+
+
+@pytest.mark.parametrize(
+    ("n_members", "n_apart", "sentence"),
+    [
+        (1, 0, "No cell has two members that finished: how far chance moves a cell is not seen here."),
+        (2, 0, "Members of one cell do not differ in train accuracy."),
+        (2, 1, "median of 42 cells, at most 61.0 (64 layers, gain 0.6); in one of them some train and others do not."),
+        (2, 2, "median of 42 cells, at most 61.0 (64 layers, gain 0.6); in 2 of them some train and others do not."),
+    ],
+)
+def test_how_far_members_of_a_cell_lie_apart_is_said(n_members, n_apart, sentence):
+    """With cells of one member, and none, one or two cells in which only some train."""
+    table = phase_diagram_table([4] * 7)
+    first = (table["depth"] == 64) & (table["member"] == 1) & table["gain"].isin(GAINS[:n_apart])
+    table.loc[first, "train_accuracy"] = 0.95
+    text = section_text(SECTION, table[table["member"] < n_members], classes=3)
+    assert sentence in text
+    note = SECTION.content(table[table["member"] < n_members], {}).note
+    assert ("1 member per cell" if n_members == 1 else "2 members per cell") in note
 
 
 def test_the_table_has_a_row_for_each_gain():
