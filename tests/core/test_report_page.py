@@ -73,7 +73,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
     [
         ([[NONE], [NONE]], ["No network finished its training."]),
         ([[0.5]], ["Depth 1 gets 50 % of the test examples right."]),
-        ([[0.5, 0.7]], ["Depth 1 gets 60 % of the test examples right, on average over 2 networks."]),
+        ([[0.5, 0.7]], ["Depth 1 gets 60 % of the test examples right, the median of 2 networks."]),
         (
             [[0.5], [0.7]],
             [
@@ -84,7 +84,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
         (
             [[0.5, 0.5], [0.7, 0.7]],
             [
-                "Depth 2 does best here: it gets 70 % of the test examples right, on average over 2 networks.",
+                "Depth 2 does best here: it gets 70 % of the test examples right, the median of 2 networks.",
                 "2 seeds cannot tell which depth is best.",
             ],
         ),
@@ -95,14 +95,14 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
         (
             [RISING, [accuracy + 0.1 for accuracy in RISING]],
             [
-                "Depth 2 does best: it gets 67 % of the test examples right, on average over 8 networks.",
+                "Depth 2 does best: it gets 67 % of the test examples right, the median of 8 networks.",
                 "Seed by seed it beats every other depth.",
             ],
         ),
         (
             [RISING, RISING[::-1]],
             [
-                "Depth 1 does best: it gets 57 % of the test examples right, on average over 8 networks.",
+                "Depth 1 does best: it gets 57 % of the test examples right, the median of 8 networks.",
                 "These seeds do not settle which depth is best.",
             ],
         ),

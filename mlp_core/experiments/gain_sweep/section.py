@@ -72,7 +72,7 @@ SECTION = accuracy_section(
         ReportFigure(
             "gain_sweep",
             "Train and test accuracy against gain. The solid vertical line marks the gain of highest "
-            "mean test accuracy, the dashed one the theoretical gain.",
+            "median test accuracy, the dashed one the theoretical gain.",
             "Median train and test accuracy with 95 % intervals against gain. The table has the numbers.",
         ),
         ReportFigure(
