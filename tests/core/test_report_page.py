@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Artifact, Provenance, write_table
@@ -227,15 +228,18 @@ def test_a_folder_with_nothing_in_common_is_refused(tmp_path: Path) -> None:
 def test_every_member_has_a_map(n: int, diverged: int) -> None:
     """The best, the median and the worst are named, who diverged is counted."""
     accuracies = np.linspace(0.9, 0.5, n)
-    row = MemberMaps(
-        "3 hidden layers, 6 wide", np.zeros((n, 6, 6), np.uint8), accuracies, max(0, (n - 1) // 2), n, diverged
-    )
+    median = float(np.median(accuracies)) if n else NONE
+    middle = tuple(sorted({(n - 1) // 2, n // 2})) if n else ()
+    classes = np.zeros((n, 6, 6), np.uint8)
+    row = MemberMaps("3 hidden layers, 6 wide", classes, accuracies, median, middle, n, diverged)
     figure = member_maps_figure([row], np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]))
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sum(len(axes.images) for axes in figure.axes) == n
     named = next(text for text in words if text.startswith("3 hidden layers"))
     assert ("no member finished" in named) is (n == 0)
-    assert ("best 90.0 %" in named) is (n > 1)
+    assert ("best 90.0 %, median 70.0 %, worst 50.0 %" in named) is (n > 1)
+    frames = sum(isinstance(patch, Rectangle) for axes in figure.axes for patch in axes.patches)
+    assert frames == (2 if n > 2 else 0)
     assert (f"{diverged} diverged" in named) is (diverged > 0 and n > 0)
 
 
@@ -243,4 +247,4 @@ def test_of_very_many_members_the_outermost_and_the_middle_are_shown() -> None:
     """Evenly spread over the ranks."""
     places = evenly_spread(1000, 64)
     assert len(set(places.tolist())) == 64
-    assert {0, 499, 999} <= set(places.tolist())
+    assert {0, 499, 500, 999} <= set(places.tolist())

@@ -102,7 +102,7 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
         labels: Their classes `[n]`.
 
     Returns:
-        The figure; the member of median accuracy is framed, and the number of members that diverged is written.
+        The figure; the member in the middle, or both, are framed, and the number of members that diverged is written.
     """
     n_classes = 1 + int(labels.max())
     columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16
@@ -125,8 +125,8 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
         return figure
     headline(
         figure,
-        "What each network answers, best test accuracy\nfirst; framed: the median one (of two in\n"
-        "the middle the better); right: test points",
+        "What each network answers, best test accuracy\nfirst; framed: the middle, where the median lies;\n"
+        "right: test points",
     )
     return figure
 
@@ -155,8 +155,8 @@ def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes:
         )
         if foot:
             percent = f"{100 * row.accuracies[place]:.1f}"
-            axes.text(left + 0.5, top + 1.0, percent, ha="center", va="top", fontsize=9, color=INK)
-        if place == row.median and row.n_finished > 1:
+            axes.text(left + 0.5, top + 1.02, percent, ha="center", va="top", fontsize=9, color=INK)
+        if place in row.middle and row.n_finished > 2:
             frame = Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, fill=False, edgecolor="black", linewidth=1.8)
             axes.add_patch(frame)
     # an image sets the limits anew
@@ -180,7 +180,7 @@ def _named(row: MemberMaps) -> str:
     diverged = f"; {row.n_diverged} diverged" if row.n_diverged else ""
     if not row.n_finished:
         return f"{row.name}: no member finished"
-    best, median, worst = (100 * row.accuracies[place] for place in (0, row.median, -1))
+    best, median, worst = (100 * accuracy for accuracy in (row.accuracies[0], row.median, row.accuracies[-1]))
     if row.n_finished == 1:
         return f"{row.name}: {best:.1f} %{diverged}"
     note = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""

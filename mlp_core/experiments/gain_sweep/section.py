@@ -25,7 +25,7 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
         if all(configuration.values[name] == first[name] for name in _GROUP)
     ]
     best, *rest = best_in_short("gain", alike)
-    return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.3g}.", *rest]
+    return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.4g}.", *rest]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:

@@ -99,7 +99,7 @@ def _draw_cells(axes: Axes, grid: PhaseGrid, colours: Normalize) -> None:
     n_stripes = grid.members.shape[-1]
     # a masked stripe is left out, not painted
     stripes = np.ma.masked_invalid(100 * grid.members.reshape(len(grid.depths), -1))
-    axes.pcolormesh(_divided(gains, n_stripes), depths, stripes, cmap="viridis", norm=colours, edgecolors="none")
+    axes.pcolormesh(_divided(gains, n_stripes), depths, stripes, cmap="viridis", norm=colours, edgecolors="face")
     if n_stripes > 1:
         axes.vlines(gains[1:-1], depths[0], depths[-1], color="white", linewidth=1.5)
     for row, column in zip(*np.nonzero(grid.diverged), strict=True):
