@@ -92,6 +92,8 @@ def interval_words(intervals: Sequence[Interval]) -> str:
 
     Example of a result: `median and 95 % interval (order statistics), n = 8 per median`.
     """
+    if {interval.n for interval in intervals} <= {0, 1} and any(interval.n for interval in intervals):
+        return "one network each (n = 1)"
     n = f"n = {range_words({interval.n for interval in intervals})} per median"
     with_interval = [interval.has_interval for interval in intervals]
     if not any(with_interval):

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Artifact, Provenance, write_table
@@ -233,7 +234,7 @@ def test_every_member_has_a_map(n: int, diverged: int) -> None:
     classes = np.zeros((n, 6, 6), np.uint8)
     row = MemberMaps("3 hidden layers, 6 wide", classes, accuracies, median, middle, n, diverged)
     figure = member_maps_figure([row], np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]))
-    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    words = [text.get_text() for text in figure.findobj(Text)]
     assert sum(len(axes.images) for axes in figure.axes) == n
     named = next(text for text in words if text.startswith("3 hidden layers"))
     assert ("no member finished" in named) is (n == 0)

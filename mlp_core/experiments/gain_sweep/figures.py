@@ -51,8 +51,9 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
             headline(figure, words)
         else:
             plain(axes.set_title(words, loc="left", fontsize=11, pad=22))
+    faint = " (members faint)" if table.groupby(["activation", "distribution", "gain"]).size().max() > 1 else ""
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
+        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy{faint}")
         for part, colour, marker in (("test", BLUE, "o"), ("train", ORANGE, "s"))
     ]
     legend_below(figure, handles)

@@ -77,7 +77,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "gain_sweep_loss",
-            "Median train loss for each gain, with 95 % intervals.",
+            "Median train loss for each gain, with its 95 % interval where there is one.",
             "Median train loss against gain, with 95 % intervals.",
         ),
         ReportFigure(

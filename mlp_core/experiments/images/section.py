@@ -64,7 +64,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "images_loss",
-            "Median train loss per epoch, with its 95 % interval as a band.",
+            "Median train loss per epoch, with its 95 % interval as a band where there is one.",
             "Curve of median train loss against epoch for the image network.",
         ),
     ),

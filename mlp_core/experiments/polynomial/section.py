@@ -73,7 +73,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "polynomial_loss",
-            "Median train loss per epoch of the polynomial model, with its 95 % interval as a band.",
+            "Median train loss per epoch of the polynomial model, with its 95 % interval as a band where there is one.",
             "Curve of median train loss against epoch for the polynomial model.",
         ),
     ),
