@@ -8,7 +8,8 @@ import pytest
 from pages import WITHOUT_BROWSER, browser, resize
 
 from mlp_core.experiments.depth_sweep.figures import depth_sweep_figure
-from mlp_core.report.page import ReportContent, render_report
+from mlp_core.report.against import Against, ExperimentPair
+from mlp_core.report.page import DrawnFigure, ReportContent, render_report
 from mlp_core.report.png import figure_png
 from mlp_core.report.section import ReportFigure, Section, SectionContent
 
@@ -63,8 +64,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         {name: {"seeds": 8} for name in NAMES},
         {},
     )
+    drawn = DrawnFigure("figure_first", "A caption.", "Dots by depth.", png)
+    figures = [(drawn, "This folder."), (drawn, "The other folder.")]
+    rows = [["depth 1", "70.0 %", "60.0 %", "+10.0, n = 2", "undecided"]]
+    pair = ExperimentPair("The first question", "Of other settings.", figures, rows, "")
+    header = ("configuration", "this folder", "the other", "difference (points)", "this folder is")
+    against = Against("../other", ["Of one configuration one is undecided."], [pair], header)
     path: Path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_report(content, sections, usual_seeds=8), encoding="utf-8")
+    path.write_text(render_report(content, sections, 8, against), encoding="utf-8")
     return path.as_uri()
 
 
@@ -104,7 +111,7 @@ def test_the_contents_name_the_section_that_is_read(chromium, address, width, sc
     """One entry at a time, in sight of the reader also where the contents are wider than the screen."""
     driver = opened(chromium, address, width, scheme=scheme)
     assert drawn(driver, HIGHLIGHTED) == []
-    for name in (*NAMES, "provenance", "second"):
+    for name in ("against", *NAMES, "provenance", "second"):
         (entry,) = read_at(driver, name)
         assert entry.get_attribute("id") == f"to-{name}"
         box = driver.execute_script("return arguments[0].getBoundingClientRect()", entry)
@@ -170,12 +177,16 @@ def test_a_tap_enlarges_a_figure_on_a_phone_and_another_one_shrinks_it(chromium,
     assert figure_sizes(driver)[0] == width
 
 
-def test_on_a_wide_screen_figures_have_no_hidden_switch(chromium, address):
-    """They are large there: nothing to tap, and nothing for the tabulator key to stop at."""
+def test_on_a_wide_screen_large_figures_have_no_hidden_switch(chromium, address):
+    """There is nothing to tap, and nothing for the tabulator key to stop at; two side by side take turns instead."""
     driver = opened(chromium, address, DESKTOP)
-    shown = "return [...document.querySelectorAll('.zoom input, .zoom .tap')].filter((part) => part.checkVisibility())"
-    assert driver.execute_script(shown) == []
+    shown = "return [...document.querySelectorAll('.zoom input')].filter((part) => part.checkVisibility()).length"
+    assert driver.execute_script(shown) == 2
     assert figure_sizes(driver)[0] * 9 / (6 * 72) >= 11
+    width = "return document.querySelector('.pair img').getBoundingClientRect().width"
+    assert driver.execute_script(width) * 9 / (6 * 72) < 11
+    driver.execute_script("document.querySelector('.pair img').click()")
+    assert drawn(driver, width) * 9 / (6 * 72) >= 11
 
 
 @pytest.mark.parametrize("width", [PHONE, 700, 1001, DESKTOP])
