@@ -17,7 +17,7 @@ from mlp_core.experiments.phase_diagram.diagram import (
     phase_diagram,
     phase_grid,
 )
-from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
+from mlp_core.experiments.phase_diagram.experiment import EXPERIMENT, PhaseDiagramSettings
 from mlp_core.report.section import INITIALIZATION, SIGNAL_PAPERS, ReportFigure, Section, SectionContent
 from mlp_core.statistics.wording import count, range_words
 
@@ -78,7 +78,9 @@ def _whole_grid(n_gains: int, n_depths: int) -> str:
     if n_gains >= len(whole.gains) and n_depths >= len(whole.depths):
         return ""
     sizes = f"{len(whole.gains)} gains by {len(whole.depths)} depths"
-    return f" This grid is a small one: deep-mlp phase-diagram trains {sizes}."
+    return (
+        f" This grid is a small one: with {EXPERIMENT.n_seeds} members per cell deep-mlp phase-diagram trains {sizes}."
+    )
 
 
 def _layers(depth: float) -> str:

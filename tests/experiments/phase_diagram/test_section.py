@@ -11,6 +11,7 @@ from mlp_core.experiments.phase_diagram.diagram import SCALES, predicted_scales
 from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
 from mlp_core.experiments.phase_diagram.section import SECTION
 from mlp_core.report.page import ReportContent, render_report
+from tasks.stages import TUTORIAL, flow_parameters, stages_of
 
 GAINS, DEPTHS = (0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0), (2, 4, 8, 16, 32, 64)
 
@@ -136,3 +137,13 @@ def test_a_smaller_run_says_so():
     assert "deep-mlp" not in SECTION.content(pd.concat(rows), {}).note
     wide = [table.iloc[[0]].assign(gain=gain, depth=depth) for gain in (*gains, 2 * max(gains)) for depth in depths[:2]]
     assert "deep-mlp phase-diagram trains 15 gains by 11 depths." in SECTION.content(pd.concat(wide), {}).note
+
+
+@pytest.mark.parametrize(("seeds", "members"), [(2, 1), (8, 1), (63, 1), (64, 2), (256, 8)])
+def test_a_tutorial_of_many_seeds_has_several_members_a_cell(seeds, members):
+    """One for each 32 seeds of the run, and never none; its own command has as many as it is asked for."""
+    for flow, expected in ((TUTORIAL, members), ("phase_diagram", seeds)):
+        parameters = flow_parameters(flow)
+        parameters["run"] = parameters["run"].model_copy(update={"seeds": seeds})
+        (stage,) = (stage for stage in stages_of(flow, parameters) if stage.experiment.name == "phase_diagram")
+        assert stage.setup.n_seeds == expected
