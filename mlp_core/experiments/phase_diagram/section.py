@@ -60,11 +60,11 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
             for place, (*accuracies, diverged) in enumerate(cells)
         ],
         f"Trainable is a depth whose median train accuracy is at least half-way from chance to the best of the "
-        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden layers on "
-        f"{settings.get('examples', 'some')} training examples, {_n_members(train)} per cell; all members see the same "
-        "batches. The scales are of "
-        "the layers between hidden ones before training, with PyTorch's biases (sigma_b = 1 / sqrt(3 width) = "
-        f"{diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
+        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden "
+        f"layer{'s' * bool(train.depths.max() > 1)} on {settings.get('examples', 'some')} training examples, "
+        f"{_n_members(train)} per cell; all members see the same batches. "
+        "The scales are of the layers between hidden ones before training, with PyTorch's biases (sigma_b = "
+        f"1 / sqrt(3 width) = {diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
     )
 
 
@@ -163,8 +163,9 @@ def _spread(diagram: PhaseDiagram) -> list[str]:
     mixed = int((several & (trained > 0) & (trained < grid.finished)).sum())
     return [
         f"Members of one cell lie {np.nanmedian(spread):.1f} points of train accuracy apart in the median of "
-        f"{count(int(several.sum()), 'cell')}, at most {spread[widest]:.1f} ({grid.depths[widest[0]]} layers, gain "
-        f"{grid.gains[widest[1]]:.3g}); in {_few(mixed)} of them some train and others do not."
+        f"{count(int(several.sum()), 'cell')}, at most {spread[widest]:.1f} "
+        f"({count(int(grid.depths[widest[0]]), 'layer')}, gain {grid.gains[widest[1]]:.3g}); "
+        f"in {_few(mixed)} of them some train and others do not."
     ]
 
 
@@ -175,8 +176,8 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
     sentences = [_misses(diagram, name, agreement) for name, agreement in agreements]
     off = [float(np.abs(agreement.steps).mean()) for _, agreement in agreements]
     sentence = (
-        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; {len(diagram.grid.gains)} gains "
-        "of one set of data do not settle which scale fits better."
+        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; "
+        f"{_number_of_gains(diagram)} of one set of data cannot settle which scale fits better."
     )
     chaotic = ~diagram.ordered
     if chaotic.any() and (diagram.scales.gradient < diagram.scales.correlation)[chaotic].all():
@@ -190,7 +191,7 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
         return sentences
     best, worst = (np.unravel_index(pick(trainable), trainable.shape) for pick in (np.nanargmax, np.nanargmin))
     named = [
-        f"{100 * trainable[row, column]:.1f} % ({diagram.grid.depths[row]} layers, gain "
+        f"{100 * trainable[row, column]:.1f} % ({count(int(diagram.grid.depths[row]), 'layer')}, gain "
         f"{diagram.grid.gains[column]:.3g})"
         for row, column in (best, worst)
     ]
@@ -199,6 +200,10 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
         f"to {named[1]}, where median train accuracy is {100 * diagram.grid.accuracy[worst]:.1f} %."
     )
     return sentences
+
+
+def _number_of_gains(diagram: PhaseDiagram) -> str:
+    return count(len(diagram.grid.gains), "gain")
 
 
 def _misses(diagram: PhaseDiagram, name: str, agreement: Agreement) -> str:
