@@ -111,7 +111,7 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     for experiment in members:
         settings = by_type[experiment.settings]
         data = _data_before(experiment, source, spirals)
-        n_seeds = experiment.tutorial_seeds or run.seeds if flow == TUTORIAL else run.seeds
+        n_seeds = max(1, run.seeds // experiment.tutorial_divisor) if flow == TUTORIAL else run.seeds
         others = tuple(by_type[group] for group in experiment.others)
         stages.append(Stage(experiment, Setup(settings, data, others, run.seed, n_seeds, device)))
     return stages

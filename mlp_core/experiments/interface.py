@@ -215,7 +215,7 @@ class Experiment:
         flow: Name of the flow that runs it; its own `name` if empty.
         n_seeds: Default number of members per configuration; None for the default of all experiments.
         tutorial: Its settings in the flow of the whole tutorial; None if it is not part of that.
-        tutorial_seeds: Members per configuration in that flow; None for as many as the run has.
+        tutorial_divisor: In that flow it has the run's seeds divided by this, rounded down, at least one.
         beyond: Whether it goes beyond the tutorial's one seed, and therefore needs several.
         in_playground: Whether `deep-mlp play` trains its configurations; its settings then have `depths`,
             `parameter_budget`, `start` and `gain`.
@@ -241,7 +241,7 @@ class Experiment:
     flow: str = ""
     n_seeds: int | None = None
     tutorial: Settings | None = None
-    tutorial_seeds: int | None = None
+    tutorial_divisor: int = 1
     beyond: bool = False
     in_playground: bool = False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -51,11 +50,6 @@ class ConfigurationAccuracy:
         """Return the configuration's value in a column as text, a float with at most 4 significant digits."""
         value = self.values[key]
         return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    @property
-    def mean_test_accuracy(self) -> float:
-        """Return the mean test accuracy of the members that did not diverge, 0 .. 1; -infinity if all did."""
-        return float(self.test_accuracies.mean()) if self.test.n else -math.inf
 
 
 Summarise = Callable[[list[ConfigurationAccuracy], Mapping[str, Any]], list[str]]
@@ -107,7 +101,7 @@ def accuracy_section(
         >>> table = pd.DataFrame({"rate": [0.1, 0.01], "seed": 1, "epochs": 9, "status": "ok", "learned": True,
         ...     "train_accuracy": [0.9, 0.8], "test_accuracy": [0.8, 0.7]})
         >>> section.content(table, {}).details[0].split(";")[0]
-        'Best rate by mean test accuracy: 0.1 (mean 80.0 %)'
+        'Best rate by median test accuracy: 0.1, 80.0 %, n = 1, no interval'
         >>> section.content(table, {}).summary[0]
         'Rate 0.1 does best here: it gets 80 % of the test examples right.'
     """
@@ -135,7 +129,7 @@ def _content(
     with_published = any(configuration.published_test_percent is not None for configuration in configurations)
     header = [
         *keys.values(),
-        *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members", "mean"),
+        *("n", "diverged", "never learned", "train accuracy", "test accuracy", "range of members"),
     ]
     return SectionContent(
         short(configurations, settings),
@@ -143,7 +137,7 @@ def _content(
         header + ([PUBLISHED] if with_published else []),
         len(keys),
         [_row(configuration, with_published) for configuration in configurations],
-        f"{MEDIAN_NOTE} Range and mean are of the test accuracies. {NEVER_LEARNED_NOTE} {interval_over}",
+        f"{MEDIAN_NOTE} The range is that of the test accuracies. {NEVER_LEARNED_NOTE} {interval_over}",
     )
 
 
@@ -176,7 +170,6 @@ def _row(configuration: ConfigurationAccuracy, with_published: bool) -> list[str
         format_cell(configuration.train),
         format_cell(configuration.test),
         f"{100 * reached.min():.1f} to {100 * reached.max():.1f} %" if len(reached) else "none finished",
-        f"{100 * configuration.mean_test_accuracy:.1f} %" if len(reached) else "none",
     ]
     if with_published:
         row.append(
@@ -186,7 +179,7 @@ def _row(configuration: ConfigurationAccuracy, with_published: bool) -> list[str
 
 
 def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:
-    """Write two short sentences: which configuration has the best mean test accuracy, and whether that is certain.
+    """Write two short sentences: which configuration has the best median test accuracy, and whether that is certain.
 
     Certainty is that of `not_best`, which compares members of equal seeds. Configurations of which all members diverged
     are left out; a single configuration gets one sentence.
@@ -198,9 +191,9 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
     finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No network finished its training."]
-    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
+    best = max(finished, key=lambda configuration: configuration.test.estimate)
     lead = f"{key.capitalize()} {best.value(key)}"
-    right = f"gets {100 * best.mean_test_accuracy:.0f} % of the test examples right{on_average_over(best.test.n)}."
+    right = f"gets {100 * best.test.estimate:.0f} % of the test examples right{median_of(best.test.n)}."
     if len(configurations) == 1:
         return [f"{lead} {right}"]
     sentence = f"{lead} does best: it {right}"
@@ -218,14 +211,14 @@ def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list
     return [sentence, f"These seeds do not settle {among} is best."]
 
 
-def on_average_over(n: int) -> str:
-    """Return `, on average over n networks` for the end of a sentence; an empty text for one network.
+def median_of(n: int) -> str:
+    """Return `, the median of n networks` for the end of a sentence; an empty text for one network.
 
     Example:
-        >>> on_average_over(8), on_average_over(1)
-        (', on average over 8 networks', '')
+        >>> median_of(8), median_of(1)
+        (', the median of 8 networks', '')
     """
-    return f", on average over {count(n, 'network')}" if n > 1 else ""
+    return f", the median of {count(n, 'network')}" if n > 1 else ""
 
 
 def ranking_sentences(
@@ -233,7 +226,7 @@ def ranking_sentences(
 ) -> list[str]:
     """Write sentences with numbers: the best configuration, medians of others, and which ones pairs of seeds exclude.
 
-    Best is the highest mean test accuracy among configurations with a member that did not diverge.
+    Best is the highest median test accuracy among configurations with a member that did not diverge.
 
     Args:
         key: Word for what configurations differ in, such as `depth`; also the column in `values`.
@@ -244,12 +237,9 @@ def ranking_sentences(
     finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return [f"{prefix or 'At every ' + key + ': '}no member finished."]
-    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
+    best = max(finished, key=lambda configuration: configuration.test.estimate)
     rest = [configuration for configuration in finished if configuration in others and configuration is not best]
-    lead = (
-        f"{prefix}best {key} by mean test accuracy: {best.value(key)} (mean {100 * best.mean_test_accuracy:.1f} %); "
-        f"median {format_interval(best.test)}"
-    )
+    lead = f"{prefix}best {key} by median test accuracy: {best.value(key)}, {format_interval(best.test)}"
     sentences = [
         "; ".join(
             [
@@ -277,7 +267,7 @@ def divergence_sentences(configurations: list[ConfigurationAccuracy]) -> list[st
         return []
     if members == 1:
         return ["The only member diverged."]
-    return [f"Of {members} members {diverged} diverged: the table counts them, medians and means leave them out."]
+    return [f"Of {members} members {diverged} diverged: the table counts them, medians leave them out."]
 
 
 def published_sentences(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:

@@ -120,6 +120,9 @@ def _counted(table: pd.DataFrame) -> list[str]:
             parts[0] += f" ({conditional} of them in one order of batches)"
         if len(own) == 1 and parts:
             sentences.append(f"{whose[0].upper()}{whose[1:]} one claim {parts[0].removeprefix('1 ')}.")
+        elif len(parts) == 1:
+            which = "Both" if len(own) == 2 else f"All {len(own)}"
+            sentences.append(f"{which} of {whose} claims {parts[0].removeprefix(f'{len(own)} ')}.")
         elif parts:
             sentences.append(f"Of {whose} {len(own)} claims {listed(parts)}.")
     return sentences

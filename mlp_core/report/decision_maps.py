@@ -21,8 +21,8 @@ from mlp_core.report.plot_style import (
     legend_below,
     pale,
     plain,
-    range_words,
 )
+from mlp_core.statistics.wording import range_words
 
 
 def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:

@@ -34,8 +34,18 @@ def facts(content: ReportContent, names: Sequence[str]) -> dict[str, str]:
         "commit": _joined(runs["commit"]),
         "machine": _joined(entry.get("machine", "") for entry in provenance),
         "versions": _joined(_versions(entry.get("versions", {})) for entry in provenance),
-        "members": _joined(f"{n} per configuration" for n in seeds if n),
+        "members": _members([n for n in seeds if n]),
     }
+
+
+def _members(counts: Sequence[int]) -> str:
+    """Return how many members configurations have.
+
+    Example:
+        >>> _members([8, 8, 2]), _members([1]), _members([])
+        ('8 or 2 per configuration', '1 per configuration', 'not recorded')
+    """
+    return f"{' or '.join(map(str, dict.fromkeys(counts)))} per configuration" if counts else _UNKNOWN
 
 
 def _joined(texts: Iterable[Any]) -> str:

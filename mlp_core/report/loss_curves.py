@@ -29,7 +29,8 @@ from mlp_core.report.plot_style import (
 )
 from mlp_core.statistics.intervals import median_interval
 
-_LINE_STYLES = ("-", "--", "-.", ":")
+_LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)), (0, (3, 1)))
+"""One for each of the `_MANY_CURVES`, which tells them apart in grey, too."""
 _MANY_CURVES = 8
 
 
@@ -103,11 +104,11 @@ def _draw_named_curves(figure: Figure, axes: Axes, curves: dict[str, pd.DataFram
     handles = []
     for index, (name, curve) in enumerate(curves.items()):
         label = name if np.isfinite(curve["median"]).any() else f"{name}: diverged"
-        handles.append(_draw_curve(axes, curve, PALETTE[index % len(PALETTE)], _LINE_STYLES[index % 4], label))
+        handles.append(_draw_curve(axes, curve, PALETTE[index % len(PALETTE)], _LINE_STYLES[index], label))
     legend_below(figure, handles)
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: str = "-", label: str = "") -> Line2D:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: Any = "-", label: str = "") -> Line2D:
     """Draw a median with its band; an epoch between two without a finite loss, which is no line, as a point."""
     (line,) = axes.plot(curve["epoch"], curve["median"], color=colour, linestyle=style, linewidth=1.7, label=label)
     axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.17, linewidth=0)

@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mlp_core.statistics.intervals import Interval
+from mlp_core.statistics.wording import range_words
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#D55E00", "#56B4E9", "#F0E442", "#000000")
@@ -91,6 +92,8 @@ def interval_words(intervals: Sequence[Interval]) -> str:
 
     Example of a result: `median and 95 % interval (order statistics), n = 8 per median`.
     """
+    if {interval.n for interval in intervals} <= {0, 1} and any(interval.n for interval in intervals):
+        return "one network each (n = 1)"
     n = f"n = {range_words({interval.n for interval in intervals})} per median"
     with_interval = [interval.has_interval for interval in intervals]
     if not any(with_interval):
@@ -103,16 +106,6 @@ def interval_words(intervals: Sequence[Interval]) -> str:
 def headline(figure: Figure, words: str) -> None:
     """Write the headline of a figure at its top left, as plain text (no mathematics)."""
     plain(figure.suptitle(words, fontsize=11, x=0.01, ha="left"))
-
-
-def range_words(counts: set[int]) -> str:
-    """Return the range of some counts in words: `least to greatest`, or the number alone if there is only one.
-
-    Example:
-        >>> range_words({8}), range_words({7, 8})
-        ('8', '7 to 8')
-    """
-    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def shortened(name: str, most: int) -> str:

@@ -93,7 +93,7 @@ def _card(question: str, section: ShownSection, claims: Sequence[Mapping[str, An
             Verdicts(symbol, kind, f"{n} {verdict}" if n > 1 else str(verdict))
             for (symbol, kind, verdict), n in sorted(counts.items(), key=lambda item: str(item[0][1]), reverse=True)
         ],
-        f"n = {section.n_members}" if section.n_members else "",
+        f"n\u00a0=\u00a0{section.n_members}" if section.n_members else "",
     )
 
 

@@ -19,10 +19,10 @@ from mlp_core.report.plot_style import (
     WIDTH_INCHES,
     headline,
     legend_below,
-    range_words,
     whole_ticks,
 )
 from mlp_core.statistics.intervals import standard_error
+from mlp_core.statistics.wording import range_words
 
 _INPUT_NAMES = {"gaussian": "Gaussian inputs", "images": "two images"}
 

@@ -15,6 +15,16 @@ def count(n: int, noun: str) -> str:
     return f"{('no', 'one')[n] if n < 2 else n} {noun}{'s' if n > 1 else ''}"
 
 
+def range_words(counts: set[int]) -> str:
+    """Return the range of some counts in words: `least to greatest`, or the number alone if there is only one.
+
+    Example:
+        >>> range_words({8}), range_words({7, 8})
+        ('8', '7 to 8')
+    """
+    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
 def format_interval(interval: Interval, short: bool = False) -> str:
     """Return a share or accuracy in percent, with its 95 % interval and n, for a sentence.
 

@@ -196,6 +196,20 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
     assert "deep-mlp tutorial --seeds 64 takes longer" in text
 
 
+@pytest.mark.parametrize(
+    ("n", "verdict", "sentence"),
+    [
+        (1, "undecided", "The tutorial's one claim is undecided."),
+        (2, "undecided", "Both of the tutorial's claims are undecided."),
+        (3, "supported", "All 3 of the tutorial's claims hold."),
+    ],
+)
+def test_claims_that_are_all_alike_are_not_counted_twice(n: int, verdict: str, sentence: str) -> None:
+    """One, both or all of them."""
+    text = sentences(*[claim(source="tutorial", verdict=verdict, data="spirals")] * n)
+    assert text.startswith(sentence)
+
+
 def test_without_drawn_faces_or_shared_orders_nothing_is_said_of_them() -> None:
     """The warnings are there where they apply alone; ours alone are not called the tutorial's."""
     text = sentences(claim(data="images"))

@@ -27,13 +27,16 @@ def made_grid(limits, good=1.0, bad=1 / 3):
     return phase_grid(depth.astype(int), gain, accuracy)
 
 
-def test_a_grid_averages_members_that_finished():
-    """Members in any order end up in their cells; one that diverged is counted, and not averaged."""
-    depth, gain = np.array([4, 2, 4, 2, 2]), np.array([1.0, 0.5, 1.0, 0.5, 1.0])
-    grid = phase_grid(depth, gain, np.array([0.9, 0.4, np.nan, 0.6, np.nan]))
+def test_a_grid_has_the_median_of_the_members_that_finished():
+    """Members in any order end up in their cells; one that diverged is counted, and in no median."""
+    depth, gain = np.array([4, 2, 4, 2, 2, 2]), np.array([1.0, 0.5, 1.0, 0.5, 1.0, 0.5])
+    grid = phase_grid(depth, gain, np.array([0.9, 0.7, np.nan, 0.4, np.nan, 0.5]))
     assert (grid.depths.tolist(), grid.gains.tolist()) == ([2, 4], [0.5, 1.0])
     np.testing.assert_allclose(grid.accuracy, [[0.5, math.nan], [math.nan, 0.9]])
-    assert grid.finished.tolist() == [[2, 0], [0, 1]]
+    np.testing.assert_allclose(grid.members[0, 0], [0.4, 0.5, 0.7])
+    np.testing.assert_allclose(grid.members[1, 1], [0.9, math.nan, math.nan])
+    np.testing.assert_allclose(grid.spread, [[0.3, math.nan], [math.nan, math.nan]])
+    assert grid.finished.tolist() == [[3, 0], [0, 1]]
     assert grid.diverged.tolist() == [[0, 1], [0, 1]]
 
 

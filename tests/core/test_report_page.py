@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Artifact, Provenance, write_table
@@ -73,7 +75,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
     [
         ([[NONE], [NONE]], ["No network finished its training."]),
         ([[0.5]], ["Depth 1 gets 50 % of the test examples right."]),
-        ([[0.5, 0.7]], ["Depth 1 gets 60 % of the test examples right, on average over 2 networks."]),
+        ([[0.5, 0.7]], ["Depth 1 gets 60 % of the test examples right, the median of 2 networks."]),
         (
             [[0.5], [0.7]],
             [
@@ -84,7 +86,7 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
         (
             [[0.5, 0.5], [0.7, 0.7]],
             [
-                "Depth 2 does best here: it gets 70 % of the test examples right, on average over 2 networks.",
+                "Depth 2 does best here: it gets 70 % of the test examples right, the median of 2 networks.",
                 "2 seeds cannot tell which depth is best.",
             ],
         ),
@@ -95,14 +97,14 @@ RISING = [0.50, 0.52, 0.54, 0.56, 0.58, 0.60, 0.62, 0.64]
         (
             [RISING, [accuracy + 0.1 for accuracy in RISING]],
             [
-                "Depth 2 does best: it gets 67 % of the test examples right, on average over 8 networks.",
+                "Depth 2 does best: it gets 67 % of the test examples right, the median of 8 networks.",
                 "Seed by seed it beats every other depth.",
             ],
         ),
         (
             [RISING, RISING[::-1]],
             [
-                "Depth 1 does best: it gets 57 % of the test examples right, on average over 8 networks.",
+                "Depth 1 does best: it gets 57 % of the test examples right, the median of 8 networks.",
                 "These seeds do not settle which depth is best.",
             ],
         ),
@@ -227,15 +229,18 @@ def test_a_folder_with_nothing_in_common_is_refused(tmp_path: Path) -> None:
 def test_every_member_has_a_map(n: int, diverged: int) -> None:
     """The best, the median and the worst are named, who diverged is counted."""
     accuracies = np.linspace(0.9, 0.5, n)
-    row = MemberMaps(
-        "3 hidden layers, 6 wide", np.zeros((n, 6, 6), np.uint8), accuracies, max(0, (n - 1) // 2), n, diverged
-    )
+    median = float(np.median(accuracies)) if n else NONE
+    middle = tuple(sorted({(n - 1) // 2, n // 2})) if n else ()
+    classes = np.zeros((n, 6, 6), np.uint8)
+    row = MemberMaps("3 hidden layers, 6 wide", classes, accuracies, median, middle, n, diverged)
     figure = member_maps_figure([row], np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]))
-    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    words = [text.get_text() for text in figure.findobj(Text)]
     assert sum(len(axes.images) for axes in figure.axes) == n
     named = next(text for text in words if text.startswith("3 hidden layers"))
     assert ("no member finished" in named) is (n == 0)
-    assert ("best 90.0 %" in named) is (n > 1)
+    assert ("best 90.0 %, median 70.0 %, worst 50.0 %" in named) is (n > 1)
+    frames = sum(isinstance(patch, Rectangle) for axes in figure.axes for patch in axes.patches)
+    assert frames == (2 if n > 2 else 0)
     assert (f"{diverged} diverged" in named) is (diverged > 0 and n > 0)
 
 
@@ -243,4 +248,4 @@ def test_of_very_many_members_the_outermost_and_the_middle_are_shown() -> None:
     """Evenly spread over the ranks."""
     places = evenly_spread(1000, 64)
     assert len(set(places.tolist())) == 64
-    assert {0, 499, 999} <= set(places.tolist())
+    assert {0, 499, 500, 999} <= set(places.tolist())

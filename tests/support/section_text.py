@@ -13,4 +13,5 @@ def section_text(section: Section, table: pd.DataFrame, **settings: Any) -> str:
     """Return all sentences of a section."""
     findings = section.content(table, settings)
     assert all(len(row) == len(findings.header) for row in findings.rows)
+    assert 1 <= len(findings.summary) <= 2
     return " ".join([*findings.summary, *findings.details]).replace("\u00a0", " ")

@@ -28,11 +28,11 @@ from mlp_core.report.plot_style import (
     member_accuracies,
     note,
     plain,
-    range_words,
     sentence,
     whole_ticks,
 )
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
+from mlp_core.statistics.wording import range_words
 
 _START_STYLES = {
     "pytorch": (BLUE, "o", "PyTorch's start"),
@@ -115,9 +115,9 @@ def ablation_causes_figure(table: pd.DataFrame) -> Figure:
     activations = list(dict.fromkeys(table["activation"]))
     height = 6.2
     figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_PER_INCH, layout="constrained")
-    grid = figure.subplots(3, len(activations), sharex=True, sharey="row", squeeze=False)
+    grid = figure.subplots(3, len(activations), sharex=True, sharey="row", squeeze=False, height_ratios=[1.2, 1, 1])
     measures: tuple[tuple[str, Callable[[pd.DataFrame], Interval]], ...] = (
-        ("mean square of the first\nlayer's gradient, log scale", _median_gradient),
+        ("first layer's gradient,\nmean square, log scale", _median_gradient),
         ("dead units (%)", lambda rows: median_interval(100 * rows["dead_share"].to_numpy(dtype=float))),
         ("never learned (%)", _never_learned),
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, NEVER_LEARNED_NOTE, ReportFigure, Section, SectionContent
 from mlp_core.statistics.comparisons import ERROR_RATE, win_probability
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
-from mlp_core.statistics.wording import format_cell, format_share, no_break
+from mlp_core.statistics.wording import count, format_cell, format_share, no_break
 
 START_NAMES = {
     "pytorch": "PyTorch's start",
@@ -64,10 +64,9 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     depths = sorted(table["depth"].unique())
     best = int(interventions[0].accuracy.mean().fillna(-1).idxmax())
     full, reasons = _describe_ablation(interventions, best, depths[-1])
-    short = _in_short(interventions, best, depths[-1]) or full[:1]
     return SectionContent(
-        short,
-        [*(sentence for sentence in full if sentence not in short), *reasons],
+        _in_short(interventions, best, depths[-1]),
+        [*full, *reasons],
         [
             *("activation", "start", "epochs", f"decline, {best} to {depths[-1]}"),
             *(f"{what}, depth {depths[-1]}" for what in ("never learned", "dead units", "best member")),
@@ -84,12 +83,18 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
 
 
 def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> list[str]:
-    """Return a plain sentence on what carries the decline; nothing if there is none."""
+    """Return a plain sentence on what carries the decline, or on why there is none to explain."""
     base, *others = interventions
     n_depths = base.rows["depth"].nunique()
     decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))
-    if best == deepest or not decline.low > 0:
-        return []
+    if best == deepest:
+        return [f"The deepest network, {count(int(deepest), 'layer')}, is the best: no decline to explain."]
+    if decline.n == 0:
+        return [f"No seed finished at depths {best} and {deepest}: no decline to explain."]
+    if not decline.low > 0:
+        do = "does" if decline.n == 1 else "do"
+        seeds = count(decline.n, "seed").capitalize()
+        return [f"{seeds} {do} not show that accuracy falls from depth {best} to depth {deepest}."]
     lost = f"{100 * decline.estimate:.0f} points lost from depth {best} to depth {deepest}"
     alike = [intervention for intervention in others if intervention.epochs == base.epochs]
     if not alike:
@@ -104,7 +109,7 @@ def _in_short(interventions: list[_Intervention], best: int, deepest: int) -> li
 
 def _row(intervention: _Intervention, best: int, depths: Sequence[int]) -> list[str]:
     accuracy, deepest = intervention.accuracy, intervention.at(depths[-1])
-    dead = deepest["dead_share"].astype(float).mean()
+    dead = deepest["dead_share"].astype(float).median()
     reached = accuracy[depths[-1]].max()
     row = [
         intervention.activation,
@@ -120,16 +125,18 @@ def _row(intervention: _Intervention, best: int, depths: Sequence[int]) -> list[
 
 
 def _describe_ablation(interventions: list[_Intervention], best: int, deepest: int) -> tuple[list[str], list[str]]:
-    """Return what to say in short, and the reasons."""
+    """Return the sentences with numbers, and the reasons."""
     base, *others = interventions
     n_depths = base.rows["depth"].nunique()
     decline = median_interval(base.decline(best).to_numpy(), max(1, n_depths - 1))  # the best one was chosen
     lead = (
-        f"With {base.name} mean test accuracy falls from {_percent(base, best)} at depth {best} to "
+        f"With {base.name} median test accuracy falls from {_percent(base, best)} at depth {best} to "
         f"{_percent(base, deepest)} at depth {deepest}, in the median of the seeds by {_points(decline)}"
     )
     if best == deepest:
-        return [f"With {base.name} the deepest network, {deepest} layers, is the best: no decline to explain."], []
+        return [
+            f"With {base.name} the deepest network, {count(int(deepest), 'layer')}, is the best: no decline to explain."
+        ], []
     if decline.n == 0:
         return [f"With {base.name} no seed finished at depths {best} and {deepest}: no decline to explain."], []
     if not decline.low > 0:
@@ -270,7 +277,7 @@ def _pairs(first: pd.Series, second: pd.Series) -> tuple[NDArray[np.float64], ND
 
 
 def _percent(intervention: _Intervention, depth: int) -> str:
-    return f"{100 * intervention.accuracy[depth].mean():.1f} %"
+    return f"{100 * intervention.accuracy[depth].median():.1f} %"
 
 
 def _points(interval: Interval) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mlp_core.report.section import ExtraTable, ReportFigure, Section, SectionContent
+from mlp_core.statistics.wording import count
 
 _MOST_ROWS = 20
 _MOST_LETTERS = 120
@@ -27,9 +28,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         f"The largest class holds {100 * largest / (n_train + n_test):.1f} % of the rows: whoever always answers it is "
         "right so often.",
     ]
+    details = []
     if used:
         constant = " Constant and ignored columns are left out." if {"constant", "ignored"} & set(uses.index) else ""
-        summary.insert(1, f"Columns: {', '.join(used)}.{constant}")
+        details.append(f"Columns: {', '.join(used)}.{constant}")
     more = len(columns) - _MOST_ROWS
     further = ExtraTable(
         "Columns",
@@ -42,11 +44,13 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         ],
         "Standardised: minus the mean of the training rows, divided by their standard deviation. One-hot: an input of "
         "0 or 1 for each level of the training rows; any other value, and a missing one, has none."
-        + (f" {more} more columns are in results/data.parquet." if more > 0 else ""),
+        + (
+            f" {count(more, 'more column')} {'is' if more == 1 else 'are'} in results/data.parquet." if more > 0 else ""
+        ),
     )
     return SectionContent(
         summary,
-        [],
+        details,
         ["class", "to train on", "to test on", "share"],
         1,
         [

@@ -102,9 +102,11 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
         labels: Their classes `[n]`.
 
     Returns:
-        The figure; the member of median accuracy is framed, and the number of members that diverged is written.
+        The figure; the member in the middle, or both, are framed, and the number of members that diverged is written.
     """
-    n_classes = 1 + int(labels.max())
+    colours = np.array([pale(PALETTE[label % len(PALETTE)]) for label in range(1 + int(labels.max()))])
+    if max(row.n_finished for row in rows) <= 1:
+        return _one_map_each(rows, points, labels, colours)
     columns = 8 if max(len(row.classes) for row in rows) <= 8 else 16
     n_lines = [max(1, math.ceil(len(row.classes) / columns)) for row in rows]
     cell, head, foot = WIDTH_INCHES / columns, 0.42, 0.2 if columns == 8 else 0.0
@@ -119,15 +121,34 @@ def member_maps_figure(rows: Sequence[MemberMaps], points: NDArray[Any], labels:
         share = height / tall
         axes = figure.add_axes((0, top - share, 1, share))
         top -= share
-        _draw_maps(axes, row, n_classes, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
-    if max(row.n_finished for row in rows) <= 1:
-        headline(figure, "What each network answers, under it its\ntest accuracy (%); right: test points")
-        return figure
+        _draw_maps(axes, row, colours, columns, (0.38 / cell, lines * (1 + foot / cell), foot / cell))
     headline(
         figure,
-        "What each network answers, best test accuracy\nfirst; framed: the median one (of two in\n"
-        "the middle the better); right: test points",
+        "What each network answers, best test accuracy\nfirst; framed: the middle, where the median lies;\n"
+        "right: test points",
     )
+    return figure
+
+
+def _one_map_each(
+    rows: Sequence[MemberMaps], points: NDArray[Any], labels: NDArray[Any], colours: NDArray[Any]
+) -> Figure:
+    """Draw the map of each depth's only member, up to three side by side, and the test points last."""
+    columns = min(3, len(rows) + 1)
+    n_lines = math.ceil((len(rows) + 1) / columns)
+    height = 0.3 + n_lines * (WIDTH_INCHES / columns + 0.4)
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_PER_INCH, layout="constrained")
+    panels = list(figure.subplots(n_lines, columns, squeeze=False).flat)
+    for axes in panels[len(rows) :]:
+        axes.set_axis_off()
+    for axes, row in zip(panels, rows, strict=False):
+        axes.set(xticks=[], yticks=[], aspect="equal")
+        for classes in row.classes:
+            axes.imshow(_outlined(classes, colours), origin="lower", interpolation="nearest")
+        plain(axes.set_title(_named(row).replace(": ", "\n"), fontsize=10))
+    _draw_points(panels[len(rows)], points, labels)
+    panels[len(rows)].set_title("test points", fontsize=10)
+    headline(figure, "What each network answers, and its test accuracy")
     return figure
 
 
@@ -137,13 +158,14 @@ def _draw_points(axes: Axes, points: NDArray[Any], labels: NDArray[Any]) -> None
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
 
 
-def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes: tuple[float, float, float]) -> None:
+def _draw_maps(
+    axes: Axes, row: MemberMaps, colours: NDArray[Any], columns: int, sizes: tuple[float, float, float]
+) -> None:
     """Draw the maps of a depth, one unit wide each, below a head that names best, median and worst."""
     head, height, foot = sizes
     axes.set_axis_off()
     axes.set_xlim(0, columns)
     axes.set_ylim(height, -head)
-    colours = np.array([pale(PALETTE[label % len(PALETTE)]) for label in range(n_classes)])
     for place, classes in enumerate(row.classes):
         left, top = place % columns, place // columns * (1 + foot)
         axes.imshow(
@@ -155,8 +177,8 @@ def _draw_maps(axes: Axes, row: MemberMaps, n_classes: int, columns: int, sizes:
         )
         if foot:
             percent = f"{100 * row.accuracies[place]:.1f}"
-            axes.text(left + 0.5, top + 1.0, percent, ha="center", va="top", fontsize=9, color=INK)
-        if place == row.median and row.n_finished > 1:
+            axes.text(left + 0.5, top + 1.02, percent, ha="center", va="top", fontsize=9, color=INK)
+        if place in row.middle and row.n_finished > 2:
             frame = Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, fill=False, edgecolor="black", linewidth=1.8)
             axes.add_patch(frame)
     # an image sets the limits anew
@@ -180,7 +202,7 @@ def _named(row: MemberMaps) -> str:
     diverged = f"; {row.n_diverged} diverged" if row.n_diverged else ""
     if not row.n_finished:
         return f"{row.name}: no member finished"
-    best, median, worst = (100 * row.accuracies[place] for place in (0, row.median, -1))
+    best, median, worst = (100 * accuracy for accuracy in (row.accuracies[0], row.median, row.accuracies[-1]))
     if row.n_finished == 1:
         return f"{row.name}: {best:.1f} %{diverged}"
     note = f", {len(row.classes)} of {row.n_finished} shown" if len(row.classes) < row.n_finished else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,7 +65,8 @@ def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> Me
         f"{depth} hidden layer{'' if depth == 1 else 's'}, {width} wide",
         classes,
         accuracies[chosen],
-        int(np.searchsorted(places, (len(ranked) - 1) // 2)) if len(ranked) else 0,
+        float(np.median(accuracies[ranked])) if len(ranked) else math.nan,
+        tuple(np.flatnonzero(np.isin(places, _middle(len(ranked)))).tolist()),
         len(ranked),
         len(accuracies) - len(ranked),
     )
@@ -73,12 +75,21 @@ def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> Me
 def evenly_spread(n: int, most: int) -> NDArray[np.intp]:
     """Return at most `most` of the numbers 0 .. n - 1, evenly spread, always with the first, middle and last.
 
+    Of an even number both in the middle are among them.
+
     Example:
-        >>> evenly_spread(3, 64).tolist(), evenly_spread(9, 5).tolist()
-        ([0, 1, 2], [0, 2, 4, 6, 8])
+        >>> evenly_spread(3, 64).tolist(), evenly_spread(9, 5).tolist(), evenly_spread(20, 4).tolist()
+        ([0, 1, 2], [0, 2, 4, 6, 8], [0, 9, 10, 19])
     """
     if n <= most:
         return np.arange(n)
     places = np.round(np.linspace(0, n - 1, most)).astype(np.intp)
-    places[np.abs(places - (n - 1) // 2).argmin()] = (n - 1) // 2
+    middle = _middle(n)
+    nearest = np.sort(np.abs(places - (n - 1) / 2).argsort(kind="stable")[: len(middle)])
+    places[nearest] = middle
     return places
+
+
+def _middle(n: int) -> list[int]:
+    """Return the place in the middle of n, or both."""
+    return sorted({(n - 1) // 2, n // 2})

@@ -16,7 +16,8 @@ class MemberMaps:
         name: Of the configuration, in words.
         classes: Integer classes `[members, M, M]`; the row is x2, ascending from the bottom, the column is x1.
         accuracies: Test accuracy of each member, 0..1, descending.
-        median: Index of the member of median accuracy; of two in the middle, the better one.
+        median: Median test accuracy of all members that finished, 0..1; NaN if none did.
+        middle: Indices of the member in the middle, or of the two whose mean is the median.
         n_finished: Members that did not diverge; can be more than have a map.
         n_diverged: Members that diverged: they have no map.
     """
@@ -24,6 +25,7 @@ class MemberMaps:
     name: str
     classes: NDArray[Any]
     accuracies: NDArray[Any]
-    median: int
+    median: float
+    middle: tuple[int, ...]
     n_finished: int
     n_diverged: int

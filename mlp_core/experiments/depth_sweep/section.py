@@ -70,7 +70,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "depth_sweep_loss",
-            "Median train loss per epoch, one curve per depth; the bands are 95 % intervals of the median.",
+            "Median train loss per epoch, one curve per depth, with its 95 % interval as a band where there is one.",
             "Curves of median train loss against epoch for each depth, with bands of 95 % intervals.",
         ),
     ),

@@ -75,8 +75,8 @@ def _describe_units(groups: Mapping[str, pd.DataFrame]) -> list[str]:
         "The extent of trained first-layer units, how far their weights reach in sides of the image, is "
         f"{_listed_means(groups, 'extent')}; that of edge filters is {local:.3f}, of templates of whole faces "
         f"{whole:.3f}, of single images {single:.3f}, and of the units before training {start:.3f}.",
-        f"{as_local} of {len(trained)} units are as local as the widest edge filter. The network starts with units "
-        "that see the whole image: that they do not become local is what is shown.",
+        f"{as_local} of {len(trained)} units {'is' if as_local == 1 else 'are'} as local as the widest edge filter. "
+        "The network starts with units that see the whole image: that they do not become local is what is shown.",
         "Their cosine with the nearest difference of two class means, 1 for a whole template, is "
         f"{_listed_means(groups, 'class_cosine')}, against {random['class_cosine'].mean():.3f} before training.",
     ]

@@ -38,7 +38,7 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
 
     Returns:
         The figure, one panel per activation and weight distribution; members are faint dots, medians have 95 %
-        intervals. The best gain has the highest mean test accuracy over the members that finished.
+        intervals. The best gain has the highest median test accuracy.
     """
     panels = list(table.groupby(["activation", "distribution"], sort=False))
     figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 4.0 * len(panels)), dpi=DOTS_PER_INCH, layout="constrained")
@@ -51,8 +51,9 @@ def gain_sweep_figure(table: pd.DataFrame, n_classes: int = 3) -> Figure:
             headline(figure, words)
         else:
             plain(axes.set_title(words, loc="left", fontsize=11, pad=22))
+    faint = " (members faint)" if table.groupby(["activation", "distribution", "gain"]).size().max() > 1 else ""
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy (members faint)")
+        Line2D([], [], color=colour, marker=marker, label=f"{part} accuracy{faint}")
         for part, colour, marker in (("test", BLUE, "o"), ("train", ORANGE, "s"))
     ]
     legend_below(figure, handles)
@@ -78,17 +79,16 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[In
         axes.scatter(np.concatenate(places), 100 * np.concatenate(members), s=9, color=colour, alpha=0.35, linewidths=0)
         draw_intervals(axes, gains + step * side, intervals, colour, marker)
         axes.plot(gains + step * side, [100 * interval.estimate for interval in intervals], color=colour, linewidth=1.5)
-    tests = [member_accuracies(cell, "test_accuracy") for cell in cells]
-    medians = [median_interval(accuracies) for accuracies in tests]
+    medians = [median_interval(member_accuracies(cell, "test_accuracy")) for cell in cells]
     for gain, median in zip(gains, medians, strict=True):
         if median.missing:
             annotate_diverged(axes, gain, [diverged_count(median)])
     theoretical = float(table["theoretical_gain"].iloc[0])
-    means = np.array([np.nanmean(test) if np.isfinite(test).any() else np.nan for test in tests])
     marks = [(theoretical, f"theory {theoretical:.3f}", "--")]
-    if np.isfinite(means).any():
-        best = float(gains[np.nanargmax(means)])
-        marks.append((best, f"best mean {best:.3g}", "-"))
+    estimates = np.array([median.estimate for median in medians])
+    if np.isfinite(estimates).any():
+        best = float(gains[np.nanargmax(estimates)])
+        marks.append((best, f"best median {best:.3g}", "-"))
     # the two are often neighbours: the left one's label ends at its line, the right one's begins there
     for index, (gain, label, style) in enumerate(sorted(marks)):
         axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)

@@ -25,7 +25,7 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
         if all(configuration.values[name] == first[name] for name in _GROUP)
     ]
     best, *rest = best_in_short("gain", alike)
-    return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.3g}.", *rest]
+    return [f"{best[:-1]}; theory gives {first['theoretical_gain']:.4g}.", *rest]
 
 
 def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[str, Any]) -> list[str]:
@@ -72,12 +72,12 @@ SECTION = accuracy_section(
         ReportFigure(
             "gain_sweep",
             "Train and test accuracy against gain. The solid vertical line marks the gain of highest "
-            "mean test accuracy, the dashed one the theoretical gain.",
+            "median test accuracy, the dashed one the theoretical gain.",
             "Median train and test accuracy with 95 % intervals against gain. The table has the numbers.",
         ),
         ReportFigure(
             "gain_sweep_loss",
-            "Median train loss for each gain, with 95 % intervals.",
+            "Median train loss for each gain, with its 95 % interval where there is one.",
             "Median train loss against gain, with 95 % intervals.",
         ),
         ReportFigure(

@@ -54,10 +54,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         ],
         1,
         [_model_row(model) for model in models],
-        f"{MEDIAN_NOTE} Islands and their area are means. Inside, rim and outside are points on the arms, continued "
-        "without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An island is a "
-        "region of a class that holds none of its training points, on the map from -2 to 2; those that reach its "
-        "edge may belong to a larger region beyond and are counted too. "
+        f"{MEDIAN_NOTE} Islands and their area are medians, too. Inside, rim and outside are points on the arms, "
+        "continued without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An "
+        "island is a region of a class that holds none of its training points, on the map from -2 to 2; those that "
+        "reach its edge may belong to a larger region beyond and are counted too. "
         "The number of parameters of perceptrons comes near a budget, with the smallest width that reaches it. Tuned: "
         "inputs with mean 0 and standard deviation 1, and of five learning rates from 0.001 to 0.1 the one that was "
         "right most often on a fifth of the training points, held out while it was chosen.",
@@ -72,8 +72,8 @@ def _model_row(model: _Model) -> list[str]:
         "none" if np.isnan(model.parameters) else f"{model.parameters:.0f}",
         str(model.median("test_accuracy").n),
         *(format_cell(accuracy) for accuracy in regions),
-        f"{counts.mean():.1f}" if counts.notna().any() else "none",
-        f"{areas.mean():.2f} of 16" if areas.notna().any() else "none",
+        f"{counts.median():.1f}" if counts.notna().any() else "none",
+        f"{areas.median():.2f} of 16" if areas.notna().any() else "none",
     ]
     return [row[0], *(no_break(text) for text in row[1:])]
 
@@ -123,8 +123,8 @@ def _describe_generalization(models: list[_Model], radius: float, n_classes: int
             sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    parts = [f"{model.name} {model.islands().mean():.1f}" for model in (widest, *alike)]
-    sentences.append(f"Unconnected islands on the map, mean per member: {'; '.join(parts)}.")
+    parts = [f"{model.name} {model.islands().median():.1f}" for model in (widest, *alike)]
+    sentences.append(f"Unconnected islands on the map, median of the members: {'; '.join(parts)}.")
     return [*sentences, *_describe_tuned(models, widest)]
 
 

@@ -10,7 +10,7 @@ from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
     divergence_sentences,
-    on_average_over,
+    median_of,
 )
 from mlp_core.report.section import CASE_STUDY, ReportFigure
 from mlp_core.statistics.wording import format_interval
@@ -20,10 +20,10 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
     finished = [configuration for configuration in configurations if configuration.test.n]
     if not finished:
         return ["No network finished its training."]
-    best = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
-    seen, new = (100 * float(part.mean()) for part in (best.train_accuracies, best.test_accuracies))
+    best = max(finished, key=lambda configuration: configuration.test.estimate)
+    seen, new = (100 * part.estimate for part in (best.train, best.test))
     return [
-        f"The network names {new:.0f} % of new images rightly{on_average_over(best.test.n)}.",
+        f"The network names {new:.0f} % of new images rightly{median_of(best.test.n)}.",
         f"Of the images that it was trained on it names {seen:.0f} %.",
     ]
 
@@ -37,8 +37,8 @@ def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[st
             f"train accuracy {format_interval(configuration.train)}."
         )
         if configuration.test.n:
-            gap = 100 * float((configuration.train_accuracies - configuration.test_accuracies).mean())
-            sentences.append(f"Train minus test, mean of the members: {gap:.1f} percentage points.")
+            gap = 100 * float((configuration.train_accuracies - configuration.test_accuracies).median())
+            sentences.append(f"Train minus test, median of the members: {gap:.1f} percentage points.")
     sentences += divergence_sentences(configurations)
     return sentences
 
@@ -64,7 +64,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "images_loss",
-            "Median train loss per epoch, with its 95 % interval as a band.",
+            "Median train loss per epoch, with its 95 % interval as a band where there is one.",
             "Curve of median train loss against epoch for the image network.",
         ),
     ),

@@ -35,10 +35,10 @@ def _best_rates(configurations: list[ConfigurationAccuracy], settings: Mapping[s
             if configuration.values["initialization"] == start and configuration.test.n
         ]
         if finished:
-            highest = max(finished, key=lambda configuration: configuration.mean_test_accuracy)
-            rate, mean = highest.value("learning_rate"), 100 * highest.mean_test_accuracy
-            best.append(f"{rate} ({mean:.1f} %) from {STARTS[start]}")
-    sentences = [f"Highest mean test accuracy: {listed(best)}."] if best else ["No member finished."]
+            highest = max(finished, key=lambda configuration: configuration.test.estimate)
+            rate, median = highest.value("learning_rate"), 100 * highest.test.estimate
+            best.append(f"{rate} ({median:.1f} %) from {STARTS[start]}")
+    sentences = [f"Highest median test accuracy: {listed(best)}."] if best else ["No member finished."]
     return [*sentences, *divergence_sentences(configurations)]
 
 

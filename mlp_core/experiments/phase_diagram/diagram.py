@@ -2,7 +2,7 @@
 
 Signals and gradients of a random network change by a factor in each layer, so that depth has a scale; Schoenholz et al.
 2017 find that networks can be trained up to some six such scales. Here a depth counts as trainable at a gain where the
-mean train accuracy is at least half-way from chance to the best of the grid.
+median train accuracy of the members is at least half-way from chance to the best of the grid.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ SCALES = 6
 
 @dataclass(frozen=True)
 class PhaseGrid:
-    """Mean accuracies of networks over a grid of depths and gains.
+    """Accuracies of networks over a grid of depths and gains.
 
     Attributes:
         depths: Numbers of hidden layers, ascending, `[depths]`.
         gains: Xavier gains, ascending, `[gains]`.
-        accuracy: Mean over the members that finished, 0..1, `[depths, gains]`; NaN where none did.
+        accuracy: Median of the members that finished, 0..1, `[depths, gains]`; NaN where none did.
+        members: Those that finished, the least accurate first, 0..1, `[depths, gains, members]`; NaN for the others.
         finished: Number of members that finished, `[depths, gains]`.
         diverged: Number of members that diverged, `[depths, gains]`.
     """
@@ -38,12 +39,21 @@ class PhaseGrid:
     depths: NDArray[np.int64]
     gains: _Array
     accuracy: _Array
+    members: _Array
     finished: NDArray[np.int64]
     diverged: NDArray[np.int64]
 
+    @property
+    def spread(self) -> _Array:
+        """Return by how much the members of a cell differ, 0..1, `[depths, gains]`; NaN where fewer than 2 finished."""
+        spread = np.full(self.finished.shape, math.nan)
+        several = self.finished > 1
+        spread[several] = np.nanmax(self.members[several], -1) - np.nanmin(self.members[several], -1)
+        return spread
+
 
 def phase_grid(depth: NDArray[Any], gain: NDArray[Any], accuracy: NDArray[Any]) -> PhaseGrid:
-    """Return mean accuracies over depth and gain, from the members' values in any order.
+    """Return accuracies over depth and gain, from the members' values in any order.
 
     Args:
         depth: Hidden layers of each member, `[members]`.
@@ -62,16 +72,19 @@ def phase_grid(depth: NDArray[Any], gain: NDArray[Any], accuracy: NDArray[Any]) 
     finished, diverged = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     np.add.at(finished, (rows[ok], columns[ok]), 1)
     np.add.at(diverged, (rows[~ok], columns[~ok]), 1)
-    total = np.zeros(shape)
-    np.add.at(total, (rows[ok], columns[ok]), accuracy[ok])
-    mean = np.divide(total, finished, out=np.full(shape, math.nan), where=finished > 0)
-    return PhaseGrid(depths, gains, mean, finished, diverged)
+    members = np.full((*shape, int((finished + diverged).max())), math.nan)
+    for row, column in zip(*np.nonzero(finished), strict=True):
+        own = np.sort(accuracy[ok & (rows == row) & (columns == column)])
+        members[row, column, : len(own)] = own
+    median = np.full(shape, math.nan)
+    median[finished > 0] = np.nanmedian(members[finished > 0], -1)
+    return PhaseGrid(depths, gains, median, members, finished, diverged)
 
 
 def trainable_threshold(grid: PhaseGrid, chance: float) -> float:
     """Return the accuracy half-way from chance to the best cell of a grid; NaN if no member finished.
 
-    A depth counts as trainable at a gain if its mean accuracy reaches this threshold.
+    A depth counts as trainable at a gain if its median accuracy reaches this threshold.
 
     Example:
         >>> trainable_threshold(phase_grid(np.array([2, 2]), np.array([1.0, 2.0]), np.array([0.9, 0.5])), chance=0.5)
@@ -82,7 +95,7 @@ def trainable_threshold(grid: PhaseGrid, chance: float) -> float:
 
 
 def deepest_trainable(grid: PhaseGrid, threshold: float) -> NDArray[np.int64]:
-    """Return, for each gain, the largest depth whose mean accuracy reaches the threshold; 0 if no depth does.
+    """Return, for each gain, the largest depth whose median accuracy reaches the threshold; 0 if no depth does.
 
     Example:
         >>> depth, gain = np.array([2, 4, 2, 4]), np.array([1.0, 1.0, 3.0, 3.0])
@@ -164,7 +177,7 @@ def agreement(grid: PhaseGrid, deepest: NDArray[np.int64], scale: NDArray[Any]) 
     the grid's next depth is 12.
 
     Args:
-        grid: Mean accuracies of the trained networks; only its depths are used.
+        grid: Accuracies of the trained networks; only its depths are used.
         deepest: Deepest trainable depth at each gain, as `deepest_trainable` returns it.
         scale: Predicted depth scale at each gain, in layers; NaN counts as 0.
 
@@ -184,7 +197,7 @@ class PhaseDiagram:
     """A grid of trained networks of one activation and width, compared with what theory predicts.
 
     Attributes:
-        grid: Mean train accuracies.
+        grid: Train accuracies.
         threshold: Accuracy from which a depth counts as trainable.
         deepest: Deepest trainable depth at each gain.
         scales: Predicted depth scales.
@@ -209,7 +222,7 @@ def phase_diagram(grid: PhaseGrid, activation: str, width: int, chance: float) -
     """Compare a grid of train accuracies with the depths that mean-field theory predicts to be trainable.
 
     Args:
-        grid: Mean train accuracies.
+        grid: Train accuracies.
         activation: Name of the activation.
         width: Units of each hidden layer.
         chance: Accuracy of guessing, 1 over the number of classes.

@@ -37,8 +37,8 @@ from mlp_core.report.plot_style import (
     legend_below,
     member_accuracies,
     plain,
-    range_words,
 )
+from mlp_core.statistics.wording import range_words
 from mlp_core.theory.gains import forward_gain
 from mlp_core.theory.weight_scales import xavier_scale
 
@@ -50,15 +50,16 @@ _TUTORIAL_INPUTS, _TUTORIAL_CLASSES = 3072, 3
 
 
 def phase_diagram_figure(table: pd.DataFrame, n_classes: int) -> Figure:
-    """Draw mean train and test accuracy over gain and depth as heat maps, with the depths that theory predicts.
+    """Draw train and test accuracy over gain and depth as heat maps, with the depths that theory predicts.
 
     Args:
         table: Rows of the `phase_diagram` table, one per member; accuracies in 0..1, null where diverged.
         n_classes: Number of classes, for the chance level.
 
     Returns:
-        The figure: two heat maps and, on the same axis of gains, the layers of the tutorial's own gain sweep. A cell
-        where no member finished has no colour; a cell where any diverged is hatched.
+        The figure: two heat maps and, on the same axis of gains, the layers of the tutorial's own gain sweep. Each
+        member is a stripe of its cell, the least accurate left. A cell where any diverged is hatched, and a stripe that
+        did has no colour.
     """
     activation, width = str(table["activation"].iloc[0]), int(table["width"].iloc[0])
     depth, gain = table["depth"].to_numpy(), table["gain"].to_numpy(dtype=np.float64)
@@ -67,16 +68,17 @@ def phase_diagram_figure(table: pd.DataFrame, n_classes: int) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 8.6), dpi=DOTS_PER_INCH, layout="constrained")
     above, below, strip = figure.subplots(3, 1, sharex=True, height_ratios=[3.6, 3.0, 1.0])
     colours = Normalize(100 / n_classes, 100)
-    for axes, grid, name in ((above, train, "train"), (below, test, "test")):
+    stripes = "; a cell's stripes are its members, worst to best" if train.members.shape[-1] > 1 else ""
+    for axes, grid, name in ((above, train, "Train"), (below, test, "Test")):
         _draw_cells(axes, grid, colours)
-        axes.set_title(f"Mean {name} accuracy of the members that finished", loc="left", fontsize=10)
+        axes.set_title(f"{name} accuracy{stripes}", loc="left", fontsize=10)
         axes.set_ylabel("hidden layers (log scale)")
     _draw_limits(above, diagram, activation, width)
     below.axvline(diagram.scales.critical.sigma_w, color="white", linewidth=1.2, linestyle=":", path_effects=[_OUTLINE])
     _draw_tutorial_layers(strip, train.gains)
     scale = ScalarMappable(colours, matplotlib.colormaps["viridis"])
     bar = figure.colorbar(scale, ax=[above, below], extend="min", pad=0.02, aspect=40)
-    bar.set_label(f"mean accuracy (%), chance {100 / n_classes:.0f} %")
+    bar.set_label(f"accuracy (%), chance {100 / n_classes:.0f} %")
     members = {int(count) for count in np.unique(train.finished + train.diverged) if count}
     diverged = int(train.diverged.sum())
     plain(
@@ -94,9 +96,12 @@ def phase_diagram_figure(table: pd.DataFrame, n_classes: int) -> Figure:
 
 def _draw_cells(axes: Axes, grid: PhaseGrid, colours: Normalize) -> None:
     gains, depths = _edges(grid.gains), _edges(grid.depths.astype(np.float64))
-    # a masked cell is left out, not painted
-    cells = np.ma.masked_where(grid.finished == 0, 100 * grid.accuracy)
-    axes.pcolormesh(gains, depths, cells, cmap="viridis", norm=colours, edgecolors="none")
+    n_stripes = grid.members.shape[-1]
+    # a masked stripe is left out, not painted
+    stripes = np.ma.masked_invalid(100 * grid.members.reshape(len(grid.depths), -1))
+    axes.pcolormesh(_divided(gains, n_stripes), depths, stripes, cmap="viridis", norm=colours, edgecolors="face")
+    if n_stripes > 1:
+        axes.vlines(gains[1:-1], depths[0], depths[-1], color="white", linewidth=1.5)
     for row, column in zip(*np.nonzero(grid.diverged), strict=True):
         corner = (gains[column], depths[row])
         size = (gains[column + 1] - gains[column], depths[row + 1] - depths[row])
@@ -210,6 +215,12 @@ def _spaced(gains: NDArray[Any]) -> list[float]:
         if not spaced or np.log(gain / spaced[-1]) >= room:
             spaced.append(gain)
     return spaced
+
+
+def _divided(edges: NDArray[Any], n_parts: int) -> NDArray[Any]:
+    """Return the borders of cells that are divided into parts of equal width on a logarithmic scale."""
+    places = np.arange((len(edges) - 1) * n_parts + 1) / n_parts
+    return np.asarray(np.exp(np.interp(places, np.arange(len(edges)), np.log(edges))))
 
 
 def _edges(centres: NDArray[Any]) -> NDArray[Any]:

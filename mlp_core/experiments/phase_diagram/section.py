@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlp_core.experiments.phase_diagram.diagram import SCALES, Agreement, PhaseDiagram, phase_diagram, phase_grid
-from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
+from mlp_core.experiments.phase_diagram.diagram import (
+    SCALES,
+    Agreement,
+    PhaseDiagram,
+    PhaseGrid,
+    phase_diagram,
+    phase_grid,
+)
+from mlp_core.experiments.phase_diagram.experiment import EXPERIMENT, PhaseDiagramSettings
 from mlp_core.report.section import INITIALIZATION, SIGNAL_PAPERS, ReportFigure, Section, SectionContent
+from mlp_core.statistics.wording import count, range_words
 
 
 def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
@@ -32,7 +40,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
     full = _describe_phase(diagram, activation, width)
     return SectionContent(
         _in_short(diagram) or full,
-        [*(full if diagram.deepest.any() else []), *_phase_details(diagram, test.accuracy)],
+        [*full, *_spread(diagram), *_phase_details(diagram, test.accuracy)] if diagram.deepest.any() else [],
         [
             *("gain = sigma_w", "phase", "deepest trainable"),
             *(f"{SCALES} correlation scales", f"{SCALES} gradient scales"),
@@ -51,11 +59,12 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
             ]
             for place, (*accuracies, diverged) in enumerate(cells)
         ],
-        f"Trainable is a depth whose mean train accuracy is at least half-way from chance to the best of the "
-        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden layers on "
-        f"{settings.get('examples', 'some')} training examples; all members see the same batches. The scales are of "
-        "the layers between hidden ones before training, with PyTorch's biases (sigma_b = 1 / sqrt(3 width) = "
-        f"{diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
+        f"Trainable is a depth whose median train accuracy is at least half-way from chance to the best of the "
+        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden "
+        f"layer{'s' * bool(train.depths.max() > 1)} on {settings.get('examples', 'some')} training examples, "
+        f"{_n_members(train)} per cell; all members see the same batches. "
+        "The scales are of the layers between hidden ones before training, with PyTorch's biases (sigma_b = "
+        f"1 / sqrt(3 width) = {diagram.scales.sigma_b:.3f}).{_whole_grid(len(train.gains), len(train.depths))}",
     )
 
 
@@ -69,7 +78,9 @@ def _whole_grid(n_gains: int, n_depths: int) -> str:
     if n_gains >= len(whole.gains) and n_depths >= len(whole.depths):
         return ""
     sizes = f"{len(whole.gains)} gains by {len(whole.depths)} depths"
-    return f" This grid is a small one: deep-mlp phase-diagram trains {sizes}."
+    return (
+        f" This grid is a small one: with {EXPERIMENT.n_seeds} members per cell deep-mlp phase-diagram trains {sizes}."
+    )
 
 
 def _layers(depth: float) -> str:
@@ -128,6 +139,36 @@ def _depth_words(depth: int, last: int) -> str:
     return f"{_at_least(depth, last)}{depth} layer{'' if depth == 1 else 's'}" if depth else "no depth of the grid"
 
 
+def _n_members(grid: PhaseGrid) -> str:
+    counts = grid.finished + grid.diverged
+    most = int(counts.max())
+    return f"{range_words({int(count) for count in counts[counts > 0]})} member{'s' if most > 1 else ''}"
+
+
+def _few(n: int) -> str:
+    return {0: "none", 1: "one"}.get(n, str(n))
+
+
+def _spread(diagram: PhaseDiagram) -> list[str]:
+    """Say how far the members of a cell lie apart, and in how many cells only some of them train."""
+    grid = diagram.grid
+    several = grid.finished > 1
+    if not several.any():
+        return ["No cell has two members that finished: how far chance moves a cell is not seen here."]
+    spread = 100 * grid.spread
+    if not np.nanmax(spread):
+        return ["Members of one cell do not differ in train accuracy."]
+    widest = np.unravel_index(np.nanargmax(spread), spread.shape)
+    trained = (np.nan_to_num(grid.members) >= diagram.threshold).sum(-1)
+    mixed = int((several & (trained > 0) & (trained < grid.finished)).sum())
+    return [
+        f"Members of one cell lie {np.nanmedian(spread):.1f} points of train accuracy apart in the median of "
+        f"{count(int(several.sum()), 'cell')}, at most {spread[widest]:.1f} "
+        f"({count(int(grid.depths[widest[0]]), 'layer')}, gain {grid.gains[widest[1]]:.3g}); "
+        f"in {_few(mixed)} of them some train and others do not."
+    ]
+
+
 def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -> list[str]:
     if not diagram.deepest.any():
         return []
@@ -135,8 +176,8 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
     sentences = [_misses(diagram, name, agreement) for name, agreement in agreements]
     off = [float(np.abs(agreement.steps).mean()) for _, agreement in agreements]
     sentence = (
-        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; {len(diagram.grid.gains)} gains "
-        "of one set of data do not settle which scale fits better."
+        f"On average the two miss by {off[0]:.1f} and {off[1]:.1f} steps of the grid; "
+        f"{_number_of_gains(diagram)} of one set of data cannot settle which scale fits better."
     )
     chaotic = ~diagram.ordered
     if chaotic.any() and (diagram.scales.gradient < diagram.scales.correlation)[chaotic].all():
@@ -150,15 +191,19 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
         return sentences
     best, worst = (np.unravel_index(pick(trainable), trainable.shape) for pick in (np.nanargmax, np.nanargmin))
     named = [
-        f"{100 * trainable[row, column]:.1f} % ({diagram.grid.depths[row]} layers, gain "
+        f"{100 * trainable[row, column]:.1f} % ({count(int(diagram.grid.depths[row]), 'layer')}, gain "
         f"{diagram.grid.gains[column]:.3g})"
         for row, column in (best, worst)
     ]
     sentences.append(
-        f"Trainable is not the same as good: among the trainable cells mean test accuracy goes from {named[0]} down "
-        f"to {named[1]}, where mean train accuracy is {100 * diagram.grid.accuracy[worst]:.1f} %."
+        f"Trainable is not the same as good: among the trainable cells median test accuracy goes from {named[0]} down "
+        f"to {named[1]}, where median train accuracy is {100 * diagram.grid.accuracy[worst]:.1f} %."
     )
     return sentences
+
+
+def _number_of_gains(diagram: PhaseDiagram) -> str:
+    return count(len(diagram.grid.gains), "gain")
 
 
 def _misses(diagram: PhaseDiagram, name: str, agreement: Agreement) -> str:
@@ -188,9 +233,10 @@ SECTION = Section(
     figures=(
         ReportFigure(
             "phase_diagram",
-            "Mean accuracy over gain and depth, on the training examples and on the test examples, and what theory "
-            f"predicts: {SCALES} scales of the correlation, as Schoenholz et al. draw them, and of the gradient. "
-            "Hatched cells had members that diverged; a cell where none finished has no colour. Below, on the same "
+            "Accuracy over gain and depth, on the training examples and on the test examples; "
+            "a cell is striped where its members differ, the least accurate left. Lines are what theory predicts: "
+            f"{SCALES} scales of the correlation, as Schoenholz et al. draw them, and of the gradient. "
+            "Hatched cells had members that diverged, which have no colour. Below, on the same "
             "axis, the four layers of the tutorial's own gain sweep: one Xavier gain is another sigma_w in each.",
             "Two heat maps of accuracy over gain and depth with predicted lines. The table has the depths.",
         ),

@@ -12,7 +12,7 @@ from mlp_core.report.accuracy_section import (
     ConfigurationAccuracy,
     accuracy_section,
     divergence_sentences,
-    on_average_over,
+    median_of,
     published_sentences,
 )
 from mlp_core.report.section import EXPRESSIVITY, ReportFigure
@@ -31,7 +31,7 @@ def _short(configurations: list[ConfigurationAccuracy], settings: Mapping[str, A
     if not finished:
         return ["No polynomial finished its training."]
     widest = finished[-1]
-    right = f"{100 * widest.mean_test_accuracy:.0f} % of the test points{on_average_over(widest.test.n)}"
+    right = f"{100 * widest.test.estimate:.0f} % of the test points{median_of(widest.test.n)}"
     return [
         f"Inside its training region the polynomial of degree {widest.values['degree']} is right for {right}.",
         "What it answers outside, the maps show.",
@@ -73,7 +73,7 @@ SECTION = accuracy_section(
         ),
         ReportFigure(
             "polynomial_loss",
-            "Median train loss per epoch of the polynomial model, with its 95 % interval as a band.",
+            "Median train loss per epoch of the polynomial model, with its 95 % interval as a band where there is one.",
             "Curve of median train loss against epoch for the polynomial model.",
         ),
     ),

@@ -28,7 +28,7 @@ _SHOWN = 20
 
 def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent:
     results = sweep_results(table, settings)
-    summary = [*_choice(results), *_worth(results, settings), *_matters(results)]
+    sentences = [*_choice(results), *_worth(results, settings), *_matters(results), *_theory(results)]
     header = [
         *(title(name) for name in results.levels),
         *("rank", "parameters", "n", "diverged", "never learned"),
@@ -44,7 +44,7 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         + NEVER_LEARNED_NOTE
     )
     return SectionContent(
-        summary, _theory(results), header, len(results.levels) + 1, rows, note, _further(results, settings)
+        sentences[:2], sentences[2:], header, len(results.levels) + 1, rows, note, _further(results, settings)
     )
 
 
@@ -116,10 +116,14 @@ def _theory(results: SweepResults) -> list[str]:
         if which.any():
             share = share_interval(int(failed[which].sum()), int(failed[which].size))
             sentences.append(
-                f"{int(which.sum()):,} configurations are {words}: {format_share(share)} of their members diverged "
+                f"{_configurations(int(which.sum()))} {words}: {format_share(share)} of their members diverged "
                 "or never learned."
             )
     return sentences
+
+
+def _configurations(n: int) -> str:
+    return "One configuration is" if n == 1 else f"{n:,} configurations are"
 
 
 def _row(results: SweepResults, number: int, rank: int) -> list[str]:

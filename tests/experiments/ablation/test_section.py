@@ -97,6 +97,20 @@ def test_without_a_decline_there_is_nothing_to_explain() -> None:
 
 
 @pytest.mark.parametrize(
+    ("n_seeds", "status", "sentence"),
+    [
+        (1, "ok", "One seed does not show that accuracy falls from depth 3 to depth 5."),
+        (2, "ok", "2 seeds do not show that accuracy falls from depth 3 to depth 5."),
+        (2, "diverged", "No seed finished at depths 1 and 5: no decline to explain."),
+    ],
+)
+def test_the_short_answer_counts_none_one_and_two_seeds(n_seeds: int, status: str, sentence: str) -> None:
+    """In one plain sentence, without an interval."""
+    table = explained({BASE: 0.2}).query("member < @n_seeds").assign(status=status)
+    assert SECTION.content(table, {}).summary == [sentence]
+
+
+@pytest.mark.parametrize(
     ("decline", "verdict"),
     [
         (0.18, "slow learning is not what carries it"),

@@ -56,6 +56,9 @@ def test_the_page_counts_rows_inputs_and_columns():
     table = columns_table(examples_of(columns, ignore="colour")).to_pandas()
     findings = SECTION.content(table, {})
     assert findings.summary[0] == "30 rows of 2 classes, 24 to train on and 6 to test on; 1 input."
+    assert findings.details == [
+        "Columns: 1 standardised, 1 constant, 1 ignored. Constant and ignored columns are left out."
+    ]
     assert findings.rows == [["x", "8", "2", "33.3 %"], ["y", "16", "4", "66.7 %"]]
     assert [(row[0], row[1]) for row in findings.extra_tables[0].rows] == [
         ("size", "standardised"),

@@ -69,7 +69,7 @@ def test_depth_figure_draws_every_member(depth_table: pd.DataFrame) -> None:
 def test_few_members_have_no_interval_and_the_title_says_so(depth_table: pd.DataFrame) -> None:
     """Fewer than six seeds get no error bar, and the reader is told."""
     single = depth_table.groupby("depth").head(1)
-    assert "median without interval, n = 1 per median" in texts(depth_sweep_figure(single))
+    assert "one network each (n = 1)" in texts(depth_sweep_figure(single))
 
 
 def test_a_table_where_every_member_diverged_is_drawn(depth_table: pd.DataFrame) -> None:

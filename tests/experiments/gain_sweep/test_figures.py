@@ -58,5 +58,5 @@ def test_a_table_where_every_member_diverged_is_drawn(gain_table: pd.DataFrame) 
 def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
     """Both vertical lines are labelled and failures are counted at their gain."""
     text = texts(gain_sweep_figure(gain_table))
-    for expected in ("best mean 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
+    for expected in ("best median 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
         assert expected in text

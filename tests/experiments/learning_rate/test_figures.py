@@ -58,7 +58,7 @@ def test_the_legend_tells_two_starts_apart_alone(rates):
     assert figure.legends == []
     single = learning_rate_figure(rates[rates["learning_rate"] == 0.001].groupby("initialization").head(1))
     assert single.axes[0].get_xscale() == "log"
-    assert "median without interval, n = 1 per median" in texts(single)
+    assert "one network each (n = 1)" in texts(single)
 
 
 def test_a_table_where_every_member_diverged_is_drawn(rates):

@@ -47,7 +47,7 @@ def test_both_ranges_are_said_with_the_best_rates():
     assert content.details[:2] == [
         "From PyTorch's start rates from 0.01 to 0.1 train, and a member's own range is 1.00 decades wide (median); "
         "from Xavier's start rates from 0.001 to 1 train, and a member's own range is 3.00 decades wide (median).",
-        "Highest mean test accuracy: 0.1 (85.0 %) from PyTorch's start and 0.1 (85.0 %) from Xavier's start.",
+        "Highest median test accuracy: 0.1 (85.0 %) from PyTorch's start and 0.1 (85.0 %) from Xavier's start.",
     ]
     assert content.details[2].startswith("Of 64 members 8 diverged")
     assert len(content.rows) == 8

@@ -43,15 +43,23 @@ def hatched(axes):
     return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
 
 
-def test_phase_cells_are_the_mean_accuracies():
+def test_phase_cells_are_striped_by_their_members():
     """Train accuracies above, test accuracies below, depth upwards and gain to the right, on a scale from chance on."""
     train, test = phase_diagram_figure(phase_diagram_table(), 3).axes[:2]
-    np.testing.assert_allclose(cells(train), [[98, 98, 98], [35, 98, 35], [35, 98, 35]])
-    np.testing.assert_allclose(cells(test), [[60, 60, 60], [33, 60, 33], [33, 60, 33]])
+    np.testing.assert_allclose(cells(train), [[98] * 6, [34, 36, 98, 98, 34, 36], [34, 36, 98, 98, 34, 36]])
+    np.testing.assert_allclose(cells(test), [[60] * 6, [33, 33, 60, 60, 33, 33], [33, 33, 60, 60, 33, 33]])
     assert (train.get_xscale(), train.get_yscale()) == ("log", "log")
     assert train.get_ylim()[0] < 2 < 4 < train.get_ylim()[1] / 8
     mesh = train.collections[0]
     assert (mesh.norm.vmin, mesh.norm.vmax) == (pytest.approx(100 / 3), 100)
+
+
+def test_one_member_a_cell_has_no_stripes():
+    """Nor words about them."""
+    figure = phase_diagram_figure(phase_diagram_table().iloc[::2], 3)
+    assert cells(figure.axes[0]).shape == (3, 3)
+    assert "stripes" not in texts(figure)
+    assert "n = 1 per cell" in texts(figure)
 
 
 def test_phase_marks_the_deepest_trainable_networks():
@@ -86,8 +94,8 @@ def test_a_cell_where_nobody_finished_has_no_colour():
     figure = phase_diagram_figure(table, 3)
     for axes, left in zip(figure.axes[:2], (36, 33), strict=True):
         colours = cells(axes)
-        assert np.ma.getmaskarray(colours).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
-        assert colours[1, 2] == pytest.approx(left)
+        assert np.flatnonzero(np.ma.getmaskarray(colours)).tolist() == [11, 16, 17]
+        assert colours[1, 4] == pytest.approx(left)
         assert len(hatched(axes)) == 2
     assert "3 of 18 diverged" in texts(figure)
     assert "members diverged" in texts(figure)
@@ -109,7 +117,7 @@ def test_a_grid_of_one_cell_is_drawn():
     """One gain at one depth is the smallest phase diagram."""
     table = phase_diagram_table()
     figure = phase_diagram_figure(table[(table["gain"] == 1) & (table["depth"] == 8)], 3)
-    assert cells(figure.axes[0]).shape == (1, 1)
+    assert cells(figure.axes[0]).shape == (1, 2)
     assert figure_png(figure)[:4] == b"\x89PNG"
 
 

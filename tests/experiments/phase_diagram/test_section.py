@@ -11,6 +11,7 @@ from mlp_core.experiments.phase_diagram.diagram import SCALES, predicted_scales
 from mlp_core.experiments.phase_diagram.experiment import PhaseDiagramSettings
 from mlp_core.experiments.phase_diagram.section import SECTION
 from mlp_core.report.page import ReportContent, render_report
+from tasks.stages import TUTORIAL, flow_parameters, stages_of
 
 GAINS, DEPTHS = (0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0), (2, 4, 8, 16, 32, 64)
 
@@ -50,7 +51,7 @@ def test_depths_that_follow_the_gradient_are_said_to():
     assert "theory puts the line between order and chaos at 1.16" in text
     assert "6 gradient scales are within one step of the grid's depths at 7 of 7 gains." in text
     assert re.search(r"with a rank correlation of 0\.\d\d, and 6 gradient scales with 0\.9[5-9]", text)
-    assert "do not settle which scale fits better" in text
+    assert "cannot settle which scale fits better" in text
 
 
 def test_depths_that_do_not_follow_are_named():
@@ -70,8 +71,29 @@ def test_the_best_and_the_worst_of_the_trainable_are_told_apart():
     table.loc[(table["gain"] == 1) & (table["depth"] == 2), "test_accuracy"] = 0.6
     text = section_text(SECTION, table, classes=3)
     assert (
-        "from 60.0 % (2 layers, gain 1) down to 35.0 % (4 layers, gain 3), where mean train accuracy is 95.0 %" in text
+        "from 60.0 % (2 layers, gain 1) down to 35.0 % (4 layers, gain 3), where median train accuracy is 95.0 %"
+        in text
     )
+
+
+@pytest.mark.parametrize(
+    ("n_members", "n_apart", "sentence"),
+    [
+        (1, 0, "No cell has two members that finished: how far chance moves a cell is not seen here."),
+        (2, 0, "Members of one cell do not differ in train accuracy."),
+        (2, 1, "median of 42 cells, at most 61.0 (64 layers, gain 0.6); in one of them some train and others do not."),
+        (2, 2, "median of 42 cells, at most 61.0 (64 layers, gain 0.6); in 2 of them some train and others do not."),
+    ],
+)
+def test_how_far_members_of_a_cell_lie_apart_is_said(n_members, n_apart, sentence):
+    """With cells of one member, and none, one or two cells in which only some train."""
+    table = phase_diagram_table([4] * 7)
+    first = (table["depth"] == 64) & (table["member"] == 1) & table["gain"].isin(GAINS[:n_apart])
+    table.loc[first, "train_accuracy"] = 0.95
+    text = section_text(SECTION, table[table["member"] < n_members], classes=3)
+    assert sentence in text
+    note = SECTION.content(table[table["member"] < n_members], {}).note
+    assert ("1 member per cell" if n_members == 1 else "2 members per cell") in note
 
 
 def test_the_table_has_a_row_for_each_gain():
@@ -115,3 +137,13 @@ def test_a_smaller_run_says_so():
     assert "deep-mlp" not in SECTION.content(pd.concat(rows), {}).note
     wide = [table.iloc[[0]].assign(gain=gain, depth=depth) for gain in (*gains, 2 * max(gains)) for depth in depths[:2]]
     assert "deep-mlp phase-diagram trains 15 gains by 11 depths." in SECTION.content(pd.concat(wide), {}).note
+
+
+@pytest.mark.parametrize(("seeds", "members"), [(2, 1), (8, 1), (63, 1), (64, 2), (256, 8)])
+def test_a_tutorial_of_many_seeds_has_several_members_a_cell(seeds, members):
+    """One for each 32 seeds of the run, and never none; its own command has as many as it is asked for."""
+    for flow, expected in ((TUTORIAL, members), ("phase_diagram", seeds)):
+        parameters = flow_parameters(flow)
+        parameters["run"] = parameters["run"].model_copy(update={"seeds": seeds})
+        (stage,) = (stage for stage in stages_of(flow, parameters) if stage.experiment.name == "phase_diagram")
+        assert stage.setup.n_seeds == expected

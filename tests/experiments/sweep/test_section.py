@@ -86,8 +86,8 @@ def test_few_seeds_tell_nothing_apart():
 def test_a_network_is_worth_it_or_not(test, verdict):
     """Compared with the best yardstick by validation, on test examples."""
     reached = [(validation, test) for validation, _ in REACHED]
-    assert verdict in findings(tuple(reached)).summary[2]
-    assert "logistic regression: 84.0 %" in findings(tuple(reached)).summary[2]
+    assert verdict in findings(tuple(reached)).details[0]
+    assert "logistic regression: 84.0 %" in findings(tuple(reached)).details[0]
 
 
 def test_few_seeds_do_not_say_whether_a_network_is_worth_it():
@@ -100,7 +100,7 @@ def test_few_seeds_do_not_say_whether_a_network_is_worth_it():
 def test_depth_explains_most_of_the_variance():
     """More than the rate, and seeds next to nothing."""
     content = findings()
-    assert content.summary[3].startswith("Of the variance of test accuracies depth 9")
+    assert content.details[1].startswith("Of the variance of test accuracies depth 9")
     (shares,) = [table for table in content.extra_tables if table.title.startswith("What explains")]
     assert shares.rows[0][0] == "depth"
     assert sum(float(row[1].removesuffix(" %")) for row in shares.rows) == pytest.approx(100, abs=1)
@@ -109,8 +109,23 @@ def test_depth_explains_most_of_the_variance():
 def test_networks_beyond_six_scales_are_counted_with_their_failures():
     """16 layers of 2.5 each are beyond, and all 16 members failed there."""
     content = findings()
-    assert content.details[0].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
-    assert content.details[1].startswith("4 configurations are not as deep: 0 of 32 [")
+    assert content.details[2].startswith("2 configurations are deeper than 6 depth scales of their start: 16 of 16 [")
+    assert content.details[3].startswith("4 configurations are not as deep: 0 of 32 [")
+
+
+@pytest.mark.parametrize(
+    ("n_beyond", "sentences"),
+    [
+        (0, ["6 configurations are not as deep"]),
+        (1, ["One configuration is deeper than 6 depth scales", "5 configurations are not as deep"]),
+    ],
+)
+def test_none_and_one_beyond_are_said_in_words(n_beyond, sentences):
+    """Where none is, nothing is said of it."""
+    rows = table(REACHED)
+    beyond = (rows["depth"] == 16) & (rows["learning_rate"] == 0.01) & (n_beyond > 0)
+    details = SECTION.content(rows.assign(xi_c=np.where(beyond, 2.0, 100.0)), SETTINGS).details
+    assert [text.partition(" of their")[0].partition(":")[0] for text in details[2:]] == sentences
 
 
 def test_a_member_that_diverges_counts_as_one_that_guesses():
