@@ -184,8 +184,9 @@ def check_disk(stages: Iterable[Stage], run: RunSettings, available: int) -> Non
         InputError: With the need and what is available.
 
     Example:
+        >>> from tasks.run_settings import ImageRunSettings
         >>> from tasks.stages import flow_parameters, stages_of
-        >>> parameters = flow_parameters("images") | {"run": RunSettings(seeds=1_000_000)}
+        >>> parameters = flow_parameters("images") | {"run": ImageRunSettings(seeds=1_000_000)}
         >>> check_disk(stages_of("images", parameters), parameters["run"], available=10**11)
         Traceback (most recent call last):
         mlp_core.errors.InputError: seeds must leave what fits on the disk, got 1000000: the weights of all members \

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
 
 from mlp_core.addresses import shown_address
-from mlp_core.data.sizes import TEST_SHARE
+from mlp_core.data.sizes import IMAGE_SIZE, TEST_SHARE, pixel_count
 from mlp_core.settings import Settings, list_of_names
 
 DRAWN_POINTS = ("spirals", "moons", "circles", "gauss", "xor")
@@ -68,6 +68,20 @@ class ImageSettings(Settings):
     """Images: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
+    image_size: Annotated[int, Field(ge=8, le=128)] = IMAGE_SIZE
+    """Rows and columns of an image, 8 to 128; others are scaled until the shorter side fits, and cut to the middle."""
+    grey: bool = False
+    """Make the images grey: one number per pixel instead of three."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Return how many numbers an image has, which are the inputs of a network.
+
+        Example:
+            >>> ImageSettings(image_size=28, grey=True).n_pixels
+            784
+        """
+        return pixel_count(self.image_size, grey=self.grey)
 
     @field_serializer("images", when_used="json")
     def _without_secrets(self, images: str) -> str:

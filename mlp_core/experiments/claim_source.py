@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.data.settings import other_data
+from mlp_core.data.sizes import IMAGE_SIZE
 from mlp_core.statistics.claims import Claim
 
 IMAGES, _DRAWN_FACES = "images", "drawn faces"
@@ -46,6 +47,9 @@ class ClaimSource:
             return []
         drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
         data = _DRAWN_FACES if drawn else self.data
+        if "image_size" in settings or "grey" in settings:  # neither is there if they are the tutorial's
+            size = settings.get("image_size", IMAGE_SIZE)
+            data += f", {size} x {size}{', grey' * bool(settings.get('grey'))}"
         return [replace(claim, data=data, condition=self.condition) for claim in self.make(table, settings)]
 
 
