@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
 
-from mlp_core.addresses import shown_address
+from mlp_core.addresses import SYNTHETIC, shown_address
 from mlp_core.data.sizes import IMAGE_SIZE, TEST_SHARE, pixel_count
 from mlp_core.settings import Settings, list_of_names
 
@@ -47,6 +47,25 @@ def other_data(settings: Mapping[str, Any]) -> str:
     """
     data = str(settings.get("data", ""))
     return "" if data in (DRAWN_POINTS[0], IMAGES) else data
+
+
+def other_images(settings: Mapping[str, Any]) -> str:
+    """Return in words what a result table's images are apart from the tutorial's; an empty text if they are nothing.
+
+    Args:
+        settings: Settings of the table: `images`, and `image_size` and `grey` if they are not the default.
+
+    Example:
+        >>> other_images({"images": "synthetic", "image_size": 64}), other_images({"images": "mine", "grey": True})
+        ('drawn faces, 64 x 64', 'grey')
+    """
+    size = settings.get("image_size", IMAGE_SIZE)
+    words = {
+        "drawn faces": settings.get("images") == SYNTHETIC,
+        f"{size} x {size}": size != IMAGE_SIZE,
+        "grey": settings.get("grey", False),
+    }
+    return ", ".join(word for word, holds in words.items() if holds)
 
 
 def _of_tables(value: Any, others: ValidationInfo) -> Any:

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlp_core.addresses import SYNTHETIC
-from mlp_core.data.settings import other_data
-from mlp_core.data.sizes import IMAGE_SIZE
+from mlp_core.data.settings import other_data, other_images
 from mlp_core.statistics.claims import Claim
 
-IMAGES, _DRAWN_FACES = "images", "drawn faces"
+IMAGES = "images"
 ONE_ORDER = "in one order of batches, which all members share"
 """The condition of claims on networks that are all trained on the same batches in the same order."""
 
@@ -45,11 +44,10 @@ class ClaimSource:
         """
         if not len(table) or self.column not in table.column_names or other_data(settings):
             return []
-        drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
-        data = _DRAWN_FACES if drawn else self.data
-        if "image_size" in settings or "grey" in settings:  # neither is there if they are the tutorial's
-            size = settings.get("image_size", IMAGE_SIZE)
-            data += f", {size} x {size}{', grey' * bool(settings.get('grey'))}"
+        data = self.data
+        if data == IMAGES:
+            words = other_images(settings)
+            data = words if settings.get("images") == SYNTHETIC else ", ".join(filter(None, (IMAGES, words)))
         return [replace(claim, data=data, condition=self.condition) for claim in self.make(table, settings)]
 
 
