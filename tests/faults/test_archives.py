@@ -218,15 +218,15 @@ def test_a_bomb_by_count(tmp_path):
 
 
 def test_a_bomb_by_sum(tmp_path):
-    """Each file may be small enough: together they may not unpack to more than 4 GiB."""
-    source = write(tmp_path / "sum.zip", *((entry(f"train/red/of {number}.png"), b"") for number in range(5000)))
+    """Each file may be small enough: together they may not unpack to more than 16 GiB."""
+    source = write(tmp_path / "sum.zip", *((entry(f"train/red/of {number}.png"), b"") for number in range(1200)))
     content = bytearray(source.read_bytes())
     position = 0
     while (position := content.find(b"PK\1\2", position)) >= 0:  # what a directory says of a size costs nothing
-        content[position + 24 : position + 28] = struct.pack("<L", 1 << 20)
+        content[position + 24 : position + 28] = struct.pack("<L", 16 << 20)
         position += 46
     source.write_bytes(content)
-    assert "images must unpack to at most 4,294,967,296 bytes, got 5,247,074,304" in refused(source)
+    assert "images must unpack to at most 17,179,869,184 bytes, got 20,199,768,064" in refused(source)
 
 
 def test_files_that_lie_on_each_other(tmp_path):
