@@ -56,16 +56,16 @@ def other_images(settings: Mapping[str, Any]) -> str:
         settings: Settings of the table: `images`, and `image_size` and `grey` if they are not the default.
 
     Example:
-        >>> other_images({"images": "synthetic", "image_size": 64}), other_images({"images": "mine", "grey": True})
-        ('drawn faces, 64 x 64', 'grey')
+        >>> other_images({"images": "synthetic"}), other_images({"images": "mine.zip"})
+        ('drawn faces', '')
+        >>> other_images({"images": "mine.zip", "image_size": 28, "grey": True})
+        'images of 28 x 28 pixels, grey'
     """
+    what = "drawn faces" if settings.get("images") == SYNTHETIC else IMAGES
     size = settings.get("image_size", IMAGE_SIZE)
-    words = {
-        "drawn faces": settings.get("images") == SYNTHETIC,
-        f"{size} x {size}": size != IMAGE_SIZE,
-        "grey": settings.get("grey", False),
-    }
-    return ", ".join(word for word, holds in words.items() if holds)
+    words = what if size == IMAGE_SIZE else f"{what} of {size} x {size} pixels"
+    words += ", grey" * bool(settings.get("grey"))
+    return "" if words == IMAGES else words
 
 
 def _of_tables(value: Any, others: ValidationInfo) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlp_core.addresses import SYNTHETIC
 from mlp_core.data.settings import other_data, other_images
 from mlp_core.statistics.claims import Claim
 
@@ -46,8 +45,7 @@ class ClaimSource:
             return []
         data = self.data
         if data == IMAGES:
-            words = other_images(settings)
-            data = words if settings.get("images") == SYNTHETIC else ", ".join(filter(None, (IMAGES, words)))
+            data = other_images(settings) or IMAGES
         return [replace(claim, data=data, condition=self.condition) for claim in self.make(table, settings)]
 
 

@@ -299,8 +299,8 @@ def test_each_claim_names_its_data_and_what_it_holds_for():
 @pytest.mark.parametrize(
     ("settings", "data"),
     [
-        ({"images": "synthetic", "image_size": 64}, "drawn faces, 64 x 64"),
-        ({"images": "mine.zip", "image_size": 28, "grey": True}, "images, 28 x 28, grey"),
+        ({"images": "synthetic", "image_size": 64}, "drawn faces of 64 x 64 pixels"),
+        ({"images": "mine.zip", "image_size": 28, "grey": True}, "images of 28 x 28 pixels, grey"),
         ({"images": "mine.zip", "grey": True}, "images, grey"),
     ],
 )

@@ -85,7 +85,7 @@ def test_images_from_the_web_at_another_size(trained):
     remark = "60 images of 16 x 16 pixels, in colour: 60 made smaller, 6 cut to the middle of their longer side"
     assert settings["images_remarks"] == remark
     page = (trained / "report.html").read_text()
-    assert "Classifying images (here: 16 x 16)" in page
+    assert "Classifying images (here: images of 16 x 16 pixels)" in page
     assert f"About the images: {remark}." in page
     (table,) = (trained / "tables").glob("images-*.parquet")
     assert pq.read_schema(table).field("pixels").type.byte_width == 768
@@ -108,7 +108,7 @@ def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_pat
     table = pq.read_table(folder / f"results/{experiment}.parquet")
     settings = json.loads(table.schema.metadata[b"settings"])
     assert (settings["image_size"], settings["grey"]) == (8, True)
-    assert "here: 8 x 8, grey" in (folder / "report.html").read_text()
+    assert "here: images of 8 x 8 pixels, grey" in (folder / "report.html").read_text()
     for weights in (folder / "models").glob("*.safetensors"):
         assert load_file(weights)["0.weight"].shape[2] == 64
     if experiment == "first_layer":
