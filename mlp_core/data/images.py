@@ -30,6 +30,9 @@ from mlp_core.data.image_pixels import DecodedImage, decode_image
 from mlp_core.data.sizes import IMAGE_SIZE, pixel_count
 from mlp_core.errors import InputError
 
+_MOST_BYTES = 4 << 30
+"""Of all images of a source when they are decoded: 87,381 of 128 x 128 pixels in colour."""
+
 
 def list_images(source: Path, seed: int = 0) -> Listing:
     """List the images of a zip or a folder, with their classes and their split into train and test, by their paths.
@@ -134,7 +137,7 @@ def decode_images(
     with opened(source) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
         layout = _listed(source, files, seed)
-        images = _Images(len(layout.images), image_size, grey)
+        images = _Images(source, len(layout.images), image_size, grey)
         for entry in layout.images:
             try:
                 images.add(decode_image(source, entry.name, files.read(entry.name), image_size, grey=grey))
@@ -193,7 +196,7 @@ def read_images(source: Path, shape: Sequence[int]) -> ReadImages:
         warnings.simplefilter("ignore")
         unused = dict(files.unused)
         names = sorted(image_names(files.names, unused, lambda name: _beginning(files, name)))
-        images = _Images(len(names), image_size, channels == 1)
+        images = _Images(source, len(names), image_size, channels == 1)
         for name in names:
             check_name(source, name)
             try:
@@ -215,14 +218,22 @@ class _Images:
     """The pixels of decoded images in one memory, and how many had another size.
 
     Args:
+        source: The zip or folder, for messages.
         n_most: How many there are at most.
         image_size: Rows, and columns, of each.
         grey: Whether they have one channel instead of three.
     """
 
-    def __init__(self, n_most: int, image_size: int, grey: bool) -> None:
+    def __init__(self, source: Path, n_most: int, image_size: int, grey: bool) -> None:
+        n_pixels = pixel_count(image_size, grey=grey)
+        if n_most * n_pixels > _MOST_BYTES:
+            message = (
+                f"image_size must leave at most {_MOST_BYTES:,} bytes for all images, got {image_size}: {n_most:,} "
+                f"images of {source} take {n_most * n_pixels:,}; use a smaller --image-size, or fewer images."
+            )
+            raise InputError(message)
         self.image_size, self.grey, self.n = image_size, grey, 0
-        self.pixels: NDArray[np.uint8] = np.empty((n_most, pixel_count(image_size, grey=grey)), np.uint8)
+        self.pixels: NDArray[np.uint8] = np.empty((n_most, n_pixels), np.uint8)
         self.changes: Counter[str] = Counter()
 
     def add(self, image: DecodedImage) -> None:

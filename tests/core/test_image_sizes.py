@@ -13,10 +13,11 @@ from PIL import Image
 from mlp_core.data.augmentation import augmented_batch, draw_augmentations, rotate_and_flip
 from mlp_core.data.datasets import Split
 from mlp_core.data.faces import write_faces
-from mlp_core.data.images import decode_images, read_images
+from mlp_core.data.images import _Images, decode_images, read_images
 from mlp_core.data.sizes import image_shape, pixel_count
 from mlp_core.engine.members import train_members
 from mlp_core.engine.tables import split_of
+from mlp_core.errors import InputError
 from mlp_core.experiments.first_layer.figures import units_figure
 from mlp_core.experiments.first_layer.unit_measures import extent, gabor_filters, spatial_frequency
 from mlp_core.experiments.first_layer.unit_row import UnitRow
@@ -171,6 +172,17 @@ def test_new_images_are_read_in_whatever_folders(tmp_path):
         "files not used: 1 with the ending .txt (notes.txt)",
         "5 images of 16 x 16 pixels, grey: 5 made smaller",
     ]
+
+
+def test_more_pixels_than_memory_should_hold_are_refused(tmp_path):
+    """Before the first is decoded: a zip may name 200,000 images; at the tutorial's size they are let in."""
+    _Images(tmp_path, 200_000, 32, grey=False)
+    sentence = (
+        r"^image_size must leave at most 4,294,967,296 bytes for all images, got 128: 200,000 images of .* take "
+        r"9,830,400,000; use a smaller --image-size, or fewer images\.$"
+    )
+    with pytest.raises(InputError, match=sentence):
+        _Images(tmp_path, 200_000, 128, grey=False)
 
 
 def test_a_number_tells_the_shape():
