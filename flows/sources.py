@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mlp_core.addresses import ANIMAL_FACES, ANIMAL_FACES_URL, SYNTHETIC, is_web_address, shown_address
 from mlp_core.artifacts.storage import Artifact
 from mlp_core.data.settings import DataSource, Spirals
-from mlp_core.data.sizes import PIXELS
 from mlp_core.experiments.interface import Data
 from tasks.context import RunContext
 from tasks.data import (
@@ -39,14 +39,15 @@ def submit_images(context: RunContext, run: ImageRunSettings) -> Callable[[], Ex
     url = ANIMAL_FACES_URL if run.images == ANIMAL_FACES else run.images
     source: Artifact | ImageSource
     if run.images == SYNTHETIC:
-        source = draw_faces(context, run.seed)
+        source = draw_faces(context, run.seed, run.image_size)
     elif is_web_address(url):
         source = download_images(context, url)
     else:
         source = locate_images(run.images)
+    how = run.skip_bad_images, run.seed, run.image_size, run.grey
     if run.runner == "threads":
-        return decode_images.submit(context, source, run.skip_bad_images, run.seed).result
-    images = decode_images(context, source, run.skip_bad_images, run.seed)
+        return decode_images.submit(context, source, *how).result
+    images = decode_images(context, source, *how)
     return lambda: images
 
 
@@ -90,7 +91,9 @@ def data_of_table(source: DataSource, examples: Examples) -> Data:
 
 def data_of_images(run: ImageRunSettings, images: Examples) -> Data:
     """Return the sizes and classes of decoded images, with settings for the metadata of result tables."""
-    settings = {"images": shown_address(run.images), "bad_images_left_out": images.describe_skipped()}
+    settings: dict[str, Any] = {"images": shown_address(run.images), "bad_images_left_out": images.describe_skipped()}
+    settings |= run.model_dump(include={"image_size", "grey"}, exclude_defaults=True)
     if images.remarks:
         settings["images_remarks"] = "; ".join(images.remarks)
-    return Data(PIXELS, images.classes, images.n_train, images.table.rows - images.n_train, settings, kind="images")
+    n_test = images.table.rows - images.n_train
+    return Data(images.n_inputs, images.classes, images.n_train, n_test, settings, kind="images")

@@ -14,6 +14,7 @@ from prefect import task
 from mlp_core.artifacts.backends import file_digest
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, settings_digest, write_file, write_table
 from mlp_core.data.settings import BUNDLED_TABLES, DataSource, Spirals
+from mlp_core.data.sizes import IMAGE_SIZE, pixel_count
 from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
@@ -65,7 +66,7 @@ class Examples:
         skipped: Names of bad image files that were left out.
         remarks: Sentences for the user, see `mlp_core.data.image_layout.Listing` and
             `mlp_core.data.tables.TableExamples`.
-        n_inputs: Features of an example; for images always 2, as it is not used.
+        n_inputs: Features of an example.
     """
 
     table: Artifact
@@ -265,14 +266,14 @@ def transform_examples(context: RunContext, transform: Transform, examples: Exam
 
 
 @task(name="draw synthetic faces", task_run_name="draw synthetic faces", **cached(*_FACES))
-def draw_faces(context: RunContext, seed: int) -> Artifact:
+def draw_faces(context: RunContext, seed: int, image_size: int = IMAGE_SIZE) -> Artifact:
     """Draw the synthetic face images and store them as a zip, in the layout of the tutorial's images."""
     from mlp_core.data.faces import write_faces
 
     root = context.root
-    name = settings_digest({"seed": seed}, code_digest(*_FACES))[:12]
+    name = settings_digest({"seed": seed, "image_size": image_size}, code_digest(*_FACES))[:12]
     path = root / "images" / f"faces-{name}.zip"
-    write_file(path, lambda file: write_faces(file, seed=seed))
+    write_file(path, lambda file: write_faces(file, seed=seed, image_size=image_size))
     return Artifact.of(root, path)
 
 
@@ -303,7 +304,14 @@ def locate_images(location: str) -> ImageSource:
 
 
 @task(name="unzip and decode images", task_run_name="unzip and decode images", **cached(*_IMAGES))
-def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad: int = 0, seed: int = 0) -> Examples:
+def decode_images(
+    context: RunContext,
+    source: ImageSource | Artifact,
+    skip_bad: int = 0,
+    seed: int = 0,
+    image_size: int = IMAGE_SIZE,
+    grey: bool = False,
+) -> Examples:
     """Decode images directly from their zip or folder and store them; one row per image.
 
     Args:
@@ -311,6 +319,8 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
         source: The images.
         skip_bad: How many bad files may be left out; more are an error.
         seed: Root seed, which decides the split if the source has none.
+        image_size: Rows, and columns, that each image is brought to.
+        grey: Whether images become grey.
     """
     import pyarrow.compute as pc
 
@@ -318,9 +328,9 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
 
     root = context.root
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = run_in_helper(images.decode_images, path, skip_bad, seed, checkpoint=context.checkpoint)
+    table = run_in_helper(images.decode_images, path, skip_bad, seed, image_size, grey, checkpoint=context.checkpoint)
     metadata = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
-    settings = {"skipped": metadata["skipped"]}
+    settings = {"skipped": metadata["skipped"], "image_size": image_size, "grey": grey}
     if metadata["split_seed"] is not None:
         settings["split_seed"] = metadata["split_seed"]
     classes = tuple(sorted(pc.unique(table["class"]).to_pylist()))
@@ -329,7 +339,7 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
         code_digest(*_IMAGES),
         {"images": source.sha256},
         {
-            "pixels": "0..255, channel (red, green, blue), row, column",
+            "pixels": "0..255, channel (red, green, blue; of a grey image one), row, column",
             "label": "class index",
             "class": "name",
             "split": "train|test",
@@ -340,7 +350,8 @@ def decode_images(context: RunContext, source: ImageSource | Artifact, skip_bad:
     artifact = write_table(root, f"tables/images-{name}.parquet", table, provenance)
     logger.info("decoded %d images of %d classes from %s", table.num_rows, len(classes), path.name)
     n_train = table["split"].to_pylist().count("train")
-    decoded = Examples(artifact, classes, n_train, tuple(metadata["skipped"]), tuple(metadata["remarks"]))
+    n_inputs = pixel_count(image_size, grey=grey)
+    decoded = Examples(artifact, classes, n_train, tuple(metadata["skipped"]), tuple(metadata["remarks"]), n_inputs)
     for remark in decoded.remarks:
         logger.warning("%s", remark)
     if decoded.skipped:

@@ -55,7 +55,7 @@ _UNITS = {
     "effect": "kind of effect size",
     "verdict": "supported|not supported|neither|undecided; supported: the source is right",
     "figure": "name of the figure that shows it",
-    "data": "spirals|drawn faces|images|random networks: what it rests on",
+    "data": "spirals|drawn faces|images|random networks: what it rests on, and the size of other images",
     "condition": "what the verdict holds for only; empty if there is no such thing",
 }
 

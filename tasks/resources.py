@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlp_core.artifacts.backends import backend_of
 from mlp_core.artifacts.paths import artifact_folder
+from mlp_core.data.sizes import IMAGE_SIZE, image_shape
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import NETWORKS_TOGETHER, TrainConfig, Trial
 from mlp_core.engine.footprint import FLOAT_BYTES, member_bytes, split_by_memory
@@ -26,6 +27,8 @@ from tasks.stages import Stage
 _BYTES_PER_POINT = 150  # while the spirals are drawn, written and read
 _BYTES_PER_EPOCH = 150  # a row of the history while it is sorted and written
 _FEATURE_COPIES = 5  # while they are made and joined, written, read and laid out for training
+_IMAGE_COPIES = 6  # of bytes: while they are decoded, handed over by the helper, written and read
+_EVALUATED_IMAGES = 2 * 512  # as floats, in the two buffers of the pass that measures the train accuracy
 
 
 def estimate_memory(stages: Iterable[Stage], run: RunSettings) -> list[MemoryEstimate]:
@@ -90,11 +93,19 @@ def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> 
     )
     training = len(configs) * len(members) * member_bytes(config, n_examples)
     examples = n_examples * config.layer_sizes[0] * FLOAT_BYTES * _FEATURE_COPIES
+    if (
+        config.batches == "shared_augmented"
+    ):  # bytes, of which a training makes floats in pieces, and of the test images
+        floats = n_workers * FLOAT_BYTES * (data.n_test + _EVALUATED_IMAGES)
+        examples = config.layer_sizes[0] * (n_examples * _IMAGE_COPIES + floats)
     groups = (stage.setup.settings, *stage.setup.others)
     value = next((getattr(group, setting) for group in groups if hasattr(group, setting)), stage.setup.n_seeds)
     if config.batches == "per_seed_order" and member_bytes(config, n_examples) > 4 * member_bytes(config, 4000):
         setting = "data" if stage.kind_of_data == "tables" else "points"  # each member's own order of them
         value = data.settings[setting]
+    if config.batches == "shared_augmented" and examples > n_workers * training:
+        image_size = image_shape(config.layer_sizes[0])[1]
+        setting, value = ("image_size", image_size) if image_size > IMAGE_SIZE else (setting, value)
     what = f"{stage.experiment.name} {config.name}"
     yield MemoryEstimate(n_workers * training + examples, what, setting, value)
     if stage.experiment.reads_all_weights:
@@ -184,8 +195,9 @@ def check_disk(stages: Iterable[Stage], run: RunSettings, available: int) -> Non
         InputError: With the need and what is available.
 
     Example:
+        >>> from tasks.run_settings import ImageRunSettings
         >>> from tasks.stages import flow_parameters, stages_of
-        >>> parameters = flow_parameters("images") | {"run": RunSettings(seeds=1_000_000)}
+        >>> parameters = flow_parameters("images") | {"run": ImageRunSettings(seeds=1_000_000)}
         >>> check_disk(stages_of("images", parameters), parameters["run"], available=10**11)
         Traceback (most recent call last):
         mlp_core.errors.InputError: seeds must leave what fits on the disk, got 1000000: the weights of all members \

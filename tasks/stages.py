@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mlp_core.addresses import shown_address
 from mlp_core.data.settings import DRAWN_POINTS, IMAGES, DataSource, ImageSettings, Spirals, is_table
-from mlp_core.data.sizes import MIN_ROWS, PIXELS, TEST_SHARE
+from mlp_core.data.sizes import MIN_ROWS, TEST_SHARE
 from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import FOLDERS, experiment_in, experiments, of_flow
 from mlp_core.experiments.interface import Data, DataKind, Experiment, Setup
@@ -18,8 +18,6 @@ TUTORIAL = "tutorial"
 """The flow of all experiments that have a place in it."""
 _TAKEN = {"spirals": "drawn points", "tables": "a table", "images": "images"}
 """The kinds of data in words."""
-# What the drawn faces have; another source may hold more, which the run sees when it has read them
-_UNREAD_IMAGES = Data(PIXELS, ("cat", "dog", "wild"), n_train=5400, n_test=1500, kind="images")
 _UNREAD_TABLE = Data(1, ("", ""), n_train=MIN_ROWS, n_test=MIN_ROWS, kind="tables")
 
 
@@ -110,7 +108,7 @@ def stages_of(flow: str, parameters: Mapping[str, Settings], device: str = "cpu"
     stages = []
     for experiment in members:
         settings = by_type[experiment.settings]
-        data = _data_before(experiment, source, spirals)
+        data = _data_before(experiment, source, spirals, run)
         n_seeds = max(1, run.seeds // experiment.tutorial_divisor) if flow == TUTORIAL else run.seeds
         others = tuple(by_type[group] for group in experiment.others)
         stages.append(Stage(experiment, Setup(settings, data, others, run.seed, n_seeds, device)))
@@ -134,7 +132,7 @@ def _check_other_data(source: DataSource, spirals: Spirals, run: RunSettings) ->
                 raise InputError(message)
 
 
-def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spirals) -> Data:
+def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spirals, run: RunSettings) -> Data:
     """Return what is known of an experiment's data before they are drawn or read."""
     kind = experiment.data[0]
     if source is not None:
@@ -151,7 +149,9 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
         )
         raise InputError(message)
     if kind == "images":
-        return _UNREAD_IMAGES
+        assert isinstance(run, ImageSettings)
+        # What the drawn faces have; another source may hold more, which the run sees when it has read them
+        return Data(run.n_pixels, ("cat", "dog", "wild"), n_train=5400, n_test=1500, kind="images")
     if kind == "tables":
         return _UNREAD_TABLE
     return data_of_points(source.data if source else DRAWN_POINTS[0], spirals)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-# Images at a time: they stay in a core's second-level cache, and their memory is used again
-_CHUNK = 64
+# Pixels at a time, of 64 images of 32 x 32 in colour: they stay in a core's second-level cache, and their memory is
+# used again
+_CHUNK_PIXELS = 64 * 3072
 
 
 def draw_augmentations(n: int, generator: torch.Generator, max_angle_degrees: float = 10.0) -> tuple[Tensor, Tensor]:
@@ -105,14 +106,14 @@ def augmented_batch(
     steps = _steps(angles_degrees, flips, *images.shape[2:]).to(images.device)
     if out is None:
         out = torch.empty(len(indices), images[0].numel(), device=images.device)
-    chunk = min(_CHUNK, len(indices))
+    chunk = max(1, min(_CHUNK_PIXELS // images[0].numel(), len(indices)))
     picked = images.new_empty(chunk, *images.shape[1:])
     scaled = torch.empty(picked.shape, device=images.device)
     grid = torch.empty(chunk, 2, *images.shape[2:], device=images.device)
     for chosen, step, destination in zip(
-        torch.split(indices.to(images.device), _CHUNK),
-        torch.split(steps, _CHUNK),
-        torch.split(out, _CHUNK),
+        torch.split(indices.to(images.device), chunk),
+        torch.split(steps, chunk),
+        torch.split(out, chunk),
         strict=True,
     ):
         n = len(chosen)

@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mlp_core.data.sizes import IMAGE_SIZE
+
 _Floats = npt.NDArray[np.floating[Any]]  # float32 in fact
 _Number = _Floats | float
 _Point = tuple[_Number, _Number, _Number]
 _Window = tuple[slice, slice]
 
-_SIDE = 32
-_WHOLE = (slice(0, _SIDE), slice(0, _SIDE))
 _QUALITY = 90
 
 # Images at a time: many keep numpy's inner loops long, fewer keep a plane of pixels in a core's cache
@@ -211,16 +211,19 @@ class _Coat(NamedTuple):
     dark: _Floats
 
 
-def write_faces(file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_per_class: int = 300) -> None:
+def write_faces(
+    file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_per_class: int = 300, image_size: int = IMAGE_SIZE
+) -> None:
     """Draw synthetic faces of cats, dogs and wild animals and write them to a zip, laid out as AnimalFaces32x32.
 
     Each class of the train and of the test images has its own random numbers. Equal arguments give equal bytes.
 
     Args:
-        file: The zip to write; it holds `afhq/{train,val}/{cat,dog,wild}/*.jpg`, 32 x 32 pixels, RGB.
+        file: The zip to write; it holds `afhq/{train,val}/{cat,dog,wild}/*.jpg`, RGB.
         seed: Root seed, at least 0.
         n_train_per_class: Train images per class.
         n_val_per_class: Test images per class, in the folder `val`.
+        image_size: Rows, and columns, of an image; another size draws other faces, as fine as it allows.
 
     Example:
         >>> import tempfile
@@ -237,8 +240,9 @@ def write_faces(file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_p
         for part, n in (("train", n_train_per_class), ("val", n_val_per_class)):
             for name, species in _SPECIES.items():
                 stream = np.random.default_rng(derive_seed(seed, "faces", part, name))
-                for first in range(0, n, _CHUNK):
-                    images = _draw_faces(species, _Draws(min(_CHUNK, n - first), stream))
+                chunk = max(1, _CHUNK * IMAGE_SIZE**2 // max(IMAGE_SIZE, image_size) ** 2)
+                for first in range(0, n, chunk):
+                    images = _draw_faces(species, _Draws(min(chunk, n - first), image_size, stream))
                     for number, image in enumerate(images, first):
                         member = zipfile.ZipInfo(f"afhq/{part}/{name}/{name}_{number:04d}.jpg", _WRITTEN)
                         archive.writestr(member, _jpeg(image))
@@ -252,10 +256,10 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 class _Draws:
-    """Random numbers for n images, float32 `[n]` unless said otherwise."""
+    """Random numbers for n images of a size, float32 `[n]` unless said otherwise."""
 
-    def __init__(self, n: int, stream: np.random.Generator) -> None:
-        self.n = n
+    def __init__(self, n: int, size: int, stream: np.random.Generator) -> None:
+        self.n, self.size = n, size
         self.stream = stream
 
     def uniform(self, low: float, high: float) -> _Floats:
@@ -282,12 +286,12 @@ class _Draws:
         return (colour * tint * (1 + self.normal(0.08))).clip(0.03, 0.97)
 
     def noise(self, cells: int) -> _Floats:
-        """Draw smooth noise of mean 0 and variance 1, `[32, 32, n]`; the fewer cells, the smoother.
+        """Draw smooth noise of mean 0 and variance 1, `[size, size, n]`; the fewer cells, the smoother.
 
         No matrix product, although it would be as fast: its last bits may depend on the number of threads.
         """
         grid = self.stream.standard_normal((cells, cells, self.n), dtype=np.float32)
-        position = np.linspace(0, cells - 1, _SIDE, dtype=np.float32)
+        position = np.linspace(0, cells - 1, self.size, dtype=np.float32)
         cell = position.astype(np.intp).clip(0, cells - 2)
         turn = (position - cell.astype(np.float32))[:, None, None] * (math.pi / 2)
         # Squares of cosine and sine add up to 1, and so do the variances
@@ -298,13 +302,17 @@ class _Draws:
 
 
 class _Canvas:
-    """n images in the making: pixels `[3, 32, 32, n]` in 0..1, the pose of each face, the light on it."""
+    """n images in the making: pixels `[3, size, size, n]` in 0..1, the pose of each face, the light on it."""
 
     def __init__(self, draws: _Draws) -> None:
-        self.pixels = np.empty((3, _SIDE, _SIDE, draws.n), dtype=np.float32)
-        self.scale = draws.uniform(9, 12)  # pixels
-        self.middle_x = 15.5 + draws.normal(1.7)
-        self.middle_y = 17.5 + draws.normal(1.4)
+        self.size = size = draws.size
+        self.unit = unit = size / IMAGE_SIZE  # pixels of what is one pixel of 32 in a row
+        self.pixels = np.empty((3, size, size, draws.n), dtype=np.float32)
+        self.whole: _Window = (slice(0, size), slice(0, size))
+        self.centre = (size - 1) / 2
+        self.scale = unit * draws.uniform(9, 12)  # pixels
+        self.middle_x = self.centre + unit * draws.normal(1.7)
+        self.middle_y = self.centre + 2 * unit + unit * draws.normal(1.4)
         self.squash = draws.uniform(0.9, 1.1)
         self.roll = draws.normal(0.13)  # radians, as are yaw and pitch
         yaw, pitch = draws.normal(0.22), draws.normal(0.1)
@@ -347,7 +355,7 @@ class _Canvas:
             softness: How many times the usual blur its edge has.
             relief: How strongly the light models it.
             rim: By how much it darkens towards its edge, 0..1.
-            fur: By how much its edge is nearer or farther at each pixel, in radii `[32, 32, n]`.
+            fur: By how much its edge is nearer or farther at each pixel, in radii `[size, size, n]`.
         """
         x, y = self.place(*point)
         a, b = width * self.squash * self.scale, height * self.scale
@@ -356,7 +364,7 @@ class _Canvas:
         margin = 1 if fur is None else 1.25
         reach_x = np.hypot(a * cosine, b * sine) * margin + self.blur * softness / 2
         reach_y = np.hypot(a * sine, b * cosine) * margin + self.blur * softness / 2
-        window = _window([x - reach_x, x + reach_x], [y - reach_y, y + reach_y])
+        window = self.window([x - reach_x, x + reach_x], [y - reach_y, y + reach_y])
         columns, rows = _grid(window, x, y)
         u = columns * (cosine / a) + rows * (sine / a)
         v = rows * (cosine / b) - columns * (sine / b)
@@ -380,7 +388,7 @@ class _Canvas:
     def polygon(self, corners: Sequence[_Point], colour: _Floats, *, opacity: _Number = 1.0) -> None:
         """Paint a convex polygon, its corners on the face in turn."""
         x, y = (np.stack(axis) for axis in zip(*(self.place(*corner) for corner in corners), strict=True))
-        window = _window([x - 1, x + 1], [y - 1, y + 1])
+        window = self.window([x - 1, x + 1], [y - 1, y + 1])
         columns, rows = _grid(window, 0, 0)
         side_x, side_y = np.roll(x, -1, 0) - x, np.roll(y, -1, 0) - y
         clockwise = np.sign(side_x[0] * side_y[1] - side_y[0] * side_x[1])
@@ -400,7 +408,7 @@ class _Canvas:
         (x, y), (end_x, end_y) = self.place(*start), self.place(*end)
         radius = width * self.scale
         reach = radius + 1
-        window = _window(
+        window = self.window(
             [x - reach, x + reach, end_x - reach, end_x + reach], [y - reach, y + reach, end_y - reach, end_y + reach]
         )
         columns, rows = _grid(window, x, y)
@@ -416,6 +424,14 @@ class _Canvas:
         along += radius
         np.subtract(along, inside, out=inside)
         self.paint(window, self.cover(inside, opacity), colour)
+
+    def window(self, x: Sequence[_Floats], y: Sequence[_Floats]) -> _Window:
+        """Return the rows and columns of pixels that hold these points in all images; empty if none is inside."""
+        rows, columns = (
+            slice(max(0, math.floor(np.min(axis))), max(0, min(self.size, math.ceil(np.max(axis)) + 1)))
+            for axis in (y, x)
+        )
+        return rows, columns
 
     def cover(self, inside: _Floats, opacity: _Number, softness: float = 1.0) -> _Floats:
         """Turn distances from an edge, in pixels and positive inside, into shares of pixels covered; in place."""
@@ -440,14 +456,6 @@ def _mixed(first: _Floats, second: _Floats, share: _Number) -> _Floats:
     return first + (second - first) * share
 
 
-def _window(x: Sequence[_Floats], y: Sequence[_Floats]) -> _Window:
-    """Return the rows and columns of pixels that hold these points in all images; empty if none is inside."""
-    rows, columns = (
-        slice(max(0, math.floor(np.min(axis))), max(0, min(_SIDE, math.ceil(np.max(axis)) + 1))) for axis in (y, x)
-    )
-    return rows, columns
-
-
 def _grid(window: _Window, x: _Number, y: _Number) -> tuple[_Floats, _Floats]:
     """Return the distances of a window's columns `[columns, n]` and rows `[rows, 1, n]` from a point."""
     rows, columns = (np.arange(axis.start, axis.stop, dtype=np.float32) for axis in window)
@@ -455,7 +463,7 @@ def _grid(window: _Window, x: _Number, y: _Number) -> tuple[_Floats, _Floats]:
 
 
 def _draw_faces(species: _Species, draws: _Draws) -> npt.NDArray[np.uint8]:
-    """Draw n images of a class, uint8 `[n, 32, 32, 3]`."""
+    """Draw n images of a class, uint8 `[n, size, size, 3]`."""
     canvas = _Canvas(draws)
     main, second = draws.colour(_COATS, species.coats), draws.colour(_COATS)
     coat = _Coat(main, second, _mixed(main, _WHITE, draws.uniform(0.35, 0.9)), main * draws.uniform(0.35, 0.65))
@@ -487,13 +495,13 @@ def _background(canvas: _Canvas, draws: _Draws) -> None:
         _mixed(draws.colour(_SURROUNDINGS), draws.colour(_COATS), draws.uniform(0, 0.9)) for _ in range(3)
     )
     angle = draws.uniform(0, 2 * math.pi)
-    columns, rows = _grid(_WHOLE, 15.5, 15.5)
-    slope = columns * (np.cos(angle) / _SIDE) + rows * (np.sin(angle) / _SIDE)
+    columns, rows = _grid(canvas.whole, canvas.centre, canvas.centre)
+    slope = columns * (np.cos(angle) / canvas.size) + rows * (np.sin(angle) / canvas.size)
     slope += 0.5
     slope += 0.2 * draws.noise(4)
     canvas.pixels[:] = first[:, None, None]
-    canvas.paint(_WHOLE, slope.clip(0, 1), second)
-    canvas.paint(_WHOLE, (draws.noise(6) * draws.uniform(0.3, 1) - 0.2).clip(0, 1), blot)
+    canvas.paint(canvas.whole, slope.clip(0, 1), second)
+    canvas.paint(canvas.whole, (draws.noise(6) * draws.uniform(0.3, 1) - 0.2).clip(0, 1), blot)
 
 
 def _body(canvas: _Canvas, draws: _Draws, species: _Species, coat: _Coat) -> _Floats:
@@ -555,13 +563,13 @@ def _head(canvas: _Canvas, draws: _Draws, species: _Species, colour: _Floats, fu
 def _markings(canvas: _Canvas, draws: _Draws, species: _Species, coat: _Coat, eyes: tuple[_Floats, _Floats]) -> None:
     """Paint patches, spots, stripes, a blaze, a bridge of the nose and rings around the eyes."""
     x, y = canvas.place(0, 0, 0.1)
-    columns, rows = _grid(_WHOLE, x, y)
+    columns, rows = _grid(canvas.whole, x, y)
     square = (columns / canvas.scale) ** 2 + (rows / (canvas.scale * species.head_height)) ** 2
     head = (4 * (0.95 - square)).clip(0, 1)
     patches = (3 * (draws.noise(5) - 0.3)).clip(0, 1)
-    canvas.paint(_WHOLE, patches * head * (0.9 * draws.chance(species.patches)), coat.second)
+    canvas.paint(canvas.whole, patches * head * (0.9 * draws.chance(species.patches)), coat.second)
     spots = (2.5 * (draws.noise(13) - 0.75)).clip(0, 1)
-    canvas.paint(_WHOLE, spots * head * (draws.chance(species.spots) * draws.uniform(0.6, 0.95)), coat.dark)
+    canvas.paint(canvas.whole, spots * head * (draws.chance(species.spots) * draws.uniform(0.6, 0.95)), coat.dark)
 
     width, opacity = draws.uniform(0.05, 0.11), draws.chance(species.stripes) * draws.uniform(0.5, 0.9)
     for across in (-0.3, 0, 0.3):
@@ -644,19 +652,21 @@ def _whiskers(canvas: _Canvas, draws: _Draws, species: _Species) -> None:
 
 def _foreground(canvas: _Canvas, draws: _Draws) -> None:
     """Cover an edge of some images with a blade or a twig before the lens, out of focus."""
-    angle, distance, tilt = draws.uniform(0, 2 * math.pi), draws.uniform(11, 18), draws.normal(0.6)
-    columns, rows = _grid(_WHOLE, 15.5 + distance * np.cos(angle), 15.5 + distance * np.sin(angle))
+    angle, distance, tilt = draws.uniform(0, 2 * math.pi), canvas.unit * draws.uniform(11, 18), draws.normal(0.6)
+    columns, rows = _grid(
+        canvas.whole, canvas.centre + distance * np.cos(angle), canvas.centre + distance * np.sin(angle)
+    )
     across = np.abs(columns * np.cos(angle + tilt) + rows * np.sin(angle + tilt))
     colour = _mixed(draws.colour(_SURROUNDINGS), draws.colour(_COATS), 0.4)
-    cover = canvas.cover(draws.uniform(0.8, 2.5) - across, 0.85 * draws.chance(0.2), softness=2.5)
-    canvas.paint(_WHOLE, cover, colour)
+    cover = canvas.cover(canvas.unit * draws.uniform(0.8, 2.5) - across, 0.85 * draws.chance(0.2), softness=2.5)
+    canvas.paint(canvas.whole, cover, colour)
 
 
 def _exposed(canvas: _Canvas, draws: _Draws) -> npt.NDArray[np.uint8]:
-    """Add the fall of light, its warmth, the exposure and the noise of a sensor; return bytes `[n, 32, 32, 3]`."""
+    """Add the fall of light, its warmth, the exposure and the noise of a sensor; return bytes `[n, size, size, 3]`."""
     pixels = canvas.pixels
-    columns, rows = _grid(_WHOLE, 15.5, 15.5)
-    light = columns * (canvas.light_x / 15.5) + rows * (canvas.light_y / 15.5)
+    columns, rows = _grid(canvas.whole, canvas.centre, canvas.centre)
+    light = columns * (canvas.light_x / canvas.centre) + rows * (canvas.light_y / canvas.centre)
     light += 1
     warmth, exposure = draws.normal(0.05), 1 + draws.normal(0.13)
     grain = draws.stream.standard_normal(light.shape, dtype=np.float32)

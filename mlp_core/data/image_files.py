@@ -18,11 +18,11 @@ from mlp_core.data.image_layout import FORMATS_TEXT
 from mlp_core.data.zip_names import zip_names
 from mlp_core.errors import InputError
 
-# An image of 32 x 32 pixels takes a few kilobytes; more is never read, so that no file can fill the memory
-MOST_BYTES = 1 << 20
+# A camera's JPEG takes some megabytes; more is never read, so that no file can fill the memory
+MOST_BYTES = 16 << 20
 # Python keeps some 600 bytes for each file that a zip's directory names: this is room for about 200,000
 _MOST_DIRECTORY_BYTES = 24 << 20
-_MOST_TOTAL_BYTES = 4 << 30
+_MOST_TOTAL_BYTES = 16 << 30  # 15,803 images of 512 x 512 as PNG, as AFHQ's second version has, take 7 GB
 
 
 class BadImageError(InputError):

@@ -84,14 +84,14 @@ class _Places(NamedTuple):
             return "train"
         return "test" if parts[len(self.base)] == self.test else ""
 
-    def why_not_used(self, parts: tuple[str, ...]) -> str:
+    def whydescribe_unused(self, parts: tuple[str, ...]) -> str:
         """Return why an image in no class folder is not used."""
         outside = parts[: len(self.base)] != self.base
         if outside:
-            return f"outside {_shown('/'.join(self.base))}/"
+            return f"outside {shown_name('/'.join(self.base))}/"
         folder = parts[len(self.base)]
         other = self.train and len(parts) > len(self.base) + 1 and folder not in (self.train, self.test)
-        return f"in {_shown(folder)}/" if other else "in no class folder"
+        return f"in {shown_name(folder)}/" if other else "in no class folder"
 
 
 def listing(
@@ -114,9 +114,9 @@ def listing(
         InputError: If the files are not laid out as `mlp_core.data.images.list_images` says.
     """
     unused = dict(unused)
-    images = _images(names, unused, beginning)
+    images = [tuple(name.split("/")) for name in image_names(names, unused, beginning)]
     if not images:
-        but = "".join(f" ({sentence})" for sentence in _not_used(unused))
+        but = "".join(f" ({sentence})" for sentence in describe_unused(unused))
         message = f"images must be {FORMATS_TEXT} files, got none in {source}{but}; {_LAYOUT}."
         raise InputError(message)
     places = _places(source, images)
@@ -127,11 +127,11 @@ def listing(
         if split := places.split_of(parts):
             spelling = parts[places.class_depth]
             class_name = unicodedata.normalize("NFC", spelling)
-            _check_name(source, name)
+            check_name(source, name)
             spellings[class_name].add(spelling)
             entries.append(ImageEntry(split, class_name, name))
         else:
-            unused[name] = places.why_not_used(parts)
+            unused[name] = places.whydescribe_unused(parts)
     _check_classes_without_images(source, places, unused, spellings)
     remarks = []
     if not places.test:
@@ -147,13 +147,19 @@ def listing(
         for name, forms in sorted(spellings.items())
         if len(forms) > 1
     ]
-    remarks += _not_used(unused)
+    remarks += describe_unused(unused)
     return Listing(sorted(entries, key=lambda entry: (entry.split != "train", *entry)), folders, tuple(remarks))
 
 
-def _images(names: Iterable[str], unused: dict[str, str], beginning: Callable[[str], bytes]) -> list[tuple[str, ...]]:
-    """Return the paths of the images in parts, and note why other files are not used."""
-    images: list[tuple[str, ...]] = []
+def image_names(names: Iterable[str], unused: dict[str, str], beginning: Callable[[str], bytes]) -> list[str]:
+    """Return those of some paths that are images, in any folder, and note why the others are not.
+
+    Args:
+        names: Paths, with forward slashes.
+        unused: Gets the reason for each path that is no image, except those that file managers make.
+        beginning: Function that returns the first bytes of a file; called for files without an ending in their name.
+    """
+    images: list[str] = []
     for name in names:
         parts = tuple(name.split("/"))
         if parts[-1].startswith("._") or not _LITTER.isdisjoint(parts):
@@ -161,7 +167,7 @@ def _images(names: Iterable[str], unused: dict[str, str], beginning: Callable[[s
         if reason := _why_no_image(name, parts, beginning):
             unused[name] = reason
         else:
-            images.append(parts)
+            images.append(name)
     return images
 
 
@@ -201,7 +207,7 @@ def _why_no_image(name: str, parts: tuple[str, ...], beginning: Callable[[str], 
     if f"{dot}{ending.lower()}" in _SUFFIXES:
         return ""
     if dot and ending:
-        return f"with the ending {_shown(dot + ending)}"
+        return f"with the ending {shown_name(dot + ending)}"
     start = beginning(name)
     is_image = start.startswith(_BEGINNINGS) or (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
     return "" if is_image else "with no ending"
@@ -277,7 +283,12 @@ def _base_of_classes(source: Path, images: Sequence[tuple[str, ...]]) -> tuple[s
         base += (folders[0],)
 
 
-def _check_name(source: Path, name: str) -> None:
+def check_name(source: Path, name: str) -> None:
+    """Check that a path can be written as text.
+
+    Raises:
+        InputError: If it is no valid Unicode.
+    """
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -319,20 +330,30 @@ def _split_here(source: Path, entries: Sequence[ImageEntry], skipped_letters: in
     return split
 
 
-def _not_used(unused: Mapping[str, str]) -> list[str]:
-    """Return a sentence on the files that are not used: how many and which, by reason; none if there are none."""
+def describe_unused(unused: Mapping[str, str]) -> list[str]:
+    """Return a sentence on files that are not used: how many and which, by reason; none if there are none.
+
+    Args:
+        unused: The reason for each path.
+    """
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in sorted(unused.items()):
         by_reason[reason].append(name)
     reasons = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     words = []
     for reason, names in reasons[:_REASONS_SHOWN]:
-        listed = ", ".join([_shown(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN))
+        listed = ", ".join([shown_name(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN))
         words.append(f"{len(names)} {reason} ({listed})")
     if left := sum(len(names) for _, names in reasons[_REASONS_SHOWN:]):
         words.append(f"{left} others")
     return [f"files not used: {', '.join(words)}"] if words else []
 
 
-def _shown(text: str) -> str:
+def shown_name(text: str) -> str:
+    """Return a path as it is, or quoted if it holds what a terminal would obey.
+
+    Example:
+        >>> shown_name("cat/1.jpg"), len(shown_name("a" + chr(27)))
+        ('cat/1.jpg', 7)
+    """
     return text if text.isprintable() else repr(text)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections import Counter
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from numpy.typing import NDArray
 
 from mlp_core.artifacts.backends import file_digest
-from mlp_core.data.image_files import MOST_BYTES, BadImageError, Files, damaged, opened, read_file
-from mlp_core.data.image_layout import FORMATS, ImageEntry, Listing, check_classes, listing
+from mlp_core.data.image_files import BadImageError, Files, opened, read_file
+from mlp_core.data.image_layout import (
+    FORMATS_TEXT,
+    ImageEntry,
+    Listing,
+    check_classes,
+    check_name,
+    describe_unused,
+    image_names,
+    listing,
+)
+from mlp_core.data.image_pixels import DecodedImage, decode_image
+from mlp_core.data.sizes import IMAGE_SIZE, pixel_count
 from mlp_core.errors import InputError
 
-_SIDE = 32
-
-# The tile of a small TIFF may be as large as it says, and a few kilobytes unpack to it
-_MOST_TILE_PIXELS = 1 << 20
-_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's numbers for them
-_TIFF_BEGINNINGS = (b"II", b"MM")
+_MOST_BYTES = 4 << 30
+"""Of all images of a source when they are decoded: 87,381 of 128 x 128 pixels in colour."""
 
 
 def list_images(source: Path, seed: int = 0) -> Listing:
@@ -68,14 +73,15 @@ def list_images(source: Path, seed: int = 0) -> Listing:
 
 
 def _listed(source: Path, files: Files, seed: int) -> Listing:
-    def beginning(name: str) -> bytes:
-        try:
-            return files.read(name)[:12]
-        except BadImageError:
-            return b""
-
-    layout = listing(source, files.names, files.unused, beginning, seed)
+    layout = listing(source, files.names, files.unused, lambda name: _beginning(files, name), seed)
     return layout._replace(remarks=(*files.remarks, *layout.remarks))
+
+
+def _beginning(files: Files, name: str) -> bytes:
+    try:
+        return files.read(name)[:12]
+    except BadImageError:
+        return b""
 
 
 def source_digest(source: Path) -> str:
@@ -99,39 +105,42 @@ def source_digest(source: Path) -> str:
     return digest.hexdigest()
 
 
-def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
+def decode_images(
+    source: Path, skip_bad: int = 0, seed: int = 0, image_size: int = IMAGE_SIZE, grey: bool = False
+) -> pa.Table:
     """Decode all images of a zip or a folder in memory and return them as a table, one row per image.
 
-    Pixels are taken as they are stored: EXIF data on rotation are ignored, except in TIFF, where Pillow applies them.
-    Of several frames the first is used. Grey, palette, CMYK and transparent images become RGB as Pillow converts them,
-    which drops transparency. Of 16 bits the upper 8 are used.
+    `decode_image` of `mlp_core.data.image_pixels` says what becomes of each: size, colours, frames.
 
     On one thread: two hand Python's interpreter lock to and fro for each tiny image, and took longer.
 
     Args:
-        source: A zip or a folder as `list_images` describes it, its images 32 x 32 pixels.
+        source: A zip or a folder as `list_images` describes it.
         skip_bad: How many image files may be left out because they cannot be used.
         seed: Seed to draw a test set if the source has none.
+        image_size: Rows, and columns, that each image is brought to.
+        grey: Whether images become grey: one channel instead of red, green and blue.
 
     Returns:
-        A row per image in the order of `list_images`: `pixels` (3072 bytes, RGB, in channel, row, column
-        order), `label` (int64, index of the class in sorted order), `class`, `split` (`train` or `test`) and `source`
-        (the file's name). The table's metadata hold JSON: under `skipped`, what is wrong with each file that was left
-        out, by its name; under `remarks`, those of `list_images`; under `split_seed`, the seed if it was used.
+        A row per image in the order of `list_images`: `pixels` (bytes, in channel, row, column order: 3072 of an image
+        of 32 x 32 pixels in RGB), `label` (int64, index of the class in sorted order), `class`, `split` (`train` or
+        `test`) and `source` (the file's name). The table's metadata hold JSON: under `skipped`, what is wrong with each
+        file that was left out, by its name; under `remarks`, those of `list_images` and one on how many images had
+        another size; under `split_seed`, the seed if it was used.
 
     Raises:
-        BadImageError: If more than `skip_bad` files are damaged or have another size.
+        BadImageError: If more than `skip_bad` files are damaged or too large.
         InputError: If `list_images` refuses the source, or a class has no images left without the skipped files.
     """
     kept: list[ImageEntry] = []
-    images: list[bytes] = []
     skipped: dict[str, str] = {}
     with opened(source) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
         layout = _listed(source, files, seed)
+        images = _Images(source, len(layout.images), image_size, grey)
         for entry in layout.images:
             try:
-                images.append(_decoded(source, entry.name, files.read))
+                images.add(decode_image(source, entry.name, files.read(entry.name), image_size, grey=grey))
                 kept.append(entry)
             except BadImageError as error:
                 if len(skipped) == skip_bad:
@@ -139,13 +148,9 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
                 skipped[entry.name] = error.reason
     check_classes(source, layout.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
-    rows = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(len(kept), -1, 3)
-    channels = np.ascontiguousarray(rows.transpose(0, 2, 1))
-    # Bytes, not a list of numbers: Parquet takes several times as long to write and to read these
-    pixels = pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows[0].size), len(rows), [None, pa.py_buffer(channels)])
     return pa.table(
         {
-            "pixels": pixels,
+            "pixels": images.column(),
             "label": pa.array([classes.index(entry.class_name) for entry in kept], pa.int64()),
             "class": [entry.class_name for entry in kept],
             "split": [entry.split for entry in kept],
@@ -153,80 +158,106 @@ def decode_images(source: Path, skip_bad: int = 0, seed: int = 0) -> pa.Table:
         },
         metadata={
             "skipped": json.dumps(skipped),
-            "remarks": json.dumps(layout.remarks),
+            "remarks": json.dumps((*layout.remarks, *images.remarks())),
             "split_seed": json.dumps(None if layout.folders[1] else seed),
         },
     )
 
 
+class ReadImages(NamedTuple):
+    """The images of a source, as `read_images` returns them.
+
+    Attributes:
+        table: A row per image, sorted by name: `image` (path inside the source, with forward slashes) and `pixels` as
+            in `decode_images`.
+        unreadable: What is wrong with each image file that could not be read, by its path.
+        remarks: Sentences for the user on other files, which are not used, and on how many images had another size.
+    """
+
+    table: pa.Table
+    unreadable: dict[str, str]
+    remarks: list[str]
+
+
+def read_images(source: Path, shape: Sequence[int]) -> ReadImages:
+    """Decode all images of a zip or a folder, in whatever folders they lie, without classes or a split.
+
+    Args:
+        source: A zip or a folder.
+        shape: Channels, rows and columns that each image is brought to, see `decode_image`.
+
+    Raises:
+        InputError: If there is no such source, or not one image in it that can be read.
+    """
+    channels, image_size, _ = shape
+    kept: list[str] = []
+    unreadable: dict[str, str] = {}
+    with opened(source) as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unused = dict(files.unused)
+        names = sorted(image_names(files.names, unused, lambda name: _beginning(files, name)))
+        images = _Images(source, len(names), image_size, channels == 1)
+        for name in names:
+            check_name(source, name)
+            try:
+                images.add(decode_image(source, name, files.read(name), image_size, grey=channels == 1))
+                kept.append(name)
+            except BadImageError as error:
+                unreadable[name] = error.reason
+    if not kept:
+        but = "".join(f" ({sentence})" for sentence in describe_unused(unused | unreadable))
+        message = (
+            f"images must be {FORMATS_TEXT} files, got none that can be read in {source}{but}; name another source."
+        )
+        raise InputError(message)
+    table = pa.table({"image": kept, "pixels": images.column()})
+    return ReadImages(table, unreadable, [*files.remarks, *describe_unused(unused), *images.remarks()])
+
+
+class _Images:
+    """The pixels of decoded images in one memory, and how many had another size.
+
+    Args:
+        source: The zip or folder, for messages.
+        n_most: How many there are at most.
+        image_size: Rows, and columns, of each.
+        grey: Whether they have one channel instead of three.
+    """
+
+    def __init__(self, source: Path, n_most: int, image_size: int, grey: bool) -> None:
+        n_pixels = pixel_count(image_size, grey=grey)
+        if n_most * n_pixels > _MOST_BYTES:
+            message = (
+                f"image_size must leave at most {_MOST_BYTES:,} bytes for all images, got {image_size}: {n_most:,} "
+                f"images of {source} take {n_most * n_pixels:,}; use a smaller --image-size, or fewer images."
+            )
+            raise InputError(message)
+        self.image_size, self.grey, self.n = image_size, grey, 0
+        self.pixels: NDArray[np.uint8] = np.empty((n_most, n_pixels), np.uint8)
+        self.changes: Counter[str] = Counter()
+
+    def add(self, image: DecodedImage) -> None:
+        self.pixels[self.n] = image.pixels.reshape(-1)
+        self.n += 1
+        shorter, longer = sorted((image.width, image.height))
+        self.changes["made smaller"] += shorter > self.image_size
+        self.changes["enlarged"] += shorter < self.image_size
+        self.changes["cut to the middle of their longer side"] += shorter < longer
+
+    def column(self) -> pa.FixedSizeBinaryArray:
+        # Bytes, not a list of numbers: Parquet takes several times as long to write and to read these
+        pixels = pa.py_buffer(self.pixels[: self.n])
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(self.pixels.shape[1]), self.n, [None, pixels])
+
+    def remarks(self) -> list[str]:
+        """Return a sentence on sizes; none if all images are the tutorial's, in size and colour."""
+        changed = ", ".join(f"{n:,} {what}" for what, n in self.changes.items() if n)
+        if not changed and self.image_size == IMAGE_SIZE and not self.grey:
+            return []
+        size = f"{self.image_size} x {self.image_size} pixels, {'grey' if self.grey else 'in colour'}"
+        return [f"{self.n:,} images of {size}: {changed or 'all had this size'}"]
+
+
 def _too_many(error: BadImageError, skip_bad: int) -> InputError:
     message = f"skip_bad_images allows {skip_bad} bad files, got one more: {error}"
     return BadImageError(message, error.name, error.reason)
-
-
-def _decoded(source: Path, name: str, read: Callable[[str], bytes]) -> bytes:
-    """Return an image as RGB, in row, column, channel order."""
-    content = read(name)
-    with _silent() if content.startswith(_TIFF_BEGINNINGS) else nullcontext():
-        return _pixels(source, name, content)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libtiff writes about damaged files away from the terminal: what is raised says it."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no terminal and no log
-        yield
-        return
-    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _pixels(source: Path, name: str, content: bytes) -> bytes:
-    too_large = f"has more than {MOST_BYTES:,} bytes" if len(content) > MOST_BYTES else ""
-    size = "far too many"
-    try:
-        with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image:
-            if image.size == (_SIDE, _SIDE) and not too_large:
-                if isinstance(image, TiffImageFile):
-                    _check_tiles(image)
-                return _as_rgb(image).tobytes()
-            size = f"{image.width} x {image.height}"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        pass
-    except UnidentifiedImageError as error:
-        raise damaged(source, name, "is no such image") from error
-    except Exception as error:
-        # Pillow's decoders raise whatever a crafted file makes them raise: OSError, SyntaxError, struct.error, ...
-        raise damaged(source, name, too_large or f"is damaged ({error})") from error
-    if size == f"{_SIDE} x {_SIDE}":
-        raise damaged(source, name, too_large)
-    message = (
-        f"images must be {_SIDE} x {_SIDE} pixels, got {size} in {name!r} of {source}; "
-        "scale the images first, they are not resized here."
-    )
-    raise BadImageError(message, name, f"{size} pixels")
-
-
-def _check_tiles(image: TiffImageFile) -> None:
-    n_pixels = int(image.tag_v2.get(_TILE_WIDTH, 0)) * int(image.tag_v2.get(_TILE_LENGTH, 0))
-    if n_pixels > _MOST_TILE_PIXELS:
-        message = f"tiles of {n_pixels:,} pixels"
-        raise ValueError(message)
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I;16"):  # grey, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):  # what is black and what is white is not known
-        message = "its pixels are numbers of 32 bits"
-        raise ValueError(message)
-    return image.convert("RGB")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
 
-from mlp_core.addresses import shown_address
-from mlp_core.data.sizes import TEST_SHARE
+from mlp_core.addresses import SYNTHETIC, shown_address
+from mlp_core.data.sizes import IMAGE_SIZE, TEST_SHARE, pixel_count
 from mlp_core.settings import Settings, list_of_names
 
 DRAWN_POINTS = ("spirals", "moons", "circles", "gauss", "xor")
@@ -49,6 +49,25 @@ def other_data(settings: Mapping[str, Any]) -> str:
     return "" if data in (DRAWN_POINTS[0], IMAGES) else data
 
 
+def other_images(settings: Mapping[str, Any]) -> str:
+    """Return in words what a result table's images are apart from the tutorial's; an empty text if they are nothing.
+
+    Args:
+        settings: Settings of the table: `images`, and `image_size` and `grey` if they are not the default.
+
+    Example:
+        >>> other_images({"images": "synthetic"}), other_images({"images": "mine.zip"})
+        ('drawn faces', '')
+        >>> other_images({"images": "mine.zip", "image_size": 28, "grey": True})
+        'images of 28 x 28 pixels, grey'
+    """
+    what = "drawn faces" if settings.get("images") == SYNTHETIC else IMAGES
+    size = settings.get("image_size", IMAGE_SIZE)
+    words = what if size == IMAGE_SIZE else f"{what} of {size} x {size} pixels"
+    words += ", grey" * bool(settings.get("grey"))
+    return "" if words == IMAGES else words
+
+
 def _of_tables(value: Any, others: ValidationInfo) -> Any:
     """Refuse what says something of a table where the data are none."""
     data = others.data.get("data", "")
@@ -68,6 +87,20 @@ class ImageSettings(Settings):
     """Images: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
+    image_size: Annotated[int, Field(ge=8, le=128)] = IMAGE_SIZE
+    """Rows and columns of an image, 8 to 128; others are scaled until the shorter side fits, and cut to the middle."""
+    grey: bool = False
+    """Make the images grey: one number per pixel instead of three."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Return how many numbers an image has, which are the inputs of a network.
+
+        Example:
+            >>> ImageSettings(image_size=28, grey=True).n_pixels
+            784
+        """
+        return pixel_count(self.image_size, grey=self.grey)
 
     @field_serializer("images", when_used="json")
     def _without_secrets(self, images: str) -> str:

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 Epochs = Iterable[Iterable[Batch]]
 
-_CHUNK_EXAMPLES = 1024  # images prepared at a time: 13 MB, in each of two buffers
+_CHUNK_PIXELS = 1024 * 3072  # of images prepared at a time: 13 MB, in each of two buffers
 
 
 def per_seed_epochs(
@@ -205,7 +205,8 @@ def augmented_epochs(
         its memory is used again.
     """
     targets = one_hot_targets(labels, n_classes, batch_size)
-    chunk = min(batch_size * max(1, _CHUNK_EXAMPLES // batch_size), len(images))
+    n_at_once = _CHUNK_PIXELS // images[0].numel()
+    chunk = min(batch_size * max(1, n_at_once // batch_size), len(images))
     # The last feature stays 1
     buffers = cycle(aligned_rows(chunk, images[0].numel() + 1, images.device).fill_(1) for _ in range(2))
 

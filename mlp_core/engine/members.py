@@ -94,7 +94,7 @@ def train_members(
 
     Args:
         config: What to train.
-        data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, 3, height, width]`.
+        data: Train and test examples: float32 inputs `[n, features]`, or uint8 images `[n, channels, height, width]`.
         members: Numbers of the members, each at least 0.
         checkpoint: Called with the share of the training that is done, 0 .. 1: before every step, or every few
             milliseconds of the short ones of small networks, and at the end. It may raise to stop the training.
@@ -118,7 +118,8 @@ def _train(
     test_inputs, test_labels = data.test_inputs.to(config.device), data.test_labels.to(config.device)
     ensemble = _untrained(config, replicates)
     stopping = EarlyStopping(len(seeds), config.epochs, config.patience) if data.validation_labels is not None else None
-    if is_small(config.layer_sizes, config.device):
+    # The compiled code takes no images that change with every epoch
+    if config.batches != "shared_augmented" and is_small(config.layer_sizes, config.device):
         losses = _train_small(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)
     else:
         losses = _train_together(config, ensemble, data, inputs, labels, seeds, checkpoint, stopping)

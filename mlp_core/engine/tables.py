@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlp_core.data.datasets import Split
+from mlp_core.data.sizes import image_shape
 from mlp_core.engine.architecture import LEARNED_MARGIN
 from mlp_core.engine.configs import Labels, Trial
 
@@ -33,7 +34,7 @@ def split_of(pieces: Iterable[pa.RecordBatch]) -> Split:
 
     Returns:
         The examples: inputs are points `[n, 2]` or features `[n, features]` of the columns' type, or images, uint8
-        `[n, 3, 32, 32]`. Validation inputs and labels are None if there are none.
+        `[n, channels, rows, columns]`. Validation inputs and labels are None if there are none.
 
     Example:
         >>> columns = {"x1": [1.0, 2.0], "x2": [3.0, 4.0], "label": [0, 1], "split": ["train", "test"]}
@@ -67,12 +68,24 @@ def _about(piece: pa.RecordBatch) -> Mapping[str, Any] | None:
     return settings if "preprocessing" in settings else None
 
 
+def images_of(pixels: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
+    """Return a column of images as an array, uint8 `[n, channels, rows, columns]`; nothing is copied.
+
+    Args:
+        pixels: For each image its bytes in channel, row, column order.
+
+    Example:
+        >>> images_of(pa.array([bytes(192)] * 2, pa.binary(192))).shape
+        (2, 3, 8, 8)
+    """
+    _, content = pixels.buffers()
+    shape = image_shape(pixels.type.byte_width)
+    return np.frombuffer(content, np.uint8).reshape(-1, *shape)[pixels.offset : pixels.offset + len(pixels)]
+
+
 def _inputs(piece: pa.RecordBatch) -> NDArray[Any]:
     if "pixels" in piece.schema.names:
-        column = piece.column("pixels")
-        _, pixels = column.buffers()
-        start, length = column.offset, len(column)
-        return np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)[start : start + length]
+        return images_of(piece.column("pixels"))
     if "features" in piece.schema.names:
         features: NDArray[Any] = piece.column("features").flatten().to_numpy()
         return features.reshape(len(piece), -1)

@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlp_core.addresses import SYNTHETIC
-from mlp_core.data.settings import other_data
+from mlp_core.data.settings import other_data, other_images
 from mlp_core.statistics.claims import Claim
 
-IMAGES, _DRAWN_FACES = "images", "drawn faces"
+IMAGES = "images"
 ONE_ORDER = "in one order of batches, which all members share"
 """The condition of claims on networks that are all trained on the same batches in the same order."""
 
@@ -44,8 +43,9 @@ class ClaimSource:
         """
         if not len(table) or self.column not in table.column_names or other_data(settings):
             return []
-        drawn = self.data == IMAGES and settings.get("images") == SYNTHETIC
-        data = _DRAWN_FACES if drawn else self.data
+        data = self.data
+        if data == IMAGES:
+            data = other_images(settings) or IMAGES
         return [replace(claim, data=data, condition=self.condition) for claim in self.make(table, settings)]
 
 

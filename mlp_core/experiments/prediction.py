@@ -1,9 +1,10 @@
-"""Kept networks applied to new rows: their mean probabilities, and how much they disagree."""
+"""Kept networks applied to new rows or images: their mean probabilities, and how much they disagree."""
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,16 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from mlp_core.artifacts.backends import file_digest
+from mlp_core.data.augmentation import normalize
 from mlp_core.data.preprocessing import Preprocessing, texts_of
+from mlp_core.data.sizes import image_shape
 from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.tables import images_of
 from mlp_core.errors import InputError
 
 _STEM = re.compile(r"(?P<name>.+-[0-9a-f]{12})-(?P<first>\d+)-\d+")
 _CHUNK = 1024
-_CHOSEN = "results/sweep_classes.parquet"
+_SWEEP, _IMAGES = "results/sweep_classes.parquet", "results/images.parquet"
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,26 @@ class KeptModel:
     Attributes:
         name: Common part of the names of its files.
         ensemble: All its members.
-        preprocessing: Turns the rows of a table into inputs; None for points, whose columns are x1 and x2.
+        preprocessing: Turns the rows of a table into inputs; None for points, whose columns are x1 and x2, and images.
         classes: Class names, in the order of the network's outputs.
+        image_shape: Channels, rows and columns of the images that it takes; None if it takes none.
     """
 
     name: str
     ensemble: Ensemble
     preprocessing: Preprocessing | None
     classes: tuple[str, ...]
+    image_shape: tuple[int, int, int] | None = None
 
-    def inputs(self, rows: pa.Table) -> NDArray[np.float32]:
-        """Return the network's inputs for the rows of a table, float32 `[n, inputs]`.
+    def inputs(self, rows: pa.Table) -> NDArray[Any]:
+        """Return the network's inputs for the rows of a table, float32 `[n, inputs]`; of images their bytes, uint8.
 
         Raises:
             InputError: If a column is missing, or its values are of another type than in training; of points, also if a
                 coordinate is missing or not finite.
         """
+        if self.image_shape is not None:
+            return images_of(rows["pixels"].combine_chunks()).reshape(len(rows), -1)
         if self.preprocessing is not None:
             return self.preprocessing.apply(rows)
         if not {"x1", "x2"} <= set(rows.column_names):
@@ -74,18 +82,20 @@ def _coordinates(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
     return numbers
 
 
-def kept_model(root: Path, name: str = "") -> KeptModel:
+def kept_model(root: Path, name: str = "", *, of_images: bool = False) -> KeptModel:
     """Read the trained members of one configuration from an artifact folder.
 
     Args:
         root: The artifact folder.
-        name: A part of the names of its files in `models`; if empty, the configuration that the last sweep chose.
+        name: A part of the names of its files in `models`; if empty, the configuration that the last sweep chose, or
+            the one of the last `deep-mlp images`.
+        of_images: Whether it is to classify images, and not the rows of a table.
 
     Raises:
-        InputError: If no configuration has that name, or several do; if it was trained on images or on transformed
-            inputs; or if the table that it was trained on is missing.
+        InputError: If no configuration has that name, or several do; if it takes images and is to classify rows, or the
+            other way round; if it was trained on transformed inputs; or if the table that it was trained on is missing.
     """
-    files = _chosen_files(root) if not name else sorted((root / "models").glob("*.safetensors"))
+    files = sorted((root / "models").glob("*.safetensors")) if name else _chosen_files(root, of_images)
     models: dict[str, list[Path]] = {}
     for path in files:
         match = _STEM.fullmatch(path.stem)
@@ -105,19 +115,31 @@ def kept_model(root: Path, name: str = "") -> KeptModel:
             f"model must take its rows as they are, got {stem}, which was trained on transformed ones; use another."
         )
         raise InputError(message)
-    preprocessing, classes = _learned(root, root / "members" / f"{paths[0].stem}.parquet", config["layer_sizes"][-1])
-    return KeptModel(stem, Ensemble.from_state(state, config["activation"]), preprocessing, classes)
-
-
-def _chosen_files(root: Path) -> list[Path]:
-    if not (root / _CHOSEN).is_file():
-        message = f"model must be given where no sweep has chosen one, got none in {root}; run `deep-mlp sweep` first."
+    members = root / "members" / f"{paths[0].stem}.parquet"
+    preprocessing, classes, takes_images = _learned(root, members, config["layer_sizes"])
+    if takes_images != of_images:
+        wrong, right = ("data", "images") if takes_images else ("images", "data")
+        message = f"{wrong} must be left out with {stem}, which takes {right}; use --{right}."
         raise InputError(message)
-    metadata = pq.read_metadata(root / _CHOSEN).metadata
-    name = re.sub(r"[^A-Za-z0-9=.-]", "-", json.loads(metadata[b"settings"])["configuration"])
-    members = (
-        Path(path).stem for path in json.loads(metadata[b"inputs"]) if path.startswith(f"members/sweep-{name[:100]}-")
-    )
+    shape = image_shape(config["layer_sizes"][0]) if takes_images else None
+    return KeptModel(stem, Ensemble.from_state(state, config["activation"]), preprocessing, classes, shape)
+
+
+def _chosen_files(root: Path, of_images: bool) -> list[Path]:
+    table = root / (_IMAGES if of_images else _SWEEP)
+    if not table.is_file():
+        who, what = ("`deep-mlp images`", "trained") if of_images else ("sweep", "chosen")
+        message = (
+            f"model must be given where no {who} has {what} one, got none in {root}; "
+            f"run `deep-mlp {'images' if of_images else 'sweep'}` first."
+        )
+        raise InputError(message)
+    metadata = pq.read_metadata(table).metadata
+    beginning = "members/images-"
+    if not of_images:
+        name = re.sub(r"[^A-Za-z0-9=.-]", "-", json.loads(metadata[b"settings"])["configuration"])
+        beginning = f"members/sweep-{name[:100]}-"
+    members = (Path(path).stem for path in json.loads(metadata[b"inputs"]) if path.startswith(beginning))
     return [root / "models" / f"{stem}.safetensors" for stem in sorted(members)]
 
 
@@ -138,25 +160,30 @@ def _first_member(path: Path) -> int:
     return int(match["first"])
 
 
-def _learned(root: Path, members: Path, n_classes: int) -> tuple[Preprocessing | None, tuple[str, ...]]:
-    """Return what was learned from the table that members were trained on, followed by the digests of their inputs."""
-    numbers = tuple(str(number) for number in range(n_classes))
-    for metadata, columns in _origins(root, members):
+def _learned(
+    root: Path, members: Path, layer_sizes: Sequence[int]
+) -> tuple[Preprocessing | None, tuple[str, ...], bool]:
+    """Return what was learned from the table that members were trained on, its classes, and whether it is of images.
+
+    The table is found by the digests of the inputs that the members' file names.
+    """
+    for path, metadata, columns in _origins(root, members):
         settings = metadata.get("settings", {})
         if "preprocessing" in settings:
             preprocessing = Preprocessing.from_json(settings["preprocessing"])
-            return preprocessing, preprocessing.classes
+            return preprocessing, preprocessing.classes, False
         if "pixels" in columns:
-            message = f"model must be one of points or of a table, got {members.stem}, which takes images; use another."
-            raise InputError(message)
+            names = pq.read_table(path, columns=["label", "class"]).to_pydict()
+            by_label = dict(zip(names["label"], names["class"], strict=True))
+            return None, tuple(by_label[label] for label in sorted(by_label)), True
         if {"x1", "x2"} <= columns:
-            return None, numbers
+            return None, tuple(str(number) for number in range(layer_sizes[-1])), False
     message = f"the table that {members.stem} was trained on must be in {root / 'tables'}, got none; train again."
     raise InputError(message)
 
 
-def _origins(root: Path, members: Path) -> Iterator[tuple[Mapping[str, Any], set[str]]]:
-    """Yield metadata and columns of the tables that members were made from, the nearest first."""
+def _origins(root: Path, members: Path) -> Iterator[tuple[Path, Mapping[str, Any], set[str]]]:
+    """Yield path, metadata and columns of the tables that members were made from, the nearest first."""
     digests = {file_digest(path): path for path in (root / "tables").glob("*.parquet")}
     waiting = [members]
     while waiting:
@@ -167,16 +194,17 @@ def _origins(root: Path, members: Path) -> Iterator[tuple[Mapping[str, Any], set
         metadata = {key.decode(): value for key, value in (schema.metadata or {}).items()}
         known = {key: json.loads(metadata[key]) for key in ("settings", "inputs") if key in metadata}
         if path != members:
-            yield known, set(schema.names)
+            yield path, known, set(schema.names)
         waiting += [digests[digest] for digest in known.get("inputs", {}).values() if digest in digests]
 
 
 def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> pa.Table:
-    """Classify new rows with trained networks: one row of predictions for each row.
+    """Classify new rows or images with trained networks: one row of predictions for each.
 
     Args:
         model: The trained networks.
-        rows: A table with the columns that they were trained on, in any order; other columns are ignored.
+        rows: A table with the columns that they were trained on, in any order; other columns are ignored. For images,
+            the table of `mlp_core.data.images.read_images`.
         member: The number of one network, from 0; None for all of them.
 
     Returns:
@@ -202,6 +230,7 @@ def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> 
         ensemble = Ensemble.from_state(state, ensemble.activation_name)
     means, disagreements = [], []
     for part in torch.split(inputs, _CHUNK):
+        part = normalize(part) if model.image_shape else part
         probabilities = torch.softmax(ensemble.logits(part).double(), 1)  # [members, classes, rows]
         mean = probabilities.mean(0)
         means.append(mean.T.numpy())
@@ -235,3 +264,26 @@ def share_right(model: KeptModel, rows: pa.Table, predicted: pa.Table) -> float 
             [label == prediction for label, prediction in zip(wanted, predicted["prediction"].to_pylist(), strict=True)]
         )
     )
+
+
+def share_of_own_folder(model: KeptModel, images: Sequence[str], predicted: pa.Table) -> tuple[int, float]:
+    """Return how many images lie in a folder named like a class, and which share of them was taken for that class.
+
+    Of several such folders in a path the last counts.
+
+    Args:
+        model: The networks that made the predictions.
+        images: Paths of the images, with forward slashes.
+        predicted: What `predictions` returned for them.
+
+    Example:
+        >>> model = KeptModel("images", Ensemble([2, 2], "relu", [torch.Generator()]), None, ("cat", "dog"))
+        >>> share_of_own_folder(model, ["cat/1.png", "x/dog/2.png", "3.png"], pa.table({"prediction": ["cat"] * 3}))
+        (2, 0.5)
+    """
+    right = []
+    for path, prediction in zip(images, predicted["prediction"].to_pylist(), strict=True):
+        folders = [unicodedata.normalize("NFC", folder) for folder in path.split("/")[:-1]]
+        own = [folder for folder in folders if folder in model.classes]
+        right += [own[-1] == prediction] if own else []
+    return len(right), float(np.mean(right)) if right else 0.0

@@ -131,7 +131,7 @@ def _counted(table: pd.DataFrame) -> list[str]:
 def _remarks(table: pd.DataFrame, usual_seeds: int) -> list[str]:
     """Say what the verdicts rest on, and how to decide more."""
     sentences = []
-    if drawn := int((table["data"] == _DRAWN).sum()):
+    if drawn := int(table["data"].str.startswith(_DRAWN).sum()):
         which = (
             "This claim rests" if len(table) == 1 else f"{drawn} of these {len(table)} claims rest{'s' * (drawn == 1)}"
         )

@@ -19,10 +19,9 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from mlp_core.addresses import SYNTHETIC
 from mlp_core.artifacts.baseline import RUNS, changes_of, read_comparisons
 from mlp_core.artifacts.changes import Comparison
-from mlp_core.data.settings import other_data
+from mlp_core.data.settings import other_data, other_images
 from mlp_core.errors import InputError
 from mlp_core.report.accuracy_section import PUBLISHED
 from mlp_core.report.claims import describe_claims
@@ -324,7 +323,7 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
     _check_columns(table, section)
     findings = section.content(table, settings)
     # whatever rests on drawn faces or other data says so where it stands: nobody looks for it among the settings
-    here = "drawn faces" if settings.get("images") == SYNTHETIC else other_data(settings)
+    here = other_images(settings) or other_data(settings)
     return ShownSection(
         section.name,
         f"{section.title}{HERE}{here})" if here else section.title,

@@ -291,6 +291,19 @@ def chance_line(axes: Axes, chance: float) -> None:
     )
 
 
+def in_colour(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as `imshow` takes it without a colour map, `[rows, columns, 3]`; a grey one in three channels.
+
+    Args:
+        image: `[channels, rows, columns]`, with three channels or one.
+
+    Example:
+        >>> in_colour(np.zeros((1, 28, 28))).shape
+        (28, 28, 3)
+    """
+    return np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1)
+
+
 def sentence(words: str) -> str:
     """Return a text with a capital first letter, unless it begins with `n = `.
 

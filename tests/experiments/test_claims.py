@@ -297,6 +297,22 @@ def test_each_claim_names_its_data_and_what_it_holds_for():
 
 
 @pytest.mark.parametrize(
+    ("settings", "data"),
+    [
+        ({"images": "synthetic", "image_size": 64}, "drawn faces of 64 x 64 pixels"),
+        ({"images": "mine.zip", "image_size": 28, "grey": True}, "images of 28 x 28 pixels, grey"),
+        ({"images": "mine.zip", "grey": True}, "images, grey"),
+    ],
+)
+def test_a_claim_on_images_of_another_size_names_it(settings, data):
+    """What a verdict rests on is no other than it says; random networks have their sizes in the measure."""
+    wider = {name: {**values, **settings} for name, values in SETTINGS.items()}
+    claims = {claim.name: claim.data for claim in tutorial_claims(TABLES, wider)}
+    assert claims["gains_differ"] == claims["first_layer_is_not_local"] == data
+    assert claims["xavier_preserves_variance_forward"] == "random networks"
+
+
+@pytest.mark.parametrize(
     ("activation", "sigma_b", "exact"), [("tanh", 0.0, False), ("relu", 0.1, False), ("leaky_relu(0.1)", 0.0, True)]
 )
 def test_theory_decides_where_it_is_exact_alone(activation, sigma_b, exact):

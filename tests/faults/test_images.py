@@ -78,6 +78,11 @@ def wide_webp():
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def sized(*size):
+    """Return a black image of a size."""
+    return encoded(np.zeros((size[1], size[0], 3), np.uint8))
+
+
 SIXTEEN_BITS = np.random.default_rng(1).integers(0, 1 << 16, (32, 32, 3)).astype(">u2")
 CMYK = encoded(NOISE, "JPEG", "CMYK")
 PALETTE = Image.fromarray(RGB).quantize(16)
@@ -119,6 +124,10 @@ CONVERTED = {
         np.asarray(PALETTE.convert("RGB")),
     ),
     "a JPEG named .jfif": (encoded(RGB, "JPEG"), opened(encoded(RGB, "JPEG"))),
+    "1 x 1": (sized(1, 1), np.zeros_like(RGB)),
+    "32 x 33": (sized(32, 33), np.zeros_like(RGB)),
+    "1 x 9999": (sized(1, 9999), np.zeros_like(RGB)),
+    "4000 x 3000": (sized(4000, 3000), np.zeros_like(RGB)),
 }
 
 
@@ -133,10 +142,6 @@ def test_an_image_that_is_converted(tmp_path, case):
     )
     pixels = np.frombuffer(table.column("pixels")[0].as_py(), np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
     assert pixels.tolist() == expected.tolist()
-
-
-def sized(*size):
-    return encoded(np.zeros((size[1], size[0], 3), np.uint8))
 
 
 ZEROS = np.zeros((32, 97), np.uint8)
@@ -168,13 +173,18 @@ REFUSED = {
         "which is damaged|no such image",
     ),
     "a PNG without pixels": (encoded(RGB).replace(b"IDAT", b"teXt"), "which is no such image"),
-    "1 x 1": (sized(1, 1), r"images must be 32 x 32 pixels, got 1 x 1 in 'train/cat/0\.png' of .*; scale the images"),
-    "32 x 33": (sized(32, 33), "got 32 x 33 in"),
-    "4000 x 3000": (sized(4000, 3000), "got 4000 x 3000 in"),
+    "6000 x 6000": (
+        png(8, 2, ZEROS[:, :96], (6000, 6000)),
+        r"images must have at most 33,554,432 pixels, got 6000 x 6000 in 'train/cat/0\.png' of .*; scale it down, ",
+    ),
     "20,000 x 20,000": (png(8, 2, ZEROS[:, :96], (20_000, 20_000)), "got far too many in"),
-    "more than a megabyte": (
-        png(8, 2, ZEROS[:, :96], (32, 32), chunk(b"junK", bytes(1 << 20))),
-        "which has more than 1,048,576 bytes",
+    "more than 16 megabytes": (
+        png(8, 2, ZEROS[:, :96], (32, 32), chunk(b"junK", bytes(16 << 20))),
+        "which has more than 16,777,216 bytes",
+    ),
+    "large, with EXIF data that are none": (
+        encoded(np.zeros((64, 64, 3), np.uint8), "JPEG", exif=b"Exif\0\0II*\0" + b"\xff" * 40)[:300],
+        r"which is damaged \(",
     ),
     "a hundred megabytes of text inside": (
         png(8, 2, ZEROS[:, :96], (32, 32), chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 << 20)))),

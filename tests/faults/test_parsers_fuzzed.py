@@ -214,16 +214,19 @@ def read_record(text):
         loads(text)
 
 
-def image(kind):
+def image(kind, size=(32, 32)):
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(buffer, kind)
+    turned, buffer = Image.Exif(), io.BytesIO()
+    turned[0x0112] = 6  # by a quarter
+    more = {} if size == (32, 32) else {"exif": turned}
+    Image.linear_gradient("L").resize(size).convert("RGB").save(buffer, kind, **more)
     return buffer.getvalue()
 
 
 GOOD_IMAGE = image("PNG")
 IMAGES = [GOOD_IMAGE, *map(image, ("JPEG", "WEBP", "BMP", "TIFF", "GIF"))]
+SCALED = [image(kind, (48, 40)) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
 
 
 def good_archive(method):
@@ -408,7 +411,7 @@ def test_any_bytes_as_a_zip(content):
     read_archive(content)
 
 
-@given(spoilt(*IMAGES) | st.binary(max_size=200))
+@given(spoilt(*IMAGES, *SCALED) | st.binary(max_size=200))
 @QUICKLY
 def test_any_bytes_as_an_image(content):
     """Left out, or whole."""
@@ -530,7 +533,7 @@ TARGETS = {
     "depths": (lambda data: read_setting(DepthSweep, "depths", text_of(data)), [b"1:5", b"1,2,5"]),
     "image sources": (lambda data: read_image_source(text_of(data)), [b"https://a:b@host:80/x.zip?y#z"]),
     "archives": (read_archive, ARCHIVES),
-    "images": (read_image, IMAGES),
+    "images": (read_image, IMAGES + SCALED),
     "tables": (read_table, [good_table()]),
     "own tables": (read_own_table, TABLES),
     "baselines": (read_accepted, [ACCEPTED]),

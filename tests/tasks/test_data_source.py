@@ -48,6 +48,12 @@ def test_what_does_not_fit_together_is_refused(flow, data, points, words):
             {"run": ImageRunSettings(skip_bad_images=3)},
             "skip_bad_images must be left out with --data moons, got 3",
         ),
+        (
+            "spirals",
+            {"run": ImageRunSettings(image_size=64)},
+            "image_size must be left out with --data spirals, got 64; leave --image-size out.",
+        ),
+        ("wine", {"run": ImageRunSettings(grey=True)}, "grey must be left out with --data wine, got True"),
         ("images", {"spirals": Spirals(points=50)}, "points must be left out with --data images, got 50"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mlp_core.data.sizes import PIXELS
 from mlp_core.engine.configs import Labels, Training, Trial
 from mlp_core.experiments.columns import shape_columns
 from mlp_core.experiments.images.experiment import images_trial
@@ -14,7 +13,8 @@ from mlp_core.settings import ActivationName, Depths, OptimizerName, Positive, R
 
 _MEASURES = "mlp_core.experiments.first_layer.measures"
 _FIGURES = "mlp_core.experiments.first_layer.figures"
-_BYTES_PER_CLASS = PIXELS * 40 + 1024 * 24  # means in two precisions and copies, and a number for each of many units
+# Of each class: its mean in two precisions and copies, by pixel, and a number for each of many units
+_BYTES_PER_PIXEL, _BYTES_OF_UNITS = 40, 1024 * 24
 
 
 class FirstLayer(Settings):
@@ -46,7 +46,7 @@ def first_layer_trials(
     Args:
         depths: Numbers of hidden layers.
         width: Units of each hidden layer.
-        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_pixels: Numbers per image, such as 3 x 32 x 32.
         n_classes: Classes of the images.
         training: How to train.
     """
@@ -60,7 +60,7 @@ def _trials(setup: Setup) -> list[Trial]:
 
 
 def _extra_memory(setup: Setup, n_workers: int) -> Iterator[MemoryEstimate]:
-    n_bytes = n_workers * setup.data.n_classes * _BYTES_PER_CLASS
+    n_bytes = n_workers * setup.data.n_classes * (setup.data.n_inputs * _BYTES_PER_PIXEL + _BYTES_OF_UNITS)
     yield MemoryEstimate(n_bytes, "the means of all classes", "width", setup.settings.width)
 
 

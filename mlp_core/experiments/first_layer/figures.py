@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from mlp_core.experiments.first_layer.unit_row import UnitRow
-from mlp_core.report.plot_style import DOTS_PER_INCH, GREY, ORANGE, WIDTH_INCHES, bare_axes, legend_below
+from mlp_core.report.plot_style import DOTS_PER_INCH, GREY, ORANGE, WIDTH_INCHES, bare_axes, in_colour, legend_below
 
 _Line = tuple[str, pd.DataFrame, Any, str]
 
@@ -101,7 +101,7 @@ def units_figure(rows: Sequence[UnitRow]) -> Figure:
         for axes, weights, reach in zip(line, row.weights, row.extents, strict=False):
             finite = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
             largest = float(np.abs(finite).max()) or 1.0
-            axes.imshow(np.moveaxis(0.5 + finite / (2 * largest), 0, -1), interpolation="nearest")
+            axes.imshow(in_colour(0.5 + finite / (2 * largest)), interpolation="nearest")
             axes.set_title(f"{reach:.3f}" if np.isfinite(reach) else "none", fontsize=9, pad=2)
     figure.suptitle(
         "The most local first-layer units of each kind, most local first, and their\n"

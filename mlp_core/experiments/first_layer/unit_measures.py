@@ -16,6 +16,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 
 _UNITS_AT_ONCE = 1024
 _GABOR_FREQUENCIES = (4.0, 8.0)  # cycles per image
+_LEAST_WAVELENGTH = 4  # pixels
 _GABOR_ORIENTATIONS = 4
 _GABOR_POSITIONS = (0.25, 0.5, 0.75)  # of the image's height and width
 
@@ -237,7 +238,9 @@ def gabor_filters(channels: int, height: int, width: int) -> Tensor:
     """Return 144 Gabor filters: local edge and line detectors, as convolutional networks have in their first layer.
 
     `exp(-r^2 / (2 s^2)) cos(2 pi f u + phase)`, where u runs across the edge and f is in cycles per image, with s half
-    a wavelength: 2 frequencies x 4 orientations x 9 positions x 2 phases (line and edge) = 144 filters, grey.
+    a wavelength: 2 frequencies x 4 orientations x 9 positions x 2 phases (line and edge) = 144 filters, grey. The
+    frequencies are 4 and 8 cycles per image; in images of fewer than 32 rows both are lower, so that the shorter wave
+    still has 4 pixels.
 
     Args:
         channels: Number of channels; all have the same values.
@@ -257,10 +260,11 @@ def gabor_filters(channels: int, height: int, width: int) -> Tensor:
     """
     rows = (torch.arange(height, dtype=torch.float64) + 0.5)[:, None] / height
     columns = (torch.arange(width, dtype=torch.float64) + 0.5) / width
+    scale = min(1.0, min(height, width) / (_LEAST_WAVELENGTH * max(_GABOR_FREQUENCIES)))
     filters = [
         torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) * 2 * frequency**2)
         * torch.cos(2 * math.pi * frequency * ((columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)) - phase)
-        for frequency in _GABOR_FREQUENCIES
+        for frequency in (scale * frequency for frequency in _GABOR_FREQUENCIES)
         for angle in (math.pi * index / _GABOR_ORIENTATIONS for index in range(_GABOR_ORIENTATIONS))
         for y in _GABOR_POSITIONS
         for x in _GABOR_POSITIONS

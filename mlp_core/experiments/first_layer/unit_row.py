@@ -14,7 +14,8 @@ class UnitRow:
 
     Attributes:
         name: Title of the row.
-        weights: Floats `[units, 3, height, width]`, the most local unit first; not finite where the member diverged.
+        weights: Floats `[units, channels, height, width]`, the most local unit first; not finite where the member
+            diverged.
         extents: Extent of each unit, in image sides; NaN for a unit without finite weights.
     """
 

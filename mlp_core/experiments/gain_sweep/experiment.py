@@ -51,7 +51,7 @@ def gain_sweep_trials(
         gains: Factors on Xavier's standard deviation.
         distribution: `normal` or `uniform`.
         hidden_widths: Units of each hidden layer.
-        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_pixels: Numbers per image, such as 3 x 32 x 32.
         n_classes: Classes of the images.
         theoretical_gain: The gain that theory gives, for a column of the table.
         training: How to train.

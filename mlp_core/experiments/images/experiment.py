@@ -38,7 +38,7 @@ def images_trial(
 
     Args:
         hidden_widths: Units of each hidden layer.
-        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_pixels: Numbers per image, such as 3 x 32 x 32.
         n_classes: Classes of the images.
         training: How to train.
         sized_by: Name of the setting that decides the network's size; error messages about memory name it.
@@ -71,7 +71,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
 
 EXPERIMENT = Experiment(
     name="images",
-    help="A multilayer perceptron on 32 x 32 images (section 2).",
+    help="A multilayer perceptron on images (section 2).",
     settings=Images,
     parameter="model",
     run_name="{model.activation}",

@@ -16,6 +16,7 @@ from mlp_core.report.plot_style import (
     WIDTH_INCHES,
     fonts_for,
     headline,
+    in_colour,
     legend_below,
     legend_columns,
     new_figure,
@@ -28,7 +29,7 @@ def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Seq
     """Draw training images as the network sees them, after augmentation, each under the name of its class.
 
     Args:
-        images: uint8 `[n, 3, 32, 32]`.
+        images: uint8 `[n, channels, rows, columns]`, three channels or, if they are grey, one.
         labels: The class of each image, an index into `class_names`.
         class_names: Names of all classes, by label.
 
@@ -57,7 +58,7 @@ def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Seq
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, label in zip(grid.flat, images, labels, strict=False):
-        axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
+        axes.imshow(in_colour(image), interpolation="nearest")
         plain(axes.set_title(titles[label], fontsize=9, pad=2, fontfamily=fonts or ["sans-serif"]))
     headline(figure, f"Augmented training samples, n = {len(images)}")
     if legend:
@@ -70,12 +71,13 @@ def _printable(name: str) -> str:
 
 
 def first_layer_figure(weights: NDArray[Any]) -> Figure:
-    """Draw each first-layer unit's weights as an RGB image, all on the scale of the largest absolute weight.
+    """Draw each first-layer unit's weights as an image, all on the scale of the largest absolute weight.
 
     A weight w becomes `0.5 + w / (2 max|w|)`: grey is zero, and brightness can be compared across units.
 
     Args:
-        weights: Floats `[units, 3, 32, 32]`; values that are not finite (a member that diverged) are drawn grey.
+        weights: Floats `[units, channels, rows, columns]`, three channels or one; values that are not finite (a member
+            that diverged) are drawn grey.
 
     Returns:
         The figure, a near-square grid of units.
@@ -88,18 +90,19 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     pixels = 0.5 + weights / (2 * (largest or 1.0))
     columns = math.ceil(math.sqrt(units))
     n_rows = math.ceil(units / columns)
-    gap = 2
-    mosaic = np.ones((n_rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
+    gap = max(2, height // 16)
+    mosaic = np.ones((n_rows * (height + gap) - gap, columns * (width + gap) - gap, 3))
     for unit in range(units):
         top, left = unit // columns * (height + gap), unit % columns * (width + gap)
-        mosaic[top : top + height, left : left + width] = np.moveaxis(pixels[unit], 0, -1)
+        mosaic[top : top + height, left : left + width] = in_colour(pixels[unit])
     figure, axes = new_figure(WIDTH_INCHES * n_rows / columns + 0.42)
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
-    scale = f"grey is 0, black -{largest:.3g}, full colour +{largest:.3g} (the largest absolute weight)"
+    kind, brightest = ("RGB", "full colour") if channels == 3 else ("grey", "white")
+    scale = f"grey is 0, black -{largest:.3g}, {brightest} +{largest:.3g} (the largest absolute weight)"
     headline(
         figure,
-        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as RGB images;\n"
+        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as {kind} images;\n"
         f"{scale if is_finite else 'the member diverged: grey are weights that are no numbers'}",
     )
     return figure

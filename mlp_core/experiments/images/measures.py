@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlp_core.data.augmentation import draw_augmentations, rotate_and_flip
 from mlp_core.data.datasets import Split
+from mlp_core.data.sizes import image_shape
 from mlp_core.engine.tables import TrainedModel
 from mlp_core.seeds import generator
 
@@ -31,5 +32,6 @@ def augmented_samples(data: Split, seed: int, classes: Sequence[str]) -> tuple[N
 
 
 def first_layer_of_member_0(model: TrainedModel) -> tuple[NDArray[Any]]:
-    """Return the first layer's weights of member 0 as images `[units, 3, 32, 32]`, in a tuple of one."""
-    return (model.state()["0.weight"][0].view(-1, 3, 32, 32).numpy(),)
+    """Return the first layer's weights of member 0 as images `[units, channels, rows, columns]`, in a tuple of one."""
+    weights = model.state()["0.weight"][0]
+    return (weights.view(-1, *image_shape(weights.shape[1])).numpy(),)

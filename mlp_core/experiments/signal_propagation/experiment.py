@@ -68,7 +68,7 @@ def signal_configs(
         critical_gain: The gain at which order turns into chaos.
         width: Units of each layer, and features of a Gaussian input.
         layers: Number of layers.
-        n_pixels: Numbers per image, 3 x 32 x 32.
+        n_pixels: Numbers per image, such as 3 x 32 x 32.
         **networks: Activation, distribution, sigma_b and seed.
 
     Example:
