@@ -15,6 +15,7 @@ import pyarrow as pa
 from mlp_core.artifacts.changes import Change, Comparison
 from mlp_core.artifacts.results import (
     CORRUPT_FILE_ERRORS,
+    FORMER_NAMES,
     MEASURES,
     Origin,
     Results,
@@ -123,7 +124,7 @@ def _provenance(settings: Mapping[str, Any], table: pa.Table) -> Provenance:
 
 
 def read_baseline(root: Path | UPath) -> Results | None:
-    """Return the accepted results of an artifact folder, or None if none were accepted.
+    """Return the accepted results of an artifact folder, under today's names, or None if none were accepted.
 
     Raises:
         InputError: If the file is damaged.
@@ -139,8 +140,9 @@ def read_baseline(root: Path | UPath) -> Results | None:
     try:
         for row in table.to_pylist():
             values = tuple(float(row[name]) for name in MEASURES)
-            members.setdefault((row["experiment"], row["configuration"]), {})[row["member"]] = values
-        origins = {name: Origin(**fields) for name, fields in settings["tables"].items()}
+            experiment = FORMER_NAMES.get(row["experiment"], row["experiment"])
+            members.setdefault((experiment, row["configuration"]), {})[row["member"]] = values
+        origins = {FORMER_NAMES.get(name, name): Origin(**fields) for name, fields in settings["tables"].items()}
         return Results(origins, members, str(settings["accepted"]))
     except CORRUPT_FILE_ERRORS as error:
         raise damaged(path, "other metadata") from error
