@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlp_core.artifacts.backends import file_digest
-from mlp_core.artifacts.results import FORMER_NAMES
 from mlp_core.errors import InputError
 
 KINDS = ("results", "baseline", "figures", "members", "models", "tables", "images", ".records")
@@ -61,14 +60,12 @@ def unneeded_files(root: Path) -> list[str]:
     A file is needed if it is an input of a result, or of a needed file, by the digests in the tables' metadata: a
     result is made from members, members from data. A file is also needed if all its inputs are needed. A cache record
     is needed as long as every file that it names exists unchanged and is needed. Results, figures and the report are
-    always needed, but for results of an earlier version whose experiment has another name now.
+    always needed.
 
     Raises:
         InputError: If there is no result or one cannot be read, as then it is unknown what is needed.
     """
-    tables = sorted((root / "results").glob("*.parquet"))
-    former = [path for path in tables if path.stem in FORMER_NAMES]
-    results = [path for path in tables if path not in former]
+    results = sorted((root / "results").glob("*.parquet"))
     if not results:
         message = f"prune goes by the results, got none in {root / 'results'}; run an experiment first."
         raise InputError(message)
@@ -91,9 +88,9 @@ def unneeded_files(root: Path) -> list[str]:
         wanted |= {digests[path] for path in new}.union(*(inputs[path] for path in new))
     there = {path.relative_to(root).as_posix(): digests[path] for path in needed}
     for path in _files(root):
-        if _kind(root, path) in {"results", "figures"} and path not in former:
+        if _kind(root, path) in {"results", "figures"}:
             there[path.relative_to(root).as_posix()] = file_digest(path)
-    unneeded = [*former, *(path for path in cache if path not in needed)]
+    unneeded = [path for path in cache if path not in needed]
     unneeded += [path for path in _files(root) if _kind(root, path) == ".records" and not _holds(path, there)]
     return sorted(path.relative_to(root).as_posix() for path in unneeded)
 

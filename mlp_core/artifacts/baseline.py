@@ -15,7 +15,6 @@ import pyarrow as pa
 from mlp_core.artifacts.changes import Change, Comparison
 from mlp_core.artifacts.results import (
     CORRUPT_FILE_ERRORS,
-    FORMER_NAMES,
     MEASURES,
     Origin,
     Results,
@@ -62,17 +61,18 @@ _UNITS = {
 }
 
 
-def accept(root: Path | UPath, now: datetime) -> Artifact:
+def accept(root: Path | UPath, now: datetime, experiments: Sequence[str] | None = None) -> Artifact:
     """Write the results of an artifact folder to `baseline/accepted.parquet`, in place of an earlier baseline.
 
     Args:
         root: The artifact folder.
         now: Time to record, with its time zone.
+        experiments: Names of the experiments to accept; all if left out, those of other versions too.
 
     Raises:
         InputError: If there are none, if some are missing because their training failed, or if a table is damaged.
     """
-    results = read_results(root)
+    results = read_results(root, experiments)
     if not results.members:
         message = f"a baseline needs results, got none in {root / 'results'}; run `deep-mlp tutorial` there first."
         raise InputError(message)
@@ -124,7 +124,7 @@ def _provenance(settings: Mapping[str, Any], table: pa.Table) -> Provenance:
 
 
 def read_baseline(root: Path | UPath) -> Results | None:
-    """Return the accepted results of an artifact folder, under today's names, or None if none were accepted.
+    """Return the accepted results of an artifact folder, or None if none were accepted.
 
     Raises:
         InputError: If the file is damaged.
@@ -140,9 +140,8 @@ def read_baseline(root: Path | UPath) -> Results | None:
     try:
         for row in table.to_pylist():
             values = tuple(float(row[name]) for name in MEASURES)
-            experiment = FORMER_NAMES.get(row["experiment"], row["experiment"])
-            members.setdefault((experiment, row["configuration"]), {})[row["member"]] = values
-        origins = {FORMER_NAMES.get(name, name): Origin(**fields) for name, fields in settings["tables"].items()}
+            members.setdefault((row["experiment"], row["configuration"]), {})[row["member"]] = values
+        origins = {name: Origin(**fields) for name, fields in settings["tables"].items()}
         return Results(origins, members, str(settings["accepted"]))
     except CORRUPT_FILE_ERRORS as error:
         raise damaged(path, "other metadata") from error

@@ -76,22 +76,12 @@ class Results:
     accepted: str = ""
 
 
-FORMER_NAMES = {
-    "explain": "ablation",
-    "features": "first_layer",
-    "phase": "phase_diagram",
-    "signals": "signal_propagation",
-}
-"""Today's names of experiments, by those of earlier versions: a table of such a name is never written again."""
-
-
 def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -> Results:
     """Read accuracies and failures of all members from the tables in the folder `results` of an artifact folder.
 
     Args:
         root: The artifact folder.
-        experiments: Names of the tables to read; all if left out. Tables without accuracies of members are skipped, and
-            those of an earlier version whose experiment has another name now.
+        experiments: Names of the tables to read; all if left out. Tables without accuracies of members are skipped.
 
     Raises:
         InputError: If a table is damaged.
@@ -100,7 +90,7 @@ def read_results(root: Path | UPath, experiments: Sequence[str] | None = None) -
     members: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
     paths: list[Path | UPath] = [*(root / "results").glob("*.parquet")]
     for path in sorted(paths, key=lambda path: path.name):
-        if path.stem in FORMER_NAMES or (experiments is not None and path.stem not in experiments):
+        if experiments is not None and path.stem not in experiments:
             continue
         table = read_whole(path)
         try:

@@ -61,21 +61,6 @@ def test_the_baseline_is_one_file_with_all_that_a_comparison_needs(folder):
     assert "gain=1: median test accuracy 60.0 %, n = 1, no interval" in describe_baseline(baseline)
 
 
-def test_a_baseline_of_before_a_renaming_is_compared_under_todays_name(folder, monkeypatch):
-    """And a table that the version before wrote is no result of this one: it would be found unchanged for ever."""
-    table = pq.read_table(folder / "results/gain_sweep.parquet")
-    write_results(folder, "phase", table)
-    with monkeypatch.context() as before:
-        before.setattr("mlp_core.artifacts.results.FORMER_NAMES", {})
-        accept(folder, NOW)
-    assert read_baseline(folder).origins.keys() == {"gain_sweep", "phase_diagram"}
-    assert read_results(folder).origins.keys() == {"gain_sweep"}
-    write_results(folder, "phase_diagram", table)
-    found = compare(read_baseline(folder), read_results(folder))
-    assert {change.experiment for change in found.changes} == {"gain_sweep", "phase_diagram"}
-    assert found.left_out == {}
-
-
 def test_a_bad_folder_gets_one_sentence(tmp_path, folder):
     """No results, no baseline, a damaged baseline: each is said, with the way out."""
     empty = tmp_path / "empty"

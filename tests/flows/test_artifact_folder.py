@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
-from constructed import write_results
 from stored import ALWAYS_WRITTEN, computed, identities, written
 
 from flows.command_line import program
@@ -95,15 +94,6 @@ def test_a_baseline_is_listed_and_never_pruned(artifacts, copied):
     assert "members/" in pruned
     assert "baseline" not in pruned
     assert [file.kind for file in stored_files(folder)].count("baseline") == 2
-
-
-def test_a_result_of_before_a_renaming_is_pruned(tmp_path):
-    """Nothing reads it any more, and what it was made from is needed by nothing else."""
-    write_results(tmp_path, "phase", pa.table({"member": [0]}))
-    write_results(tmp_path, "phase_diagram", pa.table({"member": [0]}))
-    (tmp_path / "members").mkdir()
-    write_results(tmp_path, "../members/phase-depth=2", pa.table({"member": [0]}))
-    assert unneeded_files(tmp_path) == ["members/phase-depth=2.parquet", "results/phase.parquet"]
 
 
 def test_what_no_result_needs_is_pruned(artifacts, run, copied):

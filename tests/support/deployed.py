@@ -42,7 +42,7 @@ class Laboratory:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,  # on a busy machine
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -66,7 +66,7 @@ class Laboratory:
     def stop_worker(self):
         """End the worker as Ctrl-C does."""
         self.worker.terminate()
-        self.worker.wait(60)
+        self.worker.wait(300)
 
     def run(self, name, **parameters):
         """Ask for a run of a deployment and return its id."""
