@@ -1,10 +1,16 @@
 """The program `deep-mlp`: makes sure of the system and of its own packages, then hands over to the command line."""
 
+import os
 import sys
 from pathlib import Path
 
-# A tasks.py or flows.py of the user's own on PYTHONPATH would come first; worker processes inherit this path
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# A tasks.py or prefect.py of the user's own on PYTHONPATH would come first, in child processes too
+_own = str(Path(__file__).resolve().parent)
+_listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+_of_user = {os.path.abspath(name) for name in _listed if name}  # noqa: PTH100 as Python does
+sys.path[:] = [_own, *sorted((name for name in sys.path if name != _own), key=_of_user.__contains__)]
+if _of_user:
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 
 
 def main() -> None:

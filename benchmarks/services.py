@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 1800  # a machine that is busy with other work may need minutes for one run
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 SERVER = [*PREFECT, "server", "start"]
 WORKER = [*PREFECT, "worker", "start", "--pool", "deep-mlp", "--type", "process"]

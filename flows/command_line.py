@@ -145,8 +145,9 @@ def accept(root: Path | UPath) -> None:
     from datetime import UTC, datetime
 
     from mlp_core.artifacts.baseline import accept
+    from mlp_core.experiments.catalog import experiments
 
-    click.echo(f"accepted {root / accept(root, datetime.now(UTC)).path}")
+    click.echo(f"accepted {root / accept(root, datetime.now(UTC), [one.name for one in experiments()]).path}")
 
 
 @baseline.command()
@@ -162,12 +163,18 @@ def show(root: Path | UPath) -> None:
 @on_artifacts
 def compare(root: Path | UPath) -> None:
     """Say which results have moved from the baseline; exit status 1 if any has."""
+    from dataclasses import replace
+
     from mlp_core.artifacts.baseline import accepted_baseline
     from mlp_core.artifacts.changes import describe_comparison
     from mlp_core.artifacts.comparison import compare
     from mlp_core.artifacts.results import read_results
+    from mlp_core.experiments.catalog import experiments
 
-    comparison = compare(accepted_baseline(root), read_results(root))
+    accepted, results = accepted_baseline(root), read_results(root, [one.name for one in experiments()])
+    missing = dict.fromkeys(accepted.origins.keys() - results.origins.keys(), "no results of this version's")
+    comparison = compare(accepted, results)
+    comparison = replace(comparison, left_out={**comparison.left_out, **dict(sorted(missing.items()))})
     click.echo(describe_comparison(comparison))
     if comparison.moved:
         raise Drifted

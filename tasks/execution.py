@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -14,11 +13,10 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from prefect.context import FlowRunContext
-from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
@@ -31,13 +29,15 @@ from tasks.artifact_listing import KINDS
 from tasks.caching import result_storage_in
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
 from tasks.context import RECORDS, RunContext, logger, stop_run
+from tasks.dask_cluster import count_workers, dask_runner, prepare_workers
 from tasks.helper_process import stop_helper
 from tasks.limits import check_tag_limits, report_waits
 from tasks.preflight import check_run
 from tasks.process import TERMINAL_SIGNALS, configure, flow_at_work, terminal_signals_blocked
 from tasks.run_settings import RunSettings
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 def _start_worker(stop: Any, token: str, on_console: bool) -> None:
@@ -97,48 +97,18 @@ def _runner(run: RunSettings, token: str, stops: list[Callable[[], object]]) -> 
         stops.append(lambda: setattr(stop, "value", 1))
         on_console = any(isinstance(handler, ConsoleHandler) for handler in logger.handlers)
         return _Processes(n_workers, initializer=_start_worker, initargs=(stop, token, on_console))
-    from prefect_dask.task_runners import DaskTaskRunner
-
-    if run.scheduler:
-        return DaskTaskRunner(address=run.scheduler)
-    # Dask's own defaults listen on every interface
-    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "processes": True}
-    return DaskTaskRunner(cluster_kwargs={**local, "n_workers": n_workers, "threads_per_worker": 1})
+    return dask_runner(run.scheduler, n_workers)
 
 
-def _count_workers(scheduler: str, runner: Any) -> int:
-    """Return how many tasks the workers of a dask scheduler work on at the same time.
-
-    Raises:
-        InputError: If the scheduler cannot be reached or has no workers: tasks would wait for ever.
-    """
+@contextmanager
+def _described_refusals(root: Path | UPath) -> Iterator[None]:
+    """Raise what the disk or S3 refuses as one sentence."""
     try:
-        n_workers = int(sum(runner.client.nthreads().values()))
-        reason = "it has no workers"
-    except OSError as error:
-        n_workers, reason = 0, str(error)
-    if n_workers == 0:
-        message = (
-            f"scheduler must be a dask scheduler with workers, got {scheduler}, but {reason}; "
-            f"start one with `dask scheduler`, and workers with `dask worker {scheduler}`."
-        )
-        raise InputError(message)
-    return n_workers
-
-
-def _listen_to_dask(run: RunSettings, client: Any) -> None:
-    """Show the project's own lines of dask's workers on this console; those that this run started show nothing else."""
-    from distributed.diagnostics.plugin import ForwardLoggingPlugin
-
-    client.run(configure)
-    client.run(logger.setLevel, logging.INFO)
-    for lines in (handler for handler in logger.handlers if isinstance(handler, ConsoleHandler)):
-        topic = f"lines of {flow_run.id}"
-        client.subscribe_topic(topic, lambda event, lines=lines: lines.handle(logging.makeLogRecord(event[1])))
-        forward: Any = ForwardLoggingPlugin
-        client.register_plugin(forward(logger.name, logging.INFO, topic), name=topic)
-        if not run.scheduler:
-            client.run(silence_prefect_console)
+        yield
+    except Exception as error:
+        if sentence := backend_of(root).describe_refusal(error):
+            raise ResourceError(sentence) from error
+        raise
 
 
 @contextmanager
@@ -187,23 +157,25 @@ def run_environment(run: RunSettings) -> Iterator[RunContext]:
     refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh})
     check_tag_limits(of_flow.flow.name.replace("-", "_"))
     context = RunContext(str(root), run.workers or cores(), run.time_limit_seconds, run.refresh, token)
-    with flow_at_work(), _shared_lock(context), refreshed, runner, inside, report_waits(of_flow.flow_run.id):
+    with (
+        flow_at_work(),
+        _described_refusals(root),
+        _shared_lock(context),
+        refreshed,
+        runner,
+        inside,
+        report_waits(of_flow.flow_run.id),
+    ):
         if run.scheduler:
-            context = replace(context, n_parallel=_count_workers(run.scheduler, runner))
+            context = replace(context, n_parallel=count_workers(run.scheduler, runner.client))
         try:
             if run.runner == "dask":
-                _listen_to_dask(run, runner.client)
+                prepare_workers(run.scheduler, runner.client)
             yield context
-        except BaseException as error:
+        except BaseException:
             for stop in stops:
                 stop()
             if run.runner == "dask":
                 with suppress(Exception):  # the scheduler may be what is gone
                     runner.client.run(stop_run, token)
-            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-                message = (
-                    f"artifacts must be where there is room and permission to write, got {root}: "
-                    f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
-                )
-                raise ResourceError(message) from error
             raise

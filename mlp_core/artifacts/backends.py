@@ -5,6 +5,7 @@ The one place that tells them apart: all others ask `backend_of` a path.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -24,6 +25,7 @@ from mlp_core.errors import InputError, ResourceError, disk_error
 if TYPE_CHECKING:
     from upath import UPath
 
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 _PARTIAL = f".{'[0-9a-f]' * 16}.partial"
 """Pattern of the names of files that are being written."""
 
@@ -99,6 +101,9 @@ class Backend(Protocol):
             InputError: If it is a file, or below one.
             ResourceError: If it cannot for another reason.
         """
+
+    def describe_refusal(self, error: BaseException) -> str:
+        """Return a sentence for the user if a disk or S3 refused something during a run, or ""."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,15 @@ class LocalBackend:
                 f"{error.strerror or error}; make room, or choose another --artifacts."
             )
             raise disk_error(error, message) from error
+
+    def describe_refusal(self, error: BaseException) -> str:
+        """Return the sentence for an `OSError` of a disk that is full, read-only or broken."""
+        if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
+            return ""
+        return (
+            f"artifacts must be where there is room and permission to write, got {self.path}: "
+            f"{error.strerror or error}; what was finished is kept: make room, or choose another --artifacts."
+        )
 
     def _nearest(self) -> Path:
         """Return the folder, or the first above it that exists."""
@@ -278,6 +292,20 @@ class S3Backend:
                 "bucket is there, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
             raise ResourceError(message) from error
+
+    def describe_refusal(self, error: BaseException) -> str:
+        """Return the sentence for an error of S3, such as keys that have expired."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        # s3fs raises errors of the system, with S3's own as their cause unless they come from another process
+        if not isinstance(error, (BotoCoreError, ClientError, PermissionError)) and not isinstance(
+            error.__cause__, ClientError
+        ):
+            return ""
+        return (
+            f"artifacts must be in a bucket that this machine can use, got {self.path}, but {error}; what was finished "
+            "is kept: see that the bucket is there and that the keys are valid, and run the same command again."
+        )
 
     def _copy_path(self, sha256: str) -> Path:
         return _copies() / sha256[:2] / f"{sha256}{self.path.suffix}"

@@ -59,17 +59,18 @@ _UNITS = {
 }
 
 
-def accept(root: Path | UPath, now: datetime) -> Artifact:
+def accept(root: Path | UPath, now: datetime, experiments: Sequence[str] | None = None) -> Artifact:
     """Write the results of an artifact folder to `baseline/accepted.parquet`, in place of an earlier baseline.
 
     Args:
         root: The artifact folder.
         now: Time to record, with its time zone.
+        experiments: Names of the experiments to accept; all if left out, those of other versions too.
 
     Raises:
         InputError: If there are none, if some are missing because their training failed, or if a table is damaged.
     """
-    results = read_results(root)
+    results = read_results(root, experiments)
     if not results.members:
         message = f"a baseline needs results, got none in {root / 'results'}; run `deep-mlp tutorial` there first."
         raise InputError(message)

@@ -1,16 +1,21 @@
 """The disk: full, read-only, gone, forbidden, with odd names, with a clock that was set back."""
 
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
+from moto.server import DomainDispatcherApplication, create_backend_app
+from s3fs import S3FileSystem
 from stored import computed, contents, result
 from watching import MARK, processes, wait_for
+from werkzeug.serving import make_server
 
 from flows.run_collector import SweepFailed
 from mlp_core.errors import InputError, ResourceError
@@ -144,6 +149,65 @@ def test_a_bucket_out_of_reach_is_one_sentence(program, command):
         r"see that the bucket is there, and set AWS_ENDPOINT_URL, .*\n",
         ran.err,
     ), ran.err
+
+
+@pytest.fixture
+def closing_bucket(monkeypatch, tmp_path):
+    """Give a bucket, and a function that sets how S3 refuses everything once two files of weights were written."""
+    app, answer, weights = DomainDispatcherApplication(create_backend_app), [], []
+
+    def serve(environ, start_response):
+        if environ["REQUEST_METHOD"] == "PUT" and "/models/" in environ["PATH_INFO"]:
+            weights.append(environ["PATH_INFO"])
+        if len(weights) < 2 or not answer:
+            return app(environ, start_response)
+        status, code, message = answer
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+        start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        return [body] * (environ["REQUEST_METHOD"] != "HEAD")
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server("127.0.0.1", 0, serve, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    S3FileSystem.clear_instance_cache()
+    bucket = f"closing-{server.port}"
+    S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}/results", answer.extend
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(("400 Bad Request", "ExpiredToken", "The provided token has expired."), id="keys that expire"),
+        pytest.param(("403 Forbidden", "AccessDenied", "Access Denied"), id="a policy that changes"),
+        pytest.param(("404 Not Found", "NoSuchBucket", "The specified bucket does not exist"), id="a deleted bucket"),
+    ],
+)
+def test_a_bucket_that_refuses_in_the_midst_of_a_run_is_one_sentence(run, closing_bucket, answer):
+    """As the keys of an hour that a machine in a cloud has; what was finished is kept (s3fs 500, 632)."""
+    bucket, refuse_by = closing_bucket
+    refuse_by(answer)
+    sweep = DepthSweep(depths=(1, 2, 3), epochs=2, batch_size=32)
+    state = run("depth_sweep", bucket, sweep=sweep, workers=1).state
+    with pytest.raises(ResourceError) as refused:
+        state.result()
+    sentence = str(refused.value)
+    assert sentence.startswith(f"artifacts must be in a bucket that this machine can use, got {bucket}, but ")
+    assert sentence.endswith(
+        "; what was finished is kept: see that the bucket is there and that the keys are valid, and run the same "
+        "command again."
+    )
+    assert answer[2].rstrip(".") in sentence
 
 
 @as_root

@@ -1,4 +1,4 @@
-"""A night's runs, as an operator has them: what a killed one leaves, a log without room, a clock that jumps."""
+"""A night's runs, as an operator has them: what a killed one leaves, a log without room, many at once, a clock."""
 
 import re
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from deployed import QUICK, deployed
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -93,3 +94,26 @@ def test_a_clock_that_jumps_an_hour_ahead_and_back_changes_nothing(program, serv
     assert runs(tmp_path / "home", "flow_run") == ["Completed"]
     assert program(f"{command} steady").status == 0
     assert result(tmp_path / "jumped") == result(tmp_path / "steady")
+
+
+@pytest.mark.slow
+def test_twenty_quick_runs_at_once_all_complete(servers, tmp_path):
+    """Each waits for the others while it imports: none is taken for dead meanwhile, nor after its end."""
+    with deployed(tmp_path, servers, not_begun_seconds=300) as laboratory:
+        queue = laboratory.client.read_work_queue_by_name("depth-sweep", work_pool_name="deep-mlp")
+        laboratory.client.update_work_queue(queue.id, concurrency_limit=20)
+        ids = [
+            laboratory.run("depth-sweep/depth-sweep", **QUICK, run={**laboratory.how, "seed": seed})
+            for seed in range(20)
+        ]
+
+        def states():
+            return [laboratory.client.read_flow_run(flow_run_id).state for flow_run_id in ids]
+
+        deadline = time.monotonic() + 1200
+        while not all(state.is_final() for state in states()):
+            assert time.monotonic() < deadline, states()
+            time.sleep(1)
+        assert {state.name for state in states()} == {"Completed"}, states()
+        time.sleep(100)  # a last heartbeat that comes after a run's end is waited for 90 s
+        assert {state.name for state in states()} == {"Completed"}, states()

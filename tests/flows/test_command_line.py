@@ -106,6 +106,27 @@ def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, sta
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["threads", "processes", "dask"])
+def test_a_run_finds_its_packages_whatever_is_on_the_users_path(program, tmp_path, servers, runner):
+    """Modules of these names on PYTHONPATH are executed nowhere: not by the server, the helper or worker processes."""
+    for name in ("tasks.py", "flows.py", "mlp_core.py", "prefect.py", "torch.py"):
+        (tmp_path / "users").mkdir(exist_ok=True)
+        (tmp_path / "users" / name).write_text("raise SystemExit('a file of the user')")
+    environment = servers.new_home(tmp_path / "home")
+    started = [sys.executable, "-P", "-c", STARTED_BY["deep-mlp"] + "; main()"]
+    done = subprocess.run(
+        [*started, *program.depth_sweep.split(), "--runner", runner],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(tmp_path / "users")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a file of the user" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["depth-sweep"]])
 def test_windows_is_told_what_to_do(arguments):
     """One sentence before anything is imported that Windows does not have."""

@@ -1,26 +1,21 @@
 """The deployments: what prefect.yaml says, and runs of a copy of the clone with a real server and worker."""
 
 import asyncio
-import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
-import threading
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import prefect
 import pytest
 import yaml
+from deployed import LONG, QUICK, deployed
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
@@ -93,6 +88,26 @@ def test_the_server_knows_when_each_schedule_comes_next():
     assert len(schedules) == 3
 
 
+@pytest.mark.parametrize("cron", ["0 3 * * *", "30 2 * * *"])
+@pytest.mark.parametrize(
+    ("timezone", "first_day"),
+    [
+        pytest.param("Europe/Berlin", datetime(2027, 3, 26, tzinfo=UTC), id="a night of 23 hours"),
+        pytest.param("Europe/Berlin", datetime(2027, 10, 29, tzinfo=UTC), id="a night of 25 hours"),
+        pytest.param("America/New_York", datetime(2027, 11, 5, tzinfo=UTC), id="another one"),
+    ],
+)
+def test_a_night_that_changes_the_clocks_has_one_run(timezone, first_day, cron):
+    """The file says UTC, which knows no such night; who writes another zone loses no run and gets none twice."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    schedule = CronSchedule(cron=cron, timezone=timezone)
+    comes = asyncio.run(schedule.get_dates(6, start=first_day + timedelta(hours=12)))
+    days = [first_day.date() + timedelta(days=number) for number in range(1, 7)]
+    assert [at.date() for at in comes] == days
+    assert len({at.astimezone(UTC) for at in comes}) == 6
+
+
 def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
     """Its grid is not the tutorial's, and results of another grid are never compared; git looks at neither folder."""
     runs = {
@@ -109,177 +124,11 @@ def test_the_weekly_phase_diagram_has_a_folder_of_its_own():
         assert subprocess.run(["git", "check-ignore", "--quiet", f"{folder}/report.html"], cwd=ROOT).returncode == 0
 
 
-class Laboratory:
-    """A copy of the clone, deployed to a server of its own, with one worker."""
-
-    def __init__(self, folder, servers, environment):
-        self.folder, self.servers, self.server_environment = folder, servers, environment
-        self.url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
-        self.environment = {**environment, "PREFECT_API_URL": self.url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
-        del self.environment["PREFECT_SERVER_API_PORT"]
-        self.environment.pop("PYTHONPATH", None)
-        self.server = self.worker = self.client = self.notices = None
-
-    def prefect(self, *arguments, **environment):
-        """Run a command of Prefect's in the copy, as in a terminal without anyone to answer."""
-        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**self.environment, "PWD": "/", **environment},  # of a shell that was elsewhere
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def start_server(self):
-        """Start the server: on the same port and with the same database as before."""
-        self.server = self.servers.start(self.server_environment)
-
-    def stop_server(self):
-        """End the server."""
-        self.servers.stop(self.server)
-
-    def start_worker(self):
-        """Start a worker; it makes the work pool if there is none."""
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "deep-mlp", "--type", "process"]
-        with (self.folder.parent / "worker.log").open("a") as log:
-            self.worker = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def stop_worker(self):
-        """End the worker as Ctrl-C does."""
-        self.worker.terminate()
-        self.worker.wait(60)
-
-    def run(self, name, **parameters):
-        """Ask for a run of a deployment and return its id."""
-        parameters = {"run": self.how, **parameters}
-        deployment = self.client.read_deployment_by_name(name)
-        return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
-
-    @property
-    def artifacts(self):
-        """Return the folder for results of the runs that the tests ask for."""
-        return self.folder.parent / "artifacts"
-
-    @property
-    def how(self):
-        """Return how those are run."""
-        return {"artifacts": str(self.artifacts), "seeds": 2}
-
-    def until(self, flow_run_id, *names, seconds=90):
-        """Wait until a run is in a state of one of these names and return the run."""
-        deadline = time.monotonic() + seconds
-        while (run := self.client.read_flow_run(flow_run_id)).state_name not in names:
-            assert time.monotonic() < deadline, (run.state, names, self.log(flow_run_id))
-            assert not run.state.is_final(), (run.state, names, self.log(flow_run_id))
-            time.sleep(0.2)
-        return run
-
-    def log(self, flow_run_id):
-        """Return what the run wrote."""
-        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-
-        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
-        return "\n".join(line.message for line in self.client.read_logs(wanted, limit=200))
-
-    def tasks_of(self, flow_run_id):
-        """Return a run's task runs."""
-        return self.client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run_id]}))
-
-    def trained_something(self, flow_run_id):
-        """Wait until a run has trained something, but not everything."""
-        while "trained" not in self.log(flow_run_id):
-            assert not self.client.read_flow_run(flow_run_id).state.is_final()
-            time.sleep(0.2)
-
-    def processes_of(self, flow_run_id):
-        """Return the numbers of the processes that execute a run, from the operating system."""
-        pids = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):
-                if f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in path.read_bytes():
-                    pids.append(int(path.parent.name))
-        return pids
-
-    def process_of(self, flow_run_id):
-        """Return the number of one of them, if there is any."""
-        return next(iter(self.processes_of(flow_run_id)), None)
-
-
 @pytest.fixture(scope="module")
 def laboratory(servers, tmp_path_factory):
-    """Deploy a copy of the clone by the README's commands."""
-    home = tmp_path_factory.mktemp("deployments")
-    folder = home / "clone"
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
-    for name in listed.stdout.decode().split():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    hurried = (ROOT / "automations.yaml").read_text().replace("within: 300", "within: 110")  # tests wait for it
-    (folder / "automations.yaml").write_text(hurried)
-    lab = Laboratory(folder, servers, servers.new_home(home / "prefect"))
-    with ExitStack() as stack:
-        lab.start_server()
-        stack.callback(lab.stop_server)
-        lab.notices = Notices()
-        stack.callback(lab.notices.close)
-        lab.start_worker()
-        stack.callback(lab.stop_worker)
-        stack.enter_context(temporary_settings({PREFECT_API_URL: lab.url}))
-        lab.client = stack.enter_context(get_client(sync_client=True))
-        deadline = time.monotonic() + 60
-        while not lab.client.read_work_pools():
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        lab.prefect("deploy", "--all", DEEP_MLP_WEBHOOK_URL=lab.notices.url)
+    """Give a copy of the clone that is deployed, with automations that do not wait as long for a run to begin."""
+    with deployed(tmp_path_factory.mktemp("deployments"), servers, not_begun_seconds=110) as lab:
         yield lab
-
-
-class Notices:
-    """A receiver of webhooks on loopback."""
-
-    def __init__(self):
-        self.received, self.answer = [], 204
-        notices = self
-
-        class Receiver(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                notices.received.append(SimpleNamespace(kind=self.headers["Content-Type"], **json.loads(body)))
-                self.send_response(notices.answer)
-                self.end_headers()
-
-            def log_message(self, *_arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/notice"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def of(self, flow_run, seconds=30):
-        """Wait for the notice of a run and return it."""
-        deadline = time.monotonic() + seconds
-        while True:
-            for notice in self.received:
-                if flow_run.name in notice.text:
-                    return notice
-            assert time.monotonic() < deadline, self.received
-            time.sleep(0.2)
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
-QUICK = {"spirals": {"points": 40}, "sweep": {"depths": [1, 2], "epochs": 2, "batch_size": 32}}
-LONG = {"sweep": {"depths": list(range(1, 13)), "epochs": 400}}
-"""A depth sweep of a second, and one of half a minute with twelve trainings."""
 
 
 @pytest.mark.slow

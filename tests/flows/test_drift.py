@@ -3,9 +3,11 @@
 import json
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from constructed import write_results
 
 from mlp_core.artifacts.baseline import BASELINE, RUNS, accept
 from mlp_core.data.settings import Spirals
@@ -87,6 +89,20 @@ def test_the_program_accepts_shows_and_compares(program_here, copied, raise_base
     assert (ended.status, ended.err) == (1, "")
     assert ended.out.splitlines()[0] == "1 of 8 metrics moved"
     assert ended.out.splitlines()[-1].startswith("Changed since: torch 2.9.0 → ")
+
+
+def test_a_table_of_another_version_is_neither_accepted_nor_compared(program_here, tmp_path):
+    """Its experiment was renamed: nothing writes it any more, so it would be found unchanged for ever."""
+    accuracies = {"train_accuracy": [0.5, 0.6], "test_accuracy": [0.4, 0.5], "learned": [True, True]}
+    members = {"member": [0, 1], "epochs": [1, 1], "status": ["ok", "ok"]}
+    write_results(tmp_path, "renamed", pa.table({"gain": [1.0, 1.0], **members, **accuracies}))
+    accept(tmp_path, datetime(2026, 11, 24, 3, tzinfo=UTC))
+    ended = program_here(f"baseline compare --artifacts {tmp_path}")
+    assert (ended.status, ended.out) == (2, "")
+    assert "got none (renamed: no results of this version's)" in ended.err
+    ended = program_here(f"baseline accept --artifacts {tmp_path}")
+    assert ended.status == 2
+    assert "a baseline needs results, got none" in ended.err
 
 
 def test_a_partial_run_is_compared_as_far_as_it_goes_and_is_no_baseline(run, accepted, caplog):

@@ -1,13 +1,16 @@
 """More than one machine: dask's workers, and an artifact folder on S3 (moto's server) that is all they share."""
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,10 +18,13 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.sorting import FlowRunSort
+from s3fs import S3FileSystem
 from watching import children
 
 from mlp_core.artifacts.baseline import accept
 from mlp_core.artifacts.paths import artifact_folder
+from mlp_core.errors import InputError
+from tasks.dask_cluster import installed, prepare_workers
 
 KEYS = {"AWS_ACCESS_KEY_ID": "name-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
 
@@ -82,6 +88,21 @@ def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monk
     assert "Against the accepted baseline" in (root / "report.html").read_text()
 
 
+def test_what_another_process_writes_to_a_bucket_is_seen_at_once(bucket):
+    """New files are found, and changed ones read whole: no listing or length is remembered (s3fs 424, 490, 657)."""
+    root, other = artifact_folder(f"{bucket}/shared"), S3FileSystem(skip_instance_cache=True)
+    other.pipe(f"{root.path}/results/one.json", b"short")
+    assert [path.name for path in root.glob("results/*")] == ["one.json"]
+    assert (root / "results/one.json").read_bytes() == b"short"
+    assert not (root / "results/two.json").exists()
+    other.pipe({f"{root.path}/results/one.json": b"rather longer", f"{root.path}/results/two.json": b"new"})
+    assert sorted(path.name for path in root.glob("results/*")) == ["one.json", "two.json"]
+    assert (root / "results/two.json").read_bytes() == b"new"
+    assert (root / "results/one.json").read_bytes() == b"rather longer"
+    other.rm(f"{root.path}/results/two.json")
+    assert not (root / "results/two.json").exists()
+
+
 @pytest.fixture(scope="module")
 def cluster(s3, api_url, tmp_path_factory, new_port):
     """Start a dask scheduler and two workers, each in an empty folder; a function starts one more."""
@@ -116,6 +137,64 @@ def cluster(s3, api_url, tmp_path_factory, new_port):
         add_worker()
         add_worker()
         yield SimpleNamespace(address=address, folder=folder, workers=workers, add_worker=add_worker)
+
+
+@contextmanager
+def dask_with(folder, port, path):
+    """Start a scheduler and a worker with a folder first on their PYTHONPATH, and give a client."""
+    from distributed import Client
+
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = ("scheduler", "--port", str(port), "--no-dashboard", "--host", "127.0.0.1")
+    worker = ("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    with ExitStack() as stack, (folder / "log").open("w") as log:
+        for arguments in (scheduler, worker):
+            # with an installed project PYTHONPATH comes before it, in a developer's environment perhaps not
+            program = f"import sys; sys.path.insert(0, {str(path)!r}); from dask.cli import run_cli; run_cli()"
+            command = [sys.executable, "-P", "-c", program, *arguments]
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+            stack.callback(process.wait, 30)
+            stack.callback(process.kill)
+        wait_until(lambda: "Registered to" in (folder / "log").read_text())
+        yield address, stack.enter_context(Client(address))
+
+
+@pytest.mark.slow
+def test_workers_take_the_projects_packages_for_those_of_the_user(tmp_path, new_port):
+    """Also where scheduler and workers were started with modules of these names on PYTHONPATH."""
+    users = tmp_path / "users"
+    users.mkdir()
+    for name in ("tasks.py", "mlp_core.py", "prefect.py", "torch.py"):
+        (users / name).write_text("raise SystemExit('a file of the user')")
+    with dask_with(tmp_path, new_port(), users) as (address, client):
+        prepare_workers(address, client)
+        assert list(client.run(installed).values()) == [installed()]
+        (name,) = client.run(lambda: import_module("tasks.training").__name__).values()
+        assert name == "tasks.training"
+    assert "a file of the user" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+def test_workers_of_another_version_are_refused(tmp_path, new_port):
+    """Theirs would be results of another version among those of this one; the sentence says what differs, and where."""
+    project = Path(__file__).parents[2]
+    for package in ("tasks", "mlp_core", "flows"):
+        shutil.copytree(project / package, tmp_path / "older" / package)
+    shutil.copy(project / "deep_mlp_program.py", tmp_path / "older")
+    with (tmp_path / "older/mlp_core/engine/training.py").open("a") as file:
+        file.write("# one line more\n")
+    with (
+        dask_with(tmp_path, new_port(), tmp_path / "older") as (address, client),
+        pytest.raises(InputError) as refused,
+    ):
+        prepare_workers(address, client)
+    assert re.fullmatch(
+        rf"scheduler must be one whose processes have the same deep-mlp as this one, got {address}, "
+        rf"where there is {address} with the code [0-9a-f]{{12}}, here {installed()['the code']}; "
+        r"install the same there, and start scheduler and workers again\.",
+        str(refused.value),
+    ), refused.value
 
 
 @pytest.mark.slow
