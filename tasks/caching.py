@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import version as read_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,8 @@ from tasks.context import RECORDS, RunContext, logger
 
 if TYPE_CHECKING:
     from upath import UPath
+
+version = cache(read_version)  # it reads all that the package says of itself, and each task asks
 
 
 class VerifiedResultStorage(LocalFileSystem):

@@ -85,7 +85,7 @@ SERVER_LOG = "server.log"
 SERVER_NUMBER = "session-server.pid"
 IDLE_SERVICES = (
     *("CANCELLATION_CLEANUP", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR"),
-    *("SCHEDULER", "TRIGGERS"),
+    *("SCHEDULER", "TRIGGERS", "CLEANUP_RECONCILER"),
 )
 """What deployments, workers and automations need: tests of those have servers of their own."""
 
@@ -145,6 +145,7 @@ class Servers:
     def start_for_the_session(self, home, port):
         """Start the server that all tests share; its database, still empty, is the first to be copied."""
         idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
+        idle["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"  # for pages that show events as they come
         process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))

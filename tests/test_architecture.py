@@ -8,8 +8,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("flows", "tasks", "deep_mlp", "mlp_core")
 MODULES = [path.relative_to(ROOT).as_posix() for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
@@ -41,11 +39,10 @@ def imports(module):
             yield "." if node.level else node.module
 
 
+@cache
 def calls(module):
-    """Yield the dotted name of every function called, with its node."""
-    for node in ast.walk(parsed(module)):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+    """Return the dotted name of every function called, with its node."""
+    return [(ast.unparse(node.func), node) for node in ast.walk(parsed(module)) if isinstance(node, ast.Call)]
 
 
 def test_the_modules_are_found():
@@ -53,56 +50,60 @@ def test_the_modules_are_found():
     assert {"flows/command_line.py", "tasks/training.py", "mlp_core/engine/training.py"} <= set(MODULES)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_one_way(module):
+def test_imports_go_one_way():
     """Flows import tasks, tasks the core; the core knows nothing of either, nor of Prefect; nothing is relative."""
-    tops = {name.split(".")[0] for name in imports(module)}
-    assert tops.isdisjoint(FORBIDDEN[module.split("/")[0]])
-    assert "" not in tops
+    for module in MODULES:
+        tops = {name.split(".")[0] for name in imports(module)}
+        assert tops.isdisjoint(FORBIDDEN[module.split("/")[0]]), module
+        assert "" not in tops, module
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_evaluated(module):
+def test_nothing_is_evaluated():
     """No text becomes code."""
-    assert {name for name, _ in calls(module)}.isdisjoint({"eval", "exec", "compile", "__import__", "builtins.eval"})
+    for module in MODULES:
+        called = {name for name, _ in calls(module)}
+        assert called.isdisjoint({"eval", "exec", "compile", "__import__", "builtins.eval"}), module
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_is_silent_and_uses_no_global_randomness(module):
+def test_the_core_is_silent_and_uses_no_global_randomness():
     """No print; every draw names its generator; no global seed is set."""
-    for name, node in calls(module):
-        assert name != "print"
-        assert not name.endswith(("manual_seed_all", "random.seed")), name
-        assert name not in {"torch.manual_seed", "torch.seed"}, name
-        if name.endswith(DRAWS):
-            assert any(keyword.arg == "generator" for keyword in node.keywords), f"{name}, line {node.lineno}"
-        if name.startswith(("np.random.", "numpy.random.")):
-            assert name.split(".")[-1] in {"default_rng", "Generator", "PCG64", "SeedSequence"}, name
-    assert "random" not in set(imports(module))
+    for module in CORE:
+        for name, node in calls(module):
+            where = f"{name} in {module}, line {node.lineno}"
+            assert name != "print", where
+            assert not name.endswith(("manual_seed_all", "random.seed")), where
+            assert name not in {"torch.manual_seed", "torch.seed"}, where
+            if name.endswith(DRAWS):
+                assert any(keyword.arg == "generator" for keyword in node.keywords), where
+            if name.startswith(("np.random.", "numpy.random.")):
+                assert name.split(".")[-1] in {"default_rng", "Generator", "PCG64", "SeedSequence"}, where
+        assert "random" not in set(imports(module)), module
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_a_core_module_imports_others_so_that_digests_see_it(module):
+def test_a_core_module_imports_others_so_that_digests_see_it():
     """`code_digest` reads lines `from mlp_core.x import`; another form would hide a dependency from the cache."""
-    lines = (ROOT / module).read_text(encoding="utf-8").splitlines()
-    for node in ast.walk(parsed(module)):
-        if isinstance(node, ast.Import):
-            assert not any(alias.name.split(".")[0] == "mlp_core" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlp_core":
-            assert (ROOT / node.module.replace(".", "/")).with_suffix(".py").is_file(), "a module, not a package"
-            assert lines[node.lineno - 1].lstrip().startswith(f"from {node.module} import")
+    for module in CORE:
+        lines = (ROOT / module).read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(parsed(module)):
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.split(".")[0] == "mlp_core" for alias in node.names), module
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlp_core":
+                where = f"{module}, line {node.lineno}: a module, not a package, and in one line"
+                assert (ROOT / node.module.replace(".", "/")).with_suffix(".py").is_file(), where
+                assert lines[node.lineno - 1].lstrip().startswith(f"from {node.module} import"), where
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_importing_the_core_does_no_work(module):
+def test_importing_the_core_does_no_work():
     """At module level there are only definitions: imports, classes, functions, constants."""
     definitions = (
         ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.Assign, ast.AnnAssign,
     )  # fmt: skip
-    for node in parsed(module).body:
-        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        assert docstring or typing_only or isinstance(node, definitions), f"line {node.lineno}"
+    for module in CORE:
+        for node in parsed(module).body:
+            docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            where = f"{module}, line {node.lineno}"
+            assert docstring or typing_only or isinstance(node, definitions), where
 
 
 ROOMS = ("statistics", "artifacts", "data", "engine", "theory", "report", "experiments")
@@ -126,10 +127,9 @@ def climbs(module):
                 yield name
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_rooms_import_earlier_rooms_alone(module):
+def test_rooms_import_earlier_rooms_alone():
     """A module imports its own room, those before it and the floor."""
-    assert list(climbs(module)) == []
+    assert {module: later for module in CORE if (later := list(climbs(module)))} == {}
 
 
 def test_experiments_do_not_import_each_other_in_a_circle():
@@ -150,14 +150,15 @@ def test_every_module_of_the_core_has_a_room():
     assert folders == set(ROOMS)
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_images_and_frames_stay_at_the_edge(module):
+def test_images_and_frames_stay_at_the_edge():
     """Only figures draw; only figures and what makes their data, the report and its sections know data frames."""
-    tops = {name.split(".")[0] for name in imports(module)}
-    in_report, figures = module.startswith("mlp_core/report/"), module.endswith("/figures.py")
-    writes = module.endswith(("page.py", "section.py", "claims.py"))
-    assert "matplotlib" not in tops or figures or (in_report and not writes)
-    assert "pandas" not in tops or figures or in_report or module.endswith(("/section.py", "/measures.py"))
+    for module in CORE:
+        tops = {name.split(".")[0] for name in imports(module)}
+        in_report, figures = module.startswith("mlp_core/report/"), module.endswith("/figures.py")
+        writes = module.endswith(("page.py", "section.py", "claims.py"))
+        assert "matplotlib" not in tops or figures or (in_report and not writes), module
+        knows_frames = figures or in_report or module.endswith(("/section.py", "/measures.py"))
+        assert "pandas" not in tops or knows_frames, module
 
 
 def loaded_by(program):
