@@ -271,7 +271,7 @@ def kept_helper():
 
 
 @pytest.fixture(scope="session")
-def run(api_url, ended_tasks, image_zip):
+def run(api_url, ended_tasks, image_zip, made_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states.
@@ -294,7 +294,7 @@ def run(api_url, ended_tasks, image_zip):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
-    drawn_once = DrawnOnce()
+    drawn_once = DrawnOnce(made_once("drawn", lambda _: None))
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 

@@ -7,6 +7,9 @@ import sys
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("flows", "tasks", "deep_mlp", "mlp_core")
@@ -161,59 +164,91 @@ def test_images_and_frames_stay_at_the_edge():
         assert "pandas" not in tops or knows_frames, module
 
 
-def loaded_by(program):
-    """Return the top-level names in `sys.modules` after a program ran in a fresh interpreter."""
-    ending = "\nimport json, sys\nprint()\nprint(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    command = [sys.executable, "-c", program + ending]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    *output, names = done.stdout.splitlines()
-    return "\n".join(output), set(json.loads(names))
-
-
 HEAVY = {"torch", "pandas", "matplotlib", "prefect", "pyarrow", "numpy", "numba"}
+IMPORTS = """
+import json, sys
+from importlib import import_module
+sys.path.insert(0, sys.argv[1])
+
+def tell():
+    print(json.dumps([*sys.modules]))
+
+def do(*names):
+    for name in names:
+        import_module(name)
+
+from flows.command_line import program
+for arguments in ([], *([name] for name in program.commands)):
+    program.main([*arguments, "--help"], prog_name="deep-mlp", standalone_mode=False)
+print()
+tell()
+do("mlp_core.engine.configs", "mlp_core.experiments.catalog")
+sys.modules["mlp_core.experiments.catalog"].experiments()
+tell()
+do("mlp_core.theory.gains", "mlp_core.theory.phases", "mlp_core.theory.predictions")
+tell()
+from mlp_core.experiments.sections import all_sections
+all_sections()
+do(*(name for name in sys.argv[2:] if name.startswith("mlp_core.report.") or name.endswith(".figures")))
+tell()
+import torch
+state, seed = torch.get_rng_state(), torch.initial_seed()
+do("mlp_core.engine.members", "mlp_core.engine.tables", "mlp_core.experiments.measures")
+tell()
+do(*sys.argv[2:])
+tell()
+print(torch.equal(torch.get_rng_state(), state) and torch.initial_seed() == seed)
+"""
 
 
-def test_help_loads_nothing_heavy():
-    """Every command explains itself without torch, pandas, matplotlib, Prefect, pyarrow or numpy."""
-    program = (
-        "from flows.command_line import program\n"
-        "for arguments in ([], *([name] for name in program.commands)):\n"
-        "    program.main([*arguments, '--help'], prog_name='deep-mlp', standalone_mode=False)"
-    )
-    output, names = loaded_by(program)
-    assert all(text in output for text in ("depth-sweep", "gain-sweep", "--gains", "--hidden-widths", "0.1:3:10"))
-    assert names.isdisjoint(HEAVY)
-
-
-def test_settings_and_configurations_load_without_torch():
-    """A run that finds everything in the cache need not wait for torch."""
-    _, names = loaded_by(
-        "import mlp_core.engine.configs, mlp_core.experiments.catalog as catalog; catalog.experiments()"
-    )
-    assert names.isdisjoint(HEAVY)
-
-
-def test_numba_waits_until_something_is_trained():
-    """What a run imports that finds everything in the cache does not load it."""
-    _, names = loaded_by("import mlp_core.engine.members, mlp_core.engine.tables, mlp_core.experiments.measures")
-    assert "torch" in names
-    assert names.isdisjoint({"numba", "llvmlite"})
-
-
-def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(tmp_path):
-    """All modules of the core import in an empty folder, which stays empty, and the generator stays where it was."""
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """Give what an interpreter in an empty folder has loaded after each step of `IMPORTS`, and what it printed."""
+    folder = tmp_path_factory.mktemp("empty")
     names = [Path(module).with_suffix("").as_posix().replace("/", ".") for module in CORE]
-    program = (
-        "import sys, os, torch, importlib, numpy\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        f"os.chdir({str(tmp_path)!r})\n"
-        "before, seed = torch.get_rng_state(), torch.initial_seed()\n"
-        f"[importlib.import_module(name) for name in {names}]\n"
-        "assert torch.equal(torch.get_rng_state(), before) and torch.initial_seed() == seed\n"
-        "assert not os.listdir('.')"
-    )
-    _, loaded = loaded_by(program)
-    assert "prefect" not in loaded
+    command = [sys.executable, "-c", IMPORTS, str(ROOT), *names]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    *printed, helped, settings, theory, figures, training, core, is_untouched = done.stdout.splitlines()
+    lines = {"help": helped, "settings": settings, "theory": theory, "figures": figures, "training": training}
+    after = {step: set(json.loads(line)) for step, line in {**lines, "core": core}.items()}
+    return SimpleNamespace(after=after, help="\n".join(printed), is_untouched=is_untouched == "True", folder=folder)
+
+
+def test_help_loads_nothing_heavy(loaded):
+    """Every command explains itself without torch, pandas, matplotlib, Prefect, pyarrow or numpy."""
+    assert all(text in loaded.help for text in ("depth-sweep", "gain-sweep", "--gains", "--hidden-widths", "0.1:3:10"))
+    assert loaded.after["help"].isdisjoint(HEAVY)
+
+
+def test_settings_and_configurations_load_without_torch(loaded):
+    """A run that finds everything in the cache need not wait for torch."""
+    assert loaded.after["settings"].isdisjoint(HEAVY)
+
+
+def test_theory_imports_nothing_slow(loaded):
+    """A flow whose results are cached draws predicted lines without waiting for torch or for half of scipy."""
+    assert "mlp_core.theory.predictions" in loaded.after["theory"]
+    assert loaded.after["theory"].isdisjoint({"torch", "scipy.optimize", "scipy.stats"})
+
+
+def test_drawing_and_reporting_need_neither_torch_nor_pyplot(loaded):
+    """A cached run that only draws and reports must start quickly and without a display."""
+    assert {"mlp_core.experiments.phase_diagram.figures", "mlp_core.report.page"} <= loaded.after["figures"]
+    assert loaded.after["figures"].isdisjoint({"torch", "matplotlib.pyplot"})
+
+
+def test_numba_waits_until_something_is_trained(loaded):
+    """What a run imports that finds everything in the cache does not load it."""
+    assert "mlp_core.engine.members" in loaded.after["training"]
+    assert loaded.after["training"].isdisjoint({"numba", "llvmlite"})
+
+
+def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(loaded):
+    """All modules of the core import in an empty folder, which stays empty, and torch's generator stays where it was."""
+    assert loaded.is_untouched
+    assert list(loaded.folder.iterdir()) == []
+    assert "mlp_core.engine.compiled" in loaded.after["core"]
+    assert "prefect" not in loaded.after["core"]
 
 
 LONG_FILES = {"mlp_core/data/faces.py": "the images that it draws, in numbers"}

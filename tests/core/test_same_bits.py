@@ -4,7 +4,6 @@ Box2D tests its determinism between platforms alike: one digest stands here, and
 """
 
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +15,6 @@ PROJECT = Path(__file__).parents[2]
 DIGEST = "5e76537daa401c68373fb4a334ef7e081e06039817ec770c3b1d72296c4cba28"
 
 slow = pytest.mark.slow
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="of the x86-64 processors")
-@pytest.mark.parametrize(("capability", "has_own"), [("default", True), ("avx2", False)])
-def test_a_processor_without_avx2_is_known(capability, has_own):
-    """Its numbers have last digits of their own, which the log says."""
-    program = "from mlp_core.engine.arithmetic import has_bits_of_its_own as has_own; print(has_own())"
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "ATEN_CPU_CAPABILITY": capability}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{has_own}\n"
 
 
 @pytest.mark.skipif(
