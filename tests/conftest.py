@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw
 from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
-from tasks.process import configure
+from tasks.process import configure, uncollected
 
 
 def pytest_configure(config):
@@ -51,6 +51,13 @@ def pytest_configure(config):
         # programs that tests start would compile every module again, a second each
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     configure()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import all that is tested without looking for garbage among it, neither now nor while the tests run."""
+    with uncollected():
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter):

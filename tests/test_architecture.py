@@ -244,7 +244,7 @@ def test_numba_waits_until_something_is_trained(loaded):
 
 
 def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(loaded):
-    """All modules of the core import in an empty folder, which stays empty, and torch's generator stays where it was."""
+    """All modules of the core import in an empty folder, which stays empty, and the generator stays where it was."""
     assert loaded.is_untouched
     assert list(loaded.folder.iterdir()) == []
     assert "mlp_core.engine.compiled" in loaded.after["core"]
