@@ -5,6 +5,7 @@ The server is a real one on loopback, in a home of its own, started when a test 
 """
 
 import fcntl
+import gc
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import closing, contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +35,7 @@ from PIL import Image, ImageDraw
 from watching import MARK, processes
 
 from mlp_core.artifacts.baseline import BASELINE
-from tasks.process import configure, uncollected
+from tasks.process import configure
 
 
 def pytest_configure(config):
@@ -55,9 +57,15 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Import all that is tested without looking for garbage among it, neither now nor while the tests run."""
-    with uncollected():
+    """Import all that is tested without looking for garbage among it.
+
+    It is not frozen then, as by `tasks.process.uncollected`: Hypothesis looks for who refers to NumPy's generator.
+    """
+    gc.disable()
+    try:
         return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -294,6 +302,8 @@ def run(api_url, ended_tasks, image_zip, made_once):
     )
     from smallest import smallest_parameters
 
+    from mlp_core.report import poster
+    from tasks import monitoring
     from tasks.run_settings import ImageRunSettings
     from tasks.stages import flow_parameters
 
@@ -302,6 +312,8 @@ def run(api_url, ended_tasks, image_zip, made_once):
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
     drawn_once = DrawnOnce(made_once("drawn", lambda _: None))
+    # Scaled once, too, for the report and for Prefect's UI
+    thumbnail, address = cache(poster.thumbnail), cache(monitoring._address)
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 
@@ -316,6 +328,8 @@ def run(api_url, ended_tasks, image_zip, made_once):
         with context.model_copy(), kept_helper(), pytest.MonkeyPatch.context() as patch:
             if not how.refresh:  # which is to make everything again
                 patch.setattr("tasks.results.run_in_helper", drawn_once)
+                patch.setattr(poster, "thumbnail", thumbnail)
+                patch.setattr(monitoring, "_address", address)
             state = flow(run=how, **{**smallest_parameters(experiment), **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:

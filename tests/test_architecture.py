@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -169,6 +170,8 @@ IMPORTS = """
 import json, sys
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
+from tasks.process import configure
+configure()
 
 def tell():
     print(json.dumps([*sys.modules]))
@@ -198,6 +201,7 @@ tell()
 do(*sys.argv[2:])
 tell()
 print(torch.equal(torch.get_rng_state(), state) and torch.initial_seed() == seed)
+print(torch.get_num_threads())
 """
 
 
@@ -207,11 +211,18 @@ def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("empty")
     names = [Path(module).with_suffix("").as_posix().replace("/", ".") for module in CORE]
     command = [sys.executable, "-c", IMPORTS, str(ROOT), *names]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    *printed, helped, settings, theory, figures, training, core, is_untouched = done.stdout.splitlines()
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    *printed, helped, settings, theory, figures, training, core, is_untouched, n_threads = done.stdout.splitlines()
     lines = {"help": helped, "settings": settings, "theory": theory, "figures": figures, "training": training}
     after = {step: set(json.loads(line)) for step, line in {**lines, "core": core}.items()}
-    return SimpleNamespace(after=after, help="\n".join(printed), is_untouched=is_untouched == "True", folder=folder)
+    return SimpleNamespace(
+        after=after,
+        help="\n".join(printed),
+        is_untouched=is_untouched == "True",
+        n_threads=int(n_threads),
+        folder=folder,
+    )
 
 
 def test_help_loads_nothing_heavy(loaded):
@@ -241,6 +252,11 @@ def test_numba_waits_until_something_is_trained(loaded):
     """What a run imports that finds everything in the cache does not load it."""
     assert "mlp_core.engine.members" in loaded.after["training"]
     assert loaded.after["training"].isdisjoint({"numba", "llvmlite"})
+
+
+def test_a_task_computes_on_one_thread(loaded):
+    """A process that is configured before it imports torch, as every worker is, has a torch that uses one thread."""
+    assert loaded.n_threads == 1
 
 
 def test_importing_the_core_writes_nothing_and_leaves_randomness_alone(loaded):
