@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import version as read_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,8 @@ from tasks.context import RECORDS, RunContext, logger
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from upath import UPath
+
+version = cache(read_version)  # it reads all that the package says of itself, and each task asks
 
 
 def is_from_cache(state: State[Any]) -> bool:

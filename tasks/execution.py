@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -154,7 +154,8 @@ def run_environment(run: RunSettings) -> Iterator[RunContext]:
             "result_store": of_flow.result_store.model_copy(update={"result_storage": result_storage_in(root)}),
         }
     )
-    refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: run.refresh})
+    # To change one setting, Prefect reads all of them anew
+    refreshed = temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}) if run.refresh else nullcontext()
     check_tag_limits(of_flow.flow.name.replace("-", "_"))
     context = RunContext(str(root), run.workers or cores(), run.time_limit_seconds, run.refresh, token)
     with (

@@ -5,6 +5,7 @@ The server is a real one on loopback, in a home of its own, started when a test 
 """
 
 import fcntl
+import gc
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import closing, contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +55,19 @@ def pytest_configure(config):
     configure()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import all that is tested without looking for garbage among it.
+
+    It is not frozen then, as by `tasks.process.uncollected`: Hypothesis looks for who refers to NumPy's generator.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say which tests are left out on a machine without a browser."""
     if WITHOUT_BROWSER:
@@ -85,7 +100,7 @@ SERVER_LOG = "server.log"
 SERVER_NUMBER = "session-server.pid"
 IDLE_SERVICES = (
     *("CANCELLATION_CLEANUP", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR"),
-    *("SCHEDULER", "TRIGGERS"),
+    *("SCHEDULER", "TRIGGERS", "CLEANUP_RECONCILER"),
 )
 """What deployments, workers and automations need: tests of those have servers of their own."""
 
@@ -145,6 +160,7 @@ class Servers:
     def start_for_the_session(self, home, port):
         """Start the server that all tests share; its database, still empty, is the first to be copied."""
         idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
+        idle["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"  # for pages that show events as they come
         process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))
@@ -270,7 +286,7 @@ def kept_helper():
 
 
 @pytest.fixture(scope="session")
-def run(api_url, ended_tasks, image_zip):
+def run(api_url, ended_tasks, image_zip, made_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states.
@@ -286,6 +302,8 @@ def run(api_url, ended_tasks, image_zip):
     )
     from smallest import smallest_parameters
 
+    from mlp_core.report import poster
+    from tasks import monitoring
     from tasks.run_settings import ImageRunSettings
     from tasks.stages import flow_parameters
 
@@ -293,7 +311,9 @@ def run(api_url, ended_tasks, image_zip):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
-    drawn_once = DrawnOnce()
+    drawn_once = DrawnOnce(made_once("drawn", lambda _: None))
+    # Scaled once, too, for the report and for Prefect's UI
+    thumbnail, address = cache(poster.thumbnail), cache(monitoring._address)
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 
@@ -308,6 +328,8 @@ def run(api_url, ended_tasks, image_zip):
         with context.model_copy(), kept_helper(), pytest.MonkeyPatch.context() as patch:
             if not how.refresh:  # which is to make everything again
                 patch.setattr("tasks.results.run_in_helper", drawn_once)
+                patch.setattr(poster, "thumbnail", thumbnail)
+                patch.setattr(monitoring, "_address", address)
             state = flow(run=how, **{**smallest_parameters(experiment), **changed}, return_state=True)
         tasks = {}
         for name, ending in ended_tasks:

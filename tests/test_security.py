@@ -62,15 +62,16 @@ def dangers(text):
                 yield f"{name} without autoescape"
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_no_foreign_bytes_become_code(source):
+def test_no_foreign_bytes_become_code():
     """No pickle, no evaluation, no shell, no loader that runs what it loads, no request without verification."""
-    assert list(dangers((ROOT / source).read_text(encoding="utf-8"))) == []
+    found = {source: list(dangers((ROOT / source).read_text(encoding="utf-8"))) for source in SOURCES}
+    assert {source: what for source, what in found.items() if what} == {}
+    assert len(SOURCES) > 300
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_the_search_finds_what_it_is_for():
+    """Each danger, written down."""
+    for text in (
         "import pickle",
         "from marshal import loads",
         "eval(text)",
@@ -82,11 +83,8 @@ def test_no_foreign_bytes_become_code(source):
         "tempfile.mktemp()",
         "requests.get(url, verify=False)",
         "jinja2.Environment(loader=loader)",
-    ],
-)
-def test_the_search_finds_what_it_is_for(text):
-    """Each danger, written down."""
-    assert len(list(dangers(text))) == 1
+    ):
+        assert len(list(dangers(text))) == 1, text
 
 
 def test_templates_switch_no_escaping_off():

@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +196,15 @@ def render_report(
     return render_sections(report_sections(content, sections), content, sections, usual_seeds, against)
 
 
+@cache  # to compile it takes as long as all else
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.jinja")
+
+
 def render_sections(
     shown_sections: Sequence[ShownSection],
     content: ReportContent,
@@ -211,13 +221,6 @@ def render_sections(
         usual_seeds: See `render_report`.
         against: See `render_report`.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     provenance = {section.name: _flat(content.provenance.get(section.name, {})) for section in shown_sections}
     common = {
         name: value
@@ -228,7 +231,7 @@ def render_sections(
     failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
     shown_in = {figure.name: section.title for section in shown_sections for figure in section.figures}
     describe = None if claims.empty else describe_claims(claims, shown_in, usual_seeds)
-    return environment.get_template("report.html.jinja").render(
+    return _template().render(
         facts=facts(content, [section.name for section in shown_sections]),
         cards=poster(shown_sections, sections, describe),
         contents=_contents(shown_sections, describe is not None, content.comparisons is not None, against is not None),

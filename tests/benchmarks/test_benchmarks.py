@@ -69,10 +69,15 @@ def bench():
         yield bench
 
 
+@pytest.fixture(scope="module")
+def image_files(tmp_path_factory):
+    """Give 600 training and 300 test images."""
+    return draw_images(tmp_path_factory.mktemp("images") / "faces", n_train_per_class=200, n_test_per_class=100)
+
+
 @pytest.mark.parametrize(("plans", "learning_rate"), [(images_configs, 0.003), (gain_configs, 0.03)])
-def test_the_tutorials_style_learns_what_we_learn(bench, plans, learning_rate, tmp_path):
+def test_the_tutorials_style_learns_what_we_learn(bench, image_files, plans, learning_rate):
     """From the same images both reach an accuracy well above chance, which is a third."""
-    image_files = draw_images(tmp_path / "faces", n_train_per_class=200, n_test_per_class=100)
     plan = replace(plans(3)[0], epochs=4, gains=(1.4,), learning_rate=learning_rate)
     work = Work("images", "few", (plan,), 1, image_files)
     for method in (OURS, TUTORIAL):

@@ -86,14 +86,6 @@ def test_devices_are_those_that_torch_has(monkeypatch, cuda, mps, expected):
     assert machine.devices() == expected
 
 
-def test_a_task_computes_on_one_thread():
-    """A process that is configured before it imports torch, as every worker is, has a torch that uses one thread."""
-    program = "from tasks.process import configure; configure(); import torch; print(torch.get_num_threads())"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
-
-
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -22,16 +22,6 @@ DIGESTS = [
 slow = pytest.mark.slow
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="of the x86-64 processors")
-@pytest.mark.parametrize(("capability", "has_own"), [("default", True), ("avx2", False)])
-def test_a_processor_without_avx2_is_known(capability, has_own):
-    """Its numbers have last digits of their own, which the log says."""
-    program = "from mlp_core.engine.arithmetic import has_bits_of_its_own as has_own; print(has_own())"
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "ATEN_CPU_CAPABILITY": capability}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{has_own}\n"
-
-
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
     reason="PyTorch draws other weights on this processor",

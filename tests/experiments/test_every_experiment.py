@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from base64 import b64encode
 from importlib import import_module
 from pathlib import Path
@@ -269,21 +267,3 @@ def test_every_section_says_how_to_make_its_table():
         name, *options = section.command.removeprefix("deep-mlp ").split()
         known = {text for parameter in program.commands[name].params for text in parameter.opts}
         assert known >= set(options)
-
-
-def test_drawing_and_reporting_need_neither_torch_nor_pyplot():
-    """A cached run that only draws and reports must start quickly and without a display."""
-    program = (
-        "import importlib.util, sys\n"
-        "from mlp_core.experiments.sections import all_sections\n"
-        "import mlp_core.report.decision_maps, mlp_core.report.loss_curves, mlp_core.report.page\n"
-        "import mlp_core.report.png, mlp_core.report.signal_figure\n"
-        "all_sections()\n"
-        f"for name in {FOLDERS}:\n"
-        "    module = f'mlp_core.experiments.{name}.figures'\n"
-        "    if importlib.util.find_spec(module):\n"
-        "        importlib.import_module(module)\n"
-        "assert 'mlp_core.experiments.phase_diagram.figures' in sys.modules\n"
-        "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

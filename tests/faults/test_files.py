@@ -19,23 +19,34 @@ from mlp_core.artifacts.storage import Artifact, read_table
 from mlp_core.errors import InputError
 from tasks.context import RECORDS
 
-KINDS = [
-    ("depth_sweep", "tables/spirals-*.parquet", "generate spirals"),
-    ("depth_sweep", "tables/decision_map-*.parquet", "map decisions MLP"),
-    ("depth_sweep", "members/*.parquet", "train depth=1 width=14"),
-    ("depth_sweep", "models/*.safetensors", "train depth=1 width=14"),
-    ("depth_sweep", "results/depth_sweep.parquet", "summarize depth_sweep"),
-    ("depth_sweep", "figures/depth_sweep.png", "draw depth_sweep"),
-    ("depth_sweep", "figures/depth_sweep_loss.png", "draw depth_sweep_loss"),
-    ("depth_sweep", "figures/decision_maps.png", "draw decision_maps"),
-    ("polynomial", "tables/polynomial_features-*.parquet", "expand polynomial features degree=3"),
-    ("images", "tables/images-*.parquet", "unzip and decode images"),
-    ("images", "figures/samples.png", "draw samples"),
-    ("images", "figures/images_first_layer.png", "draw images_first_layer"),
-    ("images", "results/history.parquet", None),
-    ("images", "report.html", None),
-]
-"""Every kind of file: an experiment that has it, where it lies, and the task that makes it unless it always does."""
+AT_ONCE = {
+    ("depth_sweep", "first"): {
+        "tables/spirals-*.parquet": "generate spirals",
+        "results/depth_sweep.parquet": "summarize depth_sweep",
+        "figures/depth_sweep_loss.png": "draw depth_sweep_loss",
+    },
+    ("depth_sweep", "second"): {
+        "tables/decision_map-*.parquet": "map decisions MLP",
+        "members/*.parquet": "train depth=1 width=14",
+        "figures/depth_sweep.png": "draw depth_sweep",
+    },
+    ("depth_sweep", "third"): {
+        "models/*.safetensors": "train depth=1 width=14",
+        "figures/decision_maps.png": "draw decision_maps",
+    },
+    ("polynomial", "first"): {"tables/polynomial_features-*.parquet": "expand polynomial features degree=3"},
+    ("images", "first"): {
+        "tables/images-*.parquet": "unzip and decode images",
+        "figures/images_first_layer.png": "draw images_first_layer",
+        "results/history.parquet": None,
+    },
+    ("images", "second"): {"figures/samples.png": "draw samples", "report.html": None},
+}
+"""Every kind of file: an experiment that has it, where it lies, and the task that makes it unless it always does.
+
+Of what is damaged at once nothing is made from another one: what a task would make for no reason is seen.
+"""
+KINDS = [(experiment, *kind) for (experiment, _), kinds in AT_ONCE.items() for kind in kinds.items()]
 
 
 def delete(path):
@@ -67,26 +78,41 @@ DAMAGES = [delete, flip_in_the_middle, flip_near_the_end, truncate]
 slow_unless_deleted = [DAMAGES[0], *(pytest.param(damage, marks=pytest.mark.slow) for damage in DAMAGES[1:])]
 
 
-@pytest.mark.parametrize("damage", slow_unless_deleted)
+def made_together(path):
+    """Return the files that are made with one: a training makes two, and so does a drawing."""
+    if path.parent.name in ("members", "models"):
+        return {f"members/{path.stem}.parquet", f"models/{path.stem}.safetensors"}
+    if path.parent.name == "figures":
+        return {f"figures/{path.stem}.{kind}" for kind in ("png", "svg")}
+    return {path.as_posix()}
+
+
+def check_that_these_are_made_again(run, folder, experiment, kinds, damage):
+    """Damage a file of each kind; their makers alone work, and write them with the bytes that they had."""
+    expected, before = contents(folder), identities(folder)
+    damaged = [min(folder.glob(pattern)) for pattern in kinds]
+    for path in damaged:
+        damage(path)
+    ran = run(experiment, folder)
+    assert ran.state.is_completed()
+    assert computed(ran) == {maker for maker in kinds.values() if maker}
+    remade = set().union(*(made_together(path.relative_to(folder)) for path in damaged)) & expected.keys()
+    assert written(before, identities(folder)) == remade | ALWAYS_WRITTEN
+    assert contents(folder) == expected
+
+
+@pytest.mark.parametrize(("experiment", "group"), AT_ONCE)
+def test_files_that_are_deleted_are_made_again_and_nothing_else(run, copied, experiment, group):
+    """Of each kind one, several in a run."""
+    check_that_these_are_made_again(run, copied(experiment), experiment, AT_ONCE[experiment, group], delete)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(("experiment", "pattern", "maker"), KINDS)
 def test_a_damaged_file_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage):
     """Whichever file is gone or changed, one task makes it again with the bytes that it had."""
-    folder = copied(experiment)
-    expected, before = contents(folder), identities(folder)
-    damaged = min(folder.glob(pattern))
-    damage(damaged)
-    ran = run(experiment, folder)
-    assert ran.state.is_completed()
-    assert computed(ran) == ({maker} if maker else set())
-    together = {f"members/{damaged.stem}.parquet", f"models/{damaged.stem}.safetensors"}  # one training makes both
-    damaged_path = damaged.relative_to(folder).as_posix()
-    if damaged.parent.name == "figures":
-        together = {
-            f"figures/{damaged.stem}.{kind}" for kind in ("png", "svg")
-        } & expected.keys()  # so does one drawing
-    remade = together if damaged_path in together else {damaged_path}
-    assert written(before, identities(folder)) == remade | ALWAYS_WRITTEN
-    assert contents(folder) == expected
+    check_that_these_are_made_again(run, copied(experiment), experiment, {pattern: maker}, damage)
 
 
 @pytest.mark.slow
@@ -165,7 +191,7 @@ def test_all_files_damaged_at_once_are_made_again(run, copied, damage):
 @pytest.mark.parametrize(("experiment", "pattern", "maker"), KINDS)
 def test_one_file_damaged_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage):
     """Whatever became of one file, one task makes it again."""
-    test_a_damaged_file_is_made_again_and_nothing_else(run, copied, experiment, pattern, maker, damage)
+    check_that_these_are_made_again(run, copied(experiment), experiment, {pattern: maker}, damage)
 
 
 @pytest.mark.slow

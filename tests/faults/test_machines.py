@@ -8,12 +8,14 @@ import shutil
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from flows.prefect_settings import PrefectSettings, read_prefect_settings
 from flows.server import LocalServer
+from mlp_core.artifacts.baseline import accept
 from mlp_core.artifacts.storage import locked
 from mlp_core.errors import InputError
 from tasks.execution import exclusive_lock
@@ -129,15 +131,31 @@ def test_worker_processes_of_a_script_without_a_guard_are_refused(tmp_path):
     subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
 
 
-def test_letters_that_cannot_be_shown_are_written_out(copied, raise_baseline, program):
+COMMANDS = """
+import sys
+from flows.command_line import main
+for command in sys.argv[1:]:
+    sys.argv = ["deep-mlp", *command.split()]
+    try:
+        main()
+    except SystemExit as end:
+        print("status", end.code)
+"""
+
+
+def test_letters_that_cannot_be_shown_are_written_out(copied, raise_baseline, tmp_path):
     """In a terminal of ISO 8859-1 an arrow or a folder's name ends no command, and nothing drifts by it."""
-    folder = copied("depth_sweep").rename(program.folder / "ż")
-    assert program("baseline accept --artifacts ż", PYTHONIOENCODING="latin-1").status == 0
+    folder = copied("depth_sweep").rename(tmp_path / "ż")
+    accept(folder, datetime.now(UTC))
     raise_baseline(folder, points=0)
-    for command in ("baseline compare", "report"):
-        ran = program(f"{command} --artifacts ż", PYTHONIOENCODING="latin-1")
-        assert (ran.status, ran.err) == (0, "")
-        assert r"\u" in ran.out
+    commands = [f"{name} --artifacts ż" for name in ("baseline compare", "report", "baseline accept")]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-c", COMMANDS, *commands]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    *outputs, rest = done.stdout.split("status 0\n")
+    assert [r"\u" in output for output in outputs] == [True] * len(commands)
+    assert rest == ""
 
 
 def test_a_log_has_lines_and_no_spinner():

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.data.datasets import Split
-from mlp_core.engine.arithmetic import flushes_subnormals
+from mlp_core.engine.arithmetic import flushes_subnormals, has_bits_of_its_own
 from mlp_core.engine.configs import TrainConfig
 from mlp_core.engine.members import train_batched, train_members
 
@@ -77,6 +77,7 @@ if __name__ == "__main__":
     check(2)
     report = {
         "torch": torch.backends.cpu.get_cpu_capability(),
+        "has_bits_of_its_own": has_bits_of_its_own(),
         "openblas": [library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"],
         "flushed": sorted(set(_flushed)),
         "threads": torch.get_num_threads(),
