@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from mlp_core.data.datasets import spirals
 from mlp_core.engine.configs import OPTIMIZERS
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.small import predict_small, train_small
+from mlp_core.engine.small import SmallTraining, predict_small
 from mlp_core.errors import InputError
 
 SIZES = (2, 8, 8, 4)
@@ -27,10 +27,12 @@ def points(n=300, n_features=2):
     return inputs[order].repeat(1, -(-n_features // 2))[:, :n_features], labels[order]
 
 
-def trained(ensemble, inputs, labels, **options):
+def trained(ensemble, inputs, labels, checkpoint=lambda done: None, **options):
     seeds = range(10, 10 + ensemble.n_members)
     defaults = {"n_epochs": 3, "batch_size": 64, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
-    return train_small(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options})
+    return SmallTraining(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options}).run(
+        checkpoint=checkpoint
+    )
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
@@ -170,8 +172,8 @@ def test_a_member_does_not_depend_on_what_fills_up_its_rows(batch_size):
         layer.mul_(1e12)
     alone = Ensemble.from_state({name: value[2:] for name, value in company.state().items()}, "relu")
     options = {"n_epochs": 2, "batch_size": batch_size, "drop_last": False, "optimizer": "sgd", "learning_rate": 1e-9}
-    together = train_small(company, inputs, labels, generators(10, 11, 12), **options)
-    result = train_small(alone, inputs, labels, generators(12), **options)
+    together = SmallTraining(company, inputs, labels, generators(10, 11, 12), **options).run()
+    result = SmallTraining(alone, inputs, labels, generators(12), **options).run()
     assert torch.equal(result[:, 0].nan_to_num(-1.0), together[:, 2].nan_to_num(-1.0))
     for name, value in alone.state().items():
         assert torch.equal(value[0].nan_to_num(-1.0), company.state()[name][2].nan_to_num(-1.0))
