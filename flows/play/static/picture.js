@@ -3,6 +3,8 @@
 import { classColour, colour, context, parts, svg } from "./drawing.js";
 
 const small = document.createElement("canvas");
+const dots = document.createElement("canvas"); // the points as they were drawn last: they change with the question alone
+let dotsAre = "";
 
 /** Draw a map: strong where the networks agree, fading where they do not. */
 export function drawMap(canvas, map, data, { points = true } = {}) {
@@ -49,16 +51,25 @@ function paint({ side, classes, certainty }) {
 }
 
 function drawPoints(drawn, data, at, width) {
-  const radius = Math.max(1.6, width / 260);
-  drawn.lineWidth = 0.7;
-  drawn.strokeStyle = colour("map");
-  data.points.forEach(([x, y], index) => {
-    drawn.fillStyle = classColour(data.labels[index]);
-    drawn.beginPath();
-    drawn.arc(at(x), width - at(y), radius, 0, 2 * Math.PI);
-    drawn.fill();
-    drawn.stroke();
-  });
+  const { canvas } = drawn;
+  const are = `${data.id} ${canvas.width} ${canvas.height} ${colour("map")}`;
+  if (are !== dotsAre) {
+    dotsAre = are;
+    [dots.width, dots.height] = [canvas.width, canvas.height];
+    const own = dots.getContext("2d");
+    own.setTransform(drawn.getTransform());
+    own.lineWidth = 0.7;
+    own.strokeStyle = colour("map");
+    const radius = Math.max(1.6, width / 260);
+    data.points.forEach(([x, y], index) => {
+      own.fillStyle = classColour(data.labels[index]);
+      own.beginPath();
+      own.arc(at(x), width - at(y), radius, 0, 2 * Math.PI);
+      own.fill();
+      own.stroke();
+    });
+  }
+  drawn.drawImage(dots, 0, 0, width, width);
 }
 
 /** Draw the layers as columns of units; more than eight are eight and a number. */
