@@ -125,11 +125,12 @@ class Session:
         while True:
             await self._news.wait()
             self._news.clear()
-            while not self._outbox.empty():
-                await self._send(self._outbox.get_nowait())
-            for place, subject in list(self._subjects.items()):
-                for message in self._news_of(place, subject):
-                    await self._send(message)
+            for place in _PLACES:
+                while not self._outbox.empty():  # the answer to a question goes before the numbers of it
+                    await self._send(self._outbox.get_nowait())
+                if subject := self._subjects.get(place):
+                    for message in self._news_of(place, subject):
+                        await self._send(message)
             await self._show_member()
             await asyncio.sleep(_SECONDS_BETWEEN_NEWS)
 
@@ -157,7 +158,7 @@ class Session:
         number = _whole(values["id"])
         try:
             question = asked(values["question"], self._own)
-            pinned = asked(values["pinned"], self._own) if values.get("pinned") else None
+            pinned = self._pinned(values["pinned"]) if values.get("pinned") else None
             degree = _whole(values.get("polynomial") or 0)
             wanted = {QUESTION: _Wanted(question, question, question.config, question.question.seeds)}
             if pinned:
@@ -183,6 +184,13 @@ class Session:
         await self._put(_answer(number, question))
         self._news.set()
 
+    def _pinned(self, values: Mapping[str, Any]) -> Asked:
+        try:
+            return asked(values, self._own)
+        except InputError as error:
+            message = f"pinned {error}"
+            raise InputError(message) from None
+
     def _new_job(self, wanted: _Wanted) -> Job:
         data = wanted.asks.data
         job = Job(wanted.config, data, wanted.n_members, extent_of(data), self._soon)
@@ -191,14 +199,14 @@ class Session:
 
     async def _show_member(self) -> None:
         """Send the map of the member that the page looks at, if it has been trained further."""
-        subject, member = self._subjects.get(QUESTION), self._member
+        number, subject, member = self._id, self._subjects.get(QUESTION), self._member
         if subject is None or member is None or not 0 <= member < subject.job.n_members:
             return
         if subject.job.progress.n_epochs_done[member] > self._member_epoch:
             decision_map = await asyncio.to_thread(subject.job.member_map, member)
-            if decision_map:
+            if decision_map and (number, member) == (self._id, self._member):
                 self._member_epoch = decision_map.epoch
-                await self._send(_frame(self._id, _MEMBER, member, decision_map))
+                await self._send(_frame(number, _MEMBER, member, decision_map))
 
     async def refuse(self, sentence: str) -> None:
         """Send the page the sentence that explains why a message was refused."""

@@ -95,12 +95,14 @@ export function drawDifference(target, comparison) {
 }
 
 /** Draw the loss curves of all members, as far as they are trained, on a logarithmic axis; the pinned ones behind. */
-export function drawLosses(canvas, rows, selected, epochs) {
+export function drawLosses(canvas, rows, selected) {
   const [drawn, width, height] = context(canvas);
-  const curves = rows.flatMap(({ losses, pinned }) =>
+  const most = Math.max(...rows.map(({ epochs }) => epochs));
+  const curves = rows.flatMap(({ losses, pinned, epochs }) =>
     Array.from({ length: losses?.n ?? 0 }, (_, index) => {
       const values = losses.values.subarray(index * losses.shown, (index + 1) * losses.shown);
-      return { index, values, pinned };
+      const step = most > 1 && losses.shown > 1 ? (epochs - 1) / (most - 1) / (losses.shown - 1) : 0;
+      return { index, values, pinned, step };
     }),
   );
   let [low, high] = [Infinity, 0];
@@ -116,14 +118,14 @@ export function drawLosses(canvas, rows, selected, epochs) {
   [low, high] = [Math.log(low * 0.9), Math.log(high * 1.1)];
   const [left, bottom] = [38, height - 20];
   const y = (loss) => 6 + (1 - (Math.log(loss) - low) / (high - low)) * (bottom - 10);
-  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs });
+  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs: most });
   drawn.save();
   drawn.beginPath();
   drawn.rect(left, 0, width - left, bottom);
   drawn.clip();
   curves.sort((a, b) => (b.pinned ? 1 : 0) - (a.pinned ? 1 : 0) || (a.index === selected) - (b.index === selected));
   const inks = { mark: colour("mark"), pin: colour("pin"), data: colour("data") };
-  for (const { index, values, pinned } of curves) {
+  for (const { index, values, pinned, step } of curves) {
     const chosen = !pinned && index === selected;
     drawn.strokeStyle = inks[chosen ? "mark" : pinned ? "pin" : "data"];
     drawn.globalAlpha = chosen ? 1 : Math.max(0.12, Math.min(0.7, 12 / curves.length));
@@ -131,7 +133,8 @@ export function drawLosses(canvas, rows, selected, epochs) {
     drawn.beginPath();
     for (const [place, loss] of values.entries()) {
       if (!Number.isFinite(loss)) continue;
-      drawn.lineTo(left + (values.length > 1 ? place / (values.length - 1) : 0.5) * (width - left - 4), y(loss));
+      drawn.lineTo(left + place * step * (width - left - 4), y(loss));
+      if (!step) drawn.lineTo(left + 6, y(loss)); // a single epoch
     }
     drawn.stroke();
   }
@@ -142,7 +145,8 @@ function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) 
   drawn.fillStyle = colour("soft");
   drawn.strokeStyle = colour("line");
   drawn.lineWidth = 1;
-  drawn.font = "11.5px system-ui, sans-serif";
+  const { fontSize } = getComputedStyle(document.documentElement);
+  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
   const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000].filter(
     (tick) => Math.log(tick) > low && y(tick) > 20, // below the unit
   );

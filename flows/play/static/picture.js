@@ -104,7 +104,7 @@ export function drawNetwork(target, sizes) {
 export function drawGauge(target, theory) {
   const { width } = target.getBoundingClientRect();
   if (!width) return;
-  const height = 54;
+  const height = 60;
   target.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const [low, high] = [0.1, 10];
   const at = (chi) => {
@@ -116,14 +116,14 @@ export function drawGauge(target, theory) {
   const words = chi === null ? "χ₁ grows without bound" : `χ₁ = ${chi >= 100 ? chi.toExponential(1) : chi.toPrecision(3)}`;
   const anchor = x < 60 ? "start" : x > width - 60 ? "end" : "middle";
   target.replaceChildren(
-    svg("rect", { x: 4, y: 22, width: at(1) - 4, height: 8, fill: "#0072B2", opacity: 0.75, rx: 4 }),
-    svg("rect", { x: at(1), y: 22, width: width - 4 - at(1), height: 8, fill: "#E69F00", opacity: 0.85, rx: 4 }),
-    svg("line", { x1: at(1), x2: at(1), y1: 18, y2: 34, stroke: colour("ink"), "stroke-width": 1.5 }),
-    svg("text", { x: 4, y: 48 }, "order"),
-    svg("text", { x: at(1), y: 48, "text-anchor": "middle" }, "edge, χ₁ = 1"),
-    svg("text", { x: width - 4, y: 48, "text-anchor": "end" }, "chaos"),
-    svg("path", { d: `M${x} 21l-6 -8h12z`, fill: colour("mark") }),
-    svg("text", { x, y: 10, "text-anchor": anchor, class: "strong" }, words),
+    svg("rect", { x: 4, y: 26, width: at(1) - 4, height: 8, fill: "#0072B2", opacity: 0.75, rx: 4 }),
+    svg("rect", { x: at(1), y: 26, width: width - 4 - at(1), height: 8, fill: "#E69F00", opacity: 0.85, rx: 4 }),
+    svg("line", { x1: at(1), x2: at(1), y1: 22, y2: 38, stroke: colour("ink"), "stroke-width": 1.5 }),
+    svg("text", { x: 4, y: 54 }, "order"),
+    svg("text", { x: at(1), y: 54, "text-anchor": "middle" }, "edge, χ₁ = 1"),
+    svg("text", { x: width - 4, y: 54, "text-anchor": "end" }, "chaos"),
+    svg("path", { d: `M${x} 25l-6 -8h12z`, fill: colour("mark") }),
+    svg("text", { x, y: 11, "text-anchor": anchor, class: "strong" }, words),
   );
   target.setAttribute("aria-label", `${words}: ${theory.phase}`);
 }

@@ -222,9 +222,10 @@ function drawOthers() {
     const shown = place === "pinned" ? pinned !== null : polynomial;
     by(`${place}-figure`).hidden = !shown;
     if (!shown) continue;
-    const { summary } = runs[place] ?? {};
+    const run = runs[place];
     const what = place === "pinned" ? "Pinned" : `Polynomial of degree ${DEGREE}`;
-    by(`${place}-caption`).textContent = summary ? `${what}: ${percent(summary.median)}` : `${what}: training`;
+    const reached = run?.complete ? percent(run.summary.median) : `training, ${Math.round(100 * (run?.share ?? 0))} %`;
+    by(`${place}-caption`).textContent = `${what}: ${reached}`;
   }
   by("others").hidden = !pinned && !polynomial;
   if (pinned) drawMap(by("pinned-map"), maps.pinned, asked, { points: false });
@@ -243,10 +244,10 @@ function drawNumbers(run) {
     by("status").textContent = `${summary.n} networks trained: median ${percent(summary.median)}`;
     judgeBet(summary);
   }
-  const rows = [{ test: run?.test ?? [], losses: run?.losses, summary }];
-  if (pinned && runs.pinned?.test) rows.push({ ...runs.pinned, pinned: true });
+  const rows = [{ test: run?.test ?? [], losses: run?.losses, summary, epochs: asked.question.epochs }];
+  if (pinned && runs.pinned?.test) rows.push({ ...runs.pinned, epochs: Number(pinned.epochs), pinned: true });
   drawDots(by("dots"), rows, selected, 1 / asked.sizes.at(-1));
-  drawLosses(by("losses"), rows, selected, asked.question.epochs);
+  drawLosses(by("losses"), rows, selected);
   by("comparison").hidden = !pinned || !comparison;
   if (comparison && pinned) {
     by("comparison-words").textContent = comparison.sentence;
