@@ -100,11 +100,16 @@ def test_the_tutorials_style_learns_what_we_learn(bench, plans, learning_rate, t
 
 
 def test_the_readme_says_what_was_measured():
-    """Every row of its table is one of the benchmark's own table, with the same numbers."""
+    """Every row of its tables is one of the benchmark's own, with the same numbers, or the same line."""
     root = Path(__file__).parents[2]
     section = (root / "docs/how-fast.md").read_text()
-    quoted = [line.strip("| ").split(" | ") for line in section.splitlines() if "**" in line]
-    lines = [line.strip("| ").split(" | ") for line in (root / "benchmarks/RESULTS.md").read_text().splitlines()]
-    measured = [[f"{cells[0]}: {cells[1]}", *cells[2:6]] for cells in lines if len(cells) > 6]
-    assert len(quoted) > 10
-    assert [row for row in quoted if row not in measured] == []
+    lines = (root / "benchmarks/RESULTS.md").read_text().splitlines()
+    quoted = [line for line in section.splitlines() if "**" in line and line not in lines]
+    rows = [line.strip("| ").split(" | ") for line in quoted]
+    measured = [
+        [f"{cells[0]}: {cells[1]}", *cells[2:6]]
+        for cells in (line.strip("| ").split(" | ") for line in lines)
+        if len(cells) > 6
+    ]
+    assert len(rows) > 10
+    assert [row for row in rows if row not in measured] == []

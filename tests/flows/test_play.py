@@ -205,7 +205,11 @@ def test_a_bet_comes_before_the_training(playground):
         ({"width": "256", "layers": "8", "epochs": "9999"}, "epochs", "epochs must be at most "),
         ({"width": "256", "layers": "64"}, "layers", "layers must lead to at most 1,000,000 parameters, got 64"),
         ({"parameter_budget": "100000", "layers": "1"}, "parameter_budget", "parameter_budget must lead to a width"),
-        ({"width": "256", "layers": "8", "epochs": "1"}, "seeds", "seeds must be at most 69 for networks of 462,"),
+        (
+            {"width": "256", "layers": "8", "epochs": "1", "seeds": "99"},
+            "seeds",
+            "seeds must be at most 69 for networks of 462,",
+        ),
         ({"colour": "red"}, "", "colour is no setting of Question"),
     ],
 )
