@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.measure import LONG_REPETITIONS, LONG_ROWS, Bench
+from benchmarks.play import measure_play
 from benchmarks.report import Results
 from benchmarks.rows import images_comparisons, spirals_comparisons
 from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
@@ -19,7 +20,7 @@ from mlp_core.errors import InputError
 
 _SPIRALS = ("small", "several", "many", "polynomial")
 _IMAGES = ("images", "gains", "augmentation")
-_WHOLE = ("tutorial", "cached", "growth")
+_WHOLE = ("tutorial", "cached", "growth", "play")
 _PER_CLASS = 4877, 500  # of three classes: 14,631 and 1,500, as many as AnimalFaces32x32 has, and one more
 _QUICK_PER_CLASS = 256, 32
 
@@ -79,6 +80,8 @@ def _measure(bench: Bench, rows: Sequence[str], repetitions: int, images: str, f
             measure_tutorial(bench, image_files(), repetition)
         if "growth" in wanted:
             measure_growth(bench, folder, repetition)
+        if "play" in wanted:
+            measure_play(bench, repetition)
     floors = {
         (comparison.work.row, comparison.work.name, method): floor
         for comparison in comparisons

@@ -1,20 +1,15 @@
-"""`python -m benchmarks.play`: the playground through a real browser, its seconds and its memory.
+"""The playground through a real browser: how soon it answers, and what a thousand changes leave in its memory.
 
-Each time is the page's own: from a change of a setting to the first image drawn, and to the last network shown.
+Times are the page's own, from a change of a setting to the end of the frame that shows its answer.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
-import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -23,124 +18,146 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.play.question import asked
-from flows.play.session import extent_of
-from flows.play.training import Job
+from benchmarks.browser import CHROMIUM, DRIVER, browser
+from benchmarks.measure import Bench, Run
+from benchmarks.whole import PROGRAM
+from mlp_core.errors import InputError
 
-_DONE = "return document.getElementById('status').textContent.includes('networks trained')"
+FIRST_MAP, ANSWER = "first map after a change", "64 networks of 2-6-6-6-4, 100 epochs"
+DROPPED, TABS = "a question dropped by a change", "ten tabs at once, 64 networks each"
+BEFORE, AFTER = "memory before 1,000 changes", "memory after 1,000 changes"
+MOST_SECONDS = {FIRST_MAP: 0.2, ANSWER: 1.5, DROPPED: 0.1}
+_CHANGES, _TABS, _MEMORY_CHANGES = 7, 10, 1000
 _CHANGE = """
     const field = document.getElementById(arguments[0]);
-    document.getElementById("status").textContent = "";
     field.value = arguments[1];
     field.dispatchEvent(new Event("input", { bubbles: true }));
-    window.changedAt = performance.now();
 """
-_TIMES = """
-    const [image] = performance.getEntriesByType("mark").filter((mark) => mark.name.startsWith("image-")).slice(-1);
-    const [done] = performance.getEntriesByType("mark").filter((mark) => mark.name.startsWith("done-")).slice(-1);
-    return [image.startTime - window.changedAt, done.startTime - window.changedAt];
+_ANSWERED = """
+    const [name, value, done] = arguments;
+    const status = document.getElementById("status");
+    const last = (kind) => performance.getEntriesByType("mark").filter(({ name }) => name.startsWith(kind)).at(-1);
+    const answer = () => {
+        if (!status.textContent.includes("networks trained") || !last("done-")) return;
+        watch.disconnect();
+        done(["map-", "done-"].map((kind) => (last(kind).startTime - changed) / 1000));
+    };
+    const watch = new MutationObserver(() => requestAnimationFrame(() => requestAnimationFrame(answer)));
+    watch.observe(status, { childList: true, characterData: true, subtree: true });
+    const changed = performance.now();
+    if (name) {
+        status.textContent = "";
+        performance.clearMarks();
+        const field = document.getElementById(name);
+        field.value = value;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+    } else answer();
 """
+"""Change a setting, if one is named, and wait in the page, which costs nothing, until the last network is shown."""
 
 
-def main() -> None:
-    """Measure times and memory of the playground in a browser, and print them."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.play", description="Measure the playground.")
-    parser.add_argument("--repetitions", type=int, default=7, metavar="N", help="changes  [default: 7]")
-    parser.add_argument("--changes", type=int, default=1000, metavar="N", help="of the memory's row  [default: 1000]")
-    parser.add_argument("--pages", type=int, default=10, metavar="N", help="open at once  [default: 10]")
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
-    with _program() as (url, process), _browser() as driver:
+def measure_play(bench: Bench, repetition: int) -> None:
+    """Measure `deep-mlp play` as somebody uses it: changes, a change while it trains, many tabs, a thousand changes.
+
+    Args:
+        bench: Keeps the runs.
+        repetition: Number of the repetition.
+
+    Raises:
+        InputError: If there is no Chromium with its driver.
+    """
+    if CHROMIUM is None or DRIVER is None:
+        message = "rows must leave out play without a Chromium and its chromedriver; install them, or name other rows."
+        raise InputError(message)
+
+    def keep(work: str, seconds: float, place: int = 0, **measured: Any) -> None:
+        bench.keep(work, Run("play", work, PROGRAM, repetition * _CHANGES + place, seconds, **measured))
+
+    with _program() as (url, pid), browser() as driver:
+        driver.set_script_timeout(300)
         driver.get(url)
-        _wait(driver, _DONE)
-        before = _processor_seconds(process.pid)
-        times = [_changed(driver, "seed", str(number)) for number in range(options.repetitions)]
-        spent = (_processor_seconds(process.pid) - before) / options.repetitions
-        print(f"processor time of the program for each such question: {spent:.2f} s")
-        _say("first image after a change, ms", [first for first, _ in times])
-        _say("64 networks of depth 3, 100 epochs, ms", [last for _, last in times])
-        if options.pages:
-            _measure_pages(driver, url, options.pages)
+        _changed(driver)
+        for place in range(_CHANGES):
+            first, last = _changed(driver, "seed", str(place))
+            keep(FIRST_MAP, first, place)
+            keep(ANSWER, last, place, models=64, members=64, epochs=100)
+        for place in range(_CHANGES):
+            keep(DROPPED, _dropped(driver, pid), place)
+        keep(TABS, _tabs(driver, url))
         driver.get("about:blank")
-        _measure_memory(driver, url, process.pid, options.changes)
-    _say(
-        "a question that is no longer asked is dropped after, ms",
-        [_dropped() for _ in range(options.repetitions + 2)][2:],
-    )  # the first ones load
+        driver.get(f"{url}/#seeds=8&epochs=5&points=100&batch_size=32")
+        _changed(driver)
+        _change_often(driver, _MEMORY_CHANGES // 10)  # what is loaded and kept once, is there
+        keep(BEFORE, 0.0, peak_mb=_resident_mb(pid))
+        started = time.perf_counter()
+        _change_often(driver, _MEMORY_CHANGES)
+        keep(AFTER, time.perf_counter() - started, peak_mb=_resident_mb(pid))
 
 
-def _say(what: str, values: list[float]) -> None:
-    print(f"{what}: median {statistics.median(values):.0f}, {min(values):.0f} to {max(values):.0f}, n = {len(values)}")
-
-
-def _changed(driver: Any, name: str, value: str) -> tuple[float, float]:
-    driver.execute_script(_CHANGE, name, value)
-    _wait(driver, _DONE)
-    first, last = driver.execute_script(_TIMES)
+def _changed(driver: Any, name: str = "", value: str = "") -> tuple[float, float]:
+    """Change a setting, if one is named; return the seconds to the first map and to the last network."""
+    first, last = driver.execute_async_script(_ANSWERED, name, value)
     return first, last
 
 
-def _measure_pages(driver: Any, url: str, n_pages: int) -> None:
-    """Open pages at once, each with another question, and wait for the last."""
-    first = driver.current_window_handle
-    begun = time.monotonic()
-    for number in range(n_pages):
+def _dropped(driver: Any, pid: int) -> float:
+    """Return the seconds from a change, before a bet, to the end of the threads that trained for what was asked."""
+
+    def n_threads() -> int:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+    before = n_threads()
+    driver.execute_script(_CHANGE, "epochs", "10000")
+    deadline = time.monotonic() + 30
+    while n_threads() <= before:
+        if time.monotonic() > deadline:
+            message = "no thread has begun to train"
+            raise TimeoutError(message)
+        time.sleep(0.001)
+    time.sleep(0.5)
+    training = n_threads()
+    started = time.perf_counter()
+    driver.execute_script("document.getElementById('bet-first').click()")
+    while n_threads() > training - (training - before):
+        time.sleep(0.001)
+    seconds = time.perf_counter() - started
+    driver.execute_script("document.getElementById('bet-first').click()")
+    _changed(driver, "epochs", "100")
+    return seconds
+
+
+def _tabs(driver: Any, url: str) -> float:
+    """Open tabs at once, each with another question; return the seconds until the last has its answer."""
+    first, started = driver.current_window_handle, time.perf_counter()
+    for number in range(_TABS):
         driver.switch_to.new_window("tab")
         driver.get(f"{url}/#seed={number}")
-    medians = []
     for handle in driver.window_handles:
         if handle != first:
             driver.switch_to.window(handle)
-            _wait(driver, _DONE)
-            medians.append(driver.execute_script("return document.getElementById('median').textContent"))
+            _changed(driver)
             driver.close()
     driver.switch_to.window(first)
-    print(f"{n_pages} pages at once: {time.monotonic() - begun:.1f} s until the last; medians {', '.join(medians)}")
+    return time.perf_counter() - started
 
 
-def _measure_memory(driver: Any, url: str, pid: int, n_changes: int) -> None:
-    """Change a setting often, faster than it can be answered, and look at the program's memory."""
-    driver.get(f"{url}/#seeds=8&epochs=5&points=100&batch_size=32")
-    _wait(driver, _DONE)
-    sizes = []
+def _change_often(driver: Any, n_changes: int) -> None:
+    """Change a setting faster than it can be answered, but for each fourth time."""
     for number in range(n_changes):
-        driver.execute_script(_CHANGE, "seed", str(number))
-        if number % 4 == 0:
-            _wait(driver, _DONE)
+        if number % 4 == 3:
+            _changed(driver, "seed", str(number))
         else:
+            driver.execute_script(_CHANGE, "seed", str(number))
             time.sleep(0.05)
-        if (number + 1) % (n_changes // 5) == 0:
-            sizes.append(_resident(pid))
-    print(
-        f"memory of the program after each fifth of {n_changes} changes, MB: "
-        f"{', '.join(f'{size:.0f}' for size in sizes)}"
-    )
 
 
-def _dropped() -> float:
-    """Return milliseconds until all threads of a training that would take minutes have ended."""
-    asks = asked({"epochs": 1000, "seeds": 64, "width": 64})
-    job = Job(asks.config, asks.data, 64, extent_of(asks.data), lambda: None)
-    job.start()
-    time.sleep(0.5)
-    begun = time.monotonic()
-    job.stop()
-    job.wait()
-    return 1000 * (time.monotonic() - begun)
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(pid: int) -> float:
+def _resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextmanager
-def _program() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def _program() -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "flows.command_line", "play", "--no-browser", "--port", str(port)]
@@ -154,41 +171,7 @@ def _program() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
                 break
             except urllib.error.URLError:
                 time.sleep(0.1)
-        time.sleep(3)  # what trains is loaded meanwhile
-        yield url, process
+        yield url, process.pid
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
-
-
-@contextmanager
-def _browser() -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-        quiet = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions")
-        for argument in ("--headless=new", "--no-sandbox", "--no-first-run", "--no-proxy-server"):
-            options.add_argument(argument)
-        for feature in quiet:
-            options.add_argument(f"--disable-{feature}")
-        options.add_argument(f"--user-data-dir={profile}")
-        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-        try:
-            yield driver
-        finally:
-            driver.quit()
-
-
-def _wait(driver: Any, script: str) -> None:
-    deadline = time.monotonic() + 300
-    while not driver.execute_script(script):
-        if time.monotonic() > deadline:
-            raise TimeoutError(script)
-        time.sleep(0.01)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from statistics import mean, median, stdev, variance
 import pyarrow as pa
 
 from benchmarks.measure import CORES, LONG_REPETITIONS, LONG_ROWS, OURS, OURS_ONE_THREAD, Run
+from benchmarks.play import AFTER, BEFORE, MOST_SECONDS, TABS
 from benchmarks.whole import CONFIGURATIONS, MEMBERS, PROGRAM
 from mlp_core.artifacts.storage import Provenance, code_digest, machine, write_file, write_table
 
@@ -49,6 +50,9 @@ distribution; evaluation on all train and test examples is included, the making 
 Model FLOPs are 2 per multiply-add, biases and activations not counted. With w1, w2, ... weights in the layers, an
 example costs 2 (w1 + w2 + ...) forward and 2 w1 + 4 (w2 + ...) back: the first layer's inputs need no gradient.
 The peak is the best product of two 2048 x 2048 matrices in the same run, on as many threads.
+
+`deep-mlp play` is measured in a headless Chromium on the same cores, without a graphics card, from the change of a
+setting to the end of the frame that shows its answer.
 
 The whole tutorial is `deep-mlp tutorial --seeds 1` as a new process: a Prefect server of its own, its new database,
 figures and report included. Its peer is the sum of the tutorial's four sections in its style, the decision map
@@ -144,6 +148,8 @@ class Results:
                 *self._machine_lines(),
                 "",
                 *self._growth_lines(),
+                "",
+                *self._play_lines(),
                 _NOTES,
             ]
         )
@@ -222,6 +228,25 @@ class Results:
         if programs := [run for run in self.runs if run.method == PROGRAM and run.row == "tutorial"]:
             lines += ["", f"Peak memory of the whole tutorial: {max(run.peak_mb for run in programs):.0f} MB."]
         return lines
+
+    def _play_lines(self) -> list[str]:
+        if not any(run.row == "play" for run in self.runs):
+            return []
+        lines = ["| `deep-mlp play`, in Chromium | n | s | at most |", "|---|---:|---:|---:|"]
+        for work in (*MOST_SECONDS, TABS):
+            seconds = [run.seconds for run in self.of("play", work, PROGRAM)]
+            spread = f"{_short(min(seconds))} to {_short(max(seconds))}"
+            most = MOST_SECONDS.get(work, math.inf)
+            limit = f"{most:g}{' (missed)' if median(seconds) > most else ''}" if work in MOST_SECONDS else ""
+            lines.append(f"| {work} | {len(seconds)} | **{_short(median(seconds))}** ({spread}) | {limit} |")
+        before, after = (
+            ", ".join(f"{run.peak_mb:.0f}" for run in self.of("play", work, PROGRAM)) for work in (BEFORE, AFTER)
+        )
+        return [
+            *lines,
+            "",
+            f"Memory of `deep-mlp play` before 1,000 changes of a setting: {before} MB; after: {after} MB.",
+        ]
 
 
 def _ours(row: str) -> str:

@@ -31,6 +31,8 @@ N_INPUTS = 2
 MOST_CLASSES = 8
 MOST_WIDTH = 256
 MOST_PARAMETERS = 1_000_000
+MOST_PARAMETERS_TOGETHER = 32_000_000
+"""Of all networks of a question: half a gigabyte with what the optimizer keeps of them."""
 MOST_WORK = 2e12
 """Members times epochs times training examples times parameters: about ten minutes on two cores."""
 
@@ -289,6 +291,12 @@ def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
         message = (
             f"layers must lead to at most {MOST_PARAMETERS:,} parameters, got {question.layers}, which leads to "
             f"{n_parameters:,}; lower it, or the width."
+        )
+        raise InputError(message)
+    if n_parameters * question.seeds > MOST_PARAMETERS_TOGETHER:
+        message = (
+            f"seeds must be at most {MOST_PARAMETERS_TOGETHER // n_parameters} for networks of {n_parameters:,} "
+            f"parameters, got {question.seeds}; lower it, or ask on the command line: {asks.command}"
         )
         raise InputError(message)
     if not asks.own:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from flows.play.expectation import expectation
+from flows.play.maps import DecisionMap
+from flows.play.progress import Progress
 from flows.play.question import Asked, OwnTable, Question, asked
-from flows.play.training import DecisionMap, Job
+from flows.play.training import Job
 from flows.play.verdict import verdict
 from mlp_core.data.datasets import Split
 from mlp_core.engine.architecture import LEARNED_MARGIN, parameter_count
@@ -28,13 +30,14 @@ from mlp_core.statistics.wording import format_share
 QUESTION, PINNED, POLYNOMIAL = "question", "pinned", "polynomial"
 """What a page shows side by side; the place of each is the number in its maps."""
 _PLACES = (QUESTION, PINNED, POLYNOMIAL)
-_MEMBER = 3
+_MEMBER, _LOSSES = 3, 4
+"""What else a binary message is of: a member's map; the losses at a place are this number and that of the place."""
 _POLYNOMIAL_SEEDS = 8
 _MOST_POINTS = 800
 _BEYOND = 1.1
 """Half the side of a map, as a multiple of the training region's radius."""
 _SECONDS_BETWEEN_NEWS = 0.05
-_FIRST_IMAGE_SECONDS = 0.08
+_MOST_NUMBER = 2**31
 
 
 class Channel(Protocol):
@@ -55,15 +58,13 @@ class Subject:
         key: Identifies what is trained; equal keys share one job.
         asks: The question; for the polynomial, the question that it is compared with.
         job: The training job.
-        n_told: Number of finished members already sent.
-        n_mapped: Number of networks in the last map sent; 0 if none was.
+        shown: The last map sent; None if none was.
     """
 
     key: object
     asks: Asked
     job: Job
-    n_told: int = 0
-    n_mapped: int = 0
+    shown: DecisionMap | None = None
 
 
 class _Wanted(NamedTuple):
@@ -88,7 +89,8 @@ class Session:
         self._subjects: dict[str, Subject] = {}
         self._id = 0
         self._own: OwnTable | None = None
-        self._images: set[asyncio.Task[None]] = set()
+        self._member: int | None = None
+        self._member_epoch = 0
 
     async def hear(self, message: str) -> None:
         """Handle one JSON message of the page: a question, a member to show, a table, or a flow to run.
@@ -102,7 +104,9 @@ class Session:
             if kind == "ask":
                 await self._ask(values)
             elif kind == "member":
-                await self._show_member(values["member"])
+                member = values["member"]
+                self._member, self._member_epoch = None if member is None else _whole(member), 0
+                self._news.set()
             elif kind == "table":
                 self._own = await asyncio.to_thread(OwnTable.read, str(values["name"]), str(values["text"]))
                 await self._put(json.dumps({"kind": "table", "name": self._own.name}))
@@ -121,11 +125,13 @@ class Session:
         while True:
             await self._news.wait()
             self._news.clear()
-            while not self._outbox.empty():
-                await self._send(self._outbox.get_nowait())
-            for place, subject in list(self._subjects.items()):
-                for message in self._news_of(place, subject):
-                    await self._send(message)
+            for place in _PLACES:
+                while not self._outbox.empty():  # the answer to a question goes before the numbers of it
+                    await self._send(self._outbox.get_nowait())
+                if subject := self._subjects.get(place):
+                    for message in self._news_of(place, subject):
+                        await self._send(message)
+            await self._show_member()
             await asyncio.sleep(_SECONDS_BETWEEN_NEWS)
 
     def close(self) -> None:
@@ -133,8 +139,6 @@ class Session:
         for subject in self._subjects.values():
             subject.job.stop()
         self._subjects = {}
-        for image in self._images:
-            image.cancel()
 
     async def _send(self, message: str | bytes) -> None:
         if isinstance(message, str):
@@ -151,11 +155,11 @@ class Session:
         self._loop.call_soon_threadsafe(self._news.set)
 
     async def _ask(self, values: Mapping[str, Any]) -> None:
-        number = int(values["id"])
+        number = _whole(values["id"])
         try:
             question = asked(values["question"], self._own)
-            pinned = asked(values["pinned"], self._own) if values.get("pinned") else None
-            degree = int(values.get("polynomial") or 0)
+            pinned = self._pinned(values["pinned"]) if values.get("pinned") else None
+            degree = _whole(values.get("polynomial") or 0)
             wanted = {QUESTION: _Wanted(question, question, question.config, question.question.seeds)}
             if pinned:
                 wanted[PINNED] = _Wanted(pinned, pinned, pinned.config, pinned.question.seeds)
@@ -169,7 +173,7 @@ class Session:
         if values.get("wait"):  # for a bet: nothing is trained yet
             wanted = {}
         there = {subject.key: subject for subject in self._subjects.values()}
-        self._id, before, self._subjects = number, self._subjects, {}
+        self._id, before, self._subjects, self._member = number, self._subjects, {}, None
         for place, request in wanted.items():
             job = there[request.key].job if request.key in there else self._new_job(request)
             self._subjects[place] = Subject(request.key, request.asks, job)
@@ -178,11 +182,14 @@ class Session:
             if id(subject.job) not in kept:
                 subject.job.stop()
         await self._put(_answer(number, question))
-        first = self._subjects.get(QUESTION)
-        if first and not first.job.progress.finished:
-            task = asyncio.create_task(self._first_image(number, first.job))
-            self._images.add(task)
-            task.add_done_callback(self._images.discard)
+        self._news.set()
+
+    def _pinned(self, values: Mapping[str, Any]) -> Asked:
+        try:
+            return asked(values, self._own)
+        except InputError as error:
+            message = f"pinned {error}"
+            raise InputError(message) from None
 
     def _new_job(self, wanted: _Wanted) -> Job:
         data = wanted.asks.data
@@ -190,22 +197,16 @@ class Session:
         job.start()
         return job
 
-    async def _first_image(self, number: int, job: Job) -> None:
-        """Show the networks as they start, if none has finished soon."""
-        await asyncio.sleep(_FIRST_IMAGE_SECONDS)
-        if job.progress.finished:
+    async def _show_member(self) -> None:
+        """Send the map of the member that the page looks at, if it has been trained further."""
+        number, subject, member = self._id, self._subjects.get(QUESTION), self._member
+        if subject is None or member is None or not 0 <= member < subject.job.n_members:
             return
-        decision_map = await asyncio.to_thread(job.untrained_map)
-        if number == self._id and not job.progress.finished:
-            await self._put(_map_frame(number, QUESTION, decision_map, trained=False))
-
-    async def _show_member(self, member: int | None) -> None:
-        subject = self._subjects.get(QUESTION)
-        if subject is None or member is None:
-            return
-        decision_map = await asyncio.to_thread(subject.job.member_map, int(member))
-        if decision_map:
-            await self._put(_frame(self._id, _MEMBER, int(member), decision_map))
+        if subject.job.progress.n_epochs_done[member] > self._member_epoch:
+            decision_map = await asyncio.to_thread(subject.job.member_map, member)
+            if decision_map and (number, member) == (self._id, self._member):
+                self._member_epoch = decision_map.epoch
+                await self._send(_frame(number, _MEMBER, member, decision_map))
 
     async def refuse(self, sentence: str) -> None:
         """Send the page the sentence that explains why a message was refused."""
@@ -230,33 +231,25 @@ class Session:
         job, messages = subject.job, list[str | bytes]()
         with job.lock:
             progress = job.progress
-            new = progress.finished[subject.n_told :]
-            members = [
-                (
-                    member,
-                    _number(progress.test_accuracy[member]),
-                    _number(progress.train_accuracy[member]),
-                    _losses(progress.losses[member]),
-                )
-                for member in new
-            ]
-            subject.n_told += len(new)
             message = {
                 "kind": "progress",
                 "id": self._id,
                 "place": place,
                 "n": job.n_members,
-                "new": members,
+                "epoch": progress.epoch,
+                "test": [_number(accuracy) for accuracy in progress.test_accuracy],
                 "share": round(progress.share, 4),
                 "seconds": round(progress.seconds, 2),
                 "complete": progress.is_complete,
                 "error": progress.error,
                 "summary": _summary(job),
             }
+            if place != POLYNOMIAL:
+                messages.append(_losses_frame(self._id, place, progress))
         decision_map = job.mean_map()
-        if decision_map and decision_map.n != subject.n_mapped:
-            subject.n_mapped = decision_map.n
-            messages.append(_map_frame(self._id, place, decision_map))
+        if decision_map and decision_map is not subject.shown:
+            subject.shown = decision_map
+            messages.append(_frame(self._id, _PLACES.index(place), decision_map.n, decision_map))
         messages.append(json.dumps(message))
         if place == QUESTION and PINNED in self._subjects:
             messages.append(self._comparison())
@@ -328,16 +321,16 @@ def _answer(number: int, asks: Asked) -> str:
 
 
 def _summary(job: Job) -> dict[str, Any]:
-    """Return what the finished members say together; accuracies 0 .. 1, null where there is none."""
+    """Return what the measured members say together; accuracies 0 .. 1, null where there is none."""
     progress = job.progress
-    finished = progress.test_accuracy[progress.finished]
-    finite = finished[np.isfinite(finished)]
-    median = median_interval(finished)
+    accuracies = progress.test_accuracy[progress.is_measured]
+    finite = accuracies[np.isfinite(accuracies)]
+    median = median_interval(accuracies)
     chance = 1 / job.config.layer_sizes[-1]
-    learned = progress.train_accuracy[progress.finished] >= chance + LEARNED_MARGIN
-    never = share_interval(int((~learned).sum()), len(finished))
+    learned = progress.train_accuracy[progress.is_finished] >= chance + LEARNED_MARGIN
+    never = share_interval(int((~learned).sum()), len(learned))
     return {
-        "n": len(finished),
+        "n": len(accuracies),
         "median": _number(median.estimate),
         "low": _number(median.low),
         "high": _number(median.high),
@@ -348,20 +341,29 @@ def _summary(job: Job) -> dict[str, Any]:
     }
 
 
+def _whole(value: Any) -> int:
+    """Return a number of a message as a whole number that fits into 32 bits.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, int) or not 0 <= value < _MOST_NUMBER:
+        raise ValueError(value)
+    return value
+
+
 def _number(value: float) -> float | None:
     """Return a number as JSON has it: null for those that are not finite."""
     return round(float(value), 6) if math.isfinite(value) else None
 
 
-def _losses(values: Any) -> list[float | None]:
-    return [] if values is None else [_number(value) for value in values.tolist()]
-
-
-def _map_frame(number: int, place: str, decision_map: DecisionMap, *, trained: bool = True) -> bytes:
-    return _frame(number, _PLACES.index(place), decision_map.n if trained else 0, decision_map)
+def _losses_frame(number: int, place: str, progress: Progress) -> bytes:
+    """Return loss curves as bytes: the question's number, what it is, members, epochs shown; then the losses."""
+    header = struct.pack("<4i", number, _LOSSES + _PLACES.index(place), *progress.losses.shape)
+    return header + progress.losses.tobytes()
 
 
 def _frame(number: int, place: int, n: int, decision_map: DecisionMap) -> bytes:
-    """Return a map as bytes: the question's number, the place, networks, the side; then classes and certainties."""
-    header = struct.pack("<4i", number, place, n, len(decision_map.classes))
+    """Return a map as bytes: the question's number, the place, networks, side, epochs; then classes and certainties."""
+    header = struct.pack("<5i", number, place, n, len(decision_map.classes), decision_map.epoch)
     return header + decision_map.classes.tobytes() + decision_map.certainty.tobytes()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from mlp_core.engine.networks import Ensemble, Initialization
 from mlp_core.engine.training import accuracy, train
 from mlp_core.engine.validation import EarlyStopping, ValidationHistory
 from mlp_core.seeds import derive_seed, generator
+
+if TYPE_CHECKING:
+    from mlp_core.engine.small import SmallTraining
 
 _EVALUATION_BATCH = 512
 
@@ -200,35 +203,47 @@ def _train_small(
     checkpoint: Callable[[float], object],
     stopping: EarlyStopping | None,
 ) -> Tensor:
-    from mlp_core.engine.small import small_predictor, train_small
+    from mlp_core.engine.small import small_predictor
 
-    after_epoch = None
-    if stopping is not None:
-        assert data.validation_inputs is not None
-        assert data.validation_labels is not None
-        predicted, wanted = small_predictor(ensemble, data.validation_inputs), data.validation_labels.numpy()
-        best: dict[int, NDArray[np.floating]] = {}
+    training = small_training(config, ensemble, inputs, labels, seeds)
+    if stopping is None:
+        return training.run(checkpoint=checkpoint)
+    assert data.validation_inputs is not None
+    assert data.validation_labels is not None
+    predicted, wanted = small_predictor(ensemble, data.validation_inputs), data.validation_labels.numpy()
+    best: dict[int, NDArray[np.floating]] = {}
 
-        def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
-            stopping.clock()
-            reached = float((predicted(parameters) == wanted).mean())
-            if stopping.record(member, epoch, reached) and config.patience:
-                best[member] = parameters.copy()
-            goes_on = stopping.goes_on(member)
-            if config.patience and (not goes_on or epoch == config.epochs - 1):
-                parameters[:] = best.pop(member)
-            return goes_on
+    def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
+        stopping.clock()
+        reached = float((predicted(parameters) == wanted).mean())
+        if stopping.record(member, epoch, reached) and config.patience:
+            best[member] = parameters.copy()
+        goes_on = stopping.goes_on(member)
+        if config.patience and (not goes_on or epoch == config.epochs - 1):
+            parameters[:] = best.pop(member)
+        return goes_on
 
-        after_epoch = validate
-    return train_small(
-        ensemble,
-        inputs,
-        labels,
-        _orders(config, seeds),
-        after_epoch=after_epoch,
-        checkpoint=checkpoint,
-        **_epoch_options(config),
-        **_step_options(config, labels),
+    return training.run(validate, checkpoint)
+
+
+def small_training(
+    config: TrainConfig, ensemble: Ensemble, inputs: Tensor, labels: Tensor, seeds: Sequence[int]
+) -> SmallTraining:
+    """Return the training of a configuration of small networks, to take any number of epochs at a time.
+
+    In the end the members are those of `train_members`, to the last bit.
+
+    Args:
+        config: What to train; `is_small` holds for it.
+        ensemble: The untrained members.
+        inputs: float32 `[n, features]`.
+        labels: int64 `[n]`.
+        seeds: The members' seeds, see `member_seed`.
+    """
+    from mlp_core.engine.small import SmallTraining
+
+    return SmallTraining(
+        ensemble, inputs, labels, _orders(config, seeds), **_epoch_options(config), **_step_options(config, labels)
     )
 
 

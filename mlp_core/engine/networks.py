@@ -157,12 +157,7 @@ class Ensemble:
         initialization: Initialization = Initialization(),
         device: torch.device | str = "cpu",
     ) -> None:
-        self.layer_sizes = tuple(layer_sizes)
-        self.activation_name, self.activation = activation_name, activation(activation_name)
-        self.n_members = len(generators)
-        n_numbers = sum(stored_numbers(n_inputs, n_outputs) for n_inputs, n_outputs in pairwise(layer_sizes))
-        self.parameters = torch.zeros(self.n_members * n_numbers, device=device)
-        self.layers = self.views(self.parameters)
+        self._allocate(layer_sizes, activation_name, len(generators), device)
         gains = initialization.gains * (self.n_members if len(initialization.gains) == 1 else 1)
         # Views of all members at once: two threads that start many networks wait for each other at every call
         weights, biases = ([layer[..., part].unbind() for layer in self.layers] for part in (slice(-1), -1))
@@ -170,6 +165,28 @@ class Ensemble:
             for weight, bias in zip(weights, biases, strict=True):
                 _draw_weight(weight[member], initialization.scheme, gain, stream)
                 _draw_uniform(bias[member], weight[member].shape[1] ** -0.5, stream)
+
+    def _allocate(
+        self, layer_sizes: Sequence[int], activation_name: str, n_members: int, device: torch.device | str
+    ) -> None:
+        self.layer_sizes, self.n_members = tuple(layer_sizes), n_members
+        self.activation_name, self.activation = activation_name, activation(activation_name)
+        n_numbers = sum(stored_numbers(n_inputs, n_outputs) for n_inputs, n_outputs in pairwise(layer_sizes))
+        self.parameters = torch.zeros(n_members * n_numbers, device=device)
+        self.layers = self.views(self.parameters)
+
+    @classmethod
+    def zeros(cls, layer_sizes: Sequence[int], activation_name: str, n_members: int) -> Ensemble:
+        """Return an ensemble on the CPU whose parameters are all 0, for somebody to fill.
+
+        Args:
+            layer_sizes: Inputs, hidden widths, outputs.
+            activation_name: Canonical name of the hidden layers' activation.
+            n_members: Number of members.
+        """
+        ensemble = cls.__new__(cls)
+        ensemble._allocate(layer_sizes, activation_name, n_members, "cpu")
+        return ensemble
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], activation_name: str) -> Ensemble:
@@ -181,7 +198,7 @@ class Ensemble:
         """
         weights = [state[f"{2 * index}.weight"] for index in range(len(state) // 2)]
         sizes = [weights[0].shape[2], *(weight.shape[1] for weight in weights)]
-        ensemble = cls(sizes, activation_name, [torch.Generator()] * weights[0].shape[0])
+        ensemble = cls.zeros(sizes, activation_name, weights[0].shape[0])
         for index, layer in enumerate(ensemble.layers):
             layer[:, :, :-1] = weights[index]
             layer[:, :, -1] = state[f"{2 * index}.bias"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -47,27 +48,40 @@ _CALL = 20_000_000  # examples times parameters: a few milliseconds, of which ha
 _CLASSIFIED = 4 * BLOCK  # examples at a time
 
 
-@uniform_arithmetic()
-def train_small(
-    ensemble: Ensemble,
-    inputs: Tensor,
-    labels: Tensor,
-    streams: Sequence[torch.Generator],
-    *,
-    n_epochs: int,
-    batch_size: int,
-    drop_last: bool,
-    optimizer: str,
-    learning_rate: float,
-    weight_decay: float = 0.0,
-    class_weights: Tensor | None = None,
-    after_epoch: Callable[[int, int, NDArray[np.floating]], bool] | None = None,
-    checkpoint: Callable[[float], object] = lambda done: None,
-) -> Tensor:
-    """Train an ensemble of small networks in place, one member after the other, in compiled code.
+@dataclass
+class Workspace:
+    """Memory of a thread that trains small networks.
+
+    Attributes:
+        n_orders: How many orders of the examples are drawn at a time.
+        orders: Room for them, flat.
+        layers: Table of the layers, see `mlp_core.engine.compiled`.
+        work: Room for a batch, laid out as `layers` says.
+    """
+
+    n_orders: int
+    orders: NDArray[np.uint32]
+    layers: NDArray[np.int64]
+    work: NDArray[np.floating]
+
+
+@dataclass
+class _Optimizer:
+    """What a member needs to go on: Adam's moments, the powers of its decay rates, the state of its orders."""
+
+    moments: NDArray[np.floating]
+    powers: NDArray[np.float64]
+    orders: NDArray[np.uint32]
+
+
+class SmallTraining:
+    """An ensemble of small networks in training: each member goes on from where the last call left it.
+
+    How the epochs are cut into calls changes no bit. Threads may train different members at the same time, each with
+    a workspace of its own.
 
     Args:
-        ensemble: Its parameters are changed in place.
+        ensemble: Its parameters are changed in place by `run`.
         inputs: `[n, features]`, of the parameters' type.
         labels: int64 `[n]`.
         streams: A generator per member, or one for all. The orders of the examples are those that `torch.randperm`
@@ -79,12 +93,10 @@ def train_small(
         learning_rate: Step size, above 0.
         weight_decay: Decoupled: each step also subtracts `learning_rate * weight_decay` times all parameters.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
-        after_epoch: Called after each epoch of a member with the member's index in the ensemble, the number of the
-            epoch from 0 and its parameters, see `packed`, which it may change. When it returns False, the member stops.
-        checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
-    Returns:
-        Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 after a member's stop.
+    Attributes:
+        parameters: A row per member, see `packed`.
+        n_epochs_done: Number of epochs that each member has been trained, a list.
 
     Raises:
         InputError: If there is no such optimizer; the message lists the choices.
@@ -95,43 +107,126 @@ def train_small(
         >>> ensemble = Ensemble([1, 4, 2], "tanh", generators)
         >>> inputs, labels = torch.linspace(-1, 1, 64).unsqueeze(1), (torch.arange(64) >= 32).long()
         >>> options = {"n_epochs": 50, "batch_size": 16, "drop_last": True, "optimizer": "adam", "learning_rate": 0.05}
-        >>> losses = train_small(ensemble, inputs, labels, generators, **options)
+        >>> losses = SmallTraining(ensemble, inputs, labels, generators, **options).run()
         >>> tuple(losses.shape), bool((losses[-1] < 0.2).all())
         ((50, 2), True)
     """
-    is_adam = known_optimizer(optimizer) == "adam"
-    if inputs.dtype != ensemble.parameters.dtype:  # compiled code would refuse them, too, after three seconds
-        message = f"inputs must be {ensemble.parameters.dtype} as the parameters are, got {inputs.dtype}"
-        raise TypeError(message)
-    n = len(labels)
-    n_batches = n // batch_size if drop_last else -(-n // batch_size)
-    n_seen, batch_size = min(n, n_batches * batch_size), min(n, batch_size)
-    n_steps = max(1, _CALL // (batch_size * parameter_count(ensemble.layer_sizes)))
-    n_together = 1 if after_epoch else max(1, min(n_epochs, n_steps // n_batches))  # epochs
-    orders = np.zeros(n_together * n + LANES - 1, np.uint32)
-    numbers = packed(ensemble)
-    layers, work = _layout(ensemble, batch_size)
-    kind, leak = _activation(ensemble)
-    examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
-    weights = np.empty(0, np.float32) if class_weights is None else class_weights.numpy()
-    losses = np.zeros((ensemble.n_members, n_epochs))
-    streams = [*streams] * (len(numbers) // len(streams))
-    for member, (stream, parameters) in enumerate(zip(streams, numbers, strict=True)):
-        moments, powers, state = np.zeros((2, len(parameters)), parameters.dtype), np.ones(2), order_state(stream)
-        for epoch in range(0, n_epochs, n_together):
-            n_orders = min(n_together, n_epochs - epoch)
-            draw_orders(state, orders[: n_orders * n].reshape(n_orders, n))
-            for first in range(0, n_orders * n_batches, n_steps):
-                checkpoint((member + (epoch + first / n_batches) / n_epochs) / ensemble.n_members)
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        inputs: Tensor,
+        labels: Tensor,
+        streams: Sequence[torch.Generator],
+        *,
+        n_epochs: int,
+        batch_size: int,
+        drop_last: bool,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        self._is_adam = known_optimizer(optimizer) == "adam"
+        if inputs.dtype != ensemble.parameters.dtype:  # compiled code would refuse them, too, after three seconds
+            message = f"inputs must be {ensemble.parameters.dtype} as the parameters are, got {inputs.dtype}"
+            raise TypeError(message)
+        self._ensemble, self._n, self._n_epochs = ensemble, len(labels), n_epochs
+        self._streams = [*streams] * (ensemble.n_members // len(streams))
+        self._n_batches = self._n // batch_size if drop_last else -(-self._n // batch_size)
+        self._n_seen = min(self._n, self._n_batches * batch_size)
+        self._batch_size = min(self._n, batch_size)
+        work_of_step = self._batch_size * parameter_count(ensemble.layer_sizes)
+        self._n_steps = max(1, _CALL // work_of_step)  # of a call
+        self._rate, self._decay = learning_rate, weight_decay
+        self._class_weights = np.empty(0, np.float32) if class_weights is None else class_weights.numpy()
+        self._examples = torch.cat([inputs, labels.unsqueeze(1)], 1).flatten().numpy()
+        self.parameters = packed(ensemble)
+        self.n_epochs_done = [0] * ensemble.n_members
+        self._losses = np.zeros((ensemble.n_members, n_epochs))
+        self._optimizers: dict[int, _Optimizer] = {}
+
+    def workspace(self, most_epochs: int | None = None) -> Workspace:
+        """Return memory for `advance`, one for each thread that trains.
+
+        Args:
+            most_epochs: How many orders of the examples to draw at a time, at most; None for no limit.
+        """
+        n_together = max(1, min(self._n_epochs, self._n_steps // self._n_batches, most_epochs or self._n_epochs))
+        orders = np.zeros(n_together * self._n + LANES - 1, np.uint32)
+        return Workspace(n_together, orders, *_layout(self._ensemble, self._batch_size))
+
+    def advance(
+        self, member: int, n_epochs: int, space: Workspace, checkpoint: Callable[[float], object] = lambda done: None
+    ) -> None:
+        """Train a member some epochs further; call it where `uniform_arithmetic` holds.
+
+        Args:
+            member: Its index in the ensemble.
+            n_epochs: How many epochs; what would go beyond the last one is left out.
+            space: Memory, see `workspace`.
+            checkpoint: Called every few milliseconds with the member's epochs so far; it may raise to stop, and the
+                member cannot be trained further then.
+        """
+        parameters = self.parameters[member]
+        if member not in self._optimizers:
+            moments = np.zeros((2, len(parameters)), parameters.dtype)
+            self._optimizers[member] = _Optimizer(moments, np.ones(2), order_state(self._streams[member]))
+        state, n_batches = self._optimizers[member], self._n_batches
+        kind, leak = _activation(self._ensemble)
+        begin = self.n_epochs_done[member]
+        end = min(begin + n_epochs, self._n_epochs)
+        for epoch in range(begin, end, space.n_orders):
+            n_orders = min(space.n_orders, end - epoch)
+            draw_orders(state.orders, space.orders[: n_orders * self._n].reshape(n_orders, self._n))
+            for first in range(0, n_orders * n_batches, self._n_steps):
+                checkpoint(epoch + first / n_batches)
                 train(
-                    parameters, moments, powers, layers, kind, leak, is_adam, learning_rate,
-                    weight_decay, weights, examples, orders, batch_size, n_batches,
-                    first, min(first + n_steps, n_orders * n_batches), work, losses[member, epoch:],
+                    parameters, state.moments, state.powers, space.layers, kind, leak, self._is_adam, self._rate,
+                    self._decay, self._class_weights, self._examples, space.orders, self._batch_size, n_batches,
+                    first, min(first + self._n_steps, n_orders * n_batches), space.work, self._losses[member, epoch:],
                 )  # fmt: skip
-            if after_epoch and not after_epoch(member, epoch, parameters):
-                break
-    _unpack(numbers, ensemble)
-    return torch.from_numpy(losses.T / n_seen).to(ensemble.parameters.dtype)
+        self.n_epochs_done[member] = end
+        if end == self._n_epochs:
+            del self._optimizers[member]
+
+    def losses(self, member: int) -> NDArray[np.floating]:
+        """Return a member's mean loss of each epoch so far in nats, each batch weighted by its size."""
+        losses = self._losses[member, : self.n_epochs_done[member]] / self._n_seen
+        return losses.astype(self.parameters.dtype)
+
+    @uniform_arithmetic()
+    def run(
+        self,
+        after_epoch: Callable[[int, int, NDArray[np.floating]], bool] | None = None,
+        checkpoint: Callable[[float], object] = lambda done: None,
+    ) -> Tensor:
+        """Train all members from their first epoch to their last, one after the other.
+
+        Args:
+            after_epoch: Called after each epoch of a member with the member's index in the ensemble, the number of the
+                epoch from 0 and its parameters, see `packed`, which it may change. When it returns False, the member
+                stops.
+            checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
+
+        Returns:
+            Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 after a member's stop.
+        """
+        n_members, n_epochs = self._losses.shape
+        space = self.workspace(1 if after_epoch else None)
+        n_together = 1 if after_epoch else n_epochs
+        for member in range(n_members):
+
+            def told(done: float, member: int = member) -> None:
+                checkpoint((member + done / n_epochs) / n_members)
+
+            for epoch in range(0, n_epochs, n_together):
+                self.advance(member, n_together, space, told)
+                if after_epoch and not after_epoch(member, epoch, self.parameters[member]):
+                    break
+            self._optimizers.pop(member, None)
+        unpack(self.parameters, self._ensemble)
+        return torch.from_numpy(self._losses.T / self._n_seen).to(self._ensemble.parameters.dtype)
 
 
 def compile_ahead() -> None:
@@ -146,7 +241,7 @@ def compile_ahead() -> None:
         torch.zeros(1, dtype=torch.int64),
     )
     options: dict[str, Any] = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam"}
-    train_small(ensemble, inputs, labels, generators, learning_rate=0.01, **options)
+    SmallTraining(ensemble, inputs, labels, generators, learning_rate=0.01, **options).run()
     predict_small(ensemble, inputs)
     train_linear(Ensemble([1, 2], "relu", generators), inputs, labels, generators, learning_rate=0.01, **options)
 
@@ -166,7 +261,9 @@ def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
     return torch.from_numpy(np.stack([predict_packed(parameters) for parameters in packed(ensemble)]))
 
 
-def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.floating]], NDArray[np.int64]]:
+def small_predictor(
+    ensemble: Ensemble, inputs: Tensor, checkpoint: Callable[[], object] = lambda: None
+) -> Callable[[NDArray[np.floating]], NDArray[np.int64]]:
     """Return a function from one member's parameters to the most probable classes of `inputs`, int64 `[n]`.
 
     Use it to classify the same inputs many times, such as validation examples after each epoch.
@@ -174,6 +271,7 @@ def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.
     Args:
         ensemble: Gives the architecture; its parameters are not used.
         inputs: `[n, features]`.
+        checkpoint: Called every few milliseconds of the function's work; it may raise to stop.
 
     Returns:
         Function of one row of `packed`.
@@ -181,10 +279,14 @@ def small_predictor(ensemble: Ensemble, inputs: Tensor) -> Callable[[NDArray[np.
     layers, work = _layout(ensemble, _CLASSIFIED)
     kind, leak = _activation(ensemble)
     rows = np.ascontiguousarray(inputs.numpy())
+    n_together = max(_CLASSIFIED, _CALL // parameter_count(ensemble.layer_sizes))
 
     def classes(parameters: NDArray[np.floating]) -> NDArray[np.int64]:
         answers = np.empty(len(rows), np.int64)
-        classify(parameters, layers, kind, leak, rows, work, _CLASSIFIED, answers)
+        for first in range(0, len(rows), n_together):
+            checkpoint()
+            part = slice(first, first + n_together)
+            classify(parameters, layers, kind, leak, rows[part], work, _CLASSIFIED, answers[part])
         return answers
 
     return classes
@@ -232,7 +334,15 @@ def packed(ensemble: Ensemble) -> NDArray[np.floating]:
     return packed.numpy()
 
 
-def _unpack(packed: NDArray[np.floating], ensemble: Ensemble) -> None:
+def unpack(packed: NDArray[np.floating], ensemble: Ensemble) -> None:
+    """Copy rows of parameters, one per member, see `packed`, into an ensemble.
+
+    Example:
+        >>> ensemble, other = Ensemble([2, 4], "relu", [torch.Generator()]), Ensemble.zeros([2, 4], "relu", 1)
+        >>> unpack(packed(ensemble), other)
+        >>> torch.equal(ensemble.parameters, other.parameters)
+        True
+    """
     start = 0
     for layer in ensemble.layers:
         n_numbers = layer[0].numel()

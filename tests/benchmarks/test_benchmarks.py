@@ -9,7 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import OURS, TUTORIAL, Bench, Run
+from benchmarks.play import AFTER, ANSWER, BEFORE, DROPPED, FIRST_MAP, TABS
 from benchmarks.report import Results
+from benchmarks.whole import PROGRAM
 from benchmarks.work import Work, draw_images, forward_flops, gain_configs, images_configs, training_flops
 
 
@@ -62,6 +64,24 @@ def test_other_accuracies_are_noted():
     assert "differs" in table(-0.1)
 
 
+def test_the_playground_has_a_table_of_its_own():
+    """Medians, what they must not exceed, and memory before and after; without these runs there is none."""
+
+    def run(work, repetition, seconds, peak_mb=0.0):
+        return Run("play", work, PROGRAM, repetition, seconds, peak_mb=peak_mb)
+
+    works = {FIRST_MAP: 0.3, ANSWER: 0.5, DROPPED: 0.01, TABS: 4.0}
+    runs = [
+        run(work, repetition, (1 + repetition) * seconds) for work, seconds in works.items() for repetition in (0, 1)
+    ]
+    lines = Results([*runs, run(BEFORE, 0, 0.0, 300.4), run(AFTER, 0, 60.0, 301.2)], {})._play_lines()
+    assert lines[2] == f"| {FIRST_MAP} | 2 | **0.45** (0.3 to 0.6) | 0.2 (missed) |"
+    assert lines[3] == f"| {ANSWER} | 2 | **0.75** (0.5 to 1) | 1.5 |"
+    assert lines[5] == f"| {TABS} | 2 | **6** (4 to 8) |  |"
+    assert lines[-1] == "Memory of `deep-mlp play` before 1,000 changes of a setting: 300 MB; after: 301 MB."
+    assert Results([], {})._play_lines() == []
+
+
 @pytest.fixture(scope="module")
 def bench():
     """Give the benchmark's processes: this one may hold what does not bear that the tutorial's loaders fork it."""
@@ -85,11 +105,16 @@ def test_the_tutorials_style_learns_what_we_learn(bench, image_files, plans, lea
 
 
 def test_the_readme_says_what_was_measured():
-    """Every row of its table is one of the benchmark's own table, with the same numbers."""
+    """Every row of its tables is one of the benchmark's own, with the same numbers, or the same line."""
     root = Path(__file__).parents[2]
     section = (root / "docs/how-fast.md").read_text()
-    quoted = [line.strip("| ").split(" | ") for line in section.splitlines() if "**" in line]
-    lines = [line.strip("| ").split(" | ") for line in (root / "benchmarks/RESULTS.md").read_text().splitlines()]
-    measured = [[f"{cells[0]}: {cells[1]}", *cells[2:6]] for cells in lines if len(cells) > 6]
-    assert len(quoted) > 10
-    assert [row for row in quoted if row not in measured] == []
+    lines = (root / "benchmarks/RESULTS.md").read_text().splitlines()
+    quoted = [line for line in section.splitlines() if "**" in line and line not in lines]
+    rows = [line.strip("| ").split(" | ") for line in quoted]
+    measured = [
+        [f"{cells[0]}: {cells[1]}", *cells[2:6]]
+        for cells in (line.strip("| ").split(" | ") for line in lines)
+        if len(cells) > 6
+    ]
+    assert len(rows) > 10
+    assert [row for row in rows if row not in measured] == []

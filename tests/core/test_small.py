@@ -7,9 +7,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
+from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.configs import OPTIMIZERS
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.small import predict_small, train_small
+from mlp_core.engine.small import SmallTraining, predict_small, unpack
 from mlp_core.errors import InputError
 
 SIZES = (2, 8, 8, 4)
@@ -27,10 +28,12 @@ def points(n=300, n_features=2):
     return inputs[order].repeat(1, -(-n_features // 2))[:, :n_features], labels[order]
 
 
-def trained(ensemble, inputs, labels, **options):
+def trained(ensemble, inputs, labels, checkpoint=lambda done: None, **options):
     seeds = range(10, 10 + ensemble.n_members)
     defaults = {"n_epochs": 3, "batch_size": 64, "drop_last": False, "optimizer": "adam", "learning_rate": 0.01}
-    return train_small(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options})
+    return SmallTraining(ensemble, inputs, labels, generators(*seeds), **{**defaults, **options}).run(
+        checkpoint=checkpoint
+    )
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
@@ -170,8 +173,8 @@ def test_a_member_does_not_depend_on_what_fills_up_its_rows(batch_size):
         layer.mul_(1e12)
     alone = Ensemble.from_state({name: value[2:] for name, value in company.state().items()}, "relu")
     options = {"n_epochs": 2, "batch_size": batch_size, "drop_last": False, "optimizer": "sgd", "learning_rate": 1e-9}
-    together = train_small(company, inputs, labels, generators(10, 11, 12), **options)
-    result = train_small(alone, inputs, labels, generators(12), **options)
+    together = SmallTraining(company, inputs, labels, generators(10, 11, 12), **options).run()
+    result = SmallTraining(alone, inputs, labels, generators(12), **options).run()
     assert torch.equal(result[:, 0].nan_to_num(-1.0), together[:, 2].nan_to_num(-1.0))
     for name, value in alone.state().items():
         assert torch.equal(value[0].nan_to_num(-1.0), company.state()[name][2].nan_to_num(-1.0))
@@ -191,3 +194,26 @@ def test_training_in_pieces_is_training_at_once(monkeypatch):
         assert torch.equal(losses, first)
         assert torch.equal(parameters, first_parameters)
     assert [len(progress) for _, _, progress in results] == [30, 2 * 3 * 3, 2]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_in_turns_is_training_at_once(optimizer):
+    """Members that go on by turns, each time by other epochs, end with the same bits; none goes beyond the last."""
+    inputs, labels = points()
+    options = {"n_epochs": 10, "batch_size": 37, "drop_last": False, "optimizer": optimizer, "learning_rate": 0.01}
+    once = Ensemble(SIZES, "tanh", generators(0, 1, 2))
+    losses = SmallTraining(once, inputs, labels, generators(10, 11, 12), **options).run()
+    turns = Ensemble(SIZES, "tanh", generators(0, 1, 2))
+    training = SmallTraining(turns, inputs, labels, generators(10, 11, 12), **options)
+    spaces = [training.workspace(), training.workspace(2)]
+    with uniform_arithmetic():
+        for turn, n_epochs in enumerate((1, 3, 2, 9)):
+            for member in (2, 0, 1):
+                before = []
+                training.advance(member, n_epochs, spaces[turn % 2], before.append)
+                assert before[0] == sum((1, 3, 2, 9)[:turn])
+                told = training.losses(member)
+                assert len(told) == training.n_epochs_done[member] == min(10, sum((1, 3, 2, 9)[: turn + 1]))
+                assert told.tolist() == losses[: len(told), member].tolist()
+    unpack(training.parameters, turns)
+    assert torch.equal(turns.parameters, once.parameters)

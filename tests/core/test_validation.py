@@ -13,7 +13,7 @@ from mlp_core.engine.batches import per_seed_epochs
 from mlp_core.engine.configs import TrainConfig, Training
 from mlp_core.engine.members import balanced_weights, train_members
 from mlp_core.engine.networks import Ensemble
-from mlp_core.engine.small import train_small
+from mlp_core.engine.small import SmallTraining
 from mlp_core.engine.tables import history_rows, member_table, result_rows
 from mlp_core.engine.training import accuracy, train
 from mlp_core.experiments.sweep.experiment import Sweep, sweep_trials
@@ -144,7 +144,7 @@ def test_decay_and_class_weights_are_pytorchs(plain_network, activation_name, si
     options = {"optimizer": optimizer, "learning_rate": 0.05, "weight_decay": 0.3, "class_weights": weights}
     batches = {"n_epochs": 3, "batch_size": 64, "drop_last": True}
     if sizes == SMALL:
-        losses = train_small(ensemble, inputs, labels, streams, **batches, **options)
+        losses = SmallTraining(ensemble, inputs, labels, streams, **batches, **options).run()
     else:
         losses = train(ensemble, per_seed_epochs(inputs, labels, streams, n_classes=4, **batches), **options)
     np.testing.assert_allclose(losses.flatten().numpy(), expected, rtol=1e-4)

@@ -16,9 +16,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from flows.play.maps import MAP_SIDE, PREVIEW_SIDE
 from flows.play.question import MOST_CLASSES, OwnTable, asked
 from flows.play.server import HEADERS, MOST_PAGES
-from flows.play.training import MAP_SIDE, Job
+from flows.play.training import Job
 from mlp_core.engine.members import train_members
 from mlp_core.errors import InputError
 from mlp_core.report.plot_style import PALETTE
@@ -56,35 +57,76 @@ def complete(place="question"):
 
 
 def members_of(messages, place="question"):
-    return {
-        index: test
-        for message in messages
-        if isinstance(message, dict) and message.get("place") == place
-        for index, test, *_ in message["new"]
-    }
+    """Return the last accuracies told of the members of a place."""
+    told = [message["test"] for message in messages if isinstance(message, dict) and message.get("place") == place]
+    return told[-1] if told else None
+
+
+def losses_of(messages, place=0):
+    """Return all loss curves told of the members of a place, each `[members, epochs shown]`."""
+    frames = [frame for frame in messages if isinstance(frame, bytes) and frame[4:8] == struct.pack("<i", 4 + place)]
+    return [np.frombuffer(frame[16:], np.float32).reshape(struct.unpack("<2i", frame[8:16])) for frame in frames]
+
+
+def maps_of(messages, place=0):
+    """Return number, networks, side and epoch of each map told of a place."""
+    frames = [frame for frame in messages if isinstance(frame, bytes) and frame[4:8] == struct.pack("<i", place)]
+    heads = [struct.unpack("<5i", frame[:20]) for frame in frames]
+    assert [len(frame) for frame in frames] == [20 + 2 * side**2 for _, _, _, side, _ in heads]
+    return [(number, n, side, epoch) for number, _, n, side, epoch in heads]
 
 
 def test_the_answer_is_of_the_flows_own_networks(playground):
     """Accuracies to the last digit shown, the median with its interval, losses of all, and a map."""
     asks = asked(QUICK)
-    expected = train_members(asks.config, asks.data, range(8)).test_accuracy.numpy()
+    trained = train_members(asks.config, asks.data, range(8))
+    expected = trained.test_accuracy.numpy()
     with page(playground) as live:
         ask(live, 7, question=QUICK)
         messages = heard(live, complete())
     (answer,) = (message for message in messages if isinstance(message, dict) and message["kind"] == "asked")
     assert (answer["sizes"], answer["parameters"], answer["id"]) == ([2, 6, 6, 6, 4], 130, 7)
-    accuracies = members_of(messages)
-    assert [accuracies[index] for index in range(8)] == [round(float(accuracy), 6) for accuracy in expected]
+    assert members_of(messages) == [round(float(accuracy), 6) for accuracy in expected]
     summary, interval = messages[-1]["summary"], median_interval(expected)
     assert (summary["n"], summary["diverged"]) == (8, 0)
     assert summary["median"] == pytest.approx(interval.estimate, abs=1e-6)
     assert summary["low"] == pytest.approx(interval.low, abs=1e-6)
-    losses = [losses for message in messages if isinstance(message, dict) for *_, losses in message.get("new", [])]
-    assert {len(curve) for curve in losses} == {3}
-    frame = [message for message in messages if isinstance(message, bytes)][-1]
-    number, place, n, side = struct.unpack("<4i", frame[:16])
-    assert (number, place, side, len(frame)) == (7, 0, MAP_SIDE, 16 + 2 * MAP_SIDE**2)
-    assert n == 8
+    np.testing.assert_array_equal(losses_of(messages)[-1], trained.train_loss.numpy())
+    assert maps_of(messages)[-1] == (7, 8, MAP_SIDE, 3)
+
+
+def test_members_are_seen_while_they_train(playground):
+    """All of them together: their curves grow, their accuracies and their map change, and each epoch is told."""
+    with page(playground) as live:
+        ask(live, 1, question={**QUICK, "epochs": 600, "points": 300, "width": 32})
+        messages = heard(live, complete())
+    told = [message for message in messages if isinstance(message, dict) and message["kind"] == "progress"]
+    epochs = [message["epoch"] for message in told]
+    assert epochs == sorted(epochs)
+    assert 0 < min(epoch for epoch in epochs if epoch) < 600
+    some = next(message for message in told if message["summary"]["n"] == 8)
+    assert (some["complete"], some["summary"]["never_learned"]) == (False, 0)
+    assert None not in some["test"]
+    curves = losses_of(messages)
+    lengths = [int(np.isfinite(losses).sum(1).min()) for losses in curves]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 2
+    for losses in curves:  # what was told once stays
+        seen = np.isfinite(losses)
+        np.testing.assert_array_equal(losses[seen], curves[-1][seen])
+    (first, *_, last), sides = maps_of(messages), {side for _, _, side, _ in maps_of(messages)}
+    assert (first[1:], last[1:], sides) == ((8, PREVIEW_SIDE, 0), (8, MAP_SIDE, 600), {PREVIEW_SIDE, MAP_SIDE})
+
+
+def test_a_network_that_diverges_is_counted_at_once(playground):
+    """With steps that are far too large; those that are lost have no dot, and all are told."""
+    question = {**QUICK, "optimizer": "sgd", "learning_rate": 1e6, "activation": "relu", "epochs": 4}
+    with page(playground) as live:
+        ask(live, 1, question=question)
+        messages = heard(live, complete())
+    expected = train_members(asked(question).config, asked(question).data, range(8)).test_accuracy.numpy()
+    assert messages[-1]["summary"]["diverged"] == np.isnan(expected).sum() > 0
+    assert [accuracy is None for accuracy in members_of(messages)] == np.isnan(expected).tolist()
 
 
 def test_a_pinned_question_is_compared_in_pairs(playground):
@@ -126,7 +168,7 @@ def test_one_network_is_shown_on_request(playground):
         live.send(json.dumps({"kind": "member", "member": 5}))
         while True:
             frame = live.recv(timeout=30)
-            if isinstance(frame, bytes) and struct.unpack("<4i", frame[:16])[:3] == (3, 3, 5):
+            if isinstance(frame, bytes) and struct.unpack("<5i", frame[:20]) == (3, 3, 5, MAP_SIDE, 3):
                 break
 
 
@@ -136,6 +178,7 @@ def test_the_polynomial_stands_next_to_it(playground):
         ask(live, 1, question=QUICK, polynomial=3)
         messages = heard(live, complete("polynomial"))
     assert len(members_of(messages, "polynomial")) == 8
+    assert maps_of(messages, place=2)[-1] == (1, 8, MAP_SIDE, 100)  # its own epochs
 
 
 def test_a_bet_comes_before_the_training(playground):
@@ -162,6 +205,11 @@ def test_a_bet_comes_before_the_training(playground):
         ({"width": "256", "layers": "8", "epochs": "9999"}, "epochs", "epochs must be at most "),
         ({"width": "256", "layers": "64"}, "layers", "layers must lead to at most 1,000,000 parameters, got 64"),
         ({"parameter_budget": "100000", "layers": "1"}, "parameter_budget", "parameter_budget must lead to a width"),
+        (
+            {"width": "256", "layers": "8", "epochs": "1", "seeds": "99"},
+            "seeds",
+            "seeds must be at most 69 for networks of 462,",
+        ),
         ({"colour": "red"}, "", "colour is no setting of Question"),
     ],
 )
@@ -174,7 +222,14 @@ def test_bad_settings_get_one_sentence(playground, values, setting, sentence):
     assert answer["sentence"].startswith(sentence)
 
 
-@pytest.mark.parametrize("message", ["", "[]", "{", '{"kind": "eval"}', '{"kind": "ask"}', '{"kind": "ask", "id": {}}'])
+@pytest.mark.parametrize(
+    "message",
+    [
+        *("", "[]", "{", '{"kind": "eval"}', '{"kind": "ask"}', '{"kind": "ask", "id": {}}'),
+        *('{"kind": "ask", "id": 4294967296, "question": {}}', '{"kind": "member", "member": Infinity}'),
+        '{"kind": "ask", "id": 1, "question": {}, "polynomial": 1e400}',
+    ],
+)
 def test_what_is_no_message_is_refused(playground, message):
     """And the page is heard as before."""
     with page(playground) as live:
@@ -213,7 +268,7 @@ def test_a_question_that_is_no_longer_asked_is_dropped():
     time.sleep(0.2)
     job.stop()
     job.wait()
-    assert job.progress.finished == []
+    assert not job.progress.is_finished.any()
     assert not any(thread.is_alive() for thread in job._threads)
 
 

@@ -28,11 +28,15 @@ class Page:
     def __init__(self, driver, url):
         self.driver, self.url = driver, url
 
-    def open(self, question=QUICK, width=1200, **screen):
+    def open(self, question=QUICK, width=1200, *, wait=True, **screen):
         resize(self.driver, width, **screen)
         self.driver.get("about:blank")
         self.driver.get(f"{self.url}/#{question}")
-        self.wait(DONE)
+        if wait:
+            self.wait(DONE)
+
+    def pixels(self, name):
+        return self.driver.execute_script("return document.getElementById(arguments[0]).toDataURL()", name)
 
     def wait(self, script, *arguments, seconds=60):
         from selenium.webdriver.support.ui import WebDriverWait
@@ -114,6 +118,91 @@ def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
     page.click("pin")
     page.wait("return document.getElementById('comparison').hidden")
     assert "pin" not in urlsplit(page.driver.current_url).fragment
+
+
+def test_members_are_seen_while_they_train(page):
+    """All their curves and dots, and the map; how far they are is told, and nothing of what only the end can say."""
+    page.open(wait=False, question=f"{QUICK}&epochs=5000&points=500&width=32")
+    page.wait(
+        "return /with its 95 % interval after \\d+ of 5000 epochs/.test(document.getElementById('summary').textContent)"
+    )
+    assert page.driver.execute_script(f"return {DOTS}.length") == 8
+    assert "never learned" not in page.text("summary")
+    page.wait(
+        "return /^Mean of 8 networks after \\d+ of 5000/.test(document.getElementById('map-caption').textContent)"
+    )
+    page.click("pin")
+    page.change("epochs", "3")
+    page.wait("return document.getElementById('pinned-caption').textContent.startsWith('Pinned: training')")
+    page.click("pin")
+
+
+def test_a_click_on_a_dot_shows_that_network(page):
+    """Its map, its curve before the others, and again all by a second click."""
+    page.open()
+    mean = page.pixels("map")
+    page.driver.execute_script(f"{DOTS}[3].dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))")
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('Network ')")
+    page.wait("return document.querySelectorAll('#dots [aria-selected=true]').length === 1")
+    chosen = page.driver.execute_script("return document.querySelector('#dots [aria-selected=true]').dataset.member")
+    assert page.text("map-caption").startswith(f"Network {chosen}: ")
+    page.wait("return document.getElementById('map').toDataURL() !== arguments[0]", mean)
+    page.driver.execute_script(
+        "document.querySelector('#dots [aria-selected=true]').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
+    )
+    page.wait("return document.getElementById('map').toDataURL() === arguments[0]", mean)
+
+
+def test_the_polynomial_stands_next_to_it_on_request(page):
+    """With its accuracy and a map of its own; a second press takes it away."""
+    page.open()
+    assert not page.driver.execute_script("return document.getElementById('polynomial-figure').checkVisibility()")
+    page.click("polynomial")
+    page.wait("return / %$/.test(document.getElementById('polynomial-caption').textContent)")
+    page.wait(
+        "return document.getElementById('polynomial-caption').textContent.startsWith('Polynomial of degree 50: ')"
+    )
+    empty = "document.createElement('canvas')"
+    page.wait(f"return document.getElementById('polynomial-map').toDataURL() !== {empty}.toDataURL()")
+    assert "polynomial=50" in page.driver.current_url
+    page.click("polynomial")
+    page.wait("return !document.getElementById('polynomial-figure').checkVisibility()")
+
+
+def test_a_table_of_ones_own_is_asked_about(page, tmp_path):
+    """Chosen as a file; another file of it is refused next to the setting."""
+    from selenium.webdriver.common.by import By
+
+    page.open()
+    (tmp_path / "mine.csv").write_text(
+        "\n".join(["a,b,kind", *(f"{i % 7},{i % 5},{'up' if i % 2 else 'down'}" for i in range(80))])
+    )
+    (tmp_path / "bad.csv").write_text("\n".join(["a,kind", *(f"{i % 7},{i % 2}" for i in range(80))]))
+    page.change("data", "table")
+    page.wait("return document.getElementById('data-refusal').textContent.includes('choose a file first')")
+    page.driver.find_element(By.ID, "file").send_keys(str(tmp_path / "mine.csv"))
+    page.wait("return document.getElementById('network-words').textContent.startsWith('2-6-6-6-2')")
+    page.wait(DONE)
+    assert page.text("command").startswith("deep-mlp depth-sweep --depths 3 ")
+    page.driver.find_element(By.ID, "file").send_keys(str(tmp_path / "bad.csv"))
+    page.wait("return document.getElementById('data-refusal').textContent.includes('two columns of numbers')")
+
+
+def test_theory_changes_with_the_start(page):
+    """Ordered, chaotic, and where the edge lies, before anything is trained."""
+    page.open(question=f"{QUICK}&start=xavier_normal&gain=2")
+    assert page.text("theory-words").startswith("Chaos:")
+    gauge = "return document.getElementById('gauge').getAttribute('aria-label')"
+    assert page.driver.execute_script(gauge).endswith(": chaotic")
+    page.change("gain", "1.41")
+    page.wait("return document.getElementById('theory-words').textContent.startsWith('Edge of chaos')")
+
+
+def test_a_link_of_anything_is_a_question_or_a_sentence(page):
+    """What somebody else has sent: a bad value is refused next to its setting, another name is left out."""
+    page.open(question=f"{QUICK}&seeds=%3Cb%3E1&colour=red&pinned=1&pin.layers=0", wait=False)
+    page.wait("return document.getElementById('seeds').getAttribute('aria-invalid') === 'true'")
+    assert page.driver.execute_script("return document.querySelectorAll('b').length") == 0
 
 
 def test_a_refused_setting_is_told_next_to_it(page):

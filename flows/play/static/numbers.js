@@ -29,14 +29,14 @@ export function drawDots(target, rows, selected, chance) {
   target.replaceChildren(...drawn);
 }
 
-function drawRow({ members, summary, pinned }, top, at, selected) {
+function drawRow({ test, summary, pinned }, top, at, selected) {
   const fill = colour(pinned ? "pin" : "data");
   const drawn = [];
-  for (const [index, { test }] of members) {
-    if (test === null) continue;
+  for (const [index, accuracy] of test.entries()) {
+    if (accuracy === null) continue;
     const chosen = index === selected;
     const circle = svg("circle", {
-      cx: at(test).toFixed(1),
+      cx: at(accuracy).toFixed(1),
       cy: (top + 34 + 44 * jitter(index)).toFixed(1),
       r: chosen ? 6.5 : 4,
       fill: chosen ? colour("mark") : fill,
@@ -48,7 +48,7 @@ function drawRow({ members, summary, pinned }, top, at, selected) {
       circle.dataset.member = index;
       circle.setAttribute("role", "option");
       circle.setAttribute("aria-selected", String(chosen));
-      circle.setAttribute("aria-label", `network ${index}: ${percent(test)}`);
+      circle.setAttribute("aria-label", `network ${index}: ${percent(accuracy)}`);
     }
     drawn.push(circle);
   }
@@ -94,35 +94,48 @@ export function drawDifference(target, comparison) {
   target.replaceChildren(...drawn);
 }
 
-/** Draw the loss curves of all members, on a logarithmic axis; the pinned ones behind. */
-export function drawLosses(canvas, groups, selected, epochs) {
+/** Draw the loss curves of all members, as far as they are trained, on a logarithmic axis; the pinned ones behind. */
+export function drawLosses(canvas, rows, selected) {
   const [drawn, width, height] = context(canvas);
-  const curves = groups.flatMap(({ members, pinned }) =>
-    [...members].map(([index, { losses }]) => ({ index, losses, pinned })),
+  const most = Math.max(...rows.map(({ epochs }) => epochs));
+  const curves = rows.flatMap(({ losses, pinned, epochs }) =>
+    Array.from({ length: losses?.n ?? 0 }, (_, index) => {
+      const values = losses.values.subarray(index * losses.shown, (index + 1) * losses.shown);
+      const step = most > 1 && losses.shown > 1 ? (epochs - 1) / (most - 1) / (losses.shown - 1) : 0;
+      return { index, values, pinned, step };
+    }),
   );
-  const values = curves.flatMap(({ losses }) => losses.filter((loss) => loss !== null && loss > 0));
-  if (!values.length) return;
-  let [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, 0]);
+  let [low, high] = [Infinity, 0];
+  for (const { values } of curves) {
+    for (const loss of values) {
+      if (!(loss > 0 && loss < Infinity)) continue; // one that is not reached yet is no number
+      low = Math.min(low, loss);
+      high = Math.max(high, loss);
+    }
+  }
+  if (high === 0) return;
   high = Math.min(high, 100 * Math.max(low, 0.02)); // one that explodes hides no other
   [low, high] = [Math.log(low * 0.9), Math.log(high * 1.1)];
   const [left, bottom] = [38, height - 20];
   const y = (loss) => 6 + (1 - (Math.log(loss) - low) / (high - low)) * (bottom - 10);
-  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs });
+  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs: most });
   drawn.save();
   drawn.beginPath();
   drawn.rect(left, 0, width - left, bottom);
   drawn.clip();
   curves.sort((a, b) => (b.pinned ? 1 : 0) - (a.pinned ? 1 : 0) || (a.index === selected) - (b.index === selected));
-  for (const { index, losses, pinned } of curves) {
+  const inks = { mark: colour("mark"), pin: colour("pin"), data: colour("data") };
+  for (const { index, values, pinned, step } of curves) {
     const chosen = !pinned && index === selected;
-    drawn.strokeStyle = colour(chosen ? "mark" : pinned ? "pin" : "data");
+    drawn.strokeStyle = inks[chosen ? "mark" : pinned ? "pin" : "data"];
     drawn.globalAlpha = chosen ? 1 : Math.max(0.12, Math.min(0.7, 12 / curves.length));
     drawn.lineWidth = chosen ? 2.5 : 1.2;
     drawn.beginPath();
-    losses.forEach((loss, place) => {
-      if (loss === null) return;
-      drawn.lineTo(left + (losses.length > 1 ? place / (losses.length - 1) : 0.5) * (width - left - 4), y(loss));
-    });
+    for (const [place, loss] of values.entries()) {
+      if (!Number.isFinite(loss)) continue;
+      drawn.lineTo(left + place * step * (width - left - 4), y(loss));
+      if (!step) drawn.lineTo(left + 6, y(loss)); // a single epoch
+    }
     drawn.stroke();
   }
   drawn.restore();
@@ -132,7 +145,8 @@ function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) 
   drawn.fillStyle = colour("soft");
   drawn.strokeStyle = colour("line");
   drawn.lineWidth = 1;
-  drawn.font = "11.5px system-ui, sans-serif";
+  const { fontSize } = getComputedStyle(document.documentElement);
+  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
   const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000].filter(
     (tick) => Math.log(tick) > low && y(tick) > 20, // below the unit
   );

@@ -3,6 +3,8 @@
 import { classColour, colour, context, parts, svg } from "./drawing.js";
 
 const small = document.createElement("canvas");
+const dots = document.createElement("canvas"); // the points as they were drawn last: they change with the question alone
+let dotsAre = "";
 
 /** Draw a map: strong where the networks agree, fading where they do not. */
 export function drawMap(canvas, map, data, { points = true } = {}) {
@@ -49,16 +51,25 @@ function paint({ side, classes, certainty }) {
 }
 
 function drawPoints(drawn, data, at, width) {
-  const radius = Math.max(1.6, width / 260);
-  drawn.lineWidth = 0.7;
-  drawn.strokeStyle = colour("map");
-  data.points.forEach(([x, y], index) => {
-    drawn.fillStyle = classColour(data.labels[index]);
-    drawn.beginPath();
-    drawn.arc(at(x), width - at(y), radius, 0, 2 * Math.PI);
-    drawn.fill();
-    drawn.stroke();
-  });
+  const { canvas } = drawn;
+  const are = `${data.id} ${canvas.width} ${canvas.height} ${colour("map")}`;
+  if (are !== dotsAre) {
+    dotsAre = are;
+    [dots.width, dots.height] = [canvas.width, canvas.height];
+    const own = dots.getContext("2d");
+    own.setTransform(drawn.getTransform());
+    own.lineWidth = 0.7;
+    own.strokeStyle = colour("map");
+    const radius = Math.max(1.6, width / 260);
+    data.points.forEach(([x, y], index) => {
+      own.fillStyle = classColour(data.labels[index]);
+      own.beginPath();
+      own.arc(at(x), width - at(y), radius, 0, 2 * Math.PI);
+      own.fill();
+      own.stroke();
+    });
+  }
+  drawn.drawImage(dots, 0, 0, width, width);
 }
 
 /** Draw the layers as columns of units; more than eight are eight and a number. */
@@ -93,7 +104,7 @@ export function drawNetwork(target, sizes) {
 export function drawGauge(target, theory) {
   const { width } = target.getBoundingClientRect();
   if (!width) return;
-  const height = 54;
+  const height = 60;
   target.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const [low, high] = [0.1, 10];
   const at = (chi) => {
@@ -105,14 +116,14 @@ export function drawGauge(target, theory) {
   const words = chi === null ? "χ₁ grows without bound" : `χ₁ = ${chi >= 100 ? chi.toExponential(1) : chi.toPrecision(3)}`;
   const anchor = x < 60 ? "start" : x > width - 60 ? "end" : "middle";
   target.replaceChildren(
-    svg("rect", { x: 4, y: 22, width: at(1) - 4, height: 8, fill: "#0072B2", opacity: 0.75, rx: 4 }),
-    svg("rect", { x: at(1), y: 22, width: width - 4 - at(1), height: 8, fill: "#E69F00", opacity: 0.85, rx: 4 }),
-    svg("line", { x1: at(1), x2: at(1), y1: 18, y2: 34, stroke: colour("ink"), "stroke-width": 1.5 }),
-    svg("text", { x: 4, y: 48 }, "order"),
-    svg("text", { x: at(1), y: 48, "text-anchor": "middle" }, "edge, χ₁ = 1"),
-    svg("text", { x: width - 4, y: 48, "text-anchor": "end" }, "chaos"),
-    svg("path", { d: `M${x} 21l-6 -8h12z`, fill: colour("mark") }),
-    svg("text", { x, y: 10, "text-anchor": anchor, class: "strong" }, words),
+    svg("rect", { x: 4, y: 26, width: at(1) - 4, height: 8, fill: "#0072B2", opacity: 0.75, rx: 4 }),
+    svg("rect", { x: at(1), y: 26, width: width - 4 - at(1), height: 8, fill: "#E69F00", opacity: 0.85, rx: 4 }),
+    svg("line", { x1: at(1), x2: at(1), y1: 22, y2: 38, stroke: colour("ink"), "stroke-width": 1.5 }),
+    svg("text", { x: 4, y: 54 }, "order"),
+    svg("text", { x: at(1), y: 54, "text-anchor": "middle" }, "edge, χ₁ = 1"),
+    svg("text", { x: width - 4, y: 54, "text-anchor": "end" }, "chaos"),
+    svg("path", { d: `M${x} 25l-6 -8h12z`, fill: colour("mark") }),
+    svg("text", { x, y: 11, "text-anchor": anchor, class: "strong" }, words),
   );
   target.setAttribute("aria-label", `${words}: ${theory.phase}`);
 }

@@ -4,8 +4,11 @@ import { bracketed, onScheme, percent } from "./drawing.js";
 import { Form } from "./form.js";
 import { drawDifference, drawDots, drawLosses } from "./numbers.js";
 import { drawGauge, drawMap, drawNetwork } from "./picture.js";
+import { captionOfMap, sizesInWords, summaryInWords, theoryInWords } from "./words.js";
 
 const PLACES = ["question", "pinned", "polynomial"];
+const MEMBER = 3; // what else a binary message is of: a member's map, or losses, this number and that of the place
+const LOSSES = 4;
 const DEGREE = 50;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const by = (id) => document.getElementById(id);
@@ -14,6 +17,7 @@ let form;
 let socket;
 let number = 0; // of the last question asked
 let askTimer = 0;
+let addressTimer = 0;
 let asked = null; // what the server said of the question
 let pinned = null; // its values
 let polynomial = false;
@@ -24,7 +28,8 @@ let comparison = null;
 let bet = null; // that was made on this question
 let waiting = false;
 let drawAt = 0;
-let drawnFor = 0; // the last question that was drawn, for who measures it
+let drawnFor = 0; // the last question whose map was drawn, for who measures it
+let addressAt = 0;
 
 async function begin() {
   const schema = await (await fetch("form")).json();
@@ -62,6 +67,13 @@ function writeAddress() {
     add(pinned, "pin.");
   }
   if (polynomial) state.set("polynomial", DEGREE);
+  const wait = performance.now() - addressAt < 300; // a browser bears some changes a second
+  clearTimeout(addressTimer);
+  if (wait) {
+    addressTimer = setTimeout(writeAddress, 300);
+    return;
+  }
+  addressAt = performance.now();
   history.replaceState(null, "", `#${state}`);
 }
 
@@ -74,7 +86,7 @@ function connect() {
     by("banner").hidden = true;
     ask();
   };
-  socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : hearMap(data));
+  socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : hearNumbers(data));
   socket.onclose = ({ reason }) => {
     banner(reason || "The program is out of reach. Start deep-mlp play again: this page waits, and keeps your question.");
     setTimeout(connect, 1500);
@@ -91,7 +103,7 @@ function changed() {
   waiting = by("bet-first").checked;
   writeAddress();
   clearTimeout(askTimer);
-  askTimer = setTimeout(ask, 30);
+  askTimer = setTimeout(ask, 20);
 }
 
 function ask() {
@@ -123,6 +135,7 @@ function refused({ setting, sentence }) {
 function answered(message) {
   form.refuse(null);
   asked = message;
+  drawSettings();
   selected = null;
   comparison = null;
   runs = {};
@@ -136,22 +149,24 @@ function answered(message) {
 }
 
 function progressed(message) {
-  const run = (runs[message.place] ??= { members: new Map() });
-  Object.assign(run, message, { members: run.members });
-  for (const [index, test, train, losses] of message.new) run.members.set(index, { test, train, losses });
+  Object.assign((runs[message.place] ??= {}), message);
   if (message.error) say(`The training has failed: ${message.error}`);
 }
 
-function hearMap(buffer) {
-  const [id, place, n, side] = new Int32Array(buffer, 0, 4);
+function hearNumbers(buffer) {
+  const [id, what, n, side, epoch] = new Int32Array(buffer, 0, 5);
   if (id !== asked?.id) return;
-  const bytes = new Uint8Array(buffer, 16);
-  const map = { id, n, side, classes: bytes.subarray(0, side * side), certainty: bytes.subarray(side * side) };
-  if (place === 3) {
+  if (what >= LOSSES) {
+    (runs[PLACES[what - LOSSES]] ??= {}).losses = { n, shown: side, values: new Float32Array(buffer, 16) };
+    return; // the progress that follows has them drawn
+  }
+  const bytes = new Uint8Array(buffer, 20);
+  const map = { id, n, side, epoch, classes: bytes.subarray(0, side * side), certainty: bytes.subarray(side * side) };
+  if (what === MEMBER) {
     if (n !== selected) return;
     maps.member = map;
   } else {
-    maps[PLACES[place]] = map;
+    maps[PLACES[what]] = map;
   }
   draw();
 }
@@ -180,16 +195,26 @@ function paint() {
   drawAt = 0;
   if (!asked) return;
   const run = runs.question;
+  drawMap(by("map"), (selected !== null && maps.member) || maps.question, asked);
+  if (maps.question && maps.question.id !== drawnFor) shown(`map-${(drawnFor = maps.question.id)}`);
+  by("map-caption").textContent = captionOfMap({ asked, run, maps, selected, waiting });
+  by("map").setAttribute("aria-label", `Decision map: ${by("map-caption").textContent}`);
+  drawOthers();
+  drawNumbers(run);
+}
+
+/** Draw what changes with the question alone. */
+function drawSettings() {
+  if (!asked) return;
   drawNetwork(form.network, asked.sizes);
   form.words.textContent = `${sizesInWords(asked.sizes)}, ${asked.parameters.toLocaleString("en")} parameters`;
   drawGauge(by("gauge"), asked.theory);
   by("theory-words").textContent = theoryInWords(asked);
-  drawMap(by("map"), (selected !== null && maps.member) || maps.question, asked);
-  if (maps.question && maps.question.id !== drawnFor) performance.mark(`picture-${(drawnFor = maps.question.id)}`);
-  by("map-caption").textContent = captionOfMap(run);
-  by("map").setAttribute("aria-label", `Decision map: ${by("map-caption").textContent}`);
-  drawOthers();
-  drawNumbers(run);
+}
+
+/** Mark the end of this frame, for who measures it. */
+function shown(name) {
+  requestAnimationFrame(() => performance.mark(name));
 }
 
 function drawOthers() {
@@ -197,9 +222,10 @@ function drawOthers() {
     const shown = place === "pinned" ? pinned !== null : polynomial;
     by(`${place}-figure`).hidden = !shown;
     if (!shown) continue;
-    const { summary } = runs[place] ?? {};
+    const run = runs[place];
     const what = place === "pinned" ? "Pinned" : `Polynomial of degree ${DEGREE}`;
-    by(`${place}-caption`).textContent = summary ? `${what}: ${percent(summary.median)}` : `${what}: training`;
+    const reached = run?.complete ? percent(run.summary.median) : `training, ${Math.round(100 * (run?.share ?? 0))} %`;
+    by(`${place}-caption`).textContent = `${what}: ${reached}`;
   }
   by("others").hidden = !pinned && !polynomial;
   if (pinned) drawMap(by("pinned-map"), maps.pinned, asked, { points: false });
@@ -211,18 +237,17 @@ function drawNumbers(run) {
   by("share").value = run?.share ?? 0;
   by("median").textContent = percent(summary?.median);
   by("interval").textContent = summary ? bracketed(summary.low, summary.high) : "";
-  by("summary").textContent = summaryInWords(run);
+  by("summary").textContent = summaryInWords({ asked, run, waiting });
   if (run?.complete && !run.told) {
     run.told = true; // once: a screen reader reads it
-    performance.mark(`done-${asked.id}`);
+    shown(`done-${asked.id}`);
     by("status").textContent = `${summary.n} networks trained: median ${percent(summary.median)}`;
     judgeBet(summary);
   }
-  const rows = [{ members: run?.members ?? new Map(), summary }];
-  if (pinned && runs.pinned) rows.push({ members: runs.pinned.members, summary: runs.pinned.summary, pinned: true });
+  const rows = [{ test: run?.test ?? [], losses: run?.losses, summary, epochs: asked.question.epochs }];
+  if (pinned && runs.pinned?.test) rows.push({ ...runs.pinned, epochs: Number(pinned.epochs), pinned: true });
   drawDots(by("dots"), rows, selected, 1 / asked.sizes.at(-1));
-  const groups = rows.map(({ members, pinned: is }) => ({ members, pinned: is }));
-  drawLosses(by("losses"), groups, selected, asked.question.epochs);
+  drawLosses(by("losses"), rows, selected);
   by("comparison").hidden = !pinned || !comparison;
   if (comparison && pinned) {
     by("comparison-words").textContent = comparison.sentence;
@@ -231,38 +256,6 @@ function drawNumbers(run) {
   by("pin").setAttribute("aria-pressed", String(pinned !== null));
   by("pin").textContent = pinned ? "Unpin" : "Pin";
   by("polynomial").setAttribute("aria-pressed", String(polynomial));
-}
-
-function captionOfMap(run) {
-  if (selected !== null) return `Network ${selected}: ${percent(run?.members.get(selected)?.test)}. Escape shows all.`;
-  const n = maps.question?.n;
-  if (waiting || n === undefined) return "The points, and the circle that holds all of them.";
-  if (n === 0) return "The networks before their first step.";
-  const mean = n === 1 ? "What 1 network answers" : `Mean of ${n} networks`;
-  return `${mean}; it fades where they disagree. Dashed: the training region.`;
-}
-
-function summaryInWords(run) {
-  const n = asked.question.seeds;
-  if (waiting) return "Make your bet, then train.";
-  if (!run) return "";
-  const { summary, seconds, complete } = run;
-  const of = complete ? `Median of ${n} network${n > 1 ? "s" : ""}` : `Median of ${summary.n} so far, of ${n} networks`;
-  const interval = summary.low === null ? "" : " with its 95 % interval";
-  const mean = summary.mean === null ? "" : ` Mean ${percent(summary.mean)}.`;
-  const never = `${summary.diverged} diverged, never learned: ${summary.never_learned_words}.`;
-  return `${of}${interval}.${mean} ${never} ${seconds.toFixed(1)} s.`;
-}
-
-function sizesInWords(sizes) {
-  if (sizes.length < 8) return sizes.join("-");
-  return `${sizes[0]}-${sizes[1]} (${sizes.length - 2} times)-${sizes.at(-1)}`;
-}
-
-function theoryInWords({ theory, sizes }) {
-  const gain = theory.critical_gain === null ? "" : ` The edge lies at a gain of ${theory.critical_gain.toFixed(2)}.`;
-  const width = sizes[1] < 30 ? ` Theory is about wide networks; these have ${sizes[1]} units a layer.` : "";
-  return `${theory.sentence}${gain}${width}`;
 }
 
 function judgeBet({ median, low, high }) {
@@ -279,8 +272,12 @@ function listen() {
     readAddress();
     ask();
   });
-  addEventListener("resize", draw);
-  onScheme(draw);
+  const again = () => {
+    drawSettings();
+    draw();
+  };
+  addEventListener("resize", again);
+  onScheme(again);
   by("pin").onclick = () => {
     pinned = pinned ? null : Object.fromEntries(Object.entries(asked.question).map(([name, value]) => [name, String(value)]));
     if (!pinned) delete maps.pinned;
@@ -351,10 +348,10 @@ function step(event) {
   const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity };
   if (!(event.key in steps)) return;
   event.preventDefault();
-  const members = [...(runs.question?.members ?? [])].filter(([, { test }]) => test !== null);
-  if (!members.length) return;
-  members.sort(([, a], [, b]) => a.test - b.test);
-  const order = members.map(([index]) => index);
+  const test = runs.question?.test ?? [];
+  const order = test.map((_, member) => member).filter((member) => test[member] !== null);
+  if (!order.length) return;
+  order.sort((a, b) => test[a] - test[b]);
   const at = selected === null ? (steps[event.key] > 0 ? -1 : order.length) : order.indexOf(selected);
   const next = order[Math.min(order.length - 1, Math.max(0, at + steps[event.key]))];
   if (next !== selected) choose(next);

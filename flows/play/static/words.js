@@ -1,0 +1,46 @@
+// What the page says in sentences.
+
+import { percent } from "./drawing.js";
+
+/** Say what a map shows: one member or all, and after how many epochs. */
+export function captionOfMap({ asked, run, maps, selected, waiting }) {
+  const { epochs } = asked.question;
+  const after = (epoch) => (epoch < epochs ? ` after ${epoch} of ${epochs} epochs` : "");
+  if (selected !== null) {
+    const epoch = maps.member?.epoch ?? epochs;
+    return `Network ${selected}${after(epoch)}: ${percent(run?.test?.[selected])}. Escape shows all.`;
+  }
+  if (waiting || !maps.question) return "The points, and the circle that holds all of them.";
+  if (run?.complete && run.summary.diverged === run.n) return "All have diverged: they have no answers left.";
+  const { n, epoch } = maps.question;
+  if (epoch === 0) return `${n === 1 ? "A network" : `Mean of ${n} networks`} before the first step.`;
+  const mean = n === 1 ? "What 1 network answers" : `Mean of ${n} networks`;
+  return `${mean}${after(epoch)}; it fades where they disagree. Dashed: the training region.`;
+}
+
+/** Say what the members have reached so far. */
+export function summaryInWords({ asked, run, waiting }) {
+  const n = asked.question.seeds;
+  if (waiting) return "Make your bet, then train.";
+  if (!run?.summary) return "";
+  const { summary, seconds, complete, epoch } = run;
+  const networks = `${summary.n < n ? `${summary.n} of ` : ""}${n} network${n > 1 ? "s" : ""}`;
+  const interval = summary.low === null ? "" : " with its 95 % interval";
+  const after = complete ? "" : ` after ${epoch} of ${asked.question.epochs} epochs`;
+  const mean = summary.mean === null ? "" : ` Mean ${percent(summary.mean)}.`;
+  const never = complete ? `, never learned: ${summary.never_learned_words}` : "";
+  return `Median of ${networks}${interval}${after}.${mean} ${summary.diverged} diverged${never}. ${seconds.toFixed(1)} s.`;
+}
+
+/** Say how large the layers are. */
+export function sizesInWords(sizes) {
+  if (sizes.length < 8) return sizes.join("-");
+  return `${sizes[0]}-${sizes[1]} (${sizes.length - 2} times)-${sizes.at(-1)}`;
+}
+
+/** Say what theory expects of a question. */
+export function theoryInWords({ theory, sizes }) {
+  const gain = theory.critical_gain === null ? "" : ` The edge lies at a gain of ${theory.critical_gain.toFixed(2)}.`;
+  const width = sizes[1] < 30 ? ` Theory is about wide networks; these have ${sizes[1]} units a layer.` : "";
+  return `${theory.sentence}${gain}${width}`;
+}
