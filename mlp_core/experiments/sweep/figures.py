@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ _YARDSTICK_COLOURS = dict(
     )
 )
 _YARDSTICK_STYLES = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))
-_MOST_PAIRS, _MOST_BARS, _MOST_CLASSES = 4, 14, 30
+_MOST_PAIRS, _MOST_BARS = 4, 14
 
 
 def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
@@ -328,44 +327,4 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         f"Every configuration's mean test accuracy, n = {results.n_seeds}{words}", loc="left", fontsize=10, wrap=True
     )
     legend_below(figure, handles)
-    return figure
-
-
-def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw the confusion matrix of the chosen configuration's members, in percent of each true class.
-
-    Args:
-        table: Rows of the `sweep_classes` table, one per pair of true and predicted class.
-        settings: Settings of the table.
-    """
-    names = [str(name) for name in settings["class_names"]]
-    n_classes, members = len(names), int(table["members"].iloc[0])
-    counts = table["count"].to_numpy(dtype=np.float64).reshape(n_classes, n_classes)
-    if not members:
-        figure, axes = new_figure(2.6)
-        note(axes, "all members of the chosen configuration diverged")
-        return figure
-    totals = counts.sum(1, keepdims=True)
-    percent = 100 * np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    figure = Figure(figsize=(WIDTH_INCHES, 5.4), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(percent, cmap=matplotlib.colormaps["viridis"], vmin=0, vmax=100)
-    if n_classes <= 12:
-        for (row, column), value in np.ndenumerate(percent):
-            if value > 0:
-                text = f"{value:.0f}" if value >= 1 else "<1"
-                axes.text(
-                    column, row, text, ha="center", va="center", fontsize=9, color="black" if value > 60 else "white"
-                )
-    step = max(1, math.ceil(n_classes / _MOST_CLASSES))
-    places, labels = np.arange(n_classes)[::step], [shortened(name, 12) for name in names[::step]]
-    turned = 90 if max(map(len, labels)) > 3 and n_classes > 4 else 0
-    axes.set_xticks(places, labels, fontsize=9, rotation=turned)
-    axes.set_yticks(places, labels, fontsize=9)
-    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        plain(tick)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("true class")
-    figure.colorbar(image, ax=axes, label="test examples of the true class (%)", shrink=0.8)
-    axes.set_title(f"Chosen configuration: answers of {members} members", loc="left", fontsize=11)
     return figure
