@@ -20,9 +20,8 @@ from mlp_core.report.plot_style import (
     ORANGE,
     WIDTH_INCHES,
     bare_axes,
+    figure_of_words,
     legend_below,
-    new_figure,
-    note,
     plain,
     shortened,
     whole_ticks,
@@ -54,18 +53,19 @@ def epochs_figure(history: pd.DataFrame, name: str) -> Figure:
     accuracies.set_ylabel("validation accuracy (%)")
     accuracies.set_xlabel("epoch")
     whole_ticks(accuracies)
-    n = history["member"].nunique()
+    last = history.groupby("member")["epoch"].transform("max")
+    median = "median" if last.nunique() == 1 else "median of the members still in training"
     handles = [
         Line2D([], [], color=BLUE, linewidth=0.8, alpha=0.6, label="a member"),
-        Line2D([], [], color=INK, linewidth=1.8, label="median of the members still in training"),
+        Line2D([], [], color=INK, linewidth=1.8, label=median),
     ]
-    early = history[history["kept"] & (history["epoch"] < history.groupby("member")["epoch"].transform("max"))]
+    early = history[history["kept"] & (history["epoch"] < last)]
     if len(early):
         look: dict[str, Any] = {"color": ORANGE, "marker": "o", "markersize": 4, "linestyle": ""}
         for axes, column, factor in ((losses, "train_loss", 1.0), (accuracies, "validation_accuracy", 100.0)):
             axes.plot(early["epoch"], factor * early[column], zorder=4, **look)
         handles.append(Line2D([], [], label="its weights are kept", **look))
-    words = f"Chosen configuration epoch by epoch, n = {n}:\n{shortened(name, 90)}"
+    words = f"Chosen configuration epoch by epoch, n = {history['member'].nunique()}:\n{shortened(name, 90)}"
     plain(figure.suptitle(words, fontsize=10, x=0.01, ha="left"))
     legend_below(figure, handles)
     return figure
@@ -92,9 +92,7 @@ def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     n_classes, members = len(names), int(table["members"].iloc[0])
     counts = table["count"].to_numpy(dtype=np.float64).reshape(n_classes, n_classes)
     if not members:
-        figure, axes = new_figure(2.6)
-        note(axes, "all members of the chosen configuration diverged")
-        return figure
+        return figure_of_words("all members of the chosen configuration diverged")
     totals = counts.sum(1, keepdims=True)
     percent = 100 * np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     figure = Figure(figsize=(WIDTH_INCHES, 5.4), dpi=DOTS_PER_INCH, layout="constrained")

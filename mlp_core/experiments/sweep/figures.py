@@ -23,10 +23,10 @@ from mlp_core.report.plot_style import (
     PALETTE,
     WIDTH_INCHES,
     bare_axes,
+    figure_of_words,
     jitter,
     legend_below,
     new_figure,
-    note,
     plain,
     shortened,
 )
@@ -125,9 +125,7 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     names = list(results.levels)
     if not names:
-        figure, axes = new_figure(2.6)
-        note(axes, "one configuration: no setting varies")
-        return figure
+        return figure_of_words("one configuration: no setting varies")
     n_rows = math.ceil(len(names) / 2)
     figure = Figure(figsize=(WIDTH_INCHES, 1.2 + 2.3 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(n_rows, 2, sharey=True, squeeze=False).ravel()
@@ -203,9 +201,7 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     decomposition = results.shares
     if decomposition is None:
-        figure, axes = new_figure(2.6)
-        note(axes, "shares of the variance take two seeds and a setting with two levels")
-        return figure
+        return figure_of_words("shares of the variance take two seeds and a setting with two levels")
     shares = decomposition.shares
     settings_first = [name for name in shares if " x " not in name]
     pairs = sorted((name for name in shares if " x " in name), key=lambda name: -shares[name].estimate)
@@ -244,9 +240,7 @@ def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     pairs = results.strongest_pairs(_MOST_PAIRS)
     if not pairs:
-        figure, axes = new_figure(2.6)
-        note(axes, "fewer than two settings vary: there is no pair")
-        return figure
+        return figure_of_words("fewer than two settings vary: there is no pair")
     n_rows = math.ceil(len(pairs) / 2)
     figure = Figure(figsize=(WIDTH_INCHES, 0.9 + 2.6 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(n_rows, 2, squeeze=False).ravel()
@@ -298,12 +292,11 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     scale = results.configurations["xi_c"].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         crossed = results.configurations["depth"] / scale
-    figure, axes = new_figure(4.0)
-    bare_axes(axes)
     drawn = np.isfinite(crossed) & (crossed > 0)
     if not drawn.any():
-        note(axes, "no start has a finite depth scale: signals cross any depth, or grow for ever")
-        return figure
+        return figure_of_words("no start has a finite depth scale: signals cross any depth, or grow for ever")
+    figure, axes = new_figure(4.0)
+    bare_axes(axes)
     activations = list(dict.fromkeys(results.configurations["activation"].tolist()))
     handles = []
     for activation, colour in zip(activations, (BLUE, ORANGE, PALETTE[2], PALETTE[3], *PALETTE[4:]), strict=False):
