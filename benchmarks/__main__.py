@@ -13,14 +13,14 @@ from benchmarks.measure import LONG_REPETITIONS, LONG_ROWS, Bench
 from benchmarks.play import measure_play
 from benchmarks.report import Results
 from benchmarks.rows import images_comparisons, spirals_comparisons
-from benchmarks.whole import FLOORS, measure_growth, measure_tutorial
+from benchmarks.whole import FLOORS, measure_growth, measure_sweep, measure_tutorial, measure_what_if
 from benchmarks.work import ImageFiles, draw_images, unpack_images
 from mlp_core.addresses import SYNTHETIC
 from mlp_core.errors import InputError
 
 _SPIRALS = ("small", "several", "many", "polynomial")
 _IMAGES = ("images", "gains", "augmentation")
-_WHOLE = ("tutorial", "cached", "growth", "play")
+_WHOLE = ("tutorial", "cached", "sweep", "what-if", "growth", "play")
 _PER_CLASS = 4877, 500  # of three classes: 14,631 and 1,500, as many as AnimalFaces32x32 has, and one more
 _QUICK_PER_CLASS = 256, 32
 
@@ -78,6 +78,10 @@ def _measure(bench: Bench, rows: Sequence[str], repetitions: int, images: str, f
                 bench.run(comparison.work, method, repetition)
         if not {"tutorial", "cached"}.isdisjoint(wanted):
             measure_tutorial(bench, image_files(), repetition)
+        if "sweep" in wanted:
+            measure_sweep(bench, repetition)
+        if "what-if" in wanted:
+            measure_what_if(bench, repetition)
         if "growth" in wanted:
             measure_growth(bench, folder, repetition)
         if "play" in wanted:

@@ -18,8 +18,8 @@ from benchmarks.work import Outcome, Work
 CORES = os.cpu_count() or 1
 WORKERS = 2
 MATRIX_SIZE = 2048
-LONG_ROWS = ("images", "gains", "tutorial", "cached", "growth", "play")
-"""Rows that take minutes each: half of all the time, though their ratios hardly vary."""
+LONG_ROWS = ("images", "gains", "tutorial", "cached", "sweep", "growth", "play")
+"""Rows that take minutes each: most of all the time, though their ratios hardly vary."""
 LONG_REPETITIONS = 2
 
 OURS, OURS_ONE_THREAD, TUTORIAL, TUTORIAL_DECODED = (
@@ -28,7 +28,7 @@ OURS, OURS_ONE_THREAD, TUTORIAL, TUTORIAL_DECODED = (
     "tutorial's style",
     "DataLoader, decoded",
 )
-SKLEARN, TORCH_FUNC = "scikit-learn", "torch.func"
+SKLEARN, TORCH_FUNC, GRID_SEARCH = "scikit-learn", "torch.func", "GridSearchCV, two jobs"
 JAX_COMPILING, JAX, JAX_TUNED = "JAX, compiling", "JAX", "JAX, tuned"
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from benchmarks.measure import CORES, LONG_REPETITIONS, LONG_ROWS, OURS, OURS_ONE_THREAD, Run
 from benchmarks.play import AFTER, BEFORE, MOST_SECONDS, TABS
-from benchmarks.whole import CONFIGURATIONS, MEMBERS, PROGRAM
+from benchmarks.whole import CONFIGURATIONS, EMPTY_FLOW, MEMBERS, PROGRAM, SWEEP, WHAT_IF
 from mlp_core.artifacts.storage import Provenance, code_digest, machine, write_file, write_table
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "prefect", "scikit-learn", "jax", "jaxlib")
@@ -57,6 +57,10 @@ setting to the end of the frame that shows its answer.
 The whole tutorial is `deep-mlp tutorial --seeds 1` as a new process: a Prefect server of its own, its new database,
 figures and report included. Its peer is the sum of the tutorial's four sections in its style, the decision map
 included, imports not. Memory is that of the largest process.
+
+The sweep is `deep-mlp sweep --data digits` in the same way, with 7 starts and 3 learning rates for each of 4 depths, 4
+widths and 3 activations, 30 epochs, batches of 64, on two workers. Its peer is `GridSearchCV(MLPClassifier, n_jobs=2)`
+with one fit of each depth, width and activation, imports and start of its two processes not included.
 """
 
 
@@ -105,7 +109,7 @@ class Results:
         result = []
         for row, work, method in dict.fromkeys((run.row, run.work, run.method) for run in self.runs):
             ours = self.of(row, work, _ours(row))
-            if row == "growth" or not ours or method == _ours(row):
+            if row in ("growth", "what-if") or not ours or method == _ours(row):
                 continue
             pairs = zip(self.of(row, work, method), ours, strict=True)
             values = [theirs.seconds_per_model / own.seconds_per_model for theirs, own in pairs]
@@ -227,6 +231,14 @@ class Results:
                 lines.append(f"| {n} | {_short(whole)} | {_short(core)} | {_short(1e3 * (whole - core) / n)} |")
         if programs := [run for run in self.runs if run.method == PROGRAM and run.row == "tutorial"]:
             lines += ["", f"Peak memory of the whole tutorial: {max(run.peak_mb for run in programs):.0f} MB."]
+        if sweeps := self.of("sweep", SWEEP, PROGRAM):
+            seconds, peak_mb = median(run.seconds for run in sweeps), max(run.peak_mb for run in sweeps)
+            lines += ["", f"The whole sweep: {seconds:.0f} s, peak memory {peak_mb:.0f} MB."]
+        if runs := self.of("what-if", WHAT_IF, PROGRAM):
+            empty = self.of("what-if", WHAT_IF, EMPTY_FLOW)
+            more = median(own.seconds - other.seconds for own, other in zip(runs, empty, strict=True))
+            whole, least = (median(run.seconds for run in each) for each in (runs, empty))
+            lines += ["", f"What if ({WHAT_IF}): {whole:.1f} s; an empty flow run {least:.1f} s, so {more:.1f} s more."]
         return lines
 
     def _play_lines(self) -> list[str]:
@@ -250,7 +262,7 @@ class Results:
 
 
 def _ours(row: str) -> str:
-    return PROGRAM if row in ("tutorial", "cached") else OURS
+    return PROGRAM if row in ("tutorial", "cached", "sweep") else OURS
 
 
 def _short(value: float) -> str:

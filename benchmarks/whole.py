@@ -8,11 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
+from socket import socket
 
-from benchmarks.measure import OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
+from benchmarks.measure import GRID_SEARCH, OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
 from benchmarks.rows import images_comparisons, spirals_comparisons
+from benchmarks.scikit_learn import grid_search
 from benchmarks.work import ImageFiles, Work, depth_configs, draw_images, gain_configs
 from flows.server import healthy
 from mlp_core.errors import InputError
@@ -22,8 +27,19 @@ from mlp_core.settings import validated
 MEMBERS = (1, 8, 64, 512)
 CONFIGURATIONS = (10, 100, 1000)
 PROGRAM = "deep-mlp"
+EMPTY_FLOW = "empty flow run"
 SECTIONS = "four sections"
-FLOORS = {("tutorial", SECTIONS, TUTORIAL): 15, ("cached", SECTIONS, TUTORIAL): 30}
+WHAT_IF = "moons, 5 configurations, 64 seeds, a server up"
+SWEEP = "digits, 1,008 configurations, 8 seeds"
+FLOORS = {
+    ("tutorial", SECTIONS, TUTORIAL): 15,
+    ("cached", SECTIONS, TUTORIAL): 30,
+    ("sweep", SWEEP, GRID_SEARCH): 30,
+}
+_DEPTHS, _WIDTHS, _ACTIVATIONS = (1, 2, 3, 4), (8, 16, 32, 64), ("relu", "tanh", "sigmoid")
+_STARTS, _RATES = "pytorch,theory,xavier:0.5,xavier:1,xavier:1.5,xavier:2,xavier:3", "0.001,0.003,0.01"
+_SEEDS, _EPOCHS, _BATCH = 8, 30, 64
+_EMPTY_FLOW = "from prefect import flow\n@flow\ndef empty(): pass\nempty()"
 _USUAL_API = "http://127.0.0.1:4200/api"
 
 
@@ -83,6 +99,82 @@ def measure_growth(bench: Bench, folder: Path, repetition: int) -> None:
         bench.run(work, OURS, repetition)
 
 
+def measure_sweep(bench: Bench, repetition: int) -> None:
+    """Measure `deep-mlp sweep` on a large grid, and scikit-learn's grid search on a part of it.
+
+    The peer fits each of the 48 shapes and activations once; starts and learning rates, of which ours has 21, change
+    nothing in what a network costs.
+
+    Args:
+        bench: Keeps the runs.
+        repetition: Number of the repetition.
+    """
+    command = ["sweep", "--data", "digits", "--seeds", str(_SEEDS), "--epochs", str(_EPOCHS)]
+    command += ["--depths", ",".join(map(str, _DEPTHS)), "--widths", ",".join(map(str, _WIDTHS))]
+    command += ["--activations", ",".join(_ACTIVATIONS), "--starts", _STARTS, "--learning-rates", _RATES]
+    command += ["--batch-sizes", str(_BATCH)]
+    with _home_with_database() as home:
+        seconds, peak_mb = _run_program(command, home)
+    n_each = len(_STARTS.split(",")) * len(_RATES.split(","))
+    n_peers = len(_DEPTHS) * len(_WIDTHS) * len(_ACTIVATIONS)
+    sizes = {"epochs": _EPOCHS, "threads": WORKERS}
+    n_ours = n_peers * n_each * _SEEDS
+    ours = Run("sweep", SWEEP, PROGRAM, repetition, seconds, models=n_ours, members=_SEEDS, peak_mb=peak_mb, **sizes)
+    bench.keep("sweep", ours)
+    grid = {
+        "hidden_layer_sizes": [(width,) * depth for depth, width in product(_DEPTHS, _WIDTHS)],
+        "activation": ["relu", "tanh", "logistic"],  # its name of the sigmoid
+    }
+    options = {
+        "solver": "adam",
+        "learning_rate_init": 0.003,
+        "batch_size": _BATCH,
+        "max_iter": _EPOCHS,
+        "n_iter_no_change": _EPOCHS + 1,
+        "alpha": 0,
+    }
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        seconds = pool.submit(grid_search, grid, options).result()
+    bench.keep("sweep", Run("sweep", SWEEP, GRID_SEARCH, repetition, seconds, models=n_peers, **sizes))
+
+
+def measure_what_if(bench: Bench, repetition: int) -> None:
+    """Measure a small sweep, and an empty flow run, each as a new process at a Prefect server that is up.
+
+    Args:
+        bench: Keeps the runs.
+        repetition: Number of the repetition.
+    """
+    sweep = ["sweep", "--data", "moons", "--depths", "1:5", "--widths", "8", "--activations", "relu"]
+    sweep += ["--starts", "theory", "--learning-rates", "0.01", "--seeds", "64"]
+    with _home_with_database() as home, _server(home) as url:
+        for method, command in ((EMPTY_FLOW, ["-c", _EMPTY_FLOW]), (PROGRAM, _program(sweep, home))):
+            seconds, peak_mb = _run(command, home, url)
+            bench.keep(f"what-if, {method}", Run("what-if", WHAT_IF, method, repetition, seconds, peak_mb=peak_mb))
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[str]:
+    """Keep a Prefect server up while the context lasts; give the address of its API."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    with (home / "server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(home))
+    try:
+        while not healthy(url):
+            if server.poll() is not None:
+                message = f"the server ended: {(home / 'server.log').read_text()[-2000:]}"
+                raise RuntimeError(message)
+            time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
 @contextmanager
 def _home_with_database() -> Iterator[Path]:
     """Make a folder with Prefect's home and its database in it, as on a machine where Prefect ran before."""
@@ -110,12 +202,29 @@ def _run_program(arguments: Sequence[str], folder: Path) -> tuple[float, float]:
     if healthy(_USUAL_API):
         message = f"a cold start must start its own Prefect server, got one at {_USUAL_API}; stop that first."
         raise InputError(message)
-    command = [sys.executable, "-m", "flows.command_line", *arguments, "--artifacts", str(folder / "artifacts")]
-    command += ["--workers", str(WORKERS)]
+    return _run(_program(arguments, folder), folder)
+
+
+def _program(arguments: Sequence[str], folder: Path) -> list[str]:
+    """Return Python's arguments for `deep-mlp` with its artifacts below a folder."""
+    command = ["-m", "flows.command_line", *arguments, "--artifacts", str(folder / "artifacts")]
+    return [*command, "--workers", str(WORKERS)]
+
+
+def _run(arguments: Sequence[str], folder: Path, url: str = "") -> tuple[float, float]:
+    """Run Python with Prefect's home below a folder, at a server that is up if `url` names one.
+
+    Returns:
+        Seconds, and the memory in MB of the largest of its processes.
+
+    Raises:
+        RuntimeError: If it fails; with its last lines.
+    """
+    environment = _environment(folder) | ({"PREFECT_API_URL": url} if url else {})
     log = folder / "log"
     with log.open("w") as file:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=_environment(folder))
+        process = subprocess.Popen([sys.executable, *arguments], stdout=file, stderr=file, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -13,6 +13,7 @@ from flows.artifact_folder import local_folder, on_artifacts
 from mlp_core.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from upath import UPath
 
     from mlp_core.data.images import ReadImages
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @on_artifacts
-@click.option("--data", default="", metavar="FILE", help="Rows: a CSV, Parquet or Arrow file.")
+@click.option("--data", default="", metavar="FILE", help="Rows: a CSV, Parquet or Arrow file, or its http(s) URL.")
 @click.option("--images", default="", metavar="SOURCE", help="Images instead: a folder, a zip or its http(s) URL.")
 @click.option(
     "--model",
@@ -62,18 +63,32 @@ def predict(root: Path | UPath, data: str, images: str, model: str, member: str 
 
 
 def _of_rows(kept: KeptModel, data: str, member: int | None) -> tuple[Any, list[str], str]:
-    from mlp_core.addresses import table_path
-    from mlp_core.data.settings import BUNDLED_TABLES
-    from mlp_core.data.table_files import read_table_file
-    from mlp_core.data.tables import bundled_table
     from mlp_core.experiments.prediction import predictions, share_right
 
-    rows = bundled_table(data) if data in BUNDLED_TABLES else read_table_file(table_path(data))
+    rows = _rows_of(data)
     predicted = predictions(kept, rows, member)
     unseen = [*kept.preprocessing.unseen(rows)] if kept.preprocessing else []
     right = share_right(kept, rows, predicted)
     known = "" if right is None else f", {100 * right:.1f} % of them the row's own class"
     return predicted.to_pandas(), unseen, f"rows by {{}}{known}"
+
+
+def _rows_of(data: str) -> pa.Table:
+    """Read the table that `--data` names; one with a web address is downloaded first, and not kept."""
+    from mlp_core.addresses import is_web_address, shown_address, table_path
+    from mlp_core.data.downloads import TABLE, download
+    from mlp_core.data.settings import BUNDLED_TABLES
+    from mlp_core.data.table_files import read_table_file
+    from mlp_core.data.tables import bundled_table
+
+    if data in BUNDLED_TABLES:
+        return bundled_table(data)
+    if not is_web_address(data):
+        return read_table_file(table_path(data, or_points=False))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rows"
+        download(data, file, tell=lambda sentence: click.echo(f"deep-mlp: {sentence}", err=True), wanted=TABLE)
+        return read_table_file(file, repr(shown_address(data)))
 
 
 def _of_images(kept: KeptModel, source: str, member: int | None) -> tuple[Any, list[str], str]:

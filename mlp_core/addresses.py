@@ -59,13 +59,14 @@ def check_table_address(text: str) -> None:
         table_path(text)
 
 
-def table_path(text: str) -> Path:
+def table_path(text: str, *, or_points: bool = True) -> Path:
     """Return the path of the table file that `--data` names, with `~` replaced by the home folder.
 
     The names of built-in data, such as `moons`, and web addresses are handled before this is called.
 
     Args:
         text: Path of a CSV, Parquet or Arrow file.
+        or_points: Whether the message lists the points that a run draws.
 
     Raises:
         InputError: If there is no such file; it is not opened.
@@ -80,8 +81,8 @@ def table_path(text: str) -> Path:
         return path
     address = repr(shown_address(text))
     message = (
-        "data must be spirals, moons, circles, gauss, xor, digits, wine, iris, breast_cancer, an http(s) URL (after # "
-        "nothing but sha256=DIGEST), or a CSV, Parquet or Arrow file that exists, got "
+        f"data must be {'spirals, moons, circles, gauss, xor, ' * or_points}digits, wine, iris, breast_cancer, an "
+        "http(s) URL (after # nothing but sha256=DIGEST), or a CSV, Parquet or Arrow file that exists, got "
         f"{address if len(address) <= 200 else f'{address[:197]}...'}{', which is a folder' if path else ''}."
     )
     raise InputError(message)

@@ -145,11 +145,17 @@ def _digests(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def loaded_model(root: Path | UPath, trained: TrainedTrial) -> TrainedModel:
-    """Return a trained configuration with its table of members; its weights are read when they are asked for."""
-    from mlp_core.engine.tables import TrainedModel, joined_members
+    """Return a trained configuration; its members and their weights are read when they are asked for."""
+    from mlp_core.engine.tables import TrainedModel
 
-    members = joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
-    return TrainedModel(trained.trial, members, partial(_state, root, trained))
+    return TrainedModel(trained.trial, partial(_members, root, trained), partial(_state, root, trained))
+
+
+def _members(root: Path | UPath, trained: TrainedTrial) -> pa.Table:
+    """Return a row per member 0 .. n - 1."""
+    from mlp_core.engine.tables import joined_members
+
+    return joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
 
 
 def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:

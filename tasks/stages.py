@@ -143,10 +143,8 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
         if experiment.points != DRAWN_POINTS:
             taken = [*experiment.points]
         address = shown_address(source.data if source else "")
-        message = (
-            f"data must be {' or '.join(taken)} in {experiment.tag.replace('_', '-')}, got {address!r}; "
-            "leave --data out."
-        )
+        listed = " or ".join(filter(None, (", ".join(taken[:-1]), taken[-1])))
+        message = f"data must be {listed} in {experiment.tag.replace('_', '-')}, got {address!r}; leave --data out."
         raise InputError(message)
     if kind == "images":
         assert isinstance(run, ImageSettings)

@@ -297,7 +297,9 @@ def read_table(root: Path | UPath, artifact: Artifact) -> pa.Table:
         FileNotFoundError: If the file does not exist any more.
         ValueError: If its bytes changed.
     """
-    return pq.read_table(artifact.locate(root), page_checksum_verification=True)
+    # Half the time of `pyarrow.parquet.read_table`, which looks for a whole data set
+    with pq.ParquetFile(artifact.locate(root), page_checksum_verification=True) as file:
+        return file.read()
 
 
 def read_pieces(root: Path | UPath, artifact: Artifact) -> Iterator[pa.RecordBatch]:

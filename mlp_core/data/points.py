@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from mlp_core.data.datasets import Split, split
+from mlp_core.data.settings import RULED_POINTS
 from mlp_core.seeds import derive_seed, generator
 
 _MOONS_MIDDLE = 0.5, 0.25
 _INNER_RADIUS = 0.5
+_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: float) -> Split:
@@ -48,14 +50,58 @@ def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: floa
     elif kind == "circles":
         inputs, labels = make_circles(both, shuffle=False, noise=deviation, random_state=state, factor=_INNER_RADIUS)
     elif kind == "gauss":
-        angles = [2 * math.pi * cluster / classes for cluster in range(classes)]
-        centres = [(math.sin(angle), math.cos(angle)) for angle in angles]
         inputs, labels = make_blobs(
-            [points] * classes, centers=centres, cluster_std=deviation, shuffle=False, random_state=state
+            [points] * classes,
+            centers=_centres(classes).tolist(),
+            cluster_std=deviation,
+            shuffle=False,
+            random_state=state,
         )
     else:
         return _split(*_exclusive_or(seed, 2 * points, deviation), seed, kind)
     return _split(torch.from_numpy(inputs).float(), torch.from_numpy(labels).long(), seed, kind)
+
+
+def _centres(classes: int) -> Tensor:
+    """Return the middles of the clusters of `gauss`, float64 `[classes, 2]`."""
+    angles = torch.arange(classes, dtype=torch.float64) * 2 * math.pi / classes
+    return torch.stack([angles.sin(), angles.cos()], 1)
+
+
+def ruled_points(kind: str, classes: int, points: int, radius: float) -> tuple[Tensor, Tensor]:
+    """Return points all over a disc around the origin, without chance or noise, with the class that the rule gives.
+
+    The rule is what an infinite sample teaches: the nearer circle, the nearest middle of a cluster, or whether the
+    coordinates have the same sign. The points lie evenly over the radius and, by the golden angle, over directions.
+
+    Args:
+        kind: One of `RULED_POINTS`.
+        classes: Number of clusters of `gauss`; the other kinds have two classes.
+        points: Number of points.
+        radius: Radius of the disc.
+
+    Returns:
+        Points float64 `[points, 2]` and labels int64 `[points]`.
+
+    Raises:
+        ValueError: If the kind has no such rule.
+
+    Example:
+        >>> inputs, labels = ruled_points("circles", 2, 1000, radius=2.0)
+        >>> labels[inputs.norm(dim=1) > 0.75].unique().tolist(), labels.sum().item()
+        ([0], 375)
+    """
+    order = torch.arange(points, dtype=torch.float64)
+    radii, angles = (order + 0.5) * radius / points, (order + 0.5) * _GOLDEN_ANGLE  # none on an axis
+    inputs = radii.unsqueeze(1) * torch.stack([angles.sin(), angles.cos()], 1)
+    if kind == "circles":
+        return inputs, (radii < (1 + _INNER_RADIUS) / 2).long()
+    if kind == "gauss":
+        return inputs, torch.cdist(inputs, _centres(classes)).argmin(1)
+    if kind == "xor":
+        return inputs, (inputs[:, 0] * inputs[:, 1] < 0).long()
+    message = f"kind must be one of {', '.join(RULED_POINTS)}, got {kind!r}."
+    raise ValueError(message)
 
 
 def _exclusive_or(seed: int, n: int, deviation: float) -> tuple[Tensor, Tensor]:

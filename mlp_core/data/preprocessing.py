@@ -1,14 +1,14 @@
 """How a table's columns become a network's inputs: what was learned from the training rows, as plain numbers and words.
 
-Kept as JSON next to the examples, so that a model can be given new rows years later, by any program.
+Kept as JSON in the settings of the table of examples, so that a model can be given new rows years later, by any
+program.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,47 +160,24 @@ class Preprocessing:
         """Return the preprocessing that `to_json` turned into a dict.
 
         Raises:
-            ValueError: If the dict is of another form.
+            ValueError: If the dict is of another form, or a mean or deviation is none.
         """
         columns: list[NumberColumn | LevelColumn] = []
         try:
             for column in value["columns"]:
                 if column["kind"] == "numbers":
-                    columns.append(NumberColumn(str(column["name"]), float(column["mean"]), float(column["scale"])))
+                    mean, scale = float(column["mean"]), float(column["scale"])
+                    if not (math.isfinite(mean) and 0 < scale < math.inf):
+                        message = f"it must have a finite mean and a deviation above 0, got {mean} and {scale}"
+                        raise ValueError(message)
+                    columns.append(NumberColumn(str(column["name"]), mean, scale))
                 else:
                     columns.append(LevelColumn(str(column["name"]), tuple(map(str, column["levels"]))))
             classes = tuple(map(str, value["classes"]))
             return cls(tuple(columns), str(value["target"]), classes, str(value["missing"]))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             message = f"it must be what a training kept of its table, got {type(error).__name__}: {error}"
             raise ValueError(message) from error
-
-
-def save_preprocessing(preprocessing: Preprocessing, file: Path) -> None:
-    """Write a preprocessing to a JSON file, for `load_preprocessing`."""
-    text = json.dumps(preprocessing.to_json(), ensure_ascii=False, indent=1, allow_nan=False)
-    file.write_text(text + "\n", encoding="utf-8")
-
-
-def load_preprocessing(file: Path) -> Preprocessing:
-    """Read a preprocessing from a JSON file that `save_preprocessing` wrote.
-
-    Raises:
-        InputError: If the file cannot be read or holds something else.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> learned = Preprocessing((NumberColumn("x", 0.5, 2.0),), "kind", ("a", "b"), "mean")
-        >>> with TemporaryDirectory() as folder:
-        ...     save_preprocessing(learned, Path(folder) / "preprocessing.json")
-        ...     load_preprocessing(Path(folder) / "preprocessing.json") == learned
-        True
-    """
-    try:
-        return Preprocessing.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        message = f"the preprocessing must be the JSON that a training wrote, got {file}: {error}; train again."
-        raise InputError(message) from error
 
 
 def standardised(numbers: NDArray[np.float64], column: NumberColumn) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ from mlp_core.settings import Settings, list_of_names
 
 DRAWN_POINTS = ("spirals", "moons", "circles", "gauss", "xor")
 """Points of two coordinates that a run draws."""
+RULED_POINTS = ("circles", "gauss", "xor")
+"""Those whose rule gives every point of the plane a class; the moons end, and nothing says what lies beyond."""
 BUNDLED_TABLES = ("digits", "wine", "iris", "breast_cancer")
 """Tables that come with scikit-learn."""
 IMAGES = "images"

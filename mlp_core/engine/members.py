@@ -215,7 +215,7 @@ def _train_small(
 
     def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
         stopping.clock()
-        reached = float((predicted(parameters) == wanted).mean())
+        reached = np.count_nonzero(predicted(parameters) == wanted) / len(wanted)
         if stopping.record(member, epoch, reached) and config.patience:
             best[member] = parameters.copy()
         goes_on = stopping.goes_on(member)

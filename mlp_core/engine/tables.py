@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,13 +166,18 @@ class TrainedModel:
 
     Attributes:
         trial: The configuration and its labels.
-        members: A row per member, see `joined_members`.
+        load_members: Function that returns (loads) a row per member, see `joined_members`.
         state: Function that returns (loads) the stacked parameters of all members, see `Ensemble.state`.
     """
 
     trial: Trial
-    members: pa.Table
+    load_members: Callable[[], pa.Table]
     state: Callable[[], dict[str, torch.Tensor]]
+
+    @cached_property
+    def members(self) -> pa.Table:
+        """A row per member; they are loaded when they are first asked for."""
+        return self.load_members()
 
     @property
     def n_members(self) -> int:

@@ -194,6 +194,18 @@ def new_figure(height_inches: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def figure_of_words(words: str) -> Figure:
+    """Return a low figure of the report's width that only says in words why there is nothing to draw.
+
+    Example:
+        >>> figure_of_words("fewer than two settings vary").get_size_inches().tolist()
+        [6.0, 0.6]
+    """
+    figure = Figure(figsize=(WIDTH_INCHES, 0.6), dpi=DOTS_PER_INCH)
+    plain(figure.text(0.5, 0.5, words, ha="center", va="center", fontsize=9, color=INK))
+    return figure
+
+
 def draw_intervals(
     axes: Axes, positions: NDArray[Any], intervals: Sequence[Interval], colour: str, marker: str
 ) -> None:

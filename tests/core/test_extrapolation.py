@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mlp_core.data.datasets import spirals, split
+from mlp_core.data.points import drawn_points, ruled_points
 from mlp_core.experiments.generalization.extrapolation import extrapolate, training_radius
 from mlp_core.experiments.generalization.regions import nearest_neighbour
 
@@ -85,3 +86,39 @@ def test_with_much_noise_there_is_no_outside():
     assert training_radius(noisy) > 2
     assert math.isnan(extrapolation.outside_accuracy.item())
     assert extrapolation.rim_accuracy.item() == pytest.approx(0.25)
+
+
+def drawn_rule(kind, points, classes):
+    """Return the class of each point by the rule in the words of the documents."""
+    x, y = points.T
+    if kind == "circles":
+        return ((x**2 + y**2).sqrt() < 0.75).long()
+    if kind == "xor":
+        return (torch.sign(x) != torch.sign(y)).long()
+    return (torch.atan2(x, y) / (2 * math.pi / classes)).round().long() % classes
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("circles", 2), ("xor", 2), ("gauss", 3), ("gauss", 5)])
+def test_who_knows_the_rule_of_other_points_is_right_everywhere(kind, classes):
+    """Inside, at the rim, outside and in every ring; who answers one class is not."""
+    data = drawn_points(kind, 2021, classes=classes, points=500, noise=0.3)
+    perfect = extrapolate(lambda points: drawn_rule(kind, points, classes).unsqueeze(0), data, kind)
+    assert perfect.inside_accuracy.item() == perfect.rim_accuracy.item() == perfect.outside_accuracy.item() == 1
+    assert perfect.ring_accuracy.tolist() == [[1.0] * 20]
+    constant = extrapolate(lambda points: torch.zeros(1, len(points), dtype=torch.int64), data, kind)
+    share = 1.0 if kind == "circles" else 1 / classes  # all that lies outside is nearer to the outer circle
+    assert constant.outside_accuracy.item() == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["circles", "gauss", "xor"])
+def test_the_rule_is_what_the_drawn_points_follow(kind):
+    """With little noise every training point has the class that the rule gives it."""
+    data = drawn_points(kind, 2021, classes=4 if kind == "gauss" else 2, points=500, noise=0.0)
+    right = drawn_rule(kind, data.train_inputs.double(), 4) == data.train_labels
+    assert right.all()
+
+
+def test_moons_have_no_rule_beyond_their_ends():
+    """Which class a point there has nobody knows."""
+    with pytest.raises(ValueError, match="kind must be one of circles, gauss, xor, got 'moons'"):
+        ruled_points("moons", 2, 10, 2.0)

@@ -14,7 +14,7 @@ import torch
 from sklearn import datasets as sklearn_datasets
 
 from mlp_core.data.points import drawn_points
-from mlp_core.data.preprocessing import Preprocessing, load_preprocessing, save_preprocessing
+from mlp_core.data.preprocessing import Preprocessing
 from mlp_core.data.settings import BUNDLED_TABLES, DataSource
 from mlp_core.data.table_files import read_table_file
 from mlp_core.data.tables import bundled_table, described, table_examples
@@ -149,14 +149,27 @@ def test_numbers_may_be_classes():
 def test_what_was_learned_can_be_applied_again(tmp_path):
     """From its JSON, to rows in another order of columns and in another file format: the same inputs."""
     prepared = examples(table())
-    save_preprocessing(prepared.preprocessing, tmp_path / "learned.json")
-    learned = load_preprocessing(tmp_path / "learned.json")
+    learned = Preprocessing.from_json(json.loads(json.dumps(described(prepared)))["preprocessing"])
     assert learned == prepared.preprocessing
-    assert json.loads(json.dumps(described(prepared)))["preprocessing"] == prepared.preprocessing.to_json()
     pa.csv.write_csv(table().select(["ripe", "colour", "size"]), tmp_path / "new.csv")
     inputs = torch.from_numpy(learned.apply(read_table_file(tmp_path / "new.csv")))
     both = torch.cat([prepared.data.train_inputs, prepared.data.test_inputs])
     assert sorted(map(tuple, inputs.tolist())) == sorted(map(tuple, both.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ({"kind": "numbers", "name": "x", "mean": float("inf"), "scale": 1.0}, "a finite mean and a deviation above 0"),
+        ({"kind": "numbers", "name": "x", "mean": 0.0, "scale": 0.0}, "a finite mean and a deviation above 0"),
+        ({"kind": "numbers", "name": "x", "mean": 10**400, "scale": 1.0}, "OverflowError"),
+        ({"kind": "numbers", "name": "x"}, "KeyError"),
+    ],
+)
+def test_what_was_learned_must_be_whole(column, reason):
+    """No input is divided by nothing."""
+    with pytest.raises(ValueError, match=reason):
+        Preprocessing.from_json({"columns": [column], "target": "kind", "classes": ["a", "b"], "missing": "mean"})
 
 
 @pytest.mark.parametrize("name", BUNDLED_TABLES)

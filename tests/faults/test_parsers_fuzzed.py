@@ -5,6 +5,7 @@ either finds becomes an example below.
 """
 
 import io
+import json
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
@@ -37,6 +39,7 @@ from mlp_core.artifacts.results import read_results
 from mlp_core.artifacts.storage import Provenance, write_table
 from mlp_core.data.downloads import Limits, _retry_after_seconds, download
 from mlp_core.data.images import decode_images, list_images
+from mlp_core.data.preprocessing import LevelColumn, NumberColumn, Preprocessing
 from mlp_core.data.settings import DataSource
 from mlp_core.data.table_files import read_table_file
 from mlp_core.data.tables import table_examples
@@ -46,6 +49,7 @@ from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 from mlp_core.experiments.generalization.experiment import Generalization
 from mlp_core.experiments.images.experiment import Images
+from mlp_core.experiments.sweep.experiment import Sweep
 from mlp_core.settings import validated
 from tasks.artifact_listing import stored_files, unneeded_files
 
@@ -121,6 +125,34 @@ def read_own_table(content):
             assert words.startswith(("data must ", "test_share must "))
             assert words.isprintable()
             assert len(words) < 2000
+
+
+def read_new_rows(content):
+    """New rows for kept networks: finite inputs for each, or one sentence."""
+    columns = NumberColumn("size", 1.75, 0.25), LevelColumn("colour", ("blue", "red"))
+    learned = Preprocessing(columns, "kind", ("a", "b"), "mean")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows")
+        path.write_bytes(content)
+        table, words = answered(read_table_file, path)
+        inputs = None
+        if table:
+            inputs, words = answered(learned.apply, table)
+        if inputs is not None:
+            assert inputs.shape == (table.num_rows, 3)
+            assert np.isfinite(inputs).all()
+            assert all(sentence.isprintable() for sentence in learned.unseen(table))
+        else:
+            assert words.startswith("data must ")
+            assert words.isprintable()
+            assert len(words) < 2000
+
+
+def read_preprocessing(content):
+    """What was learned of a table: as it was written, or ValueError."""
+    with suppress(ValueError, RecursionError):
+        learned = Preprocessing.from_json(json.loads(content))
+        assert Preprocessing.from_json(learned.to_json()) == learned
 
 
 def read_image(content):
@@ -292,6 +324,11 @@ def good_tables():
 
 
 TABLES = good_tables()
+LEARNED = (
+    b'{"columns": [{"kind": "numbers", "name": "size", "mean": 1.75, "scale": 0.25}, '
+    b'{"kind": "levels", "name": "colour", "levels": ["red"]}], '
+    b'"target": "kind", "classes": ["a", "b"], "missing": "mean"}'
+)
 
 
 def good_weights():
@@ -347,6 +384,8 @@ def test_any_text_as_an_activation(text):
     ("model", "field"),
     [
         pytest.param(GainSweep, "gains", id="gains"),
+        pytest.param(Sweep, "starts", id="starts"),
+        pytest.param(Sweep, "weight_decays", id="weight decays"),
         pytest.param(DepthSweep, "depths", id="depths"),
         pytest.param(Images, "hidden_widths", id="widths"),
         pytest.param(Generalization, "degrees", id="degrees"),
@@ -397,6 +436,22 @@ def test_any_secret_in_an_address(user, password, signature):
 def test_any_bytes_as_a_table(content):
     """Examples, or one sentence."""
     read_own_table(content)
+
+
+@given(spoilt(*TABLES) | st.binary(max_size=200))
+@QUICKLY
+def test_any_bytes_as_new_rows(content):
+    """Inputs for each row, or one sentence."""
+    read_new_rows(content)
+
+
+@given(spoilt(LEARNED) | st.binary(max_size=200))
+@example(b'{"columns": [{"kind": "numbers", "name": "x", "mean": 1%s, "scale": 1}]}' % (b"0" * 400))
+@example(b'{"columns": [{"kind": "numbers", "name": "x", "mean": 1e999, "scale": 0}]}')
+@QUICKLY
+def test_any_bytes_as_what_was_learned_of_a_table(content):
+    """As it was written, or ValueError."""
+    read_preprocessing(content)
 
 
 # the name of a file, in the header next to it alone, is not the UTF-8 that it is said to be
@@ -536,6 +591,9 @@ TARGETS = {
     "images": (read_image, IMAGES + SCALED),
     "tables": (read_table, [good_table()]),
     "own tables": (read_own_table, TABLES),
+    "new rows": (read_new_rows, TABLES),
+    "preprocessing": (read_preprocessing, [LEARNED]),
+    "starts": (lambda data: read_setting(Sweep, "starts", text_of(data)), [b"pytorch,theory,xavier:1.5e-3"]),
     "baselines": (read_accepted, [ACCEPTED]),
     "results": (read_members, [RESULTS]),
     "comparisons": (read_run, [COMPARED]),

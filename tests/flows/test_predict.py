@@ -2,6 +2,10 @@
 
 import io
 import json
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -15,7 +19,7 @@ from torch import nn
 from flows.command_line import program
 from mlp_core.artifacts.storage import Artifact, Provenance, write_table
 from mlp_core.data.preprocessing import NumberColumn, Preprocessing
-from mlp_core.errors import InputError
+from mlp_core.errors import InputError, ResourceError
 from mlp_core.experiments.prediction import kept_model, predictions, share_right
 
 
@@ -107,6 +111,46 @@ def test_a_coordinate_that_is_no_number_is_refused(predict, tmp_path, value, sen
     (tmp_path / "one.csv").write_text(f"x1,x2\n{value},2\n{value or 3},4\n")
     with pytest.raises(InputError, match=sentence):
         predict("--data", tmp_path / "one.csv")
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """Serve the test's folder on loopback, past any proxy, and give its address."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_rows_come_from_the_web(predict, points, web):
+    """The same answers as from the file, with its digest or without."""
+    digest = sha256(points.read_bytes()).hexdigest()
+    expected = predict("--data", points).out
+    assert predict("--data", f"{web}/points.csv").out == expected
+    assert predict("--data", f"{web}/points.csv#sha256={digest}").out == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("none.csv?key=word", r"from http://127.0.0.1:\d+/none.csv\?\.\.\.: the server answered 404 Not Found; "),
+        ("page.html", "the server sent an HTML page, not a table"),
+        (f"points.csv#sha256={64 * '0'}", f"its SHA-256 must be {64 * '0'}, got "),
+    ],
+)
+def test_what_the_web_sends_instead_is_said(predict, points, web, name, sentence):
+    """With the rules of the other downloads: one sentence, without what may be secret in an address."""
+    (points.parent / "page.html").write_text("<html>no table</html>")
+    with pytest.raises(ResourceError, match=sentence):
+        predict("--data", f"{web}/{name}")
+
+
+def test_points_that_a_run_draws_are_no_rows(predict):
+    """The sentence does not offer them."""
+    with pytest.raises(InputError, match=r"^data must be digits, wine, .*, got 'moons'\.$"):
+        predict("--data", "moons")
 
 
 def test_without_a_sweep_a_model_must_be_named(finished):

@@ -95,7 +95,7 @@ def planned_trials(experiment, setup):
 
 def planned_outputs(experiment, setup):
     """Return the tables and figures that an experiment would make; nothing is trained."""
-    models = [TrainedModel(trial, pa.table({}), dict) for trial in planned_trials(experiment, setup)]
+    models = [TrainedModel(trial, lambda: pa.table({}), dict) for trial in planned_trials(experiment, setup)]
     return list(experiment.outputs(setup, models, None))
 
 
@@ -159,7 +159,8 @@ def _trained(trial, data, n_seeds, lost_seeds):
         assert blocks[-1].test_accuracy.isnan().all()
     order = torch.tensor([member for block in blocks for member in block.member]).argsort()
     state = {name: torch.cat([block.state[name] for block in blocks])[order] for name in blocks[0].state}
-    return TrainedModel(trial, joined_members(map(member_table, blocks), n_members), lambda: state)
+    members = joined_members(map(member_table, blocks), n_members)
+    return TrainedModel(trial, lambda: members, lambda: state)
 
 
 @uniform_arithmetic()

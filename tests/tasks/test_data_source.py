@@ -22,7 +22,12 @@ def stages_for(flow, data, **points):
     ("flow", "data", "points", "words"),
     [
         ("polynomial", "digits", {}, "data must be drawn points in polynomial, got 'digits'; leave --data out."),
-        ("generalization", "moons", {}, "data must be spirals in generalization, got 'moons'; leave --data out."),
+        (
+            "generalization",
+            "moons",
+            {},
+            "data must be spirals, circles, gauss or xor in generalization, got 'moons'; leave --data out.",
+        ),
         ("depth_sweep", "images", {}, "data must be drawn points or a table in depth-sweep, got 'images'"),
         ("depth_sweep", "digits", {"points": 50}, "points must be left out with --data digits, got 50"),
         ("depth_sweep", "moons", {"arms": 3}, "arms must be left out with --data moons, got 3"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mlp_core.data.settings import DRAWN_POINTS, RULED_POINTS
 from mlp_core.data.transforms import Standardize
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import Column, Labels, TrainConfig, Training, Trial
@@ -64,7 +65,7 @@ def generalization_trials(
     n_classes: int,
     training: Training,
 ) -> list[Trial]:
-    """Return the wide and deep models of the spirals: one polynomial per degree, one perceptron per budget and depth.
+    """Return the wide and deep models of drawn points: one polynomial per degree, one perceptron per budget and depth.
 
     They are configurations of the polynomial and of the depth sweep, so what those have trained is not trained again.
 
@@ -72,7 +73,7 @@ def generalization_trials(
         degrees: Highest total degrees of the polynomial models.
         depths: Numbers of hidden layers of the perceptrons.
         parameter_budgets: Trainable parameters for the perceptrons to reach.
-        n_classes: Classes of the spirals, one per arm.
+        n_classes: Classes of the points; of the spirals one per arm.
         training: How to train; its activation is the perceptrons', as a polynomial has none.
 
     Example:
@@ -150,21 +151,23 @@ def tuned_trial(trial: Trial, rate: float) -> Trial:
 
 def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
     measures = "mlp_core.experiments.generalization.measures"
+    kind = setup.data.settings.get("data", DRAWN_POINTS[0])
     answers = [
         Table(
             "tables/extrapolation",
             f"{measures}:answers_elsewhere",
-            (model, data),
+            (model, data, kind),
             title=f"extrapolate {model.trial.config.name}",
         )
         for model in models
     ]
     settings = setup.table_settings(setup.settings)
     function = f"{measures}:generalization_table"
-    table = Table("results/generalization", function, (models, answers, data), settings, "compare generalization")
+    table = Table("results/generalization", function, (models, answers, data, kind), settings, "compare generalization")
     yield table
     draw = "mlp_core.experiments.generalization.figures:generalization_figure"
-    yield Figure("generalization", draw, (table, setup.data.n_classes), prepare=f"{measures}:trained_as_set")
+    inputs = table, setup.data.n_classes, kind
+    yield Figure("generalization", draw, inputs, prepare=f"{measures}:trained_as_set")
     as_set = [model for model in models if model.trial.labels.column("training") == AS_SET]
     wide = {model.trial.labels.column("degree"): model for model in as_set if model.trial.config.inputs}
     degrees = sorted(wide)
@@ -177,12 +180,12 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
 
 EXPERIMENT = Experiment(
     name="generalization",
-    help="Wide and deep models outside their training region, on spirals (section 1.1).",
+    help="Wide and deep models outside their training region, on points whose class is known there (section 1.1).",
     settings=Generalization,
     parameter="models",
     run_name="{models.activation}",
     data=("spirals",),
-    points=("spirals",),
+    points=(DRAWN_POINTS[0], *RULED_POINTS),
     trials=_trials,
     to_tune=lambda _, trials: tunings(trials),
     tuned=lambda _, trial, rate: tuned_trial(trial, rate),

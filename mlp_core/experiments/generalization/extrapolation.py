@@ -1,4 +1,4 @@
-"""A classifier of the spirals asked where it was not trained: on the arms continued, and everywhere on a map."""
+"""A classifier of drawn points asked where it was not trained: on the arms continued, and everywhere on a map."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from mlp_core.data.datasets import Split, spirals
+from mlp_core.data.points import ruled_points
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.experiments.generalization.regions import accuracy_by_radius, decision_islands
 
 ARMS_END = 2.0
 RING_WIDTH = 0.1
-_POINTS_PER_ARM = 1000
+_POINTS_PER_ARM = 1000  # or per class
 # Twice the side costs four times as much and finds the same islands
 _MAP_SIZE = 250
 _MIN_PIXELS = 3
@@ -25,12 +26,13 @@ _MIN_PIXELS = 3
 class Extrapolation:
     """How members classify points outside their training points; float64 `[members]` unless noted otherwise.
 
-    Accuracies are on the spiral arms, continued without noise to radius 2. The training radius is the largest distance
+    Accuracies are on the spiral arms, continued without noise to radius 2, or on points all over the disc of radius 2
+    whose class the rule of other drawn points gives, see `ruled_points`. The training radius is the largest distance
     of a training point from the origin; where a region holds no point, the accuracy is NaN. An island is a region of
     one class that holds none of the class's training points, on the map from -2 to 2.
 
     Attributes:
-        inside_accuracy: Up to radius 1, the end of the training arms.
+        inside_accuracy: Up to radius 1, the end of the training arms, the outer circle, or the middles of clusters.
         rim_accuracy: From radius 1 to the training radius, where noise alone put some training points.
         outside_accuracy: From the training radius to radius 2.
         ring_accuracy: In rings of width 0.1 from the origin to radius 2, `[members, rings]`.
@@ -56,14 +58,16 @@ def training_radius(data: Split) -> float:
 
 
 @uniform_arithmetic()
-def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolation:
-    """Measure how members classify the spiral arms continued to twice their length, and a map of the plane.
+def extrapolate(answer: Callable[[Tensor], Tensor], data: Split, kind: str = "spirals") -> Extrapolation:
+    """Measure how members classify points to radius 2, most of them outside their training points, and a map.
 
-    The arms are continued without noise: their curve gives the true label, and a point at t lies t from the origin.
+    Spiral arms are continued to twice their length, without noise: their curve gives the true label, and a point at t
+    lies t from the origin. For other kinds the rule by which they are drawn gives it.
 
     Args:
         answer: Function of points `[n, 2]`; returns the members' predicted classes `[members, n]`.
-        data: The spirals they were trained on.
+        data: The points they were trained on.
+        kind: `spirals`, `circles`, `gauss` or `xor`.
 
     Returns:
         Accuracies by region, and islands of the map; NaN accuracy for a region without points.
@@ -75,7 +79,10 @@ def extrapolate(answer: Callable[[Tensor], Tensor], data: Split) -> Extrapolatio
         ([0.25], [0.25], (1, 20))
     """
     n_classes = int(data.train_labels.max()) + 1
-    points, labels = spirals(arms=n_classes, points_per_arm=_POINTS_PER_ARM, noise=0.0, t_max=ARMS_END)
+    if kind == "spirals":
+        points, labels = spirals(arms=n_classes, points_per_arm=_POINTS_PER_ARM, noise=0.0, t_max=ARMS_END)
+    else:
+        points, labels = ruled_points(kind, n_classes, n_classes * _POINTS_PER_ARM, ARMS_END)
     # a point at the end of the arms may lie beyond it in the last digit
     points = points.double() * (1 - 1e-6)
     answers = answer(points.float())

@@ -1,4 +1,4 @@
-"""Figure of generalization: accuracy on the arms continued, against radius."""
+"""Figure of generalization: accuracy on the arms continued, or by the rule of other points, against radius."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ from mlp_core.report.plot_style import (
 )
 from mlp_core.statistics.intervals import Interval, median_interval
 
+_INSIDE = {"spirals": "training arms end", "circles": "outer circle", "gauss": "middles of clusters", "xor": "radius 1"}
+"""What lies at radius 1, by kind of points."""
 
-def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
-    """Draw accuracy on the continued spiral arms against radius: polynomials above, perceptrons below.
+
+def generalization_figure(table: pd.DataFrame, n_classes: int = 4, kind: str = "spirals") -> Figure:
+    """Draw accuracy inside and outside the training region against radius: polynomials above, perceptrons below.
 
     Args:
         table: Rows of the `generalization` table, one per member and one for the nearest neighbour.
-        n_classes: Classes of the spirals, for the line of chance level.
+        n_classes: Classes of the points, for the line of chance level.
+        kind: Kind of the points, such as `spirals`.
 
     Returns:
         The figure; lines are medians over members, bands their 95 % intervals; the nearest neighbour is dotted in both
@@ -38,7 +42,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     nearest = table[table["model"] == "nearest neighbour"]
     training_radius = float(table["training_radius"].iloc[0])
-    marks = [(1.0, "training arms end", "right"), (training_radius, "last training point", "left")]
+    marks = [(1.0, _INSIDE[kind], "right"), (training_radius, "last training point", "left")]
     if training_radius > 2:
         marks.pop()
     counts: list[Interval] = []
@@ -64,8 +68,9 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4) -> Figure:
         )
     panels[1].set_xlim(-0.05, 2.05)
     panels[1].set_xlabel("radius, in rings of width 0.1")
+    where = "on the arms continued to twice their length" if kind == "spirals" else f"by the rule of {kind}"
     figure.suptitle(
-        "Accuracy on the arms continued to twice their length; grey: chance.\n" + sentence(interval_words(counts)),
+        f"Accuracy {where}; grey: chance.\n" + sentence(interval_words(counts)),
         fontsize=11,
         x=0.01,
         ha="left",

@@ -1,4 +1,4 @@
-"""What models of the spirals answer outside their training points, next to what the nearest neighbour answers."""
+"""What models of drawn points answer outside their training points, next to what the nearest neighbour answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from mlp_core.experiments.generalization.regions import nearest_neighbour
 from mlp_core.experiments.measures import weights_of
 
 _UNITS = {
-    "inside_accuracy": "0..1, on the arms up to their end at radius 1",
-    "rim_accuracy": "0..1, on the arms continued to the training radius",
-    "outside_accuracy": "0..1, on the arms continued from the training radius to radius 2",
+    "inside_accuracy": "0..1, up to radius 1: on the spirals' arms, or by the rule of other points",
+    "rim_accuracy": "0..1, from there to the training radius",
+    "outside_accuracy": "0..1, from the training radius to radius 2",
     "ring_accuracy": "0..1, in rings of width 0.1 from the origin to radius 2",
     "islands": "regions of a class without any of its training points, wholly on the map from -2 to 2",
     "island_area": "x1 times x2",
@@ -41,10 +41,16 @@ _COLUMNS = (
 )
 
 
-def answers_elsewhere(model: TrainedModel, data: Split) -> pa.Table:
-    """Return what `extrapolate` measures of a configuration's members outside their training points, a row each."""
+def answers_elsewhere(model: TrainedModel, data: Split, kind: str) -> pa.Table:
+    """Return what `extrapolate` measures of a configuration's members outside their training points, a row each.
+
+    Args:
+        model: The trained configuration.
+        data: The points that it was trained on.
+        kind: Their kind, such as `spirals`.
+    """
     ensemble, features = weights_of(model), applied(model.trial.config.inputs, data)
-    return _table(extrapolate(lambda points: predict(ensemble, features(points)), data))
+    return _table(extrapolate(lambda points: predict(ensemble, features(points)), data, kind))
 
 
 def _table(extrapolation: Extrapolation) -> pa.Table:
@@ -57,13 +63,16 @@ def _table(extrapolation: Extrapolation) -> pa.Table:
     return with_units(pa.table(columns), _UNITS)
 
 
-def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Table], data: Split) -> pa.Table:
+def generalization_table(
+    models: Sequence[TrainedModel], answers: Sequence[pa.Table], data: Split, kind: str
+) -> pa.Table:
     """Return the `generalization` table: each member's accuracies inside and outside the training region.
 
     Args:
         models: The trained configurations.
         answers: For each configuration, its table of `answers_elsewhere`.
-        data: The spirals they were trained on.
+        data: The points they were trained on.
+        kind: Their kind, such as `spirals`.
 
     Returns:
         One row per member, null outside if it diverged, and a last row for the nearest-neighbour classifier.
@@ -81,7 +90,7 @@ def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Ta
     def answer(points: Tensor) -> Tensor:
         return nearest_neighbour(points, data.train_inputs, data.train_labels).unsqueeze(0)
 
-    nearest = _table(extrapolate(answer, data))
+    nearest = _table(extrapolate(answer, data, kind))
     test_accuracy = (answer(data.test_inputs)[0] == data.test_labels).double().mean().item()
     reached = {"model": "nearest neighbour", "member": 0, "train_accuracy": 1.0, "test_accuracy": test_accuracy}
     for column, value in {**reached, "status": "ok"}.items():
@@ -92,7 +101,7 @@ def generalization_table(models: Sequence[TrainedModel], answers: Sequence[pa.Ta
     return with_units(table.select([name for name in _COLUMNS if name in table.column_names]), units)
 
 
-def trained_as_set(table: pa.Table, n_classes: int) -> tuple[pd.DataFrame, int]:
-    """Return the arguments of `generalization_figure`: the table without tuned models (pandas), and the classes."""
+def trained_as_set(table: pa.Table, n_classes: int, kind: str) -> tuple[pd.DataFrame, int, str]:
+    """Return the arguments of `generalization_figure`: the table without tuned models (pandas), and the other two."""
     frame = table.to_pandas()
-    return frame[frame["training"] != TUNED], n_classes
+    return frame[frame["training"] != TUNED], n_classes, kind

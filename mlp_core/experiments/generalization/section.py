@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlp_core.data.settings import other_data
 from mlp_core.experiments.generalization.companions import TUNED, alike_in_size
 from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, ReportFigure, Section, SectionContent
 from mlp_core.statistics.intervals import Interval, median_interval
@@ -43,24 +44,36 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         tuned = training == TUNED
         models.append(_Model(f"{name}, tuned (rate {rate:g})" if tuned else name, kind, parameters, tuned, rows))
     radius = min(2.0, float(table["training_radius"].iloc[0]))
-    n_classes = int(settings.get("arms", 4))
+    n_classes = int(settings.get("classes", settings.get("arms", 4)))
+    kind = other_data(settings)
     short = _in_short(models, n_classes)
     return SectionContent(
         short,
-        [sentence for sentence in _describe_generalization(models, radius, n_classes) if sentence not in short],
+        [sentence for sentence in _describe_generalization(models, radius, n_classes, kind) if sentence not in short],
         [
             *("model", "parameters", "n", "test accuracy", "inside, to radius 1", f"rim, 1 to {radius:.2f}"),
             *(f"outside, {radius:.2f} to 2", "islands on the map", "their area"),
         ],
         1,
         [_model_row(model) for model in models],
-        f"{MEDIAN_NOTE} Islands and their area are medians, too. Inside, rim and outside are points on the arms, "
-        "continued without noise from their end at radius 1 to radius 2; beyond the rim lies no training point. An "
-        "island is a region of a class that holds none of its training points, on the map from -2 to 2; those that "
-        "reach its edge may belong to a larger region beyond and are counted too. "
+        f"{MEDIAN_NOTE} Islands and their area are medians, too. {_where(kind)}; beyond the rim lies no training "
+        "point. An island is a region of a class that holds none of its training points, on the map from -2 to 2; "
+        "those that reach its edge may belong to a larger region beyond and are counted too. "
         "The number of parameters of perceptrons comes near a budget, with the smallest width that reaches it. Tuned: "
         "inputs with mean 0 and standard deviation 1, and of five learning rates from 0.001 to 0.1 the one that was "
         "right most often on a fifth of the training points, held out while it was chosen.",
+    )
+
+
+def _where(kind: str) -> str:
+    """Say which points inside, rim and outside are made of."""
+    if kind:
+        return (
+            "Inside, rim and outside are points all over the disc of radius 2, without noise, whose class is the one "
+            f"that the rule of {kind} gives"
+        )
+    return (
+        "Inside, rim and outside are points on the arms, continued without noise from their end at radius 1 to radius 2"
     )
 
 
@@ -97,16 +110,19 @@ def _in_short(models: list[_Model], n_classes: int) -> list[str]:
     return [sentence, f"{networks} of its size is right for {100 * best:.0f} %."]
 
 
-def _describe_generalization(models: list[_Model], radius: float, n_classes: int) -> list[str]:
+def _describe_generalization(models: list[_Model], radius: float, n_classes: int, kind: str) -> list[str]:
     finished = [model for model in models if model.median("outside_accuracy").n and not model.tuned]
     wide = [model for model in finished if model.kind == "polynomial"][-1:]
     if not wide:
         return ["Of no polynomial there is an accuracy outside the training region."]
     widest, chance = wide[0], 1 / n_classes
     outside = widest.median("outside_accuracy")
+    inside, beyond = "on the arms that it was trained on", "on the same arms continued, beyond"
+    if kind:
+        inside, beyond = "up to radius 1", "beyond"
     sentences = [
-        f"The {widest.name}, is right, in the median over members, on the arms that it was trained on for "
-        f"{format_interval(widest.median('inside_accuracy'))}; on the same arms continued, beyond the last training "
+        f"The {widest.name}, is right, in the median over members, {inside} for "
+        f"{format_interval(widest.median('inside_accuracy'))}; {beyond} the last training "
         f"point at radius {radius:.2f}, for {format_interval(outside, short=True)}, where guessing gives "
         f"{100 * chance:.0f} %."
     ]
@@ -120,7 +136,8 @@ def _describe_generalization(models: list[_Model], radius: float, n_classes: int
         sentences.append(f"Perceptrons with as many parameters, give or take 15 %, reach there at {'; '.join(parts)}.")
         nearest = [model.median("outside_accuracy").estimate for model in finished if model.kind == "nearest neighbour"]
         if all(model.rows["outside_accuracy"].max() < chance for model in alike):
-            sentences.append("That is less than guessing: there the arms have turned on, away from what was learned.")
+            why = "" if kind else ": there the arms have turned on, away from what was learned"
+            sentences.append(f"That is less than guessing{why}.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
     parts = [f"{model.name} {model.islands().median():.1f}" for model in (widest, *alike)]
@@ -162,8 +179,9 @@ SECTION = Section(
     figures=(
         ReportFigure(
             "generalization",
-            "Accuracy on the arms, continued beyond their end at radius 1, against radius: polynomials above, "
-            "perceptrons below, nearest neighbour dotted in both. Bands are 95 % intervals of the median.",
+            "Accuracy against radius, on the arms continued beyond their end at radius 1, or on points whose class the "
+            "rule of other data gives: polynomials above, perceptrons below, nearest neighbour dotted in both. "
+            "Bands are 95 % intervals of the median.",
             "Curves of accuracy against radius for polynomials and for perceptrons. The table has the numbers.",
         ),
         ReportFigure(

@@ -239,16 +239,19 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
         "levels": {name: list(levels) for name, levels in levels_of(sweep).items()},
     }
     settings = setup.table_settings(sweep, **figure_settings)
-    table = Table("results/sweep", f"{measures}:sweep_table", (models, yardsticks), settings, "summarize sweep")
     classes = Table("results/sweep_classes", f"{measures}:class_table", (models, data), settings, "count confusions")
+    inputs = models, yardsticks, classes
+    table = Table("results/sweep", f"{measures}:sweep_table", inputs, settings, "summarize sweep")
     yield table
     yield classes
     for name in ("accuracy", "effects", "variance", "pairs", "scales"):
         yield Figure(
             f"sweep_{name}", f"{figures}:{name}_figure", (table, figure_settings), prepare=f"{measures}:with_settings"
         )
+    chosen = "mlp_core.experiments.sweep.chosen_figures"
+    yield Figure("sweep_epochs", f"{chosen}:epochs_figure", (classes, models), prepare=f"{measures}:chosen_history")
     yield Figure(
-        "sweep_classes", f"{figures}:classes_figure", (classes, figure_settings), prepare=f"{measures}:with_settings"
+        "sweep_classes", f"{chosen}:classes_figure", (classes, figure_settings), prepare=f"{measures}:with_settings"
     )
 
 

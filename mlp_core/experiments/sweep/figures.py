@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,10 +23,10 @@ from mlp_core.report.plot_style import (
     PALETTE,
     WIDTH_INCHES,
     bare_axes,
+    figure_of_words,
     jitter,
     legend_below,
     new_figure,
-    note,
     plain,
     shortened,
 )
@@ -41,7 +40,7 @@ _YARDSTICK_COLOURS = dict(
     )
 )
 _YARDSTICK_STYLES = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))
-_MOST_PAIRS, _MOST_BARS, _MOST_CLASSES = 4, 14, 30
+_MOST_PAIRS, _MOST_BARS = 4, 14
 
 
 def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
@@ -126,9 +125,7 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     names = list(results.levels)
     if not names:
-        figure, axes = new_figure(2.6)
-        note(axes, "one configuration: no setting varies")
-        return figure
+        return figure_of_words("one configuration: no setting varies")
     n_rows = math.ceil(len(names) / 2)
     figure = Figure(figsize=(WIDTH_INCHES, 1.2 + 2.3 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(n_rows, 2, sharey=True, squeeze=False).ravel()
@@ -204,9 +201,7 @@ def variance_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     decomposition = results.shares
     if decomposition is None:
-        figure, axes = new_figure(2.6)
-        note(axes, "shares of the variance take two seeds and a setting with two levels")
-        return figure
+        return figure_of_words("shares of the variance take two seeds and a setting with two levels")
     shares = decomposition.shares
     settings_first = [name for name in shares if " x " not in name]
     pairs = sorted((name for name in shares if " x " in name), key=lambda name: -shares[name].estimate)
@@ -245,9 +240,7 @@ def pairs_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     results = sweep_results(table, settings)
     pairs = results.strongest_pairs(_MOST_PAIRS)
     if not pairs:
-        figure, axes = new_figure(2.6)
-        note(axes, "fewer than two settings vary: there is no pair")
-        return figure
+        return figure_of_words("fewer than two settings vary: there is no pair")
     n_rows = math.ceil(len(pairs) / 2)
     figure = Figure(figsize=(WIDTH_INCHES, 0.9 + 2.6 * n_rows), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(n_rows, 2, squeeze=False).ravel()
@@ -299,12 +292,11 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     scale = results.configurations["xi_c"].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         crossed = results.configurations["depth"] / scale
-    figure, axes = new_figure(4.0)
-    bare_axes(axes)
     drawn = np.isfinite(crossed) & (crossed > 0)
     if not drawn.any():
-        note(axes, "no start has a finite depth scale: signals cross any depth, or grow for ever")
-        return figure
+        return figure_of_words("no start has a finite depth scale: signals cross any depth, or grow for ever")
+    figure, axes = new_figure(4.0)
+    bare_axes(axes)
     activations = list(dict.fromkeys(results.configurations["activation"].tolist()))
     handles = []
     for activation, colour in zip(activations, (BLUE, ORANGE, PALETTE[2], PALETTE[3], *PALETTE[4:]), strict=False):
@@ -328,44 +320,4 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         f"Every configuration's mean test accuracy, n = {results.n_seeds}{words}", loc="left", fontsize=10, wrap=True
     )
     legend_below(figure, handles)
-    return figure
-
-
-def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """Draw the confusion matrix of the chosen configuration's members, in percent of each true class.
-
-    Args:
-        table: Rows of the `sweep_classes` table, one per pair of true and predicted class.
-        settings: Settings of the table.
-    """
-    names = [str(name) for name in settings["class_names"]]
-    n_classes, members = len(names), int(table["members"].iloc[0])
-    counts = table["count"].to_numpy(dtype=np.float64).reshape(n_classes, n_classes)
-    if not members:
-        figure, axes = new_figure(2.6)
-        note(axes, "all members of the chosen configuration diverged")
-        return figure
-    totals = counts.sum(1, keepdims=True)
-    percent = 100 * np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    figure = Figure(figsize=(WIDTH_INCHES, 5.4), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(percent, cmap=matplotlib.colormaps["viridis"], vmin=0, vmax=100)
-    if n_classes <= 12:
-        for (row, column), value in np.ndenumerate(percent):
-            if value > 0:
-                text = f"{value:.0f}" if value >= 1 else "<1"
-                axes.text(
-                    column, row, text, ha="center", va="center", fontsize=9, color="black" if value > 60 else "white"
-                )
-    step = max(1, math.ceil(n_classes / _MOST_CLASSES))
-    places, labels = np.arange(n_classes)[::step], [shortened(name, 12) for name in names[::step]]
-    turned = 90 if max(map(len, labels)) > 3 and n_classes > 4 else 0
-    axes.set_xticks(places, labels, fontsize=9, rotation=turned)
-    axes.set_yticks(places, labels, fontsize=9)
-    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        plain(tick)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("true class")
-    figure.colorbar(image, ax=axes, label="test examples of the true class (%)", shrink=0.8)
-    axes.set_title(f"Chosen configuration: answers of {members} members", loc="left", fontsize=11)
     return figure

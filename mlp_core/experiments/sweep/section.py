@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlp_core.report.section import (
     SectionContent,
 )
 from mlp_core.statistics.comparisons import listed
-from mlp_core.statistics.intervals import median_interval, share_interval
+from mlp_core.statistics.intervals import Interval, median_interval, share_interval
 from mlp_core.statistics.variance_shares import HIGHER, SEEDS, VarianceShares
 from mlp_core.statistics.wording import format_bounds, format_cell, format_interval, format_share, no_break
 
@@ -150,6 +151,8 @@ def _further(results: SweepResults, settings: Mapping[str, Any]) -> tuple[ExtraT
     tables = []
     if yardsticks := settings.get("yardsticks", {}):
         tables.append(_yardsticks_table(results, yardsticks))
+    if by_class := settings.get("class_accuracies", []):
+        tables.append(_classes_table(by_class))
     tables.append(_front_table(results))
     if decomposition := results.shares:
         tables.append(_shares_table(decomposition))
@@ -167,6 +170,20 @@ def _yardsticks_table(results: SweepResults, yardsticks: Mapping[str, Any]) -> E
         ["classifier", "validation accuracy", "test accuracy", "what it is"],
         rows,
         "Trained on the networks' own training examples, measured on the same validation and test examples.",
+    )
+
+
+def _classes_table(by_class: Sequence[Mapping[str, Any]]) -> ExtraTable:
+    rows = []
+    for one in by_class:
+        low, high = (math.nan if one[end] is None else one[end] for end in ("low", "high"))
+        median = Interval(one["n"], math.nan if one["median"] is None else one["median"], low, high, 0)
+        rows.append([str(one["class"]), f"{one['examples']:,}", str(one["n"]), no_break(format_cell(median))])
+    return ExtraTable(
+        "Accuracy per class",
+        ["class", "test examples", "n", "test accuracy of the chosen configuration"],
+        rows,
+        "Medians over the members that finished [95 % interval over seeds: order statistics].",
     )
 
 
@@ -259,6 +276,13 @@ SECTION = Section(
             f"Mean test accuracy against depth, counted in depth scales of the start: beyond some {SCALES} of them the "
             "angle between two inputs is lost on its way (Schoenholz et al. 2017).",
             "Dots of mean test accuracy against depth over depth scale, by activation.",
+        ),
+        ReportFigure(
+            "sweep_epochs",
+            "The chosen configuration after each epoch: train loss, and accuracy on the validation examples, one line "
+            "per member. With early stopping a line ends where its training did, and a dot marks the weights that are "
+            "kept.",
+            "Two panels over epochs: train loss and validation accuracy of every member, with medians.",
         ),
         ReportFigure(
             "sweep_classes",

@@ -151,3 +151,13 @@ def test_every_figure_has_the_yardsticks_and_no_markup():
         assert any(abs(height - 84.0) < 1e-9 for height in lines)
     for draw in (variance_figure, pairs_figure):
         assert draw(rows, SETTINGS).axes
+
+
+def test_each_class_has_its_accuracy_with_interval():
+    """And says so where there is none."""
+    known = {"class": "<b>cat</b>", "examples": 40, "n": 8, "median": 0.9, "low": 0.85, "high": 0.95}
+    lost = {"class": "dog", "examples": 12, "n": 0, "median": None, "low": None, "high": None}
+    content = SECTION.content(table(REACHED), {**SETTINGS, "class_accuracies": [known, lost]})
+    (by_class,) = [table for table in content.extra_tables if table.title == "Accuracy per class"]
+    rows = [[cell.replace("\u00a0", " ") for cell in row] for row in by_class.rows]
+    assert rows == [["<b>cat</b>", "40", "8", "90.0 % [85.0 to 95.0]"], ["dog", "12", "0", "none"]]
