@@ -10,14 +10,13 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from httpx import HTTPError, HTTPStatusError
-from prefect.artifacts import Artifact, MarkdownArtifact, TableArtifact
+from prefect.artifacts import Artifact, MarkdownArtifact, TableArtifact, create_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.context import FlowRunContext
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Crashed
@@ -189,15 +188,9 @@ class Progress:
                 self._waiting.start()
 
     def _create(self, n_known: int) -> UUID:
-        # Not `create_progress_artifact`: up to Prefect 3.9.1 it leaves a connection open
-        context = FlowRunContext.get()
-        flow_run_id = context.flow_run.id if context and context.flow_run else None
         text = _describe_progress(0, n_known)
-        artifact = ArtifactCreate(
-            key=_key("progress"), type="progress", data=0.0, description=text, flow_run_id=flow_run_id
-        )
-        with get_client(sync_client=True) as client:
-            return client.create_artifact(artifact).id
+        artifact = create_progress_artifact(0.0, _key("progress"), text, _sync=True)  # type: ignore[call-arg] # of `async_dispatch`
+        return cast(UUID, artifact)
 
     def _show_by_the_way(self) -> None:
         with self._lock:
