@@ -87,12 +87,12 @@ class ImageSettings(Settings):
 
     images: Annotated[str, Field(min_length=1)] = "synthetic"
     """Images: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
-    skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
     image_size: Annotated[int, Field(ge=8, le=128)] = IMAGE_SIZE
     """Rows and columns of an image, 8 to 128; others are scaled until the shorter side fits, and cut to the middle."""
     grey: bool = False
     """Make the images grey: one number per pixel instead of three."""
+    skip_bad_images: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """How many image files that cannot be used may be left out; they are named in the log and counted in the report."""
 
     @property
     def n_pixels(self) -> int:
