@@ -104,5 +104,5 @@ def thumbnail(png: bytes) -> str:
         height = max(1, round(image.height * _WIDTH_PIXELS / image.width))
         small = image.convert("RGB").resize((_WIDTH_PIXELS, height), Image.Resampling.LANCZOS)
         few = small.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        few.save(buffer, "png", optimize=True)
+        few.save(buffer, "png")  # optimize=True takes five times as long and saves 4 in 100 bytes
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
