@@ -272,6 +272,7 @@ LONG_FUNCTIONS = {
     ("benchmarks/soak.py", "_soak"): "one scenario after the other",
     ("flows/local_run.py", "run_flow"): "what begins and ends around a run, in its order",
     ("mlp_core/engine/batches.py", "per_seed_epochs"): "one line more",
+    ("mlp_core/engine/linear.py", "train_linear"): "its settings' lines",
     ("tasks/execution.py", "run_environment"): "what begins and ends around a run, in its order",
 }
 """Longer than a file or a function should be, and why."""

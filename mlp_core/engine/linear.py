@@ -85,10 +85,10 @@ def _weigh(gradient: Any, n_classes: int, inputs: Any, places: Any, length: int,
 @program
 def train_steps(
     parameters: Any, moments: Any, powers: Any, n_classes: int, is_adam: bool, rate: float, decay: float,
-    class_weights: Any, inputs: Any, labels: Any, orders: Any, batch_size: int, n_batches: int, first: int,
-    end: int, losses: Any,
+    class_weights: Any, inputs: Any, labels: Any, orders: Any, batch_size: int, first: int, end: int,
+    losses: Any,
 ) -> None:  # fmt: skip
-    """Train members that see the same batches for the steps `first` .. `end` - 1 of some epochs, in place.
+    """Train members that see the same batches for the steps `first` .. `end` - 1 of an epoch, in place.
 
     Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`.
 
@@ -103,32 +103,30 @@ def train_steps(
         class_weights: Factor on the loss of an example of each class, `[classes]`; empty if all count alike.
         inputs: The examples' inputs, then a 1, then zeros as many as in a row of weights; flat.
         labels: Class of each example.
-        orders: Order of the examples in each epoch, uint32 `[epochs, n]`, flat.
-        batch_size: Examples of a step; the last step of an epoch may have fewer.
-        n_batches: Steps of an epoch.
-        first: The first step to take; step 0 is the first one of the first epoch in `orders`.
+        orders: Order of the examples, uint32 `[n]`.
+        batch_size: Examples of a step; the last one of an epoch may have fewer.
+        first: The first step to take, from 0.
         end: The step after the last.
-        losses: Sum of the losses of each epoch's examples, float64 `[members, epochs]`; these steps are added to it.
+        losses: Sum of the losses of the epoch's examples, float64 `[members]`; these steps are added to it.
     """
     n_examples, length, gradient = len(labels), parameters.shape[1] // n_classes, np.zeros_like(parameters)
     places, work = np.zeros(BLOCK, np.int64), np.zeros((n_classes + 2) * BLOCK, parameters.dtype)
     for step in range(first, end):
-        epoch, batch = divmod(step, n_batches)
-        start = batch * batch_size
+        start = step * batch_size
         size = min(batch_size, n_examples - start)
         for block in range(0, size, BLOCK):
             n = min(BLOCK, size - block)
             width = -(-n // LANES) * LANES
             label_row, share_row = n_classes * width, (n_classes + 1) * width
             for column in range(width):
-                example = orders[epoch * n_examples + start + block + min(column, n - 1)]
+                example = orders[start + block + min(column, n - 1)]
                 places[column] = np.int64(example) * length
                 work[label_row + column] = labels[example]
                 share = 1.0 / size if column < n else 0.0  # what fills up the rows counts nothing
                 work[share_row + column] = share * class_weights[labels[example]] if len(class_weights) else share
             for member in range(len(parameters)):
                 _multiply(parameters[member], n_classes, inputs, places, length, work, width)
-                losses[member, epoch] += size * cross_entropy(work, 0, n_classes, label_row, share_row, width)
+                losses[member] += size * cross_entropy(work, 0, n_classes, label_row, share_row, width)
                 _weigh(gradient[member], n_classes, inputs, places, length, work, width)
         for member in range(len(parameters)):
             if is_adam:
@@ -188,7 +186,7 @@ def train_linear(
     n_alike = n_members // len(streams)  # members that see the same batches
     groups = [slice(first, first + n_alike) for first in range(0, n_members, n_alike)]
     n_steps = max(1, _CALL // (min(n, batch_size) * numbers[:n_alike].size))
-    orders, losses = np.empty(n, np.uint32), np.zeros((n_members, n_epochs))
+    orders, losses = np.empty(n, np.uint32), np.zeros((n_epochs, n_members))
     for epoch in range(n_epochs):
         for index, (group, state) in enumerate(zip(groups, states, strict=True)):
             draw_orders(state, orders[None])
@@ -196,14 +194,14 @@ def train_linear(
                 checkpoint((epoch + (index + first / n_batches) / len(groups)) / n_epochs)
                 train_steps(
                     numbers[group], moments[group], powers[group], layer.shape[1], is_adam, learning_rate, weight_decay,
-                    weights, examples.flatten().numpy(), classes, orders, batch_size, n_batches, first,
-                    min(first + n_steps, n_batches), losses[group, epoch:],
+                    weights, examples.flatten().numpy(), classes, orders, batch_size, first,
+                    min(first + n_steps, n_batches), losses[epoch, group],
                 )  # fmt: skip
         layer.copy_(parameters[:, :, : layer.shape[2]])
         if after_epoch and not after_epoch(epoch):
-            losses = losses[:, : epoch + 1]
+            losses = losses[: epoch + 1]
             break
-    return torch.from_numpy(losses.T / min(n, n_batches * batch_size)).to(layer.dtype)
+    return torch.from_numpy(losses / min(n, n_batches * batch_size)).to(layer.dtype)
 
 
 def _in_rows(numbers: Tensor, length: int) -> Tensor:
