@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,20 +156,10 @@ def _resident_mb(pid: int) -> float:
 
 @contextmanager
 def _program() -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "flows.command_line", "play", "--no-browser", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        while True:
-            try:
-                opener.open(url, timeout=5).close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.1)
-        yield url, process.pid
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+    command = [sys.executable, "-m", "flows.command_line", "play", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().split()[-1], process.pid  # where it listens, once it does
+        finally:
+            process.send_signal(signal.SIGINT)
