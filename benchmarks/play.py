@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,11 +84,10 @@ def measure_play(bench: Bench, repetition: int) -> None:
         driver.get("about:blank")
         driver.get(f"{url}/#seeds=8&epochs=5&points=100&batch_size=32")
         _changed(driver)
-        _change_often(driver, _MEMORY_CHANGES // 10)  # what is loaded and kept once, is there
-        keep(BEFORE, 0.0, peak_mb=_resident_mb(pid))
-        started = time.perf_counter()
-        _change_often(driver, _MEMORY_CHANGES)
-        keep(AFTER, time.perf_counter() - started, peak_mb=_resident_mb(pid))
+        # Before the thousand a tenth of them: what is loaded and kept once, is there then
+        for work, n_changes in ((BEFORE, _MEMORY_CHANGES // 10), (AFTER, _MEMORY_CHANGES)):
+            seconds = _change_often(driver, n_changes)
+            keep(work, seconds, peak_mb=_resident_mb(pid))
 
 
 def _changed(driver: Any, name: str = "", value: str = "") -> tuple[float, float]:
@@ -102,24 +98,23 @@ def _changed(driver: Any, name: str = "", value: str = "") -> tuple[float, float
 
 def _dropped(driver: Any, pid: int) -> float:
     """Return the seconds from a change, before a bet, to the end of the threads that trained for what was asked."""
+    tasks = Path(f"/proc/{pid}/task")
+    n_idle = len(list(tasks.iterdir()))
 
-    def n_threads() -> int:
-        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    def wait_for_threads(*, training: bool) -> None:
+        started = time.perf_counter()
+        while (len(list(tasks.iterdir())) > n_idle) != training:
+            if time.perf_counter() > started + 60:
+                message = f"threads did not {'begin' if training else 'end'} to train"
+                raise TimeoutError(message)
+            time.sleep(0.001)
 
-    before = n_threads()
     driver.execute_script(_CHANGE, "epochs", "10000")
-    deadline = time.monotonic() + 30
-    while n_threads() <= before:
-        if time.monotonic() > deadline:
-            message = "no thread has begun to train"
-            raise TimeoutError(message)
-        time.sleep(0.001)
+    wait_for_threads(training=True)
     time.sleep(0.5)
-    training = n_threads()
     started = time.perf_counter()
     driver.execute_script("document.getElementById('bet-first').click()")
-    while n_threads() > training - (training - before):
-        time.sleep(0.001)
+    wait_for_threads(training=False)
     seconds = time.perf_counter() - started
     driver.execute_script("document.getElementById('bet-first').click()")
     _changed(driver, "epochs", "100")
@@ -135,20 +130,23 @@ def _tabs(driver: Any, url: str) -> float:
     for handle in driver.window_handles:
         if handle != first:
             driver.switch_to.window(handle)
+            driver.execute_cdp_cmd("Page.bringToFront", {})  # one that is hidden draws nothing
             _changed(driver)
             driver.close()
     driver.switch_to.window(first)
     return time.perf_counter() - started
 
 
-def _change_often(driver: Any, n_changes: int) -> None:
-    """Change a setting faster than it can be answered, but for each fourth time."""
+def _change_often(driver: Any, n_changes: int) -> float:
+    """Change a setting faster than it can be answered, but for each fourth time; return the seconds that it took."""
+    started = time.perf_counter()
     for number in range(n_changes):
         if number % 4 == 3:
             _changed(driver, "seed", str(number))
         else:
             driver.execute_script(_CHANGE, "seed", str(number))
             time.sleep(0.05)
+    return time.perf_counter() - started
 
 
 def _resident_mb(pid: int) -> float:
@@ -158,20 +156,10 @@ def _resident_mb(pid: int) -> float:
 
 @contextmanager
 def _program() -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "flows.command_line", "play", "--no-browser", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        while True:
-            try:
-                opener.open(url, timeout=5).close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.1)
-        yield url, process.pid
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+    command = [sys.executable, "-m", "flows.command_line", "play", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().split()[-1], process.pid  # where it listens, once it does
+        finally:
+            process.send_signal(signal.SIGINT)

@@ -74,8 +74,8 @@ class Progress:
             losses: Its train loss of each epoch so far, `[epochs]`.
             test_accuracy: 0..1; NaN if it has diverged.
         """
-        shown = self.shown_epochs[self.shown_epochs < len(losses)]
-        self.losses[member, : len(shown)] = losses[shown]
+        visible = self.shown_epochs[self.shown_epochs < len(losses)]
+        self.losses[member, : len(visible)] = losses[visible]
         self.n_epochs_done[member] = self.reached[member] = len(losses)
         self.test_accuracy[member] = test_accuracy
 

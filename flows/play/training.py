@@ -240,8 +240,8 @@ class Job:
             if answers is not None:
                 self._sum += answers.sum(0)
                 self._n_mapped += len(answers)
-            shown = self._n_preview if self._is_small else 1
-            if self._n_mapped and (self._n_mapped >= shown or self.progress.is_complete):
+            least = self._n_preview if self._is_small else 1
+            if self._n_mapped and (self._n_mapped >= least or self.progress.is_complete):
                 self._map = decision_map(self._sum, self._n_mapped, self.config.epochs)
         self._on_change()
 

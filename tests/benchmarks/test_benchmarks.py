@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from pages import WITHOUT_BROWSER
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import OURS, TUTORIAL, Bench, Run
-from benchmarks.play import AFTER, ANSWER, BEFORE, DROPPED, FIRST_MAP, TABS
+from benchmarks.measure import CORES, OURS, TUTORIAL, Bench, Run
+from benchmarks.play import AFTER, ANSWER, BEFORE, DROPPED, FIRST_MAP, MOST_SECONDS, TABS, measure_play
 from benchmarks.report import Results
 from benchmarks.whole import PROGRAM
 from benchmarks.work import Work, draw_images, forward_flops, gain_configs, images_configs, training_flops
@@ -80,6 +81,26 @@ def test_the_playground_has_a_table_of_its_own():
     assert lines[5] == f"| {TABS} | 2 | **6** (4 to 8) |  |"
     assert lines[-1] == "Memory of `deep-mlp play` before 1,000 changes of a setting: 300 MB; after: 301 MB."
     assert Results([], {})._play_lines() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(WITHOUT_BROWSER, reason="no Chromium with its driver to measure in")
+def test_the_playground_is_measured_through_a_browser(monkeypatch):
+    """A few changes instead of a thousand; every number of the table is there."""
+    for name, few in {"_CHANGES": 1, "_TABS": 2, "_MEMORY_CHANGES": 10}.items():
+        monkeypatch.setattr(f"benchmarks.play.{name}", few)
+    with Bench() as bench:
+        measure_play(bench, 0)
+        for threads in {1, CORES}:
+            bench.keep(
+                f"limit {threads}", Run("limit", "product", "matrix product", 0, 1.0, threads=threads, gflop=1.0)
+            )
+        runs = {run.work: run for run in bench.runs.values() if run.row == "play"}
+        assert runs.keys() == {*MOST_SECONDS, TABS, BEFORE, AFTER}
+        assert 0 < runs[FIRST_MAP].seconds <= runs[ANSWER].seconds
+        assert min(runs[BEFORE].peak_mb, runs[AFTER].peak_mb) > 50
+        assert min(run.seconds for run in runs.values()) > 0
+        assert f"| {DROPPED} | 1 | **" in Results(bench.runs.values(), {}).markdown(1, {})
 
 
 @pytest.fixture(scope="module")

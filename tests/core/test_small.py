@@ -212,8 +212,8 @@ def test_training_in_turns_is_training_at_once(optimizer):
                 before = []
                 training.advance(member, n_epochs, spaces[turn % 2], before.append)
                 assert before[0] == sum((1, 3, 2, 9)[:turn])
-                told = training.losses(member)
-                assert len(told) == training.n_epochs_done[member] == min(10, sum((1, 3, 2, 9)[: turn + 1]))
-                assert told.tolist() == losses[: len(told), member].tolist()
+                so_far = training.losses(member)
+                assert len(so_far) == training.n_epochs_done[member] == min(10, sum((1, 3, 2, 9)[: turn + 1]))
+                assert so_far.tolist() == losses[: len(so_far), member].tolist()
     unpack(training.parameters, turns)
     assert torch.equal(turns.parameters, once.parameters)

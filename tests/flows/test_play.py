@@ -57,13 +57,13 @@ def complete(place="question"):
 
 
 def members_of(messages, place="question"):
-    """Return the last accuracies told of the members of a place."""
-    told = [message["test"] for message in messages if isinstance(message, dict) and message.get("place") == place]
-    return told[-1] if told else None
+    """Return the last accuracies heard of the members of a place."""
+    of_all = [message["test"] for message in messages if isinstance(message, dict) and message.get("place") == place]
+    return of_all[-1] if of_all else None
 
 
 def losses_of(messages, place=0):
-    """Return all loss curves told of the members of a place, each `[members, epochs shown]`."""
+    """Return all loss curves accuracies of the members of a place, each `[members, epochs shown]`."""
     frames = [frame for frame in messages if isinstance(frame, bytes) and frame[4:8] == struct.pack("<i", 4 + place)]
     return [np.frombuffer(frame[16:], np.float32).reshape(struct.unpack("<2i", frame[8:16])) for frame in frames]
 
@@ -100,11 +100,11 @@ def test_members_are_seen_while_they_train(playground):
     with page(playground) as live:
         ask(live, 1, question={**QUICK, "epochs": 600, "points": 300, "width": 32})
         messages = heard(live, complete())
-    told = [message for message in messages if isinstance(message, dict) and message["kind"] == "progress"]
-    epochs = [message["epoch"] for message in told]
+    news = [message for message in messages if isinstance(message, dict) and message["kind"] == "progress"]
+    epochs = [message["epoch"] for message in news]
     assert epochs == sorted(epochs)
     assert 0 < min(epoch for epoch in epochs if epoch) < 600
-    some = next(message for message in told if message["summary"]["n"] == 8)
+    some = next(message for message in news if message["summary"]["n"] == 8)
     assert (some["complete"], some["summary"]["never_learned"]) == (False, 0)
     assert None not in some["test"]
     curves = losses_of(messages)
