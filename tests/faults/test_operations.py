@@ -14,7 +14,7 @@ from deployed import QUICK, deployed
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.states import Cancelled, Completed, Crashed, Running
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 from stored import result
 from watching import runs
 
@@ -40,6 +40,7 @@ def nothing():
     [
         pytest.param(Crashed(), "one", False, "Crashed", id="of a crashed run"),
         pytest.param(Cancelled(), "one", False, "Crashed", id="of a cancelled run"),
+        pytest.param(Failed(), "one", False, "Crashed", id="of a failed run"),
         pytest.param(Running(), "one", True, "Crashed", id="of a run that is begun again"),
         pytest.param(Completed(), "one", False, "Completed", id="of a completed run"),
         pytest.param(Running(), "one", False, "Running", id="of a run at work"),
