@@ -126,7 +126,7 @@ def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> No
     """End the tasks that the server still lists as pending or running although their runs are over.
 
     A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and where the clock is set
-    back, the server misses some ends. Tasks of crashed and cancelled runs become Crashed, also those of runs that failed
+    back, the server misses some ends. Tasks of crashed and cancelled runs become Crashed, and those of runs that failed
     more than a minute ago; those of runs that completed as long ago become Completed.
 
     Args:
