@@ -147,7 +147,9 @@ def accept(root: Path | UPath) -> None:
     from mlp_core.artifacts.baseline import accept
     from mlp_core.experiments.catalog import experiments
 
-    click.echo(f"accepted {root / accept(root, datetime.now(UTC), [one.name for one in experiments()]).path}")
+    click.echo(
+        f"accepted {root / accept(root, datetime.now(UTC), [experiment.name for experiment in experiments()]).path}"
+    )
 
 
 @baseline.command()
@@ -171,7 +173,7 @@ def compare(root: Path | UPath) -> None:
     from mlp_core.artifacts.results import read_results
     from mlp_core.experiments.catalog import experiments
 
-    accepted, results = accepted_baseline(root), read_results(root, [one.name for one in experiments()])
+    accepted, results = accepted_baseline(root), read_results(root, [experiment.name for experiment in experiments()])
     missing = dict.fromkeys(accepted.origins.keys() - results.origins.keys(), "no results of this version's")
     comparison = compare(accepted, results)
     comparison = replace(comparison, left_out={**comparison.left_out, **dict(sorted(missing.items()))})

@@ -126,8 +126,8 @@ def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> No
     """End the tasks that the server still lists as pending or running although their runs are over.
 
     A worker, or the server itself, ends a run whose process is gone, but none of its tasks; and where the clock is set
-    back, the server misses some ends. Tasks of crashed and cancelled runs become Crashed, those of runs that completed
-    more than a minute ago become Completed.
+    back, the server misses some ends. Tasks of crashed and cancelled runs become Crashed, and those of runs that failed
+    more than a minute ago; those of runs that completed as long ago become Completed.
 
     Args:
         client: Client of the server.
@@ -142,6 +142,7 @@ def end_left_tasks(client: SyncPrefectClient, tag: str, flow_run_id: UUID) -> No
     completed: Any = Completed(message="Its run has completed.")
     for of, state in (
         ({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}}, crashed),
+        ({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["FAILED"]}}, "end_time": heard}, crashed),
         ({"id": {"any_": [flow_run_id]}}, crashed),
         ({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["COMPLETED"]}}, "end_time": heard}, completed),
     ):

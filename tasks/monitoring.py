@@ -7,8 +7,8 @@ import base64
 import io
 import re
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -21,7 +21,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from tasks.context import RunContext
+from tasks.context import RunContext, logger
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -51,7 +51,17 @@ def show_results(sections: Sequence[ShownSection], report: Path | UPath) -> None
         MarkdownArtifact(key=_key("figures"), markdown=_markdown(sections), description=titles),
         MarkdownArtifact(key=_key("report"), markdown=_in_short(sections, report), description=f"In short: {titles}"),
     ]
-    asyncio.run(_create(artifacts))
+    with _by_the_way():
+        asyncio.run(_create(artifacts))
+
+
+@contextmanager
+def _by_the_way() -> Iterator[None]:
+    """Log that the server refused, and go on: if it is gone for good, that ends the run elsewhere."""
+    try:
+        yield
+    except (HTTPError, OSError) as error:
+        logger.warning("Prefect's UI does not show all of this run: %s", error)
 
 
 def _key(kind: str) -> str:
@@ -175,7 +185,8 @@ class Progress:
         new = {future.task_run_id: future for future in futures if future.task_run_id not in self._known}
         self._known |= set(new)
         if new and self._artifact is None:
-            self._artifact = self._create(len(self._known))
+            with _by_the_way():
+                self._artifact = self._create(len(self._known))
         for future in new.values():
             future.add_done_callback(self._count)
 
@@ -213,4 +224,5 @@ class Progress:
         with self._lock:
             if self._waiting is not None:
                 self._waiting.cancel()
-        self._show()
+        with _by_the_way():
+            self._show()

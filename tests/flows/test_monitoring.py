@@ -6,7 +6,9 @@ import json
 import logging
 import re
 import time
+from concurrent.futures import Future
 from unittest.mock import patch
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,12 +16,16 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.futures import PrefectConcurrentFuture
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Completed
 
 from flows.local_run import _announce, _seconds_of_such_runs
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.sections import all_sections
 from mlp_core.report.page import read_report_content, report_sections
+from tasks.context import RunContext
+from tasks.monitoring import Progress
 from tasks.run_settings import RunSettings
 
 
@@ -75,6 +81,19 @@ def test_the_progress_counts_each_training_once(run, tmp_path):
     sweep = DepthSweep(depths=(1, 2, 3, 4), epochs=2, batch_size=32)
     artifacts = artifacts_of(run("depth_sweep", tmp_path / "artifacts", sweep=sweep).state, "depth-sweep")
     assert artifacts["progress"].description == "4 of 4 trainings have ended"
+
+
+def test_a_server_that_is_gone_costs_the_display_alone(caplog, monkeypatch):
+    """As while it is started again on a busy machine: a line says so, and the run goes on."""
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__FLOW_NAME", "depth-sweep")
+    training: Future = Future()
+    nobody = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(nobody), caplog.at_level(logging.WARNING, "deep_mlp"):
+        progress = Progress(RunContext("artifacts", 1))
+        progress.expect([PrefectConcurrentFuture(uuid4(), training)])
+        training.set_result(Completed())
+        progress.end()
+    assert "Prefect's UI does not show all of this run: " in caplog.text
 
 
 @pytest.mark.slow
