@@ -9,10 +9,10 @@ import torch
 from pages import WITHOUT_BROWSER
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import CORES, OURS, TUTORIAL, Bench, Run
+from benchmarks.measure import CORES, GRID_SEARCH, OURS, TUTORIAL, Bench, Run
 from benchmarks.play import AFTER, ANSWER, BEFORE, DROPPED, FIRST_MAP, MOST_SECONDS, TABS, measure_play
 from benchmarks.report import Results
-from benchmarks.whole import PROGRAM
+from benchmarks.whole import EMPTY_FLOW, FLOORS, PROGRAM, SWEEP, WHAT_IF
 from benchmarks.work import Work, draw_images, forward_flops, gain_configs, images_configs, training_flops
 
 
@@ -101,6 +101,23 @@ def test_the_playground_is_measured_through_a_browser(monkeypatch):
         assert min(runs[BEFORE].peak_mb, runs[AFTER].peak_mb) > 50
         assert min(run.seconds for run in runs.values()) > 0
         assert f"| {DROPPED} | 1 | **" in Results(bench.runs.values(), {}).markdown(1, {})
+
+
+def test_a_sweep_has_a_row_and_a_what_if_a_line():
+    """A network of the grid search against one of the sweep's; what a run takes beyond an empty one."""
+    runs = [
+        Run("sweep", SWEEP, PROGRAM, 0, 100.0, models=8000, members=8, epochs=30, peak_mb=1200.0),
+        Run("sweep", SWEEP, GRID_SEARCH, 0, 20.0, models=50, epochs=30),
+        Run("what-if", WHAT_IF, EMPTY_FLOW, 0, 2.0),
+        Run("what-if", WHAT_IF, PROGRAM, 0, 4.5),
+        *(Run("limit", "product", "torch", 0, 1.0, threads=threads, gflop=1.0) for threads in range(1, 65)),
+    ]
+    results = Results(runs, FLOORS)
+    (ratio,) = results.ratios()
+    assert (ratio.method, ratio.values, ratio.floor) == (GRID_SEARCH, [32.0], 30)
+    text = results.markdown(1, {})
+    assert "The whole sweep: 100 s, peak memory 1200 MB." in text
+    assert text.count("4.5 s; an empty flow run 2.0 s, so 2.5 s more.") == 1
 
 
 @pytest.fixture(scope="module")

@@ -68,9 +68,10 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
 def _where(kind: str) -> str:
     """Say which points inside, rim and outside are made of."""
     if kind:
+        alike = "; of the circles the outer one is the nearer everywhere outside" * (kind == "circles")
         return (
             "Inside, rim and outside are points all over the disc of radius 2, without noise, whose class is the one "
-            f"that the rule of {kind} gives"
+            f"that the rule of {kind} gives{alike}"
         )
     return (
         "Inside, rim and outside are points on the arms, continued without noise from their end at radius 1 to radius 2"

@@ -175,10 +175,10 @@ def _yardsticks_table(results: SweepResults, yardsticks: Mapping[str, Any]) -> E
 
 def _classes_table(by_class: Sequence[Mapping[str, Any]]) -> ExtraTable:
     rows = []
-    for one in by_class:
-        low, high = (math.nan if one[end] is None else one[end] for end in ("low", "high"))
-        median = Interval(one["n"], math.nan if one["median"] is None else one["median"], low, high, 0)
-        rows.append([str(one["class"]), f"{one['examples']:,}", str(one["n"]), no_break(format_cell(median))])
+    for entry in by_class:
+        low, high = (math.nan if entry[end] is None else entry[end] for end in ("low", "high"))
+        median = Interval(entry["n"], math.nan if entry["median"] is None else entry["median"], low, high, 0)
+        rows.append([str(entry["class"]), f"{entry['examples']:,}", str(entry["n"]), no_break(format_cell(median))])
     return ExtraTable(
         "Accuracy per class",
         ["class", "test examples", "n", "test accuracy of the chosen configuration"],

@@ -54,21 +54,25 @@ def test_each_class_has_the_median_of_its_members(data):
     settings = settings_of(class_table(models, data))
     assert settings["configuration"] == models[1].trial.config.name
     answers = weights_of(models[1]).logits(data.test_inputs).argmax(1)  # [members, n]
-    for label, said in enumerate(settings["class_accuracies"]):
+    for label, reported in enumerate(settings["class_accuracies"]):
         of_class = data.test_labels == label
         expected = median_interval((answers[:, of_class] == label).double().mean(1).numpy())
-        assert (said["class"], said["examples"], said["n"]) == ("abc"[label], int(of_class.sum()), N_MEMBERS)
-        assert said["median"] == pytest.approx(expected.estimate)
+        assert (reported["class"], reported["examples"], reported["n"]) == (
+            "abc"[label],
+            int(of_class.sum()),
+            N_MEMBERS,
+        )
+        assert reported["median"] == pytest.approx(expected.estimate)
         if expected.has_interval:
-            assert (said["low"], said["high"]) == pytest.approx((expected.low, expected.high))
+            assert (reported["low"], reported["high"]) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_class_without_test_examples_has_no_accuracy(data):
     """It is not 0 %, nor 100 %."""
     kept = data.test_labels != 1
     few = replace(data, test_inputs=data.test_inputs[kept], test_labels=data.test_labels[kept])
-    said = settings_of(class_table(trained(data), few))["class_accuracies"][1]
-    assert said == {"class": "b", "examples": 0, "n": 0, "median": None, "low": None, "high": None}
+    reported = settings_of(class_table(trained(data), few))["class_accuracies"][1]
+    assert reported == {"class": "b", "examples": 0, "n": 0, "median": None, "low": None, "high": None}
 
 
 def test_the_figure_shows_every_member_of_the_chosen_one(data):
