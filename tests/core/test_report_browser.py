@@ -180,8 +180,10 @@ def test_a_tap_enlarges_a_figure_on_a_phone_and_another_one_shrinks_it(chromium,
 def test_on_a_wide_screen_large_figures_have_no_hidden_switch(chromium, address):
     """There is nothing to tap, and nothing for the tabulator key to stop at; two side by side take turns instead."""
     driver = opened(chromium, address, DESKTOP)
-    shown = "return [...document.querySelectorAll('.zoom input')].filter((part) => part.checkVisibility()).length"
-    assert driver.execute_script(shown) == 2
+    count_switches = (
+        "return [...document.querySelectorAll('.zoom input')].filter((part) => part.checkVisibility()).length"
+    )
+    assert driver.execute_script(count_switches) == 2
     assert figure_sizes(driver)[0] * 9 / (6 * 72) >= 11
     width = "return document.querySelector('.pair img').getBoundingClientRect().width"
     assert driver.execute_script(width) * 9 / (6 * 72) < 11

@@ -120,7 +120,7 @@ def test_networks_beyond_six_scales_are_counted_with_their_failures():
         (1, ["One configuration is deeper than 6 depth scales", "5 configurations are not as deep"]),
     ],
 )
-def test_none_and_one_beyond_are_said_in_words(n_beyond, sentences):
+def test_none_and_one_beyond_are_counted_as_words(n_beyond, sentences):
     """Where none is, nothing is said of it."""
     rows = table(REACHED)
     beyond = (rows["depth"] == 16) & (rows["learning_rate"] == 0.01) & (n_beyond > 0)
