@@ -158,7 +158,7 @@ def test_images_and_frames_stay_at_the_edge():
     """Only figures draw; only figures and what makes their data, the report and its sections know data frames."""
     for module in CORE:
         tops = {name.split(".")[0] for name in imports(module)}
-        in_report, figures = module.startswith("mlp_core/report/"), module.endswith("/figures.py")
+        in_report, figures = module.startswith("mlp_core/report/"), module.endswith("figures.py")
         writes = module.endswith(("page.py", "section.py", "claims.py"))
         assert "matplotlib" not in tops or figures or (in_report and not writes), module
         knows_frames = figures or in_report or module.endswith(("/section.py", "/measures.py"))
