@@ -127,6 +127,7 @@ BY_NAME = {
     "mlp_core.experiments.catalog": "the experiments themselves; whose claims there are the key of those lists",
     "mlp_core.experiments.claims": "the claims, which the task lists",
     "mlp_core.experiments.sections": "the report, which is kept by no key",
+    "tasks.dask_cluster": "what a worker imports before all else to find the packages; no result depends on it",
     "tasks.helper_process": "what the helper shall have at hand; no result depends on it",
 }
 """Modules that import others by a name that is no line of theirs, and how a key knows of those."""

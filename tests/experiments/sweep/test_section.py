@@ -93,8 +93,8 @@ def test_a_network_is_worth_it_or_not(test, verdict):
 def test_few_seeds_do_not_say_whether_a_network_is_worth_it():
     """The median of five has no interval, so that five networks that are all better say nothing yet."""
     reached = [(validation, 0.9) for validation, _ in REACHED]
-    assert "n = 5, no interval) cannot be told from that of" in findings(tuple(reached), n=5).summary[2]
-    assert "n = 6) is more than that of" in findings(tuple(reached), n=6).summary[2]
+    assert "n = 5, no interval) cannot be told from that of" in findings(tuple(reached), n=5).details[0]
+    assert "n = 6) is more than that of" in findings(tuple(reached), n=6).details[0]
 
 
 def test_depth_explains_most_of_the_variance():
