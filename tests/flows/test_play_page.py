@@ -111,6 +111,7 @@ def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
     page.wait(DONE)
     page.wait("return /points|pairs/.test(document.getElementById('comparison-words').textContent)")
     seen = [page.text(name) for name in ("median", "interval", "comparison-words", "pinned-caption", "command")]
+    page.wait("return location.hash.includes('learning_rate=0.05')")  # it is written a few times a second
     link = page.driver.current_url
     page.open(urlsplit(link).fragment)
     page.wait("return document.getElementById('comparison-words').textContent === arguments[0]", seen[2])
@@ -201,7 +202,7 @@ def test_theory_changes_with_the_start(page):
 def test_a_link_of_anything_is_a_question_or_a_sentence(page):
     """What somebody else has sent: a bad value is refused next to its setting, another name is left out."""
     page.open(question=f"{QUICK}&seeds=%3Cb%3E1&colour=red&pinned=1&pin.layers=0", wait=False)
-    page.wait("return document.getElementById('seeds').getAttribute('aria-invalid') === 'true'")
+    page.wait("return document.getElementById('seeds')?.getAttribute('aria-invalid') === 'true'")
     assert page.driver.execute_script("return document.querySelectorAll('b').length") == 0
 
 
