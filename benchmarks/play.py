@@ -35,7 +35,10 @@ _ANSWERED = """
     const status = document.getElementById("status");
     const last = (kind) => performance.getEntriesByType("mark").filter(({ name }) => name.startsWith(kind)).at(-1);
     const answer = () => {
-        if (!status.textContent.includes("networks trained") || !last("done-")) return requestAnimationFrame(answer);
+        const [drawn, ended] = [last("map-"), last("done-")].map((mark) => mark?.name.split("-")[1]);
+        // The end of the question before may come after the change
+        if (!status.textContent.includes("networks trained") || !ended || drawn !== ended)
+            return requestAnimationFrame(answer);
         done(["map-", "done-"].map((kind) => (last(kind).startTime - changed) / 1000));
     };
     const changed = performance.now();
@@ -132,6 +135,7 @@ def _tabs(driver: Any, url: str) -> float:
             _changed(driver)
             driver.close()
     driver.switch_to.window(first)
+    driver.execute_cdp_cmd("Page.bringToFront", {})
     return time.perf_counter() - started
 
 
