@@ -33,7 +33,7 @@ def test_a_member_is_the_same_in_any_company_with_every_processors_arithmetic(va
     """
     openblas, aten, mkl = variant
     done = subprocess.run(
-        [sys.executable, PROJECT / "tests/support/company.py", "8"],
+        [sys.executable, PROJECT / "tests/support/company.py", "5"],
         env={**os.environ, **environment(variant), "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,

@@ -173,9 +173,9 @@ def test_whole_courses_agree_with_theory(name, sigma_w, sigma_b, distribution):
 )
 def test_the_fitted_depth_scale_is_that_of_the_theory(name, sigma_w, sigma_b):
     """In order 1 - c falls by exp(-1 / xi_c) a layer: the slope of its logarithm over layers 6 to 20."""
-    width, n_skipped = 400, 5
+    width, n_skipped = 300, 5
     scale = mean_field_scale([width] * 21, sigma_w)
-    measured = measure_signals(scale, name, sigma_b, some_inputs(width, correlation=0.9), range(24), 11)
+    measured = measure_signals(scale, name, sigma_b, some_inputs(width, correlation=0.9), range(12), 11)
     courses = (1 - measured.correlation[:, n_skipped:]).log().numpy()
     slopes = np.polyfit(np.arange(courses.shape[1]), courses.T, 1)[0]
     deviation, three_errors = compared(torch.from_numpy(-slopes), 1 / phase_point(name, sigma_w, sigma_b).xi_c)

@@ -56,10 +56,10 @@ def test_a_full_disk_is_one_sentence(run, finished, small_disk, kilobytes):
 
 
 @as_root
-def test_a_read_only_disk_is_said_before_the_run(program, small_disk):
+def test_a_read_only_disk_is_said_before_the_run(program_here, small_disk):
     """Root may write everywhere, but not there."""
     folder = small_disk("size=1m,ro")
-    ran = program(f"{program.depth_sweep} --artifacts {folder}/below")
+    ran = program_here(f"depth-sweep --artifacts {folder}/below")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == (
         f"deep-mlp: artifacts must be a folder to write to, got {folder}/below, but {folder} is read-only; "
@@ -120,16 +120,17 @@ def test_a_command_on_such_a_disk_is_one_sentence(program_here, on_small_disk, c
 
 @as_root
 @pytest.mark.parametrize("state", ["full", "read-only"])
-def test_a_home_of_prefect_on_such_a_disk_is_one_sentence(program, small_disk, tmp_path, state):
+def test_a_home_of_prefect_on_such_a_disk_is_one_sentence(program_here, small_disk, monkeypatch, tmp_path, state):
     """No server is left that nobody would stop."""
     home = small_disk("size=4k" if state == "full" else "size=4k,ro")
     if state == "full":
         (home / "filler").write_bytes(bytes(4096))
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    process = program.start(program.depth_sweep, environment, PREFECT_HOME=str(home), **{MARK: str(tmp_path)})
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (1, ""), err
-    assert err == (
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    monkeypatch.setenv(MARK, str(tmp_path))  # whatever is started has it
+    ran = program_here(f"depth-sweep --artifacts {tmp_path}/artifacts")
+    assert (ran.status, ran.out) == (1, ""), ran.err
+    assert ran.err == (
         f"deep-mlp: PREFECT_HOME must be where there is room and permission to write, got {home}: {REFUSED[state]}; "
         "make room, or set it to another folder.\n"
     )

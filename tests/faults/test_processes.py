@@ -280,19 +280,19 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
                 assert again.read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_file_that_another_run_is_writing_is_left_alone(run, tmp_path):
+def test_a_file_that_another_run_is_writing_is_left_alone(run, copied):
     """As long as another run holds the folder, its half-written files stay."""
-    (tmp_path / "tables").mkdir()
-    half_written = tmp_path / "tables" / ".0123456789abcdef.partial"
-    foreign = tmp_path / ".notes.partial"
+    folder = copied("gain_sweep")
+    half_written = folder / "tables" / ".0123456789abcdef.partial"
+    foreign = folder / ".notes.partial"
     for path in (half_written, foreign):
         path.write_text("")
-    other_run = os.open(tmp_path, os.O_RDONLY)
+    other_run = os.open(folder, os.O_RDONLY)
     fcntl.flock(other_run, fcntl.LOCK_SH)
-    assert run("gain_sweep", tmp_path).state.is_completed()
+    assert run("gain_sweep", folder).state.is_completed()
     assert half_written.exists()
     os.close(other_run)
-    assert run("gain_sweep", tmp_path).state.is_completed()
+    assert run("gain_sweep", folder).state.is_completed()
     assert not half_written.exists()
     assert foreign.exists()
 
@@ -426,7 +426,7 @@ def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
-    sweep = DepthSweep(depths=(1, 1000), epochs=20_000, batch_size=32)
+    sweep = DepthSweep(depths=(1, 1000), epochs=2000, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=1.5, runner=runner)
     with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()

@@ -83,6 +83,7 @@ def copy_project(folder):
         shutil.copytree(Path(__file__).parents[2] / package, folder / package)
 
 
+@pytest.mark.slow
 def test_changed_training_code_trains_again_from_the_same_data(copied, program, tmp_path):
     """A line more in the core's training code, in a copy of the project: all is trained again, no data are made."""
     folder = copied("depth_sweep")

@@ -100,7 +100,14 @@ def test_two_sizes_stand_next_to_each_other(run, served, trained, tmp_path):
     assert len(list((folder / "tables").glob("images-*.parquet"))) == 2
 
 
-@pytest.mark.parametrize("experiment", ["first_layer", "gain_sweep", "signal_propagation", "phase_diagram"])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        "first_layer",
+        "signal_propagation",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gain_sweep", "phase_diagram")),
+    ],
+)
 def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_path, experiment):
     """8 x 8 pixels in one channel are 64 inputs: figures, measures, tables and report follow."""
     folder = tmp_path / "artifacts"
@@ -125,6 +132,11 @@ def test_drawn_faces_follow_the_size(run, tmp_path, monkeypatch):
     assert run("images", folder, images="synthetic", image_size=20).state.is_completed()
     settings = json.loads(pq.read_schema(folder / "results/images.parquet").metadata[b"settings"])
     assert settings["images_remarks"] == "84 images of 20 x 20 pixels, in colour: all had this size"
+    (table,), (_,) = folder.glob("tables/images-*.parquet"), folder.glob("images/faces-*.zip")
+    images = pq.read_table(table, columns=["class", "split"]).to_pandas()
+    assert sorted(set(images["class"])) == ["cat", "dog", "wild"]
+    assert images["split"].value_counts().to_dict() == {"train": 60, "test": 24}
+    assert pq.read_table(folder / "results/images.parquet")["status"].to_pylist() == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ def test_without_files_the_environment_says_it_all(here, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api\nPREFECT_HOME=./kept\nPREFECT_SERVER_API_PORT=4321"),
+        pytest.param(
+            ".env",
+            "PREFECT_API_URL=http://127.0.0.1:9/api\nPREFECT_HOME=./kept\nPREFECT_SERVER_API_PORT=4321",
+            marks=pytest.mark.slow,
+        ),
         ("prefect.toml", 'home = "./kept"\n[api]\nurl = "http://127.0.0.1:9/api"\n[server.api]\nport = 4321'),
         pytest.param(
             "pyproject.toml",

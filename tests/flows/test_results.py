@@ -168,6 +168,7 @@ def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
     assert "too few seeds for a verdict on networks" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_embedded_faces_need_no_network(run, tmp_path):
     """They are drawn into a zip, which is read like any other."""
     assert run("images", tmp_path, images="synthetic", model=FEW_WEIGHTS).state.is_completed()

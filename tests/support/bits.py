@@ -1,6 +1,6 @@
 """`python bits.py`: print the SHA-256 of small networks' weights, losses and accuracies, and that of linear ones.
 
-A process of its own, since a library chooses its arithmetic as it is loaded.
+Another processor's are those of a process of its own, since a library chooses its arithmetic as it is loaded.
 """
 
 import hashlib
@@ -48,7 +48,12 @@ def linear_digest():
     return sha256.hexdigest()
 
 
-if __name__ == "__main__":
+def both_digests():
+    """Return the SHA-256 of the small networks, and that of the linear ones."""
     with ThreadPoolExecutor(2) as threads:
         digests = b"".join(threads.map(digest, plans()))
-    sys.stdout.write(f"{hashlib.sha256(digests).hexdigest()} {linear_digest()}")
+    return [hashlib.sha256(digests).hexdigest(), linear_digest()]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(" ".join(both_digests()))
