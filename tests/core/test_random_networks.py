@@ -158,7 +158,7 @@ def test_width_1000_agrees_with_theory(name, sigma_w, sigma_b, _, n_members):
 def test_whole_courses_agree_with_theory(name, sigma_w, sigma_b, distribution):
     """In order, near criticality and in chaos the lines of q, c and gradients run through the measured dots."""
     inputs, scale = some_inputs(200, 2.0, 0.3), mean_field_scale([200] * 9, sigma_w)
-    measured = measure_signals(scale, name, sigma_b, inputs, range(48), 7, distribution)
+    measured = measure_signals(scale, name, sigma_b, inputs, range(24), 7, distribution)
     predicted = predicted_signals(scale, name, sigma_b, *input_lengths(inputs))
     for kind in ("mean_square", "correlation", "gradient_mean_square"):
         values, line = getattr(measured, kind).numpy(), getattr(predicted, kind)
@@ -198,12 +198,12 @@ def test_xavier_holds_forward_and_backward():
 
 def test_relu_scatters_as_finite_width_theory_says():
     """The relative second moment of q is `(1 + 5 / width)^(layers - 1) (1 + 2 / width)`, its mean is exact."""
-    width, n_layers, n_members = 40, 6, 2500
+    width, n_layers, n_members = 40, 6, 1200
     scale = mean_field_scale([width] * (n_layers + 1), math.sqrt(2))
     measured = measure_signals(scale, "relu", 0.0, some_inputs(width, 0.5), range(n_members), seed=1)
     q = measured.mean_square[:, -1]
     deviation, three_errors = compared(q, 1.0)
-    assert abs(deviation) <= three_errors < 0.06
+    assert abs(deviation) <= three_errors < 0.09
     deviation, three_errors = compared(q.square(), (1 + 5 / width) ** (n_layers - 1) * (1 + 2 / width))
     assert abs(deviation) <= three_errors < 0.3
     assert q.log().mean() < -0.2

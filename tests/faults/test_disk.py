@@ -41,7 +41,7 @@ def small_disk(tmp_path):
 
 
 @as_root
-@pytest.mark.parametrize("kilobytes", [4, 16, 48])
+@pytest.mark.parametrize("kilobytes", [pytest.param(4, marks=pytest.mark.slow), 16, 48])
 def test_a_full_disk_is_one_sentence(run, finished, small_disk, kilobytes):
     """Wherever it fills up the run says so and no half-written file stays; with room the same command finishes."""
     folder = small_disk(f"size={kilobytes}k")

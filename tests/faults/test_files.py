@@ -75,7 +75,11 @@ def truncate(path):
 
 
 DAMAGES = [delete, flip_in_the_middle, flip_near_the_end, truncate]
-slow_unless_deleted = [DAMAGES[0], *(pytest.param(damage, marks=pytest.mark.slow) for damage in DAMAGES[1:])]
+
+
+def slow(damage):
+    """Return a damage that is tried at night alone."""
+    return pytest.param(damage, marks=pytest.mark.slow)
 
 
 def made_together(path):
@@ -127,7 +131,7 @@ def test_a_folder_of_damaged_files_is_mended(run, copied, damage):
     assert contents(folder) == expected
 
 
-@pytest.mark.parametrize("damage", slow_unless_deleted)
+@pytest.mark.parametrize("damage", [DAMAGES[0], *map(slow, DAMAGES[1:])])
 def test_damaged_records_cost_no_training(run, copied, damage):
     """Without Prefect's records tasks run again, but trainings are found and every byte is the same."""
     folder = copied("depth_sweep")
@@ -175,7 +179,7 @@ def cut_anywhere(path):
     path.write_bytes(data[: random.Random(path.name).randrange(len(data))])
 
 
-@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere, flip_in_the_middle])
+@pytest.mark.parametrize("damage", [*map(slow, (empty, replace_by_another)), cut_anywhere, flip_in_the_middle])
 def test_all_files_damaged_at_once_are_made_again(run, copied, damage):
     """With every file of an experiment damaged, all come back with the bytes that they had."""
     folder = copied("depth_sweep")
@@ -201,7 +205,7 @@ def test_all_files_of_the_tutorial_damaged_are_made_again(run, copied, damage):
     test_a_folder_of_damaged_files_is_mended(run, copied, damage)
 
 
-@pytest.mark.parametrize("damage", [empty, replace_by_another, cut_anywhere])
+@pytest.mark.parametrize("damage", [*map(slow, (empty, cut_anywhere)), replace_by_another])
 def test_damaged_records_of_prefect_are_never_used(run, copied, damage):
     """A record that is empty, another's or cut off counts as none; trainings are found by their own records."""
     test_damaged_records_cost_no_training(run, copied, damage)

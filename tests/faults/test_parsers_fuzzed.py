@@ -53,7 +53,7 @@ from mlp_core.experiments.sweep.experiment import Sweep
 from mlp_core.settings import validated
 from tasks.artifact_listing import stored_files, unneeded_files
 
-QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=100, database=None)
+QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=50, database=None)
 SECONDS = 60
 
 
@@ -560,7 +560,7 @@ def test_any_bytes_as_a_servers_answer(tmp_path, monkeypatch):
     limits = Limits(attempts=1, connect_seconds=2, silence_seconds=2, total_seconds=10, longest_wait_seconds=0)
 
     @given(spoilt(head + ARCHIVES[0], head, moved) | st.binary(max_size=100))
-    @hypothesis_settings(QUICKLY, max_examples=50)
+    @hypothesis_settings(QUICKLY, max_examples=25)
     def fetch(content):
         answers[0] = content
         url, file = f"http://127.0.0.1:{listener.getsockname()[1]}/x.zip", tmp_path / "x.zip"

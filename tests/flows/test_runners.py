@@ -47,7 +47,7 @@ def test_results_do_not_depend_on_runner_or_earlier_runs_with_every_processors_a
 
 @pytest.mark.parametrize(
     ("experiment", "setting"),
-    [("depth_sweep", "depths"), ("gain_sweep", "gains")],
+    [("depth_sweep", "depths"), pytest.param("gain_sweep", "gains", marks=pytest.mark.slow)],
 )
 def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, experiment, setting):
     """Members and weights have the same bytes; the result table has the same rows in the order that was asked for.
