@@ -133,6 +133,7 @@ def image_files(tmp_path_factory):
     return draw_images(tmp_path_factory.mktemp("images") / "faces", n_train_per_class=200, n_test_per_class=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plans", "learning_rate"), [(images_configs, 0.003), (gain_configs, 0.03)])
 def test_the_tutorials_style_learns_what_we_learn(bench, image_files, plans, learning_rate):
     """From the same images both reach an accuracy well above chance, which is a third."""

@@ -137,7 +137,10 @@ def test_gaussian_inputs_are_exact(correlation):
     assert not torch.allclose(inputs, gaussian_inputs(30, 2.5, correlation, torch.Generator().manual_seed(2)))
 
 
-@pytest.mark.parametrize(("name", "sigma_w", "sigma_b", "n_members", "_"), SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "sigma_w", "sigma_b", "n_members", "_"),
+    [pytest.param(*setting, marks=pytest.mark.slow if "leaky" in setting[0] else ()) for setting in SETTINGS],
+)
 def test_width_300_agrees_with_theory(name, sigma_w, sigma_b, n_members, _):
     """Length and chi_1 of 20 layers of width 300 are within three standard errors of the theory, and within 35 %."""
     assert_agreement(name, sigma_w, sigma_b, 300, n_members)

@@ -36,7 +36,7 @@ def test_prediction_of_unequal_inputs():
 
 def test_equal_inputs_are_predicted_to_stay_equal():
     """Rounding never carries a correlation of 1 over the edge, however deep."""
-    scale = mean_field_scale([10] * 100, sigma_w=2.0)
+    scale = mean_field_scale([10] * 40, sigma_w=2.0)
     for name in ("relu", "tanh", "selu"):
         predicted = predicted_signals(scale, name, 0.0, (1.1, 0.7), 1.0 if name == "tanh" else 1.0 + 1e-15)
         assert predicted.correlation[0] == 1

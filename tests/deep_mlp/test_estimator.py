@@ -41,11 +41,11 @@ import multiprocessing
 import numpy as np
 from deep_mlp import EnsembleMLPClassifier
 
-inputs = np.random.default_rng(0).normal(size=(2000, 2)).astype("float32")
+inputs = np.random.default_rng(0).normal(size=(1000, 2)).astype("float32")
 labels = (inputs[:, 0] > 0).astype(int)
 
 def score(seed):
-    classifier = EnsembleMLPClassifier(hidden=(256,), n_members=8, epochs=2, random_state=seed)
+    classifier = EnsembleMLPClassifier(hidden=(256,), n_members=8, epochs=1, random_state=seed)
     return classifier.fit(inputs, labels).score(inputs, labels)
 
 score(0)

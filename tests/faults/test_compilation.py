@@ -83,7 +83,7 @@ def test_what_was_compiled_is_found_for_the_same_processor(run, tmp_path):
     folder = tmp_path / "cache"
     assert [run(folder) for _ in range(2)] == ["compiled", "found"]
     other = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}
-    assert [run(folder, **other) for _ in range(2)] == ["compiled", "found"]
+    assert run(folder, **other) == "compiled"
     assert run(folder) == "found"
 
 
@@ -123,8 +123,8 @@ def test_where_nothing_can_be_written_each_program_compiles(run, tmp_path):
     """A folder that cannot be made, or a disk that takes no byte; what is there already is found."""
     (tmp_path / "file").touch()
     assert run(tmp_path / "file" / "cache") == "compiled"
-    assert [run(tmp_path / "cache", most_bytes=0) for _ in range(2)] == ["compiled", "compiled"]
-    assert run(tmp_path / "cache") == "compiled"
+    assert run(tmp_path / "cache", most_bytes=0) == "compiled"
+    assert run(tmp_path / "cache") == "compiled"  # nothing had been kept
     assert run(tmp_path / "cache", most_bytes=0) == "found"
 
 

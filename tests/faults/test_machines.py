@@ -2,17 +2,20 @@
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from flows.local_run import _console
 from flows.prefect_settings import PrefectSettings, read_prefect_settings
 from flows.server import LocalServer
 from mlp_core.artifacts.baseline import accept
@@ -158,11 +161,16 @@ def test_letters_that_cannot_be_shown_are_written_out(copied, raise_baseline, tm
     assert rest == ""
 
 
-def test_a_log_has_lines_and_no_spinner():
+def test_a_log_has_lines_and_no_spinner(monkeypatch, capsys):
     """Though FORCE_COLOR is set, as every CI does."""
-    program = "from flows.local_run import _console\nimport logging, time\n"
-    program += "with _console():\n    logging.getLogger('deep_mlp').warning('a line')\n    time.sleep(0.5)\n"
-    environment = {**os.environ, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  a line\n", done.stderr)
+    logger = logging.getLogger("deep_mlp")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.setenv(name, "1")
+    for name in ("propagate", "level"):  # as they are afterwards, too
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+    for handler in logging.getLogger().handlers:
+        monkeypatch.setattr(handler, "filters", [*handler.filters])
+    with _console():
+        logger.warning("a line")
+        time.sleep(0.5)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  a line\n", capsys.readouterr().err)

@@ -12,9 +12,10 @@ from typing import Any
 from tasks.helper_process import run_in_helper
 
 
-def texts(figure: Any) -> str:
-    """Return every text of a figure, joined."""
-    figure.draw_without_rendering()
+def texts(figure: Any, *, drawn: bool = True) -> str:
+    """Return every text of a figure, joined; those of ticks are there once it is drawn."""
+    if drawn:
+        figure.draw_without_rendering()
     return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
 
 
