@@ -96,7 +96,12 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_signal_that_asks_to_stop_is_as_ctrl_c(number):
     """Also that of a closed terminal, unless the program was started under nohup."""
-    with subprocess.Popen([sys.executable, "-c", STOPPABLE], stdout=subprocess.PIPE, text=True) as process:
+
+    def hear():  # though these tests may run under nohup
+        signal.signal(number, signal.SIG_DFL)
+
+    command = [sys.executable, "-c", STOPPABLE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.communicate(timeout=20)[0] == "stopped\n"
