@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, ks_2samp, mannwhitneyu
 
-from benchmarks import tutorial_style
 from benchmarks.work import Work, depth_configs, load
 from mlp_core.artifacts.storage import machine
 from mlp_core.engine.architecture import LEARNED_MARGIN
@@ -59,6 +58,8 @@ class Sample:
 
 def tutorials_networks(config: TrainConfig, members: Sequence[int]) -> list[tuple[float, float, float]]:
     """Train networks one by one as the tutorial does; return for each what `tutorial_style.train_one` returns."""
+    from benchmarks import tutorial_style  # here: torchvision, which it needs, takes seconds to import
+
     torch.set_num_threads(1)
     loaders = tutorial_style.loaders(Work("fidelity", config.name, (config,)))
     return [tutorial_style.train_one(config, member, *loaders) for member in members]

@@ -68,6 +68,11 @@ def pytest_collection():
         gc.enable()
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with those that wait for whole programs: at the end a worker would wait alone."""
+    items.sort(key=lambda item: {"program", "good_run"}.isdisjoint(getattr(item, "fixturenames", ())))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say which tests are left out on a machine without a browser."""
     if WITHOUT_BROWSER:
