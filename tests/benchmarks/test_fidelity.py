@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from benchmarks import fidelity
 from benchmarks.work import depth_configs
@@ -23,6 +24,7 @@ def test_equal_distributions_are_seldom_told_apart_and_others_always():
     assert fidelity.differences(sample(stream), sample(stream, never=20))[3] < 1e-3
 
 
+@pytest.mark.slow
 def test_both_ways_train_what_the_configuration_says():
     """After six epochs the two cannot be told apart, and networks of one epoch can."""
     config = replace(depth_configs()[0], epochs=6, learning_rate=0.01)

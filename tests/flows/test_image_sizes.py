@@ -104,8 +104,7 @@ def test_two_sizes_stand_next_to_each_other(run, served, trained, tmp_path):
     "experiment",
     [
         "first_layer",
-        "signal_propagation",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gain_sweep", "phase_diagram")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gain_sweep", "signal_propagation", "phase_diagram")),
     ],
 )
 def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_path, experiment):
