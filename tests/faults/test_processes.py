@@ -431,7 +431,7 @@ def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
-    sweep = DepthSweep(depths=(1, 1000), epochs=2000, batch_size=32)
+    sweep = DepthSweep(depths=(1, 1000), epochs=20_000, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=1.5, runner=runner)
     with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()
