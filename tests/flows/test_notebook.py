@@ -34,6 +34,14 @@ def quick_settings(api_url):
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_frozen():
+    """Take back for a test what the tests exempt from the search for garbage: what dies of it changes its number."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
 def state():
     """Return what a flow could change of its process."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
