@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import texts
 
 from mlp_core.experiments.sweep.analysis import sweep_results
 from mlp_core.experiments.sweep.figures import (
@@ -151,6 +152,18 @@ def test_every_figure_has_the_yardsticks_and_no_markup():
         assert any(abs(height - 84.0) < 1e-9 for height in lines)
     for draw in (variance_figure, pairs_figure):
         assert draw(rows, SETTINGS).axes
+
+
+def test_a_yardstick_far_below_does_not_press_the_others_together():
+    """The legend has it, the axis begins near the lowest configuration; sizes are plain numbers."""
+    reached = [(0.9, 0.9 - 0.01 * number) for number in range(6)]
+    figure = accuracy_figure(table(reached), SETTINGS)
+    assert "majority class 30.0 %, below" in texts(figure)
+    assert {"200", "500", "1,000"} <= set(texts(figure).split("\n"))
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert 75 < low < 84 < 90 < high
+        assert not any(abs(line.get_ydata()[0] - 30) < 1e-9 for line in axes.lines)
 
 
 def test_each_class_has_its_accuracy_with_interval():
