@@ -57,8 +57,9 @@ def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """
     results = sweep_results(table, settings)
     figure, panels = _panels(2, 6.4)
-    costs = (results.configurations["parameters"].astype(float), results.seconds)
-    words = ("trainable parameters", "processor time of a training (s)")
+    unit, factor = ("s", 1) if np.nanmax(results.seconds) >= 1 else ("ms", 1000)
+    costs = (results.configurations["parameters"].astype(float), factor * results.seconds)
+    words = ("trainable parameters", f"processor time of a training ({unit})")
     for axes, cost, label in zip(panels, costs, words, strict=True):
         _draw_costs(axes, results, cost)
         axes.set_xlabel(f"{label}, log scale")
