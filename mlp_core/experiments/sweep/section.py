@@ -113,10 +113,10 @@ def _theory(results: SweepResults) -> list[str]:
     """Say which configurations lie beyond what a signal can cross, and whether they failed."""
     beyond, failed = results.beyond, results.failed
     if not beyond.any():
-        share = format_share(share_interval(int(failed.sum()), int(failed.size)))
+        share = share_interval(int(failed.sum()), int(failed.size))
         return [
-            f"No configuration is deeper than {SCALES} depth scales of its start; {share} of all members diverged or "
-            "never learned."
+            f"No configuration is deeper than {SCALES} depth scales of its start; {format_share(share)} of all members "
+            "diverged or never learned."
         ]
     sentences = []
     for which, words in ((beyond, f"deeper than {SCALES} depth scales of their start"), (~beyond, "not as deep")):
