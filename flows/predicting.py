@@ -74,12 +74,12 @@ def cell_text(text: str) -> str:
     """
     from mlp_core.data.image_layout import shown_name
 
-    shown = shown_name(text)
+    printable = shown_name(text)
     try:
-        float(shown)
+        float(printable)
     except ValueError:
-        return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
-    return shown
+        return f"'{printable}" if printable.startswith(("=", "+", "-", "@")) else printable
+    return printable
 
 
 def _of_rows(kept: KeptModel, data: str, member: int | None) -> tuple[Any, list[str], str]:
