@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
 
@@ -59,7 +59,7 @@ def _options(parameters: dict[str, Settings]) -> list[click.Parameter]:
                 options.append(click.Option([flag], is_flag=True, help=field.description))
                 continue
             default = text_of(value)
-            help_text = f"{(field.description or '').rstrip('.')}{_syntax(value)}."
+            help_text = f"{(field.description or '').rstrip('.')}{_syntax(field.annotation)}."
             help_text += f"  [default: {default}]" if default else ""
             choices = [str(value) for value in getattr(field.annotation, "__args__", ()) if isinstance(value, str)]
             metavar = "|".join(choices) or _metavar(value)
@@ -68,12 +68,13 @@ def _options(parameters: dict[str, Settings]) -> list[click.Parameter]:
     return options + [click.Option([f"--{name.replace('_', '-')}"], type=str, hidden=True) for name in others]
 
 
-def _syntax(default: object) -> str:
+def _syntax(annotation: Any) -> str:
     """Return how a list is written on the command line; the form in Prefect's UI has an editor for it."""
-    if not isinstance(default, tuple) or not default:
+    if get_origin(annotation) is not tuple:
         return ""
-    syntax = {int: "1,2,5 or 1:5", float: "0.5,1,2 or 0.1:3:10 (start:stop:count)", str: "relu,tanh"}
-    return f"; such as {syntax[type(default[0])]}"
+    item = get_args(annotation)[0]
+    syntax = {int: "such as 1,2,5 or 1:5", float: "such as 0.5,1,2 or 0.1:3:10 (start:stop:count)"}
+    return f"; {syntax.get(getattr(item, '__origin__', item), 'separated by commas')}"
 
 
 def _metavar(default: object) -> str:

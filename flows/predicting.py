@@ -48,6 +48,9 @@ def predict(root: Path | UPath, data: str, images: str, model: str, member: str 
     kept = kept_model(local_folder(root), model, of_images=bool(images))
     classify = _of_images if images else _of_rows
     frame, sentences, summary = classify(kept, images or data, None if member is None else int(member))
+    frame = frame.rename(columns=cell_text)
+    texts = [column for column in ("image", "prediction") if column in frame]
+    frame[texts] = frame[texts].map(cell_text)
     if out:
         try:
             frame.to_csv(out, index=False)
@@ -60,6 +63,23 @@ def predict(root: Path | UPath, data: str, images: str, model: str, member: str 
         click.echo(f"deep-mlp: {sentence}.", err=True)
     who = f"{kept.ensemble.n_members} networks" if member is None else f"network {member}"
     click.echo(f"deep-mlp: {len(frame):,} {summary.format(f'{who} of {kept.name}')}.", err=True)
+
+
+def cell_text(text: str) -> str:
+    """Return a text from data for a cell of a CSV: as it is, or so that neither a spreadsheet nor a terminal obeys it.
+
+    Example:
+        >>> cell_text("cat"), cell_text("-1.5"), cell_text("=1+1")
+        ('cat', '-1.5', "'=1+1")
+    """
+    from mlp_core.data.image_layout import shown_name
+
+    printable = shown_name(text)
+    try:
+        float(printable)
+    except ValueError:
+        return f"'{printable}" if printable.startswith(("=", "+", "-", "@")) else printable
+    return printable
 
 
 def _of_rows(kept: KeptModel, data: str, member: int | None) -> tuple[Any, list[str], str]:
@@ -101,7 +121,7 @@ def _of_images(kept: KeptModel, source: str, member: int | None) -> tuple[Any, l
     n_known, share = share_of_own_folder(kept, names, predicted)
     known = f", {n_known:,} of them in a folder named like a class, which {100 * share:.1f} % got" if n_known else ""
     frame = predicted.to_pandas()
-    frame.insert(0, "image", [shown_name(name) for name in names])
+    frame.insert(0, "image", names)
     left_out = [f"{shown_name(name)} {reason} and is left out" for name, reason in read.unreadable.items()]
     if left_out:
         left_out.append(f"{len(left_out):,} of {len(left_out) + len(names):,} images could not be read")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -99,19 +100,23 @@ def list_of_names(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def choices_or(others: str, names: Sequence[str]) -> WithJsonSchema:
+    """Make a form show a text's usual values as choices, next to a field for any other.
+
+    Args:
+        others: What any other text is, for the form.
+        names: The usual values.
+    """
+    choices = {"type": "string", "title": "Name", "enum": [*names]}
+    return WithJsonSchema({"anyOf": [choices, {"type": "string", "title": others}]})
+
+
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 ActivationName = Annotated[
     str,
     AfterValidator(canonical_activation),
-    WithJsonSchema(  # a form shows the names as choices
-        {
-            "anyOf": [
-                {"type": "string", "title": "Name", "enum": list(ACTIVATION_NAMES[:-1])},
-                {"type": "string", "title": "Leaky ReLU with its slope, or another spelling"},
-            ]
-        }
-    ),
+    choices_or("Leaky ReLU with its slope, or another spelling", ACTIVATION_NAMES[:-1]),
 ]
 Widths = Annotated[tuple[Positive, ...], Field(max_length=1000), BeforeValidator(list_of_integers)]
 Depths = Annotated[

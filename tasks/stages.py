@@ -148,8 +148,8 @@ def _data_before(experiment: Experiment, source: DataSource | None, spirals: Spi
         raise InputError(message)
     if kind == "images":
         assert isinstance(run, ImageSettings)
-        # What the drawn faces have; another source may hold more, which the run sees when it has read them
-        return Data(run.n_pixels, ("cat", "dog", "wild"), n_train=5400, n_test=1500, kind="images")
+        # What the drawn faces have; how many another source has is known when it has been read (`with_data`)
+        return Data(run.n_pixels, ("cat", "dog", "wild"), n_train=6000, n_test=900, kind="images")
     if kind == "tables":
         return _UNREAD_TABLE
     return data_of_points(source.data if source else DRAWN_POINTS[0], spirals)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_serializer
 
-from mlp_core.addresses import SYNTHETIC, shown_address
+from mlp_core.addresses import ANIMAL_FACES, SYNTHETIC, shown_address
 from mlp_core.data.sizes import IMAGE_SIZE, TEST_SHARE, pixel_count
-from mlp_core.settings import Settings, list_of_names
+from mlp_core.settings import Settings, choices_or, list_of_names
 
 DRAWN_POINTS = ("spirals", "moons", "circles", "gauss", "xor")
 """Points of two coordinates that a run draws."""
@@ -85,7 +85,7 @@ ColumnName = Annotated[str, AfterValidator(_printable)]
 class ImageSettings(Settings):
     """The images of the experiments that take any."""
 
-    images: Annotated[str, Field(min_length=1)] = "synthetic"
+    images: Annotated[str, Field(min_length=1), choices_or("Path or URL", (SYNTHETIC, ANIMAL_FACES))] = SYNTHETIC
     """Images: synthetic, animal-faces, an http(s) URL of a zip, a local zip or a folder of a folder per class."""
     image_size: Annotated[int, Field(ge=8, le=128)] = IMAGE_SIZE
     """Rows and columns of an image, 8 to 128; others are scaled until the shorter side fits, and cut to the middle."""
@@ -111,7 +111,7 @@ class ImageSettings(Settings):
 
 
 class Spirals(Settings):
-    """The spirals: points on arms around the origin, one class per arm."""
+    """Points that are drawn: the spirals, on arms around the origin, one class per arm; or those that Data names."""
 
     arms: Annotated[int, Field(ge=2, le=100)] = 4
     """Spiral arms, or clusters of gauss, each a class."""
@@ -124,7 +124,12 @@ class Spirals(Settings):
 class DataSource(Settings):
     """The data of the experiments that take any points or table, and how a table becomes inputs and classes."""
 
-    data: Annotated[str, Field(min_length=1), AfterValidator(_printable)] = "spirals"
+    data: Annotated[
+        str,
+        Field(min_length=1),
+        AfterValidator(_printable),
+        choices_or("Path or URL of a file", (*DRAWN_POINTS, *BUNDLED_TABLES, IMAGES)),
+    ] = "spirals"
     """Drawn points (spirals, moons, circles, gauss, xor), one of scikit-learn's tables (digits, wine, iris,
     breast_cancer), or the path or http(s) URL of a CSV, Parquet or Arrow file."""
     target: Annotated[ColumnName, AfterValidator(_of_tables)] = ""
@@ -135,14 +140,16 @@ class DataSource(Settings):
         BeforeValidator(list_of_names),
         AfterValidator(_of_tables),
     ] = ()
-    """Columns of a table to leave out, separated by commas."""
+    """Columns of a table to leave out."""
     split_column: Annotated[ColumnName, AfterValidator(_of_tables)] = ""
     """Column of a table that says train or test; left out, the rows are split by class, at random."""
     test_share: Annotated[float, Field(ge=0.01, le=0.9, allow_inf_nan=False)] = TEST_SHARE
     """Share of a table's rows that are to test on, if no column says so."""
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of that split; 0 for the root seed."""
-    missing: Annotated[Literal["refuse", "mean", "drop"], AfterValidator(_of_tables)] = "refuse"
+    missing: Annotated[Literal["refuse", "mean", "drop"], Field(title="Missing values"), AfterValidator(_of_tables)] = (
+        "refuse"
+    )
     """What to do with missing values: refuse the table; put the training mean (text then has no level); drop rows."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -123,8 +124,7 @@ def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamp
     inputs = torch.from_numpy(preprocessing.apply(kept))
     numbers, mask = torch.tensor(labels), torch.from_numpy(is_train)
     data = Split(inputs[mask], numbers[mask], inputs[~mask], numbers[~mask], classes)
-    remarks = [f"{table.num_rows - kept.num_rows:,} of {table.num_rows:,} rows left out, as they miss a value"]
-    remarks = [*(remarks if kept.num_rows < table.num_rows else []), split_words]
+    remarks = [*_remarks_on_missing(table, kept, source, uses), split_words]
     if constant := [name for name in features if uses[name].use == "constant"]:
         more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
         remarks.append(f"left out as constant in the training rows: {', '.join(map(repr, constant[:5]))}{more}")
@@ -134,6 +134,21 @@ def table_examples(table: pa.Table, source: DataSource, seed: int) -> TableExamp
         uses[source.split_column] = ColumnUse(source.split_column, "split", 0, missing[source.split_column], "")
     columns_of_table = (uses.get(name, ColumnUse(name, "ignored", 0, 0, "")) for name in names)
     return TableExamples(data, preprocessing, tuple(columns_of_table), tuple(remarks))
+
+
+def _remarks_on_missing(
+    table: pa.Table, kept: pa.Table, source: DataSource, uses: Mapping[str, ColumnUse]
+) -> Iterator[str]:
+    """Yield what became of missing values, if there were any."""
+    if left_out := table.num_rows - kept.num_rows:
+        what = "a value" if source.missing == "drop" else "their class" + " or part" * bool(source.split_column)
+        yield f"{left_out:,} of {table.num_rows:,} rows left out, as they miss {what}"
+    for use, now in {"standardised": "the mean of the training rows", "one-hot": "no level"}.items():
+        gaps = [kept[name].null_count for name, column in uses.items() if column.use == use]
+        if n_gaps := sum(gaps):
+            n_columns = sum(map(bool, gaps))
+            where = f"{n_columns} {use} column{'s' * (n_columns != 1)}"
+            yield f"{n_gaps:,} missing value{'s' * (n_gaps != 1)} in {where}: {now}"
 
 
 def _roles(names: list[str], source: DataSource) -> tuple[str, list[str]]:

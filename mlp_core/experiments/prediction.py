@@ -40,6 +40,7 @@ class KeptModel:
         preprocessing: Turns the rows of a table into inputs; None for points, whose columns are x1 and x2, and images.
         classes: Class names, in the order of the network's outputs.
         image_shape: Channels, rows and columns of the images that it takes; None if it takes none.
+        gains: Xavier gains that the members start with, in turn; more than one in the phase diagram alone.
     """
 
     name: str
@@ -47,6 +48,7 @@ class KeptModel:
     preprocessing: Preprocessing | None
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int] | None = None
+    gains: tuple[float, ...] = (1.0,)
 
     def inputs(self, rows: pa.Table) -> NDArray[Any]:
         """Return the network's inputs for the rows of a table, float32 `[n, inputs]`; of images their bytes, uint8.
@@ -110,7 +112,7 @@ def kept_model(root: Path, name: str = "", *, of_images: bool = False) -> KeptMo
         raise InputError(message)
     ((stem, paths),) = models.items()
     config, state = _read(paths)
-    if any(transform["kind"] != "hold out" for transform in config["inputs"]):
+    if any(transform["kind"] not in ("hold out", "subset") for transform in config["inputs"]):
         message = (
             f"model must take its rows as they are, got {stem}, which was trained on transformed ones; use another."
         )
@@ -122,7 +124,8 @@ def kept_model(root: Path, name: str = "", *, of_images: bool = False) -> KeptMo
         message = f"{wrong} must be left out with {stem}, which takes {right}; use --{right}."
         raise InputError(message)
     shape = image_shape(config["layer_sizes"][0]) if takes_images else None
-    return KeptModel(stem, Ensemble.from_state(state, config["activation"]), preprocessing, classes, shape)
+    ensemble = Ensemble.from_state(state, config["activation"])
+    return KeptModel(stem, ensemble, preprocessing, classes, shape, tuple(config["gains"]))
 
 
 def _chosen_files(root: Path, of_images: bool) -> list[Path]:
@@ -213,7 +216,8 @@ def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> 
         class.
 
     Raises:
-        InputError: If there is no such member, or a column is missing or does not fit.
+        InputError: If there is no such member, or a column is missing or does not fit; without a member, also if the
+            members start with several gains: their mean would mix networks that learn with some that cannot.
 
     Example:
         >>> ensemble = Ensemble([2, 4, 2], "relu", [torch.Generator().manual_seed(seed) for seed in range(3)])
@@ -221,6 +225,13 @@ def predictions(model: KeptModel, rows: pa.Table, member: int | None = None) -> 
         >>> predictions(model, pa.table({"x1": [0.0, 1.0], "x2": [1.0, 0.0]})).column_names
         ['prediction', 'probability', 'disagreement', 'probability of left', 'probability of right']
     """
+    if member is None and len(model.gains) > 1:
+        listed = ", ".join(f"{gain:g}" for gain in model.gains)
+        message = (
+            f"member must be a number with {model.name}, whose networks 0, 1, ... start with the gains {listed} in "
+            "turn, got none; choose one with --member."
+        )
+        raise InputError(message)
     inputs, ensemble = torch.from_numpy(model.inputs(rows)), model.ensemble
     if member is not None:
         if not 0 <= member < ensemble.n_members:

@@ -358,7 +358,8 @@ def _shown(section: Section, content: ReportContent) -> ShownSection:
 def _remarks(settings: Mapping[str, Any]) -> str:
     """Return what is to be said of the examples, as a sentence each."""
     names = {"images_remarks": "images", "data_remarks": "table"}
-    return "".join(f" About the {what}: {settings[name]}." for name, what in names.items() if settings.get(name))
+    remarks = {what: str(settings[name]) for name, what in names.items() if settings.get(name)}
+    return "".join(f" About the {what}: {words}{'.' * (not words.endswith('...'))}" for what, words in remarks.items())
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

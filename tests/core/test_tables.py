@@ -129,6 +129,16 @@ def test_missing_values_become_the_training_mean_or_no_level():
     assert (inputs[:, 0] == 0).sum() == 1
     assert (inputs[:, 1:4].sum(1) == 0).sum() == 1
     assert [column.missing for column in prepared.columns] == [1, 1, 0, 0]
+    assert prepared.remarks[:2] == (
+        "1 missing value in 1 standardised column: the mean of the training rows",
+        "1 missing value in 1 one-hot column: no level",
+    )
+
+
+def test_rows_without_their_class_are_left_out_and_counted():
+    """Nothing stands for a class, whatever stands for other missing values."""
+    kinds = ["a", "b", None] * 20
+    assert examples(table(kind=kinds), missing="mean").remarks[0] == "20 of 60 rows left out, as they miss their class"
 
 
 def test_rows_with_missing_values_are_dropped_and_counted():

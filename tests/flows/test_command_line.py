@@ -70,6 +70,14 @@ def test_each_command_has_help(output_of, command):
         assert "--refresh" in words
 
 
+def test_help_says_how_a_list_is_written(output_of):
+    """As its values are, also if none is the default."""
+    words = " ".join(output_of("sweep", "--help")[1].split())
+    assert "theory for Xavier's with the gain that theory asks for; separated by commas." in words
+    assert "in place of the widths; such as 1,2,5 or 1:5." in words
+    assert "Step sizes; such as 0.5,1,2 or 0.1:3:10 (start:stop:count)." in words
+
+
 def test_the_installed_program_is_this_one():
     """`deep-mlp` is the program tested here."""
     (script,) = entry_points(group="console_scripts", name="deep-mlp")

@@ -21,6 +21,7 @@ from flows.command_line import program
 from mlp_core.data.images import read_images
 from mlp_core.errors import InputError
 from mlp_core.experiments.first_layer.experiment import FirstLayer
+from mlp_core.experiments.prediction import kept_model, predictions
 from mlp_core.settings import validated
 from tasks.resources import check_memory
 from tasks.run_settings import ImageRunSettings
@@ -224,6 +225,48 @@ def test_new_images_are_classified(predict, new_images, trained):
     share = 50 * sum(frame["prediction"][1:] == ["cat", "dog"])
     assert lines[5].startswith("deep-mlp: 3 images by 2 networks of images-hidden=8-")
     assert lines[5].endswith(f", 2 of them in a folder named like a class, which {share:.1f} % got.")
+
+
+def test_a_network_of_the_phase_diagram_classifies_images(finished, new_images):
+    """One at a time: together they would mix gains that learn with gains that cannot."""
+    root = finished("phase_diagram")
+    (path,) = (root / "models").glob("phase-depth=1-*.safetensors")
+    model = kept_model(root, path.stem, of_images=True)
+    table = read_images(new_images, model.image_shape).table
+    predicted = predictions(model, table, 4)
+    network = nn.Sequential(nn.Linear(3072, 8), nn.Tanh(), nn.Linear(8, 3))
+    network.load_state_dict({key: stacked[4] for key, stacked in load_file(path).items()})
+    inputs = torch.tensor([list(image) for image in table["pixels"].to_pylist()]) / 127.5 - 1
+    answers = torch.softmax(network(inputs), 1).detach().numpy()
+    columns = [predicted[f"probability of {name}"].to_numpy() for name in model.classes]
+    np.testing.assert_allclose(np.stack(columns, 1), answers, rtol=1e-4)
+    with pytest.raises(
+        InputError, match=r"^member must be a number with phase-.* gains 0\.5, 1, 3 in turn, got none; "
+    ):
+        predictions(model, table)
+
+
+HOSTILE = {"cat": "=cmd|calc", "dog": "@SUM(A1)", "wild": "-1"}
+
+
+def test_names_in_the_answers_are_no_formulas(run, tmp_path, afhq_zip, capsys):
+    """Of files and classes: an apostrophe in front; a number stays, and what a terminal obeys is quoted."""
+    folder, new = tmp_path / "artifacts", tmp_path / "new"
+    with zipfile.ZipFile(afhq_zip) as old, zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in old.namelist():
+            part, kind, file = name.split("/")
+            archive.writestr(f"{part}/{HOSTILE[kind]}/{file}", old.read(name))
+    assert run("images", folder, images=str(tmp_path / "images.zip"), image_size=8).state.is_completed()
+    new.mkdir()
+    for name in ("=1+1.png", "+1.png", "-1.png", "@1.png", "\x1b[2J.png", "plain.png"):
+        (new / name).write_bytes(encoded("red", (8, 8)))
+    arguments = ["predict", "--artifacts", str(folder), "--images", str(new)]
+    program.main(arguments, standalone_mode=False)
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"prediction": str})
+    names = {"'=1+1.png", "'+1.png", "'-1.png", "'@1.png", "'\\x1b[2J.png'", "plain.png"}
+    assert set(frame["image"]) == names
+    assert set(frame["prediction"]) <= {"'=cmd|calc", "'@SUM(A1)", "-1"}
+    assert [*frame.columns[-3:]] == ["probability of -1", "probability of =cmd|calc", "probability of @SUM(A1)"]
 
 
 def test_a_zip_from_the_web_is_classified(predict, served, tmp_path):

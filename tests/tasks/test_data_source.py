@@ -1,9 +1,11 @@
 """Which data a run takes: what its settings ask for, and what an experiment can do with it."""
 
 import re
+from inspect import signature
 
 import pytest
 
+from mlp_core.data.faces import write_faces
 from mlp_core.data.settings import DataSource, Spirals
 from mlp_core.errors import InputError
 from mlp_core.experiments.interface import Data
@@ -102,3 +104,12 @@ def test_a_name_of_data_holds_no_secret():
     assert DataSource(data="https://me:word@host/a/wine.csv?key=1").label == "wine.csv"
     assert DataSource(data="/home/me/digits").label == "file digits"
     assert "word" not in DataSource(data="https://me:word@host/a.csv").model_dump_json()
+
+
+def test_before_a_run_has_read_them_images_are_as_many_as_it_draws():
+    """The estimates of memory and disk reckon with these."""
+    drawn = signature(write_faces).parameters
+    (stage,) = stages_of("images", flow_parameters("images"))
+    data = stage.setup.data
+    assert data.n_train == data.n_classes * drawn["n_train_per_class"].default
+    assert data.n_test == data.n_classes * drawn["n_val_per_class"].default

@@ -22,6 +22,7 @@ from mlp_core.settings import (
     Positive,
     Rate,
     Settings,
+    choices_or,
     distinct,
     list_of_integers,
     list_of_names,
@@ -68,6 +69,7 @@ def _start(text: str) -> str:
 _Numbers = BeforeValidator(list_of_integers), AfterValidator(distinct)
 _Names = BeforeValidator(list_of_names), AfterValidator(distinct)
 _Rates = BeforeValidator(list_of_numbers), AfterValidator(distinct)
+_Start = Annotated[str, AfterValidator(_start), choices_or("xavier:GAIN", ("pytorch", "theory"))]
 _Decay = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -96,10 +98,7 @@ class Sweep(Settings):
     """Trainable parameters to reach with the smallest equal width, in place of the widths."""
     activations: Annotated[tuple[ActivationName, ...], Field(min_length=1), *_Names] = ("relu", "tanh")
     """Transfer functions of the hidden layers: relu, tanh, sigmoid, gelu, erf, selu or leaky_relu(SLOPE)."""
-    starts: Annotated[tuple[Annotated[str, AfterValidator(_start)], ...], Field(min_length=1), *_Names] = (
-        "pytorch",
-        "theory",
-    )
+    starts: Annotated[tuple[_Start, ...], Field(min_length=1), *_Names] = ("pytorch", "theory")
     """Initial weights: pytorch, xavier:GAIN, or theory for Xavier's with the gain that theory asks for."""
     optimizers: Annotated[tuple[OptimizerName, ...], Field(min_length=1), *_Names] = ("adam",)
     """How the weights are updated: adam or sgd."""

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from mlp_core.experiments.sweep.analysis import SCALES, SweepResults, level_text, sweep_results, title
@@ -56,8 +57,9 @@ def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """
     results = sweep_results(table, settings)
     figure, panels = _panels(2, 6.4)
-    costs = (results.configurations["parameters"].astype(float), results.seconds)
-    words = ("trainable parameters", "processor time of a training (s)")
+    unit, factor = ("s", 1) if np.nanmax(results.seconds) >= 1 else ("ms", 1000)
+    costs = (results.configurations["parameters"].astype(float), factor * results.seconds)
+    words = ("trainable parameters", f"processor time of a training ({unit})")
     for axes, cost, label in zip(panels, costs, words, strict=True):
         _draw_costs(axes, results, cost)
         axes.set_xlabel(f"{label}, log scale")
@@ -65,9 +67,9 @@ def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         Line2D([], [], color=BLUE, marker="o", linestyle="", alpha=0.5, label="a configuration"),
         Line2D([], [], color=ORANGE, marker="o", markersize=4, label="best for its cost, by validation"),
         Line2D([], [], color=INK, marker="*", markersize=11, linestyle="", label="chosen"),
-        *_draw_yardsticks(panels, settings),
+        *_draw_yardsticks(panels, settings, results.test.mean(1)),
     ]
-    _accuracy_axes(panels, results, settings)
+    _accuracy_axes(panels)
     panels[0].set_title(
         f"Mean test accuracy of {len(results):,} configuration{'s' * (len(results) != 1)}, n = {results.n_seeds} each",
         loc="left",
@@ -79,8 +81,8 @@ def accuracy_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
 
 def _draw_costs(axes: Axes, results: SweepResults, costs: NDArray[np.float64]) -> None:
     test = 100 * results.test.mean(1)
-    axes.set_xscale("log")
     axes.scatter(costs, test, s=10, color=BLUE, alpha=0.4, linewidths=0)
+    _log_axis(axes, costs)
     front = results.front(costs)
     axes.plot(costs[front], test[front], color=ORANGE, marker="o", markersize=4, linewidth=1.5)
     axes.plot(costs[results.chosen], test[results.chosen], color=INK, marker="*", markersize=11, linestyle="")
@@ -95,23 +97,41 @@ def _panels(n: int, height_inches: float) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _draw_yardsticks(panels: list[Axes], settings: Mapping[str, Any]) -> list[Line2D]:
-    """Draw the test accuracy of each yardstick as a line across all axes; return what a legend shows."""
+def _log_axis(axes: Axes, values: NDArray[np.float64]) -> None:
+    """Make the x axis logarithmic, with plain numbers at 1, 2 and 5, or over many decades at 1 alone."""
+    axes.set_xscale("log")
+    wide = np.nanmax(values) > 300 * np.nanmin(values)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_yardsticks(panels: list[Axes], settings: Mapping[str, Any], accuracies: NDArray[np.float64]) -> list[Line2D]:
+    """Draw the test accuracy of each yardstick as a line across all axes; return what a legend shows.
+
+    One that is more than ten points off all accuracies drawn would press these together: the legend alone has it.
+    """
     handles = []
     reached = settings.get("yardsticks", {})
+    lowest, highest = np.nanmin(accuracies) - 0.1, np.nanmax(accuracies) + 0.1
     for (name, colour), style in zip(_YARDSTICK_COLOURS.items(), _YARDSTICK_STYLES, strict=True):
         if name in reached:
+            accuracy = reached[name]["test"]
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.2}
-            for axes in panels:
-                axes.axhline(100 * reached[name]["test"], zorder=0, **look)
-            handles.append(Line2D([], [], label=f"{name} {100 * reached[name]['test']:.1f} %", **look))
+            where = ", below" * bool(accuracy < lowest) + ", above" * bool(accuracy > highest)
+            if where:
+                look["linestyle"] = ""
+            else:
+                for axes in panels:
+                    axes.axhline(100 * accuracy, zorder=0, **look)
+            handles.append(Line2D([], [], label=f"{name} {100 * accuracy:.1f} %{where}", **look))
     return handles
 
 
-def _accuracy_axes(panels: list[Axes], results: SweepResults, settings: Mapping[str, Any]) -> None:
-    accuracies = [*results.test.mean(1), *(yardstick["test"] for yardstick in settings.get("yardsticks", {}).values())]
+def _accuracy_axes(panels: list[Axes]) -> None:
     for axes in panels:
-        axes.set_ylim(max(0.0, 100 * min(accuracies) - 4), min(101.5, 100 * max(accuracies) + 4))
+        low, high = axes.dataLim.intervaly
+        axes.set_ylim(max(0.0, low - 4), min(101.5, high + 4))
         axes.set_ylabel("test accuracy (%)")
 
 
@@ -146,21 +166,10 @@ def effects_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         gains = ", ".join(f"{name} {gain:.3g}" for name, gain in asked.items())
         words = f"start; theory's gains:\n{shortened(gains, 44)}"
         plain(panels[names.index("start")].set_title(words, loc="left", fontsize=9))
-    lowest, highest = _effect_range(results)
-    kept = {
-        name: yardstick
-        for name, yardstick in settings.get("yardsticks", {}).items()
-        if lowest - 0.1 <= yardstick["test"] <= highest + 0.1
-    }
-    handles += _draw_yardsticks(panels, {"yardsticks": kept})
+    handles += _draw_yardsticks(panels, settings, np.concatenate([results.effect(name).ravel() for name in names]))
     figure.suptitle(f"What each setting does, averaged over all others, n = {results.n_seeds}", fontsize=11)
     legend_below(figure, handles)
     return figure
-
-
-def _effect_range(results: SweepResults) -> tuple[float, float]:
-    values = np.concatenate([results.effect(name).ravel() for name in results.levels])
-    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _draw_effect(axes: Axes, results: SweepResults, name: str) -> None:
@@ -310,9 +319,9 @@ def scales_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         handles.append(Line2D([], [], color=colour, marker="o", linestyle="", label=label))
     axes.axvline(SCALES, color=INK, linewidth=1, linestyle="--")
     handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=1, label=f"{SCALES} depth scales"))
-    handles += _draw_yardsticks([axes], settings)
-    _accuracy_axes([axes], results, settings)
-    axes.set_xscale("log")
+    handles += _draw_yardsticks([axes], settings, results.test[drawn].mean(1))
+    _accuracy_axes([axes])
+    _log_axis(axes, crossed[drawn])
     axes.set_xlabel("hidden layers, in depth scales ξ_c of the start, log scale")
     left_out = int((~drawn).sum())
     words = f"; {left_out:,} with an infinite scale or none are left out" if left_out else ""

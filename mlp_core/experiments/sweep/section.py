@@ -105,13 +105,19 @@ def _matters(results: SweepResults) -> list[str]:
     how = "of the whole grid" if decomposition.exact else "as a random forest fitted to the configurations estimates it"
     return [
         f"Of the variance of test accuracies {listed(parts)} {'go' if len(parts) > 1 else 'goes'} to the settings that "
-        f"matter most, {100 * decomposition.shares[SEEDS].estimate:.0f} % to seeds ({how})."
+        f"matter most, {100 * min(1.0, decomposition.shares[SEEDS].estimate):.0f} % to seeds ({how})."
     ]
 
 
 def _theory(results: SweepResults) -> list[str]:
     """Say which configurations lie beyond what a signal can cross, and whether they failed."""
     beyond, failed = results.beyond, results.failed
+    if not beyond.any():
+        share = share_interval(int(failed.sum()), int(failed.size))
+        return [
+            f"No configuration is deeper than {SCALES} depth scales of its start; {format_share(share)} of all members "
+            "diverged or never learned."
+        ]
     sentences = []
     for which, words in ((beyond, f"deeper than {SCALES} depth scales of their start"), (~beyond, "not as deep")):
         if which.any():

@@ -1,10 +1,12 @@
 """What the report says of a sweep whose best configuration, price and causes are known."""
 
+import re
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import texts
 
 from mlp_core.experiments.sweep.analysis import sweep_results
 from mlp_core.experiments.sweep.figures import (
@@ -116,16 +118,16 @@ def test_networks_beyond_six_scales_are_counted_with_their_failures():
 @pytest.mark.parametrize(
     ("n_beyond", "sentences"),
     [
-        (0, ["6 configurations are not as deep"]),
+        (0, ["No configuration is deeper than 6 depth scales of its start; 16 of 48"]),
         (1, ["One configuration is deeper than 6 depth scales", "5 configurations are not as deep"]),
     ],
 )
 def test_none_and_one_beyond_are_counted_as_words(n_beyond, sentences):
-    """Where none is, nothing is said of it."""
+    """A sentence stands by itself where none is."""
     rows = table(REACHED)
     beyond = (rows["depth"] == 16) & (rows["learning_rate"] == 0.01) & (n_beyond > 0)
     details = SECTION.content(rows.assign(xi_c=np.where(beyond, 2.0, 100.0)), SETTINGS).details
-    assert [text.partition(" of their")[0].partition(":")[0] for text in details[2:]] == sentences
+    assert [re.split(" of their|:| \\[", text)[0] for text in details[2:]] == sentences
 
 
 def test_a_member_that_diverges_counts_as_one_that_guesses():
@@ -151,6 +153,31 @@ def test_every_figure_has_the_yardsticks_and_no_markup():
         assert any(abs(height - 84.0) < 1e-9 for height in lines)
     for draw in (variance_figure, pairs_figure):
         assert draw(rows, SETTINGS).axes
+
+
+def test_a_yardstick_far_below_does_not_press_the_others_together():
+    """The legend has it, the axis begins near the lowest configuration; sizes are plain numbers."""
+    reached = [(0.9, 0.9 - 0.01 * number) for number in range(6)]
+    figure = accuracy_figure(table(reached), SETTINGS)
+    assert "majority class 30.0 %, below" in texts(figure)
+    assert {"200", "500", "1,000"} <= set(texts(figure).split("\n"))
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert 75 < low < 84 < 90 < high
+        assert not any(abs(line.get_ydata()[0] - 30) < 1e-9 for line in axes.lines)
+    assert figure.axes[1].get_xlabel() == "processor time of a training (ms), log scale"
+    longer = accuracy_figure(table(reached).assign(train_seconds=2.0), SETTINGS)
+    assert longer.axes[1].get_xlabel() == "processor time of a training (s), log scale"
+
+
+def test_seeds_explain_no_more_than_everything():
+    """What is taken off for chance may leave the settings less than nothing; words go from 0 to 100 %."""
+    rows = table([(0.5, 0.5)] * 6)
+    rows["test_accuracy"] = 0.5 + 0.1 * np.random.default_rng(3).normal(size=len(rows))
+    results = sweep_results(rows, SETTINGS)
+    assert results.shares.shares["seeds"].estimate > 1
+    (sentence,) = [text for text in SECTION.content(rows, SETTINGS).details if "variance" in text]
+    assert "100 % to seeds" in sentence
 
 
 def test_each_class_has_its_accuracy_with_interval():
