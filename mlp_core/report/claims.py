@@ -117,7 +117,7 @@ def _counted(table: pd.DataFrame) -> list[str]:
             if counts[verdict]
         ]
         if conditional and len(own) > 1 and parts:
-            parts[0] += f" ({conditional} of them in one order of batches)"
+            parts[0] += f" ({_part_of(conditional, counts['supported'])}in one order of batches)"
         if len(own) == 1 and parts:
             sentences.append(f"{whose[0].upper()}{whose[1:]} one claim {parts[0].removeprefix('1 ')}.")
         elif len(parts) == 1:
@@ -126,6 +126,12 @@ def _counted(table: pd.DataFrame) -> list[str]:
         elif parts:
             sentences.append(f"Of {whose} {len(own)} claims {listed(parts)}.")
     return sentences
+
+
+def _part_of(part: int, whole: int) -> str:
+    if part == whole:
+        return "" if whole == 1 else "all "
+    return f"{'one' if part == 1 else part} of them "
 
 
 def _remarks(table: pd.DataFrame, usual_seeds: int) -> list[str]:

@@ -143,13 +143,13 @@ def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -
     left = [name for name, is_out in zip(names, excluded, strict=True) if not is_out]
     if not beaten or not left:
         return f"In pairs of equal seeds these members do not settle which {key} is best {how}."
-    verb = "is" if len(beaten) == 1 else "are"
+    verb, plural = ("is", "") if len(beaten) == 1 else ("are", "s")
     rest = (
         f"{key} {left[0]} is the best"
         if len(left) == 1
         else f"which of {listed(left)} is best these members do not settle"
     )
-    return f"In pairs of equal seeds {key} {listed(beaten)} {verb} beaten {how}: {rest}."
+    return f"In pairs of equal seeds {key}{plural} {listed(beaten)} {verb} beaten {how}: {rest}."
 
 
 def listed(names: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ def published_curve_is_typical(table: Table, figure: str = "depth_sweep") -> Cla
         Range(published - TYPICAL_MARGIN, published + TYPICAL_MARGIN),
         decline.ravel(),
         lambda: cohens_d(decline[0] - published),
-        f"Cohen's d_z, decline minus that of the one curve; at depths 1 to {deepest} {ranks} are below it",
+        f"Cohen's d_z, decline minus that of the one curve; below it lie, in the order of the depths, {ranks}",
         figure,
     )
 
