@@ -342,6 +342,11 @@ def test_one_bets_before_the_training(page):
     page.change("layers", "4")
     page.wait("return document.getElementById('summary').textContent === 'Make your bet, then train.'")
     assert page.text("median") == "\u2013"
+    page.driver.execute_script("document.getElementById('bet').focus()")
+    page.press("1", "2", "\ue007")  # Enter
+    page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 12 %. The median is ')")
+    page.click("bet-first")
+    page.click("bet-first")
     page.change("bet", "1")
     page.click("train")
     page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 1 %. The median is ')")

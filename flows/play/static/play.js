@@ -295,7 +295,8 @@ function listen() {
     changed();
   };
   by("train").onclick = train;
-  by("bet").onkeydown = ({ key }) => key === "Enter" && train();
+  // As onkeydown it would return false for every other key, and none would be typed
+  by("bet").addEventListener("keydown", ({ key }) => key === "Enter" && train());
   by("file").onchange = sendTable;
   by("dots").onclick = ({ target }) => choose(target.dataset.member === undefined ? null : Number(target.dataset.member));
   by("dots").onkeydown = step;
