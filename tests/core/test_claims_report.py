@@ -136,7 +136,7 @@ def test_a_verdict_needs_no_colour(verdict: str, symbol: str) -> None:
     ("low", "high", "words"),
     [
         (-math.inf, math.inf, "[no limits]"),
-        (-math.inf, 0.25, "[no limit to 0.25]"),
+        (-math.inf, 0.25, "[no limit to 0.250]"),
         (2.0, math.inf, "[2 to no limit]"),
         (math.nan, math.nan, "no interval"),
         (3.0, 3.0, "3 alone"),
