@@ -130,7 +130,7 @@ def decisions(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]:
         truth = f"the median decline is at the edge, {'outside' if beyond > 0 else 'inside'}"
         yield Decision("the one curve is typical", truth, published(edge + 1e-9 * beyond - typical), wrong)
     alike = [values for key, values in accuracies.items() if key != _DEFAULT]
-    reference = int(default.mean(1).argmax())
+    reference = int(np.median(default, 1).argmax())
     half = [values[reference] - values[-1] - (default[reference] - default[-1]) / 2 for values in alike]
     half = [values - np.median(values) for values in half]
     yield Decision(
@@ -149,7 +149,7 @@ def decisions_on_starts(accuracies: dict[_Start, _Floats]) -> Iterator[Decision]
     """
     default = accuracies[_DEFAULT]
     gradients = {"first_gradient_mean_square": np.ones(0)}
-    best = int(default.mean(1).argmax())
+    best = int(np.median(default, 1).argmax())
     for activation, claim in (("relu", decline_is_vanishing_gradients), ("tanh", decline_goes_with_better_start)):
         key = max(
             start for start in accuracies if start[0] == activation and start[1] != "pytorch"

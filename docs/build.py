@@ -22,6 +22,15 @@ _TEXTS = {
 }
 """Pages, and the files outside this folder that they are."""
 
+_ON_A_PHONE = """
+table { display: block; overflow-x: auto; }
+h1, h2, h3, h4, h5, p, li, code { overflow-wrap: anywhere; }
+"""
+"""What is too wide for the page scrolls or is broken, not the whole page."""
+
+_STYLES_OF_HIGHLIGHTJS = '<link id="hljs-light"><link id="hljs-dark">'
+"""The theme's switch between light and dark looks for these, and fails without them; they load nothing."""
+
 _ROOMS = ("statistics", "artifacts", "data", "engine", "theory", "report", "experiments")
 
 
@@ -29,7 +38,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     for page, text in _TEXTS.items():
         files.append(File.generated(config, page, content=(_ROOT / text).read_text()))
-    colours = HtmlFormatter().get_style_defs(".highlight")
+    colours = HtmlFormatter().get_style_defs(".highlight") + _ON_A_PHONE
     files.append(File.generated(config, "pygments.css", content=colours))
     _add_notebook(files, config)
     _add_gallery(files, config)
@@ -53,6 +62,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return f"]({up}{name}{anchor})" if name in files.src_uris else link[0]
 
     return re.sub(r"\]\((?P<target>[^():#]+)(?P<anchor>#[^)]*)?\)", at_home, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Give the theme's switch what it looks for."""
+    return output.replace("</head>", f"{_STYLES_OF_HIGHLIGHTJS}</head>", 1)
 
 
 def _add_notebook(files: Files, config: MkDocsConfig) -> None:

@@ -46,6 +46,7 @@ data = dm.spirals(seed=2021)
 plt.figure(figsize=(4, 4))
 plt.scatter(*data.train_inputs.T, c=data.train_labels, s=4, cmap="viridis")
 plt.axis("equal")
+plt.show()
 # %% [markdown]
 # About 100 parameters are given. One hidden layer may then have 14 units, five layers only 4 each. The budget
 # is not kept exactly: the true number of parameters stands next to each result.
@@ -64,6 +65,7 @@ for depth, runs in sweep.items():
     plt.plot([depth - 0.25, depth + 0.25], [100 * np.median(runs.test_accuracy)] * 2, color="black")
 plt.plot(range(1, 6), [81.5, 85.9, 89.9, 86.6, 86.3], "o--", color="C1", label="the tutorial's one seed")
 plt.xlabel("hidden layers"), plt.ylabel("test accuracy (%)"), plt.xticks(range(1, 6)), plt.legend()
+plt.show()
 # %% [markdown]
 # ### Think! Why is there a best depth?
 #
@@ -181,6 +183,7 @@ plt.plot(gains, 100 * np.array(reached), ".", color="C0", alpha=0.5)
 plt.plot(gains, 100 * np.median(reached, axis=1), color="black")
 plt.axvline(np.sqrt(2 / 1.01), linestyle="--", color="C1", label="theory: 1.407")
 plt.xlabel("Xavier gain"), plt.ylabel("test accuracy after one epoch (%)"), plt.legend()
+plt.show()
 # %% [markdown]
 # Too small a gain fails in every network. Around the theoretical gain the curve is flat: eight networks do not
 # single out one best gain.

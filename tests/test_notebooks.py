@@ -1,5 +1,6 @@
 """The notebook: its text and its file are one, without results, and it runs."""
 
+import re
 from pathlib import Path
 
 import jupytext
@@ -33,3 +34,11 @@ def test_it_runs_without_a_network_or_prefect(notebook, tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert "prefect" not in str([cell.source for cell in notebook.cells if cell.cell_type == "code"])
+    # the last expression of a cell is shown: what matplotlib returns says nothing to a reader
+    shown = [
+        output.data.get("text/plain", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "data" in output
+    ]
+    assert [text for text in shown if re.search(r"Text\(|np\.float64|<matplotlib", text)] == []

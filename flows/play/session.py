@@ -7,6 +7,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -152,7 +153,8 @@ class Session:
 
     def _soon(self) -> None:
         """Wake `tell`; called in any thread."""
-        self._loop.call_soon_threadsafe(self._news.set)
+        with suppress(RuntimeError):  # the loop is closed: the program has ended, and nobody is left to be told
+            self._loop.call_soon_threadsafe(self._news.set)
 
     async def _ask(self, values: Mapping[str, Any]) -> None:
         number = _whole(values["id"])
@@ -219,8 +221,11 @@ class Session:
             raise InputError(message)
 
         def tell(**fields: Any) -> None:
-            message = json.dumps({"kind": "flow", **fields})
-            asyncio.run_coroutine_threadsafe(self._put(message), self._loop)
+            putting = self._put(json.dumps({"kind": "flow", **fields}))
+            try:
+                asyncio.run_coroutine_threadsafe(putting, self._loop)
+            except RuntimeError:  # as in `_soon`: a flow ends after the program that started it was interrupted
+                putting.close()
 
         if subject.asks.own:
             message = f"a table of this page cannot be run as a flow; run: {subject.asks.command} with the file's path."

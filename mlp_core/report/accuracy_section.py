@@ -169,13 +169,20 @@ def _row(configuration: ConfigurationAccuracy, with_published: bool) -> list[str
         format_share(configuration.never_learned),
         format_cell(configuration.train),
         format_cell(configuration.test),
-        f"{100 * reached.min():.1f} to {100 * reached.max():.1f} %" if len(reached) else "none finished",
+        _range_of(reached),
     ]
     if with_published:
         row.append(
             "" if configuration.published_test_percent is None else f"{configuration.published_test_percent:.1f} %"
         )
     return [no_break(text) for text in row]
+
+
+def _range_of(reached: pd.Series) -> str:
+    if len(reached) < 2:
+        return "one member" if len(reached) else "none finished"
+    low, high = (f"{100 * end:.1f}" for end in (reached.min(), reached.max()))
+    return f"all {low} %" if low == high else f"{low} to {high} %"
 
 
 def best_in_short(key: str, configurations: list[ConfigurationAccuracy]) -> list[str]:

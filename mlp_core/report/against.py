@@ -13,9 +13,11 @@ from mlp_core.artifacts.drift import PairedMembers
 from mlp_core.artifacts.results import MEASURES, Results
 from mlp_core.errors import InputError
 from mlp_core.report.page import DrawnFigure, ShownSection
+from mlp_core.statistics.comparisons import listed
 from mlp_core.statistics.intervals import Interval, median_interval
 from mlp_core.statistics.wording import count, format_cell, no_break
 
+_EQUAL = "equal in every pair"
 _TEST = MEASURES.index("test_accuracy")
 _NOTE = (
     "Test accuracy: medians of the members that finished, with their 95 % intervals. The difference is the median of "
@@ -33,7 +35,7 @@ class ExperimentPair:
         settings: A sentence that lists the settings that differ; empty if none do.
         figures: The section's first figure of this folder, then of the other one, each with a caption.
         rows: A row per configuration: its name, this folder's median test accuracy, the other's, the difference, and
-            `better`, `worse`, `undecided` or nothing without pairs.
+            `better`, `worse`, `undecided`, `equal in every pair` or nothing without pairs.
         remark: A sentence if members cannot be paired because the root seeds differ; else empty.
     """
 
@@ -148,12 +150,13 @@ def _row(
     members: PairedMembers | None,
 ) -> list[str]:
     sides = [format_cell(_median(side)) if side else "not there" for side in (ours, theirs)]
-    difference = Interval(0, math.nan, math.nan, math.nan, 0)
+    difference, equal = Interval(0, math.nan, math.nan, math.nan, 0), False
     if members is not None:
         values = members.accuracies("test_accuracy")
-        difference = median_interval(values[:, 1] - values[:, 0])
+        differences = values[:, 1] - values[:, 0]
+        difference, equal = median_interval(differences), not np.any(differences[np.isfinite(differences)])
     name = name.replace("=", " ") or "its one configuration"
-    return [name, *map(no_break, (*sides, _points(difference), _said(difference)))]
+    return [name, *map(no_break, (*sides, _points(difference), _said(difference, equal)))]
 
 
 def _median(members: Mapping[int, tuple[float, ...]]) -> Interval:
@@ -167,7 +170,9 @@ def _points(difference: Interval) -> str:
     return f"{100 * difference.estimate:+.1f}{ends}, n = {difference.n}"
 
 
-def _said(difference: Interval) -> str:
+def _said(difference: Interval, equal: bool) -> str:
+    if difference.n and equal:
+        return _EQUAL
     if difference.n and difference.has_interval:
         if difference.low > 0:
             return "better"
@@ -183,14 +188,14 @@ def _in_short(rows: Sequence[Sequence[str]]) -> list[str]:
         >>> _in_short([["a", "", "", "", "better"], ["b", "", "", "", "undecided"]])
         ['Of 2 configurations with pairs of equal seeds one is better here, none is worse and one is undecided.']
     """
-    verdicts = [row[-1] for row in rows if row[-1]]
+    verdicts = [row[-1].replace("\u00a0", " ") for row in rows if row[-1]]
     if not verdicts:
         return ["No configuration has pairs of equal seeds in both folders."]
-    better, worse, open_ = (_number(verdicts.count(word)) for word in ("better", "worse", "undecided"))
-    return [
-        f"Of {count(len(verdicts), 'configuration')} with pairs of equal seeds {better} better here, {worse} worse and "
-        f"{open_} undecided."
-    ]
+    words = ["better here", "worse", "undecided"]
+    parts = [f"{_number(verdicts.count(word.split()[0]))} {word}" for word in words]
+    if equal := verdicts.count(_EQUAL):
+        parts.append(f"{_number(equal)} {_EQUAL}")
+    return [f"Of {count(len(verdicts), 'configuration')} with pairs of equal seeds {listed(parts)}."]
 
 
 def _number(n: int) -> str:

@@ -53,7 +53,7 @@ def describe_claims(table: pd.DataFrame, figures: Mapping[str, str], usual_seeds
         >>> table = pd.DataFrame([columns | {"effect_size": math.nan, "verdict": "not supported"}])
         >>> row = describe_claims(table, {}, usual_seeds=8)["rows"][0]
         >>> row["interval"].split()[-1], row["effect_size"], row["symbol"]
-        ('0.3]', 'none', '✗')
+        ('0.300]', 'none', '✗')
     """
     missing = [name for name in CLAIM_COLUMNS if name not in table]
     if missing:
@@ -90,7 +90,17 @@ def _row(row: dict[str, Any], figures: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.3g}"
+    return "none" if math.isnan(value) else _digits(value)
+
+
+def _digits(value: float) -> str:
+    """Return three digits, zeros at the end too, so that both ends of an interval are as exact; a whole number stays.
+
+    Example:
+        >>> _digits(1.1), _digits(-0.38), _digits(3.0), _digits(123.4)
+        ('1.10', '-0.380', '3', '123')
+    """
+    return f"{value:.3g}" if float(value).is_integer() else f"{value:#.3g}".removesuffix(".")
 
 
 def _interval(low: float, high: float) -> str:
@@ -99,8 +109,8 @@ def _interval(low: float, high: float) -> str:
     if math.isinf(low) and math.isinf(high):
         return "[no limits]"
     if low == high:
-        return f"{low:.3g} alone"
-    ends = ["no limit" if math.isinf(end) else f"{end:.3g}" for end in (low, high)]
+        return f"{_digits(low)} alone"
+    ends = ["no limit" if math.isinf(end) else _digits(end) for end in (low, high)]
     return no_break(f"[{ends[0]} to {ends[1]}]")
 
 
@@ -117,7 +127,7 @@ def _counted(table: pd.DataFrame) -> list[str]:
             if counts[verdict]
         ]
         if conditional and len(own) > 1 and parts:
-            parts[0] += f" ({conditional} of them in one order of batches)"
+            parts[0] += f" ({_part_of(conditional, counts['supported'])}in one order of batches)"
         if len(own) == 1 and parts:
             sentences.append(f"{whose[0].upper()}{whose[1:]} one claim {parts[0].removeprefix('1 ')}.")
         elif len(parts) == 1:
@@ -126,6 +136,12 @@ def _counted(table: pd.DataFrame) -> list[str]:
         elif parts:
             sentences.append(f"Of {whose} {len(own)} claims {listed(parts)}.")
     return sentences
+
+
+def _part_of(part: int, whole: int) -> str:
+    if part == whole:
+        return "" if whole == 1 else "all "
+    return f"{'one' if part == 1 else part} of them "
 
 
 def _remarks(table: pd.DataFrame, usual_seeds: int) -> list[str]:

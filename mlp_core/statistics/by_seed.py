@@ -74,6 +74,32 @@ def by_seed(table: Table, value: str, by: str | None = None, key: str = "seed") 
     return BySeed(levels, seeds[complete], values[:, complete])
 
 
+def highest_median(table: Table, value: str, by: str) -> float:
+    """Return the level of a column at which the median of another one's finite values is highest.
+
+    This is the best depth of the whole report: the poster, the ablation and its claims take it from here or by the same
+    rule. With few seeds it may well be another one than that of all networks, so what is said of it has to be corrected
+    for the choice.
+
+    Args:
+        table: One row per member and level; members that diverged may be in it, without a finite value.
+        value: Name of the column of values, higher is better.
+        by: Name of the column of levels.
+
+    Returns:
+        The level, of equally good ones the lowest; NaN if no value is finite.
+
+    Example:
+        >>> table = {"depth": [1, 1, 1, 2, 2, 2], "accuracy": [0.8, 0.8, 0.8, 0.9, 0.9, 0.1]}
+        >>> highest_median(table, "accuracy", "depth")  # not that of the highest mean
+        2.0
+    """
+    values, levels = np.asarray(table[value], dtype=np.float64), np.asarray(table[by])
+    finite = np.isfinite(values)
+    medians = {float(level): np.median(values[finite & (levels == level)]) for level in np.unique(levels[finite])}
+    return max(medians, key=medians.__getitem__, default=math.nan)
+
+
 def common_seeds(first: BySeed, second: BySeed) -> tuple[bool, list[_Floats]]:
     """Return whether two groups have seeds in common, and the values of both groups for the common seeds.
 

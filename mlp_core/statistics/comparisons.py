@@ -87,7 +87,7 @@ def best_level(group: BySeed, fewest_levels: int) -> tuple[int, float, tuple[flo
 
     Returns:
         Number of seeds; the level whose smallest share of pairs won against another is the largest, of equal ones that
-        with the highest mean; lowest and highest level of the confidence set. 0 and NaN if there is nothing to choose.
+        of highest median; lowest and highest level of the confidence set. 0 and NaN if there is nothing to choose.
 
     Example:
         >>> group = BySeed(np.array([1, 2]), np.arange(8), np.repeat([[0.5], [0.9]], 8, axis=1))
@@ -101,7 +101,7 @@ def best_level(group: BySeed, fewest_levels: int) -> tuple[int, float, tuple[flo
     # row by row, as all pairs of levels at once would take levels squared times the seeds
     wins = np.array([(own > np.delete(values, row, axis=0)).mean(1).min(initial=1) for row, own in enumerate(values)])
     ahead = np.flatnonzero(wins == wins.max())
-    best = float(levels[ahead[values[ahead].mean(1).argmax()]])
+    best = float(levels[ahead[np.median(values[ahead], 1).argmax()]])
     excluded, _ = not_best(values)
     left = levels if excluded.all() else levels[~excluded]
     return n, best, (float(left[0]), float(left[-1]))
@@ -143,13 +143,13 @@ def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -
     left = [name for name, is_out in zip(names, excluded, strict=True) if not is_out]
     if not beaten or not left:
         return f"In pairs of equal seeds these members do not settle which {key} is best {how}."
-    verb = "is" if len(beaten) == 1 else "are"
+    verb, plural = ("is", "") if len(beaten) == 1 else ("are", "s")
     rest = (
         f"{key} {left[0]} is the best"
         if len(left) == 1
         else f"which of {listed(left)} is best these members do not settle"
     )
-    return f"In pairs of equal seeds {key} {listed(beaten)} {verb} beaten {how}: {rest}."
+    return f"In pairs of equal seeds {key}{plural} {listed(beaten)} {verb} beaten {how}: {rest}."
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mlp_core.statistics.intervals import Interval
 
 
@@ -55,6 +57,28 @@ def format_cell(interval: Interval) -> str:
     if interval.n == 0:
         return "none"
     return f"{100 * interval.estimate:.1f} %" + (f" [{format_bounds(interval)}]" if interval.has_interval else "")
+
+
+def format_with_error(value: float, error: float) -> str:
+    """Return a value with its standard error, which has two digits; the value ends at the same decimal place.
+
+    Args:
+        value: The value; with an error of 0 or without one it has three digits and no error.
+        error: Its standard error, in the value's unit; NaN if there is none.
+
+    Example:
+        >>> format_with_error(1.4, 0.0161), format_with_error(0.000456, 0.000057), format_with_error(2.69, math.nan)
+        ('1.400 ± 0.016', '0.000456 ± 0.000057', '2.69')
+        >>> format_with_error(1.23e-12, 4.5e-14)
+        '(1.230 ± 0.045)e-12'
+    """
+    if not (0 < error < math.inf and math.isfinite(value)):
+        return f"{value:.3g}"
+    _, _, exponent = f"{error:.1e}".partition("e")  # of the rounded error: 0.0996 is 0.10
+    decimals, power = max(0, 1 - int(exponent)), math.floor(math.log10(max(abs(value), error)))
+    if power and (decimals > 7 or power > 6):
+        return f"({format_with_error(value / 10.0**power, error / 10.0**power)})e{power}"
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def format_share(share: Interval) -> str:

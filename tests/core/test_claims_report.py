@@ -136,7 +136,7 @@ def test_a_verdict_needs_no_colour(verdict: str, symbol: str) -> None:
     ("low", "high", "words"),
     [
         (-math.inf, math.inf, "[no limits]"),
-        (-math.inf, 0.25, "[no limit to 0.25]"),
+        (-math.inf, 0.25, "[no limit to 0.250]"),
         (2.0, math.inf, "[2 to no limit]"),
         (math.nan, math.nan, "no interval"),
         (3.0, 3.0, "3 alone"),
@@ -187,13 +187,30 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
         claim(data="spirals"),
     )
     assert text.startswith(
-        "Of the tutorial's 3 claims 2 hold (1 of them in one order of batches) and 1 does not hold. "
+        "Of the tutorial's 3 claims 2 hold (one of them in one order of batches) and 1 does not hold. "
         "Of our own 3 claims 1 holds, 1 is right on neither side and 1 is undecided. "
         "2 of these 6 claims rest on drawn faces, which are not real images"
     )
     assert "the interval knows nothing of other orders" in text
     assert "deep-mlp tutorial runs 8 seeds unless told otherwise" in text
     assert "deep-mlp tutorial --seeds 64 takes longer" in text
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ("y", "1 holds (in one order of batches)"),
+        ("yn", "2 hold (one of them in one order of batches)"),
+        ("yy", "2 hold (all in one order of batches)"),
+        ("yyn", "3 hold (2 of them in one order of batches)"),
+        ("n", "1 holds"),
+    ],
+)
+def test_claims_under_a_condition_are_told_apart(conditions: str, words: str) -> None:
+    """With none, one, several or all of those that hold."""
+    order = "in one order of batches, which all members share"
+    held = [claim(condition=order if letter == "y" else "") for letter in conditions]
+    assert f"claims {words} and 1 does not hold." in sentences(*held, claim(verdict="not supported"))
 
 
 @pytest.mark.parametrize(

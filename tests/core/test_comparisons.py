@@ -82,7 +82,7 @@ def test_a_clear_best_is_alone_and_rivals_stay():
     base = np.linspace(0.5, 0.6, 16)
     swapped = base[::-1]
     assert describe_best("depth", ["1", "2", "3"], np.stack([base, base + 0.1, base - 0.1])) == (
-        "In pairs of equal seeds depth 1 and 3 are beaten (sign tests, corrected for 2 comparisons each): "
+        "In pairs of equal seeds depths 1 and 3 are beaten (sign tests, corrected for 2 comparisons each): "
         "depth 2 is the best."
     )
     words = describe_best("depth", ["1", "2", "3"], np.stack([base, swapped, base - 0.2]))

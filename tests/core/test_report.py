@@ -193,6 +193,12 @@ def test_members_that_diverged_are_counted() -> None:
     assert not re.search(r"\bnan\b", page)
 
 
+def test_one_member_or_equal_ones_have_no_range() -> None:
+    """A range needs two ends."""
+    cells = [_cells(_page({"depth_sweep": _depths(row)})) for row in ([0.5], [0.5, 0.5], [0.5, 0.6])]
+    assert [row[-1].replace("\u00a0", " ") for row in cells] == ["one member", "all 50.0 %", "50.0 to 60.0 %"]
+
+
 def test_experiment_in_which_all_members_diverged_is_reported() -> None:
     """Total failure is a result: the report says that no member finished."""
     failed = {"status": "diverged", "learned": False, "train_accuracy": None, "test_accuracy": None}
@@ -213,6 +219,7 @@ def test_experiments_that_did_not_run_are_listed_with_their_command() -> None:
     """A partial run gives a report of what there is, and says what is missing and how to get it."""
     page = _page({"depth_sweep": _depth()})
     assert "not run yet: <code>deep-mlp gain-sweep</code>" in page
+    assert "Why is there a best depth? not run yet: <code>deep-mlp depth-sweep --ablation</code>" in page
     assert 'id="gain_sweep"' not in page
 
 

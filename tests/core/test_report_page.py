@@ -204,6 +204,14 @@ def test_another_run_stands_next_to_this_one_pair_by_pair(tmp_path: Path) -> Non
     assert cells[3:5] == ["-13.5 [-17.0 to -10.0], n = 8", "worse"]
 
 
+def test_equal_runs_are_told_as_equal(tmp_path: Path) -> None:
+    """More seeds beside fewer: those that both have are the same networks, so that nothing is undecided."""
+    folders = written(tmp_path / "a", depth_table(RISING)), written(tmp_path / "b", depth_table(RISING))
+    text = both(*folders)
+    assert "none is better here, none is worse, none is undecided and one is equal in every pair." in text
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", text)[3:5] == ["+0.0, n = 8", "equal in every pair"]
+
+
 def test_runs_of_other_root_seeds_are_no_pairs(tmp_path: Path) -> None:
     """Nothing is subtracted that does not belong together."""
     folders = (

@@ -231,8 +231,13 @@ def test_its_figures_and_section_show_members_of_any_kind(experiment, kind, made
     frames = {name: table.to_pandas() for name, table in outputs.tables.items()}
     page = render_report(ReportContent(frames, {}, outputs.settings, {}), [section], usual_seeds=8)
     assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"<[^>]*>", "", page))
+    findings = section.content(frames[section.name], outputs.settings[section.name])
+    for sentence in (
+        *findings.summary,
+        *findings.details,
+    ):  # no number runs into the next one: "depth 5 2 never learned"
+        assert not re.search(r"\d \d|\b1 (networks|members|seeds|cells|layers|units)\b|\d\.\d{7}", sentence), sentence
     if kind == "one":
-        findings = section.content(frames[section.name], outputs.settings[section.name])
         cells = " ".join(cell for row in findings.rows for cell in row[findings.n_keys :])
         # but that of a share, which one member has, too
         assert not re.search(r"\[|±", re.sub(r"\d+\sof\s\d+\s\[[^]]*\]", "", cells)), cells

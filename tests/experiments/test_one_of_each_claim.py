@@ -67,6 +67,7 @@ def test_every_claim_says_what_it_is():
         assert claim.source in {"tutorial", "ours"}
         assert re.fullmatch(r"[A-Z].*\.", claim.statement)
         assert all((claim.measure, claim.claimed, claim.figure, claim.effect))
+        assert not re.search(r"\d \d", f"{claim.statement} {claim.measure}; {claim.effect}")  # "at depths 1 to 5 7, 3"
         assert isinstance(claim.estimate, float)
         assert claim.low <= claim.estimate <= claim.high
 

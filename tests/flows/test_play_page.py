@@ -206,6 +206,62 @@ def test_a_link_of_anything_is_a_question_or_a_sentence(page):
     assert page.driver.execute_script("return document.querySelectorAll('b').length") == 0
 
 
+def test_one_network_is_told_as_one(page):
+    """No median of it, no others that disagree, no interval for a bet; one unit, and one epoch on the axis."""
+    page.open("points=60&epochs=1&seeds=1&width=1&batch_size=32", wait=False)
+    page.wait("return document.getElementById('status').textContent.startsWith('1 network trained: ')")
+    assert page.text("summary").startswith("What one network gets right. 0 diverged, never learned: ")
+    assert page.text("map-caption").startswith("What one network answers; the colour fades where it is unsure.")
+    assert page.text("theory-words").endswith("these have 1 unit a layer.")
+    page.click("bet-first")
+    page.driver.execute_script("document.getElementById('bet').value = 30")
+    page.click("train")
+    page.wait("return document.getElementById('bet-words').textContent")
+    assert page.text("bet-words") == f"You bet 30 %. The median is {page.text('median')}."
+    page.click("bet-first")
+
+
+def called(page, module, function, *arguments):
+    """Return what a function of the page's own scripts gives."""
+    script = "const [from, name, given, done] = arguments; import(from).then((module) => done(module[name](...given)));"
+    return page.driver.execute_async_script(script, f"{page.url}/{module}", function, arguments)
+
+
+def test_sentences_count_none_one_and_two(page):
+    """And a bet without an interval is neither right nor wrong."""
+    page.open()
+    assert [called(page, "words.js", "networksInWords", n) for n in (0, 1, 2)] == [
+        "0 networks",
+        "1 network",
+        "2 networks",
+    ]
+    known = {"median": 0.9, "low": 0.85, "high": 0.95}
+    bets = [called(page, "words.js", "betInWords", bet, known) for bet in (80, 90, 99)]
+    assert [bet.split("[85.0 to 95.0]")[1] for bet in bets] == [
+        ", above your bet.",
+        ": you were right.",
+        ", below your bet.",
+    ]
+    unknown = {"median": 0.9, "low": None, "high": None}
+    assert called(page, "words.js", "betInWords", 80, unknown) == "You bet 80 %. The median is 90.0 %."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.09, 1.5, [0.1, 0.3, 1]),
+        (0.03, 1.5, [0.1, 0.3, 1]),
+        (1.2, 1.5, [1.3, 1.4]),
+        (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
+        (1.2616, 1.5471, [1.3, 1.35, 1.4, 1.45, 1.5]),
+    ],
+)
+def test_the_axis_of_losses_has_round_numbers_whatever_its_range(page, low, high, ticks):
+    """After one epoch all losses are alike: steps of 1, 2 and 5 would have none between them."""
+    page.open(wait=False)
+    assert called(page, "numbers.js", "lossTicks", low, high) == ticks
+
+
 def test_a_refused_setting_is_told_next_to_it(page):
     """What was answered before stays, and a good value clears it."""
     page.open()
@@ -286,6 +342,11 @@ def test_one_bets_before_the_training(page):
     page.change("layers", "4")
     page.wait("return document.getElementById('summary').textContent === 'Make your bet, then train.'")
     assert page.text("median") == "\u2013"
+    page.driver.execute_script("document.getElementById('bet').focus()")
+    page.press("1", "2", "\ue007")  # Enter
+    page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 12 %. The median is ')")
+    page.click("bet-first")
+    page.click("bet-first")
     page.change("bet", "1")
     page.click("train")
     page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 1 %. The median is ')")

@@ -23,7 +23,7 @@ export function drawDots(target, rows, selected, chance) {
   }
   if (chance) {
     const line = { x1: at(chance), x2: at(chance), y1: 4, y2: height - 16, stroke: colour("soft"), "stroke-dasharray": "2 3" };
-    drawn.push(svg("line", line), svg("text", { x: at(chance) + 4, y: 13 }, "chance"));
+    drawn.push(svg("line", line), svg("text", { x: at(chance) + 4, y: 10 }, "chance"));
   }
   rows.forEach((row, number) => drawn.push(...drawRow(row, number * HEIGHT, at, number === 0 ? selected : null)));
   target.replaceChildren(...drawn);
@@ -37,7 +37,7 @@ function drawRow({ test, summary, pinned }, top, at, selected) {
     const chosen = index === selected;
     const circle = svg("circle", {
       cx: at(accuracy).toFixed(1),
-      cy: (top + 34 + 44 * jitter(index)).toFixed(1),
+      cy: (top + 37 + 42 * jitter(index)).toFixed(1), // below the word "chance"
       r: chosen ? 6.5 : 4,
       fill: chosen ? colour("mark") : fill,
       "fill-opacity": chosen ? 1 : 0.6,
@@ -141,19 +141,30 @@ export function drawLosses(canvas, rows, selected) {
   drawn.restore();
 }
 
+/** Return two to six round numbers within a range above 0: steps of a logarithmic scale, or equal ones if it is narrow. */
+export function lossTicks(low, high) {
+  const inside = (ticks) => ticks.filter((tick) => tick > low && tick < high);
+  const decades = Array.from({ length: 9 }, (_, place) => 10 ** (place - 4));
+  for (const digits of [[1], [1, 3], [1, 2, 5]]) {
+    const ticks = inside(decades.flatMap((decade) => digits.map((digit) => Number((digit * decade).toPrecision(1)))));
+    if (ticks.length >= 3 && ticks.length <= 6) return ticks;
+  }
+  const finest = (high - low) / 3;
+  const decade = 10 ** Math.floor(Math.log10(finest));
+  const step = decade * [5, 2, 1].find((digit) => digit * decade <= finest);
+  const first = Math.ceil(low / step);
+  return inside(Array.from({ length: 8 }, (_, place) => Number(((first + place) * step).toPrecision(6))));
+}
+
 function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) {
   drawn.fillStyle = colour("soft");
   drawn.strokeStyle = colour("line");
   drawn.lineWidth = 1;
   const { fontSize } = getComputedStyle(document.documentElement);
   drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
-  const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000].filter(
-    (tick) => Math.log(tick) > low && y(tick) > 20, // below the unit
-  );
   drawn.textAlign = "right";
   drawn.textBaseline = "middle";
-  const shown = ticks.length > 5 ? ticks.filter((_, place) => place % 2 === ticks.length % 2) : ticks;
-  for (const tick of shown) {
+  for (const tick of lossTicks(Math.exp(low), Math.exp(high)).filter((tick) => y(tick) > 20)) { // below the unit
     drawn.beginPath();
     drawn.moveTo(left, y(tick));
     drawn.lineTo(width, y(tick));
@@ -162,11 +173,11 @@ function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) 
   }
   drawn.textBaseline = "alphabetic";
   drawn.textAlign = "left";
-  drawn.fillText("1", left, height - 4);
+  if (epochs > 1) drawn.fillText("1", left, height - 4);
   drawn.textAlign = "center";
-  drawn.fillText("epoch", (left + width) / 2, height - 4);
+  drawn.fillText(epochs > 1 ? "epoch" : "one epoch", (left + width) / 2, height - 4);
   drawn.textAlign = "right";
-  drawn.fillText(String(epochs), width - 2, height - 4);
+  if (epochs > 1) drawn.fillText(String(epochs), width - 2, height - 4);
   drawn.textAlign = "left";
   drawn.textBaseline = "top";
   drawn.fillText("nats", 0, 0);

@@ -4,7 +4,7 @@ import { bracketed, onScheme, percent } from "./drawing.js";
 import { Form } from "./form.js";
 import { drawDifference, drawDots, drawLosses } from "./numbers.js";
 import { drawGauge, drawMap, drawNetwork } from "./picture.js";
-import { captionOfMap, sizesInWords, summaryInWords, theoryInWords } from "./words.js";
+import { betInWords, captionOfMap, networksInWords, sizesInWords, summaryInWords, theoryInWords } from "./words.js";
 
 const PLACES = ["question", "pinned", "polynomial"];
 const MEMBER = 3; // what else a binary message is of: a member's map, or losses, this number and that of the place
@@ -241,8 +241,8 @@ function drawNumbers(run) {
   if (run?.complete && !run.told) {
     run.told = true; // once: a screen reader reads it
     shown(`done-${asked.id}`);
-    by("status").textContent = `${summary.n} networks trained: median ${percent(summary.median)}`;
-    judgeBet(summary);
+    by("status").textContent = `${networksInWords(summary.n)} trained: median ${percent(summary.median)}`;
+    if (bet !== null && summary.median !== null) by("bet-words").textContent = betInWords(bet, summary);
   }
   const rows = [{ test: run?.test ?? [], losses: run?.losses, summary, epochs: asked.question.epochs }];
   if (pinned && runs.pinned?.test) rows.push({ ...runs.pinned, epochs: Number(pinned.epochs), pinned: true });
@@ -256,13 +256,6 @@ function drawNumbers(run) {
   by("pin").setAttribute("aria-pressed", String(pinned !== null));
   by("pin").textContent = pinned ? "Unpin" : "Pin";
   by("polynomial").setAttribute("aria-pressed", String(polynomial));
-}
-
-function judgeBet({ median, low, high }) {
-  if (bet === null || median === null) return;
-  const result = `The median is ${percent(median)} ${bracketed(low, high)}`;
-  const is = low === null ? "" : bet < 100 * low ? ", above your bet" : bet > 100 * high ? ", below your bet" : ": you were right";
-  by("bet-words").textContent = `You bet ${bet} %. ${result}${is}.`;
 }
 
 // ---- what one can do
@@ -302,7 +295,8 @@ function listen() {
     changed();
   };
   by("train").onclick = train;
-  by("bet").onkeydown = ({ key }) => key === "Enter" && train();
+  // As onkeydown it would return false for every other key, and none would be typed
+  by("bet").addEventListener("keydown", ({ key }) => key === "Enter" && train());
   by("file").onchange = sendTable;
   by("dots").onclick = ({ target }) => choose(target.dataset.member === undefined ? null : Number(target.dataset.member));
   by("dots").onkeydown = step;

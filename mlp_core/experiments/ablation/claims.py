@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlp_core.experiments.claim_source import ClaimSource, rows_with
-from mlp_core.statistics.by_seed import Table, by_seed, common_seeds, in_pairs
+from mlp_core.statistics.by_seed import Table, by_seed, common_seeds, highest_median, in_pairs
 from mlp_core.statistics.claims import Claim, Range, median_claim
 from mlp_core.statistics.measures import cohens_d, mean_or_nan, share
 from mlp_core.statistics.ranks import rank_correlation
@@ -40,13 +41,12 @@ def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str 
     Raises:
         ValueError: If the two tables do not have the same depths.
     """
-    shares, n_choices = _share_that_goes(default, restored)
+    best, shares, decline, n_choices = _share_that_goes(default, restored)
 
     def association() -> float:
-        _, (accuracy, gradient) = common_seeds(
-            by_seed(default, "test_accuracy", "depth"), by_seed(default, "first_gradient_mean_square", "depth")
-        )
-        beyond = slice(int(accuracy.mean(1).argmax()) + 1, None)
+        groups = [by_seed(default, value, "depth") for value in ("test_accuracy", "first_gradient_mean_square")]
+        _, (accuracy, gradient) = common_seeds(*groups)
+        beyond = groups[0].levels > best
         correlations = [rank_correlation(*pair) for pair in zip(gradient[beyond], accuracy[beyond], strict=True)]
         return mean_or_nan(np.array(correlations))
 
@@ -55,7 +55,7 @@ def decline_is_vanishing_gradients(default: Table, restored: Table, figure: str 
         "tutorial",
         "Section 1",
         "Past the best depth learning itself fails, because gradients vanish.",
-        "share of the decline from the best depth to the deepest that goes when the start restores the gradients",
+        f"share of the decline {decline} that goes when the start restores the gradients",
         Range(low=0.5),
         shares,
         association,
@@ -81,12 +81,11 @@ def decline_goes_with_better_start(default: Table, better: Table, figure: str = 
     Raises:
         ValueError: If the two tables do not have the same depths.
     """
-    shares, n_choices = _share_that_goes(default, better)
+    best, shares, decline, n_choices = _share_that_goes(default, better)
 
-    def decline() -> float:
-        reference = by_seed(default, "test_accuracy", "depth").values.mean(1).argmax()
-        values = by_seed(better, "test_accuracy", "depth").values
-        return cohens_d(values[reference] - values[-1])
+    def remaining() -> float:
+        accuracy = by_seed(better, "test_accuracy", "depth")
+        return cohens_d(accuracy.values[accuracy.levels == best].ravel() - accuracy.values[-1])
 
     return median_claim(
         "decline_goes_with_better_start",
@@ -94,31 +93,35 @@ def decline_goes_with_better_start(default: Table, better: Table, figure: str = 
         "Section 1",
         "Most of the decline past the best depth goes with tanh and a better start (of depth and width, which change "
         "together here, it says nothing).",
-        "share of the decline from the best depth to the deepest that goes with tanh and Xavier weights",
+        f"share of the decline {decline} that goes with tanh and Xavier weights",
         Range(low=0.5),
         shares,
-        decline,
+        remaining,
         "Cohen's d_z of the decline that remains",
         figure,
         n_choices,
     )
 
 
-def _share_that_goes(default: Table, other: Table) -> tuple[_Floats, int]:
-    """Return the share of each seed's decline that goes with another start, and of how many depths the best was chosen.
+def _share_that_goes(default: Table, other: Table) -> tuple[float, _Floats, str, int]:
+    """Return the best depth, the share of each seed's decline that goes with another start, and what decline this is.
 
-    The decline is from the depth at which the default start has its highest mean. A seed without a decline has no
-    share, NaN: it speaks against either verdict.
+    The best depth is that of the default start's highest median, as everywhere in the report. Other seeds may choose
+    another one: the words name it, and the last value, of how many depths it was chosen, widens the interval so that it
+    holds for whichever was. A seed without a decline has no share, NaN: it speaks against either verdict.
     """
     groups = by_seed(default, "test_accuracy", "depth"), by_seed(other, "test_accuracy", "depth")
     if not np.array_equal(groups[0].levels, groups[1].levels):
         message = f"depth must be the same in both tables, got {[group.levels.tolist() for group in groups]!r}."
         raise ValueError(message)
+    depths, n_choices = groups[0].levels, max(1, len(groups[0].levels) - 1)
+    best = highest_median(default, "test_accuracy", "depth")
+    if math.isnan(best):
+        return best, np.zeros(0), "from the best depth to the deepest", n_choices
+    words = f"from depth {best:g}, the one of highest median, to depth {depths[-1]}"
     _, (base, changed) = in_pairs(*groups)
-    if not base.size:
-        return np.zeros(0), 1
-    best = int(base.mean(1).argmax())
-    return 1 - share(changed[best] - changed[-1], base[best] - base[-1]), max(1, len(base) - 1)
+    lost, left = (values[depths == best].ravel() - values[-1] for values in (base, changed))
+    return best, 1 - share(left, lost), words, n_choices
 
 
 _THEORETICAL = "xavier at the theoretical gain"

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlp_core.report.section import EXPRESSIVITY, MEDIAN_NOTE, NEVER_LEARNED_NOTE, ReportFigure, Section, SectionContent
+from mlp_core.statistics.by_seed import highest_median
 from mlp_core.statistics.comparisons import ERROR_RATE, win_probability
 from mlp_core.statistics.intervals import Interval, median_interval, share_interval
 from mlp_core.statistics.wording import count, format_cell, format_share, no_break
@@ -34,6 +35,11 @@ class _Intervention:
     @property
     def name(self) -> str:
         return f"{self.activation} from {START_NAMES.get(self.initialization, self.initialization)}"
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """Return the rows of the members that did not diverge."""
+        return self.rows[self.rows["status"] == "ok"]
 
     @property
     def accuracy(self) -> pd.DataFrame:
@@ -62,7 +68,8 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         for (activation, initialization, epochs), rows in groups
     ]
     depths = sorted(table["depth"].unique())
-    best = int(interventions[0].accuracy.mean().fillna(-1).idxmax())
+    best = highest_median(interventions[0].finished, "test_accuracy", "depth")
+    best = depths[0] if np.isnan(best) else int(best)
     full, reasons = _describe_ablation(interventions, best, depths[-1])
     return SectionContent(
         _in_short(interventions, best, depths[-1]),
@@ -74,8 +81,8 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
         ],
         3,
         [_row(intervention, best, depths) for intervention in interventions],
-        f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest mean "
-        "in the first row to the deepest, and the median is that of these differences. "
+        f"{MEDIAN_NOTE} The decline, in percentage points, is taken seed by seed, from the depth of highest "
+        "median in the first row to the deepest, and the median is that of these differences. "
         f"{NEVER_LEARNED_NOTE} Dead is a ReLU unit that is 0 on every training point before the first step. Members of "
         "equal number share their seed between all rows: their starts differ in the size of the weights alone. The "
         "intervals in the sentences above are corrected for how many there are (Bonferroni).",

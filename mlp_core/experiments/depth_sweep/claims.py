@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mlp_core.data.settings import Spirals
@@ -37,8 +38,9 @@ def interior_best_depth(table: Table, figure: str = "depth_sweep") -> Claim:
     inner = [float(depth) for depth in depths[1:-1]] or [math.nan]
 
     def advantage() -> float:
-        best = values.mean(1)[1:-1].argmax() + 1
-        better_end = 0 if values[0].mean() > values[-1].mean() else -1
+        medians = np.median(values, 1)
+        best = medians[1:-1].argmax() + 1
+        better_end = 0 if medians[0] > medians[-1] else -1
         return cohens_d(values[best] - values[better_end])
 
     return best_claim(
@@ -83,7 +85,7 @@ def published_curve_is_typical(table: Table, figure: str = "depth_sweep") -> Cla
         Range(published - TYPICAL_MARGIN, published + TYPICAL_MARGIN),
         decline.ravel(),
         lambda: cohens_d(decline[0] - published),
-        f"Cohen's d_z, decline minus that of the one curve; at depths 1 to {deepest} {ranks} are below it",
+        f"Cohen's d_z, decline minus that of the one curve; below it lie, in the order of the depths, {ranks}",
         figure,
     )
 

@@ -48,7 +48,7 @@ def best_gain_is_theoretical(table: Table, figure: str = "gain_sweep") -> Claim:
         f"equal width {theory:.3f}, step of the grid {step:.3f}{reason}",
         Range(theory - step, theory + step),
         best_level(accuracy, 2) if within_reach else (0, math.nan, (math.nan, math.nan)),
-        lambda: cohens_d(values[values.mean(1).argmax()] - values[np.abs(gains - theory).argmin()]),
+        lambda: cohens_d(values[np.median(values, 1).argmax()] - values[np.abs(gains - theory).argmin()]),
         "Cohen's d_z, best gain minus the one nearest to theory",
         figure,
     )

@@ -88,7 +88,8 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[In
     estimates = np.array([median.estimate for median in medians])
     if np.isfinite(estimates).any():
         best = float(gains[np.nanargmax(estimates)])
-        marks.append((best, f"best median {best:.3g}", "-"))
+        several = any(median.n > 1 for median in medians)
+        marks.append((best, f"best {'median ' if several else ''}{best:.3g}", "-"))
     # the two are often neighbours: the left one's label ends at its line, the right one's begins there
     for index, (gain, label, style) in enumerate(sorted(marks)):
         axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)

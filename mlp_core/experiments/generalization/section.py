@@ -141,7 +141,7 @@ def _describe_generalization(models: list[_Model], radius: float, n_classes: int
             sentences.append(f"That is less than guessing{why}.")
             if nearest and nearest[0] < chance:
                 sentences.append(f"So is the answer of the nearest training point, {100 * nearest[0]:.1f} %.")
-    parts = [f"{model.name} {model.islands().median():.1f}" for model in (widest, *alike)]
+    parts = [f"{model.name}: {model.islands().median():.1f}" for model in (widest, *alike)]
     sentences.append(f"Unconnected islands on the map, median of the members: {'; '.join(parts)}.")
     return [*sentences, *_describe_tuned(models, widest)]
 

@@ -59,8 +59,8 @@ def _content(table: pd.DataFrame, settings: Mapping[str, Any]) -> SectionContent
             ]
             for place, (*accuracies, diverged) in enumerate(cells)
         ],
-        f"Trainable is a depth whose median train accuracy is at least half-way from chance to the best of the "
-        f"grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden "
+        f"Trainable is a depth whose {_median(train)}train accuracy is at least half-way from chance to the best of "
+        f"the grid{_here(diagram.threshold)}. Trained were {_numbers(train.depths)} hidden "
         f"layer{'s' * bool(train.depths.max() > 1)} on {settings.get('examples', 'some')} training examples, "
         f"{_n_members(train)} per cell; all members see the same batches. "
         "The scales are of the layers between hidden ones before training, with PyTorch's biases (sigma_b = "
@@ -98,8 +98,9 @@ def _in_short(diagram: PhaseDiagram) -> list[str]:
         return []
     best, last = grid.gains[deepest == deepest.max()], int(grid.depths[-1])
     where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
+    alone = "" if _has_several(grid) else "; one network was trained in each cell"
     return [
-        f"The deepest networks that train have {_depth_words(deepest.max(), last)}, at {where}.",
+        f"The deepest networks that train have {_depth_words(deepest.max(), last)}, at {where}{alone}.",
         f"Theory puts the edge between order and chaos at gain {diagram.scales.critical.sigma_w:.3g}.",
     ]
 
@@ -143,6 +144,14 @@ def _n_members(grid: PhaseGrid) -> str:
     counts = grid.finished + grid.diverged
     most = int(counts.max())
     return f"{range_words({int(count) for count in counts[counts > 0]})} member{'s' if most > 1 else ''}"
+
+
+def _has_several(grid: PhaseGrid) -> bool:
+    return bool((grid.finished + grid.diverged).max(initial=0) > 1)
+
+
+def _median(grid: PhaseGrid) -> str:
+    return "median " if _has_several(grid) else ""
 
 
 def _few(n: int) -> str:
@@ -196,8 +205,9 @@ def _phase_details(diagram: PhaseDiagram, test_accuracy: np.ndarray[Any, Any]) -
         for row, column in (best, worst)
     ]
     sentences.append(
-        f"Trainable is not the same as good: among the trainable cells median test accuracy goes from {named[0]} down "
-        f"to {named[1]}, where median train accuracy is {100 * diagram.grid.accuracy[worst]:.1f} %."
+        f"Trainable is not the same as good: among the trainable cells {_median(diagram.grid)}test accuracy goes from "
+        f"{named[0]} down to {named[1]}, where {_median(diagram.grid)}train accuracy is "
+        f"{100 * diagram.grid.accuracy[worst]:.1f} %."
     )
     return sentences
 

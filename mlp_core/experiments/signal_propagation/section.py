@@ -13,7 +13,7 @@ import pandas as pd
 from mlp_core.experiments.signal_propagation.experiment import SignalPropagation
 from mlp_core.report.section import INITIALIZATION, SIGNAL_PAPERS, ExtraTable, ReportFigure, Section, SectionContent
 from mlp_core.statistics.intervals import standard_error
-from mlp_core.statistics.wording import no_break
+from mlp_core.statistics.wording import format_with_error, no_break
 from mlp_core.theory.gains import TABULATED_ACTIVATIONS, gain_table
 from mlp_core.theory.phases import critical_point
 
@@ -38,8 +38,7 @@ class _Comparison:
         return abs(self.mean - self.predicted) <= 0.05 * abs(self.predicted)
 
     def text(self) -> str:
-        error = f" ± {self.standard_error:.2g}" if self.n > 1 else ""
-        return no_break(f"{self.mean:.3g}{error}")
+        return no_break(format_with_error(self.mean, self.standard_error))
 
 
 def _compare(values: pd.Series, predicted: float) -> _Comparison:

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from section_text import section_text
 
 from mlp_core.errors import InputError
+from mlp_core.experiments.ablation.claims import CLAIMS
 from mlp_core.experiments.ablation.section import SECTION
+from mlp_core.experiments.depth_sweep.section import SECTION as DEPTH_SWEEP
 from mlp_core.report.page import ReportContent, render_report
 
 MEMBERS = 12
@@ -108,6 +111,22 @@ def test_the_short_answer_counts_none_one_and_two_seeds(n_seeds: int, status: st
     """In one plain sentence, without an interval."""
     table = explained({BASE: 0.2}).query("member < @n_seeds").assign(status=status)
     assert SECTION.content(table, {}).summary == [sentence]
+
+
+def test_the_best_depth_is_the_posters() -> None:
+    """Where one network failed the highest mean is elsewhere: all cards name the depth of the highest median."""
+    table = explained({BASE: 0.2, ("tanh", STARTS[2]): 0.01})
+    lost = (table["depth"] == 3) & (table["member"].isin([0, 1, 2, 3, 4])) & (table["activation"] == BASE[0])
+    table.loc[lost, "test_accuracy"] = 0.25
+    base = table[table["activation"] == BASE[0]]
+    assert base.groupby("depth")["test_accuracy"].mean().idxmax() == 1
+    assert "from depth 3 to depth 5" in SECTION.content(table, {}).summary[0]
+    assert "decline, 3 to 5" in SECTION.content(table, {}).header
+    swept = base.assign(parameters=100, train_accuracy=0.9)
+    assert DEPTH_SWEEP.content(swept, {}).summary[0].startswith("Depth 3 does best")
+    measures = [claim.measure for claim in CLAIMS[0].claims(pa.Table.from_pandas(table), {"epochs": 100})]
+    assert len(measures) == 1
+    assert "from depth 3, the one of highest median, to depth 5" in measures[0]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_polynomial_and_perceptron_are_compared_outside() -> None:
     assert "give or take 15 %, reach there at depth 3: 0.0 %" in text
     assert "less than guessing" in text
     assert "So is the answer of the nearest training point, 0.0 %" in text
-    assert "polynomial, degree 50 3.0; perceptron, depth 3 0.0" in text
+    assert "polynomial, degree 50: 3.0; perceptron, depth 3: 0.0" in text
 
 
 def test_a_perceptron_above_chance_is_not_called_worse_than_guessing() -> None:

@@ -94,6 +94,9 @@ def test_how_far_members_of_a_cell_lie_apart_is_said(n_members, n_apart, sentenc
     assert sentence in text
     note = SECTION.content(table[table["member"] < n_members], {}).note
     assert ("1 member per cell" if n_members == 1 else "2 members per cell") in note
+    # the first sentence is the poster's, which has no note; the value of one network is no median
+    alone, median = ("; one network was trained in each cell." in text, "median t" in text or "median t" in note)
+    assert (alone, median) == ((True, False) if n_members == 1 else (False, True))
 
 
 def test_the_table_has_a_row_for_each_gain():
