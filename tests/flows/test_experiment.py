@@ -16,14 +16,14 @@ import pytest
 import yaml
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed, Running
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 
 from flows.automations import address_of, create_automations
-from flows.deploying import prepare
+from flows.deploying import _limit_pool, prepare
 from flows.experiment import goes_on, in_form_terms
 from flows.phase_diagram import phase_diagram
 from flows.run_collector import SweepFailed
@@ -191,9 +191,21 @@ def test_the_clone_is_where_prefect_yaml_lies(pwd, client, tmp_path, monkeypatch
         "default": None,
         **dict.fromkeys(DEPLOYMENTS, 1),
     }
+    assert client.read_work_pool("deep-mlp").concurrency_limit == 4
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=rf"got {tmp_path}; change to the clone"):
         prepare()
+
+
+def test_a_limit_that_somebody_set_stays(client, capsys):
+    """Deploying says which limit it sets on how many runs go at a time, and sets none where there is one."""
+    client.create_work_pool(WorkPoolCreate(name="another", type="process"))
+    _limit_pool(client, "another")
+    assert "`prefect work-pool set-concurrency-limit another N` sets another limit." in capsys.readouterr().out
+    client.update_work_pool("another", WorkPoolUpdate(concurrency_limit=9))
+    _limit_pool(client, "another")
+    assert client.read_work_pool("another").concurrency_limit == 9
+    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture
