@@ -5,6 +5,7 @@ Prefect itself says nothing: a task waits before it begins, as long as it takes.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,9 +72,22 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
         with (
             disable_run_logger(),  # no limit, no warning
             suppress(ConcurrencySlotAcquisitionError),  # one that is full
+            _unlogged(),  # which Prefect's own log calls an error
             concurrency(names, holder=holder, max_retries=0),
         ):
             pass
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep what Prefect logs of its own requests out of the terminal while the context lasts."""
+    requests = logging.getLogger("prefect._internal.concurrency")
+    level = requests.level
+    requests.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        requests.setLevel(level)
 
 
 @contextmanager

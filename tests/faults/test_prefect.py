@@ -1,6 +1,7 @@
 """Prefect's server down, lost, back, locked, somebody else's; a deployment whose code is gone."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from watching import MARK, processes, runs, stop_by_keyboard, stop_by_terminatio
 from flows.command_line import main
 from flows.server import gone, healthy, reach_directly
 from mlp_core.errors import InputError
+from tasks.limits import warm_concurrency_limit_cache
 
 ROOT = Path(__file__).parents[2]
 # Most of them wait for a worker
@@ -487,6 +489,15 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
     ]
 
 
+def test_a_full_limit_is_no_error_of_prefects(limit, caplog, monkeypatch):
+    """Who asks for it before the tasks do gets no line of Prefect's own."""
+    monkeypatch.setattr(logging.getLogger("prefect._internal"), "propagate", True)
+    limit("polynomial", 1, taken=1)
+    warm_concurrency_limit_cache("polynomial")
+    time.sleep(0.5)
+    assert caplog.messages == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["depth-sweep", "depth-sweep --runner processes", "tutorial --seeds 1"])
 @pytest.mark.parametrize("stop", [stop_by_keyboard, stop_by_termination])
@@ -495,6 +506,7 @@ def test_a_run_that_waits_ends_at_once(program, limit, tmp_path, command, stop):
     limit("depth_sweep", 1, taken=1)
     process = program.start(command, **{MARK: str(tmp_path)})
     for line in process.stderr:
+        assert "ERROR" not in line
         if "waiting for the limit on tasks with the tag depth_sweep" in line:
             break
     stop(process)
