@@ -5,7 +5,6 @@ Prefect itself says nothing: a task waits before it begins, as long as it takes.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,24 +36,29 @@ _PAGE = 200
 _TAG = "tag:"
 
 
-def check_tag_limits(*experiments: str) -> None:
+def check_tag_limits(*experiments: str) -> set[str]:
     """Refuse a run whose tasks could never start because Prefect's concurrency limit on one of their tags is 0.
 
     Args:
         experiments: Tags of its tasks, in addition to the current ones.
+
+    Returns:
+        Those of all these tags that have a limit.
 
     Raises:
         InputError: If a limit is 0.
     """
     with get_client(sync_client=True) as client:
         limits = _limits(client)
-    for tag in sorted({*TagsContext.get().current_tags, *experiments}):
-        if tag in limits and limits[tag].limit == 0:
+    limited = {*TagsContext.get().current_tags, *experiments} & limits.keys()
+    for tag in sorted(limited):
+        if limits[tag].limit == 0:
             message = (
                 f"the limit on tasks with the tag {tag} must be at least 1, got 0, with which none may begin; "
                 f"raise it in Prefect's UI, or `prefect concurrency-limit delete {tag}`."
             )
             raise InputError(message)
+    return limited
 
 
 def warm_concurrency_limit_cache(*experiments: str) -> None:
@@ -62,6 +66,7 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
 
     Each task asks before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
     together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
+    Only for tags without a limit: Prefect keeps no other answer, and logs an error if a limit is full.
 
     Args:
         experiments: Tags of the tasks that start together.
@@ -72,22 +77,9 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
         with (
             disable_run_logger(),  # no limit, no warning
             suppress(ConcurrencySlotAcquisitionError),  # one that is full
-            _unlogged(),  # which Prefect's own log calls an error
             concurrency(names, holder=holder, max_retries=0),
         ):
             pass
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep what Prefect logs of its own requests out of the terminal while the context lasts."""
-    requests = logging.getLogger("prefect._internal.concurrency")
-    level = requests.level
-    requests.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        requests.setLevel(level)
 
 
 @contextmanager

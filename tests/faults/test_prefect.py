@@ -1,7 +1,6 @@
 """Prefect's server down, lost, back, locked, somebody else's; a deployment whose code is gone."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -23,7 +22,6 @@ from watching import MARK, processes, runs, stop_by_keyboard, stop_by_terminatio
 from flows.command_line import main
 from flows.server import gone, healthy, reach_directly
 from mlp_core.errors import InputError
-from tasks.limits import warm_concurrency_limit_cache
 
 ROOT = Path(__file__).parents[2]
 # Most of them wait for a worker
@@ -487,15 +485,6 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
         "waiting for the limit on tasks with the tag polynomial, of which 1 of 1 are at work; see "
         "`prefect concurrency-limit inspect polynomial`"
     ]
-
-
-def test_a_full_limit_is_no_error_of_prefects(limit, caplog, monkeypatch):
-    """Who asks for it before the tasks do gets no line of Prefect's own."""
-    monkeypatch.setattr(logging.getLogger("prefect._internal"), "propagate", True)
-    limit("polynomial", 1, taken=1)
-    warm_concurrency_limit_cache("polynomial")
-    time.sleep(0.5)
-    assert caplog.messages == []
 
 
 @pytest.mark.slow
