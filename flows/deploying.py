@@ -1,4 +1,4 @@
-"""A step of `prefect deploy`: where the clone lies, the queues, and what deploying again does to the schedules."""
+"""A step of `prefect deploy`: where the clone lies, its queues and limits, what deploying again does to schedules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -18,12 +19,15 @@ from prefect.exceptions import ObjectNotFound
 from flows.experiment import TAG
 from mlp_core.errors import InputError
 
+_AT_ONCE = 4  # each run has a task for every core of its machine: more of them only wait for each other
+
 
 def prepare() -> dict[str, str]:
     """Prepare the server for `prefect deploy` and return `{"directory": folder}`, the folder that is deployed.
 
-    It creates the work queues that prefect.yaml names, and prints what deploying will change in the schedules; both
-    only once per process. The folder is the current one, not the environment's PWD, which may be that of the shell.
+    It creates the work queues that prefect.yaml names, limits their pool to four runs at a time unless somebody has set
+    a limit, and prints what deploying will change in the schedules; all that only once per process. The folder is the
+    current one, not the environment's PWD, which may be that of the shell.
 
     Raises:
         InputError: If prefect.yaml is not in the current folder.
@@ -48,6 +52,8 @@ def _prepare_server(file: Path) -> None:
     with get_client(sync_client=True) as client:
         for entry in described.values():
             _make_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"])
+        for pool in sorted({entry["work_pool"]["name"] for entry in described.values()}):
+            _limit_pool(client, pool)
         for deployment in _deployments(client):
             name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
             if name not in described:
@@ -66,6 +72,16 @@ def _make_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
         client.read_work_queue_by_name(name, work_pool_name=pool)
     except ObjectNotFound:
         client.create_work_queue(name, "One run at a time.", concurrency_limit=1, work_pool_name=pool)
+
+
+def _limit_pool(client: SyncPrefectClient, pool: str) -> None:
+    """Let a few runs of a pool go at a time, the others wait; a limit that somebody has set stays."""
+    if client.read_work_pool(pool).concurrency_limit is None:
+        client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=_AT_ONCE))
+        click.echo(
+            f"deep-mlp: the work pool {pool} now runs {_AT_ONCE} at a time, others wait; "
+            f"`prefect work-pool set-concurrency-limit {pool} N` sets another limit."
+        )
 
 
 def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:

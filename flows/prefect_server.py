@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 import threading
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _COLLECTION = re.compile(r".*/api/collections/views/([a-z-]+)")
 
 
 def main() -> None:
-    """Serve Prefect's API and UI until SIGTERM, at the address in Prefect's settings."""
+    """Serve Prefect's API and UI until SIGTERM, by the listening socket whose file descriptor is the one argument."""
     gc.disable()  # Python's search for garbage would slow down the imports
     later = threading.Timer(_UNCOLLECTED_SECONDS, gc.enable)
     later.daemon = True
@@ -34,16 +36,15 @@ def main() -> None:
     from prefect.settings import get_current_settings
 
     server = get_current_settings().server
-    uvicorn.run(
+    config = uvicorn.Config(
         by_itself(create_app(final=True)),
-        host=server.api.host,
-        port=server.api.port,
         log_level=server.logging_level.lower(),
         timeout_graceful_shutdown=_END_SECONDS,  # an open page holds its connection as long as it can
         timeout_keep_alive=server.api.keepalive_timeout,
         ws_ping_interval=server.api.websocket_ping_interval,
         ws_ping_timeout=server.api.websocket_ping_timeout,
     )
+    uvicorn.Server(config).run(sockets=[socket(fileno=int(sys.argv[1]))])
 
 
 def by_itself(app: ASGIApp) -> ASGIApp:

@@ -27,6 +27,7 @@ from mlp_core.errors import DeepMlpError, InputError, ResourceError, disk_error
 _START_SECONDS = 180
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 2
+_WAITING = 128  # connections that the kernel keeps until the server has imported
 LOOPBACK = "127.0.0.1", "localhost"
 _EVERY_INTERFACE = "0.0.0.0", "::"
 _START_LOCK = "deep-mlp-server.start.lock"
@@ -127,7 +128,8 @@ class LocalServer:
 
     def _start(self, host: str, port: int | None) -> str:
         anywhere = port is None
-        port = _free_port(host, port or self._settings.port, anywhere=anywhere)
+        listener = _listener(host, port or self._settings.port, anywhere=anywhere)
+        port = int(listener.getsockname()[1])
         reached = LOOPBACK[0] if host in _EVERY_INTERFACE else host
         url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/api"
         environment = {
@@ -139,10 +141,11 @@ class LocalServer:
         }
         if anywhere:  # a run's server has no use for them, and begins sooner
             environment["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
-        with self.log.open("w") as log:
+        with listener, self.log.open("w") as log:  # while it imports, nobody else can take its port
             try_acquire(log, self.log, PREFECT_HOME)
             process = subprocess.Popen(
-                [sys.executable, "-P", str(_PROGRAM)],
+                [sys.executable, "-P", str(_PROGRAM), str(listener.fileno())],
+                pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -291,31 +294,37 @@ def _asked(url: str, what: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _free_port(host: str, port: int, *, anywhere: bool) -> int:
-    """Return a port that nobody listens at: this one, or, if it may be anywhere, another."""
+def _listener(host: str, port: int, *, anywhere: bool) -> socket:
+    """Listen at a port: this one, or, if it may be anywhere, another where nobody else does."""
     try:
-        return _bound(host, port)
+        return _listening(host, port)
     except OSError as error:
         if isinstance(error, gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             message = f"host must be an address of this machine, got {host!r}; leave --host out for this machine alone."
             raise InputError(message) from error
         reason = "another program does" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
     try:
-        other = _bound(host, 0)
+        other = _listening(host, 0)
     except OSError as error:
         message = f"a Prefect server needs a port on {host}, got none that is free; end a program that holds one."
         raise ResourceError(message) from error
     if anywhere:
         return other
+    with other:
+        free = other.getsockname()[1]
     message = (
-        f"port must be one that this server can listen at, got {port}: {reason}; use another, such as --port {other}."
+        f"port must be one that this server can listen at, got {port}: {reason}; use another, such as --port {free}."
     )
     raise InputError(message)
 
 
-def _bound(host: str, port: int) -> int:
-    """Return the port that a listener would get."""
-    with socket(AF_INET6 if ":" in host else AF_INET) as probe:
-        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        return int(probe.getsockname()[1])
+def _listening(host: str, port: int) -> socket:
+    listener = socket(AF_INET6 if ":" in host else AF_INET)
+    try:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_WAITING)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -36,24 +36,29 @@ _PAGE = 200
 _TAG = "tag:"
 
 
-def check_tag_limits(*experiments: str) -> None:
+def check_tag_limits(*experiments: str) -> set[str]:
     """Refuse a run whose tasks could never start because Prefect's concurrency limit on one of their tags is 0.
 
     Args:
         experiments: Tags of its tasks, in addition to the current ones.
+
+    Returns:
+        Those of all these tags that have a limit.
 
     Raises:
         InputError: If a limit is 0.
     """
     with get_client(sync_client=True) as client:
         limits = _limits(client)
-    for tag in sorted({*TagsContext.get().current_tags, *experiments}):
-        if tag in limits and limits[tag].limit == 0:
+    limited = {*TagsContext.get().current_tags, *experiments} & limits.keys()
+    for tag in sorted(limited):
+        if limits[tag].limit == 0:
             message = (
                 f"the limit on tasks with the tag {tag} must be at least 1, got 0, with which none may begin; "
                 f"raise it in Prefect's UI, or `prefect concurrency-limit delete {tag}`."
             )
             raise InputError(message)
+    return limited
 
 
 def warm_concurrency_limit_cache(*experiments: str) -> None:
@@ -61,6 +66,7 @@ def warm_concurrency_limit_cache(*experiments: str) -> None:
 
     Each task asks before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
     together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
+    Only for tags without a limit: Prefect keeps no other answer, and logs an error if a limit is full.
 
     Args:
         experiments: Tags of the tasks that start together.

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import re
@@ -10,6 +11,8 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
@@ -55,6 +58,23 @@ def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
     assert (tmp_path / "deep-mlp-server.json").exists()
     second.release()
     assert not (tmp_path / "deep-mlp-server.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a program ends with its server
+def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tmp_path):
+    """The second begins while the first one's server still imports: it takes another port, not the other's runs."""
+    port = int(servers.environment(tmp_path)["PREFECT_SERVER_API_PORT"])
+    with ExitStack() as until_end:
+        users = {}
+        for name in ("one", "another"):
+            monkeypatch.setenv("PREFECT_HOME", servers.new_home(tmp_path / name)["PREFECT_HOME"])
+            users[name] = LocalServer(PrefectSettings(tmp_path / name, None, port))
+            until_end.callback(users[name].release)
+        for name, server in users.items():
+            server.wait()
+            assert server.lives()
+            with urllib.request.urlopen(f"{server.url}/admin/settings") as answer:
+                assert json.load(answer)["home"] == str(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a program ends with that sentence

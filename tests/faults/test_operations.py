@@ -99,7 +99,7 @@ def test_a_clock_that_jumps_an_hour_ahead_and_back_changes_nothing(program, serv
 
 @pytest.mark.slow
 def test_twenty_quick_runs_at_once_all_complete(servers, tmp_path):
-    """Each waits for the others while it imports: none is taken for dead meanwhile, nor after its end."""
+    """Of one deployment, without its limit: four of a pool go at a time, none is taken for dead, nor after its end."""
     with deployed(tmp_path, servers, not_begun_seconds=300) as laboratory:
         queue = laboratory.client.read_work_queue_by_name("depth-sweep", work_pool_name="deep-mlp")
         laboratory.client.update_work_queue(queue.id, concurrency_limit=20)
@@ -111,15 +111,12 @@ def test_twenty_quick_runs_at_once_all_complete(servers, tmp_path):
         def states():
             return [laboratory.client.read_flow_run(flow_run_id).state for flow_run_id in ids]
 
-        deadline = time.monotonic() + 1200
+        deadline = time.monotonic() + 2400  # on a busy machine
         while not all(state.is_final() for state in states()):
             assert time.monotonic() < deadline, states()
+            at_work = [state for state in states() if state.is_pending() or state.is_running()]
+            assert len(at_work) <= 4, at_work
             time.sleep(1)
-
-        def of_served():
-            """Leave out runs that a server with too much to do answered by 503, as they say: none of them goes on."""
-            return {state.name for state in states() if " 503 " not in (state.message or "")}
-
-        assert of_served() == {"Completed"}, states()
+        assert {state.name for state in states()} == {"Completed"}, states()
         time.sleep(100)  # a last heartbeat that comes after a run's end is waited for 90 s
-        assert of_served() == {"Completed"}, states()
+        assert {state.name for state in states()} == {"Completed"}, states()

@@ -495,6 +495,7 @@ def test_a_run_that_waits_ends_at_once(program, limit, tmp_path, command, stop):
     limit("depth_sweep", 1, taken=1)
     process = program.start(command, **{MARK: str(tmp_path)})
     for line in process.stderr:
+        assert "ERROR" not in line
         if "waiting for the limit on tasks with the tag depth_sweep" in line:
             break
     stop(process)

@@ -1,6 +1,11 @@
 """What a run of a deployment sets, keeps, is named and says, with the real server's API; no worker."""
 
+import json
 import logging
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -11,14 +16,14 @@ import pytest
 import yaml
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed, Running
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 
 from flows.automations import address_of, create_automations
-from flows.deploying import prepare
+from flows.deploying import _limit_pool, prepare
 from flows.experiment import goes_on, in_form_terms
 from flows.phase_diagram import phase_diagram
 from flows.run_collector import SweepFailed
@@ -186,9 +191,21 @@ def test_the_clone_is_where_prefect_yaml_lies(pwd, client, tmp_path, monkeypatch
         "default": None,
         **dict.fromkeys(DEPLOYMENTS, 1),
     }
+    assert client.read_work_pool("deep-mlp").concurrency_limit == 4
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=rf"got {tmp_path}; change to the clone"):
         prepare()
+
+
+def test_a_limit_that_somebody_set_stays(client, capsys):
+    """Deploying says which limit it sets on how many runs go at a time, and sets none where there is one."""
+    client.create_work_pool(WorkPoolCreate(name="another", type="process"))
+    _limit_pool(client, "another")
+    assert "`prefect work-pool set-concurrency-limit another N` sets another limit." in capsys.readouterr().out
+    client.update_work_pool("another", WorkPoolUpdate(concurrency_limit=9))
+    _limit_pool(client, "another")
+    assert client.read_work_pool("another").concurrency_limit == 9
+    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture
@@ -202,12 +219,13 @@ def receiver():
             self.received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(Receiver.answer)
             self.end_headers()
+            self.wfile.write(b"ok")  # without which Slack's answer is no consent
 
         def log_message(self, *_arguments):
             pass
 
     Receiver.received = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server = Receiver.of = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     Receiver.port = server.server_port
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Receiver
@@ -255,6 +273,58 @@ def test_a_first_notice_goes_out_at_deployment(address, path, body, receiver, cl
     block = client.read_block_document(notice.actions[0].block_document_id, include_secrets=False)
     assert str(receiver.port) not in str(block.data)
     assert isinstance(SlackWebhook.load("deep-mlp", _sync=True), SlackWebhook)
+
+
+@pytest.fixture
+def services(receiver, tmp_path, monkeypatch):
+    """Give the receiver as the servers of the services: by TLS, behind a proxy that leads every address to it."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -keyout key.pem -out certificate.pem -subj /CN=s"
+    names = "subjectAltName=DNS:hooks.slack.com,DNS:discord.com,DNS:ntfy.sh,DNS:x.logic.azure.com"
+    subprocess.run([*command.split(), "-addext", names], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+
+    def lead_there(listener):
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                while b"\r\n\r\n" not in connection.recv(1 << 16):
+                    pass
+                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                with suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                    receiver(secured, ("127.0.0.1", 0), receiver.of)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        threading.Thread(target=lead_there, args=[listener], daemon=True).start()
+        yield receiver
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@APPRISE
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+@pytest.mark.parametrize(
+    ("address", "path", "text"),
+    [
+        ("https://discord.com/api/webhooks/123/abc", "/api/webhooks/123/abc", lambda sent: sent["content"]),
+        (f"https://hooks.slack.com/services/{'T' * 9}/{'B' * 9}/{'x' * 24}", None, lambda sent: str(sent)),
+        ("https://x.logic.azure.com:443/workflows/a/triggers/manual/paths/invoke?sig=b", None, lambda sent: str(sent)),
+        ("https://ntfy.sh/runs", "/", lambda sent: sent["message"]),
+    ],
+    ids=["Discord", "Slack", "Teams", "ntfy"],
+)
+def test_each_service_gets_its_own_form(address, path, text, services, client, monkeypatch, capsys):
+    """What its webhook takes, with our text in it; a refusal is said."""
+    monkeypatch.setenv("DEEP_MLP_WEBHOOK_URL", address)
+    create_automations(str(ROOT / "automations.yaml"))
+    ((asked, body),) = services.received
+    assert path in (None, asked)
+    assert FIRST in text(json.loads(body))
+    assert capsys.readouterr().out == ""
+    services.answer = 400
+    create_automations(str(ROOT / "automations.yaml"))
+    assert "error=400" in capsys.readouterr().out
 
 
 @APPRISE

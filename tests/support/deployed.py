@@ -69,7 +69,8 @@ class Laboratory:
         self.worker.wait(300)
 
     def run(self, name, **parameters):
-        """Ask for a run of a deployment and return its id."""
+        """Ask for a run of a deployment and return its id; notices of earlier runs, of the same name, are forgotten."""
+        self.notices.received.clear()
         parameters = {"run": self.how, **parameters}
         deployment = self.client.read_deployment_by_name(name)
         return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
@@ -84,8 +85,8 @@ class Laboratory:
         """Return how those are run."""
         return {"artifacts": str(self.artifacts), "seeds": 2}
 
-    def until(self, flow_run_id, *names, seconds=90):
-        """Wait until a run is in a state of one of these names and return the run."""
+    def until(self, flow_run_id, *names, seconds=300):
+        """Wait until a run is in a state of one of these names, on a busy machine, too, and return the run."""
         deadline = time.monotonic() + seconds
         while (run := self.client.read_flow_run(flow_run_id)).state_name not in names:
             assert time.monotonic() < deadline, (run.state, names, self.log(flow_run_id))
@@ -145,12 +146,12 @@ class Notices:
         self.url = f"http://127.0.0.1:{self.server.server_port}/notice"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def of(self, flow_run, seconds=30):
-        """Wait for the notice of a run and return it."""
+    def of(self, flow_run, seconds=90):
+        """Wait for the notice of a run's state and return it."""
         deadline = time.monotonic() + seconds
         while True:
             for notice in self.received:
-                if flow_run.name in notice.text:
+                if f" / {flow_run.name} is {flow_run.state_name}: " in notice.text:
                     return notice
             assert time.monotonic() < deadline, self.received
             time.sleep(0.2)
