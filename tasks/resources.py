@@ -146,7 +146,9 @@ def _available_in_groups(root: Path) -> Iterator[int]:
                 statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
                 # What the kernel caches of files it gives back when memory is short
                 used = int((group / usage_name).read_text()) - int(statistics.get(cached_name, 0))
-                yield int((group / limit_name).read_text()) - used
+                limit = int((group / limit_name).read_text())
+                # In version 1 also that of groups around a container, which it does not see
+                yield min(limit, int(statistics.get("hierarchical_memory_limit", limit))) - used
             except (OSError, ValueError):  # no such group, or one without a limit
                 continue
 

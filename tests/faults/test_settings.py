@@ -210,6 +210,16 @@ GIB = 2**30
         (
             {
                 "proc/meminfo": "MemAvailable: 4194304 kB\n",
+                "proc/self/cgroup": "2:memory:/\n0::/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "5\n",
+                "sys/fs/cgroup/memory/memory.stat": f"hierarchical_memory_limit {GIB}\ntotal_inactive_file 5\n",
+            },
+            GIB,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 4194304 kB\n",
                 "proc/self/limits": "Max data size  unlimited  unlimited  bytes\n"
                 f"Max address space  {3 * GIB}  unlimited  bytes\n",
                 "proc/self/status": "VmSize:\t 1048576 kB\nVmData:\t 1024 kB\n",
@@ -225,6 +235,7 @@ GIB = 2**30
         "a full container of version 1",
         "a job in a group around its own",
         "a job of version 1",
+        "a container in a job of version 1",
         "a shell's limit",
     ],
 )
