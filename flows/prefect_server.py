@@ -30,12 +30,15 @@ def main() -> None:
     later.daemon = True
     later.start()
     import uvicorn
-    from prefect.server.api.server import create_app
+    from prefect.server.api import server as prefect_server
     from prefect.settings import get_current_settings
 
     server = get_current_settings().server
+    app = prefect_server.create_app(final=True)
+    # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
+    prefect_server.create_app = lambda *_, **__: app
     uvicorn.run(
-        by_itself(create_app(final=True)),
+        by_itself(app),
         host=server.api.host,
         port=server.api.port,
         log_level=server.logging_level.lower(),
