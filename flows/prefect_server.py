@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 _UNCOLLECTED_SECONDS = 10
 _END_SECONDS = 3
+_OF_A_RUN = {
+    "/admin",
+    "/artifacts",
+    "/csrf-token",
+    "/events",
+    "/flow_runs",
+    "/flows",
+    "/logs",
+    "/task_runs",
+    "/v2/concurrency_limits",
+}
+"""Prefixes of the routes that a run of a flow asks for."""
 _HOST = re.compile(r"[\w.:\[\]-]+")
 _COLLECTION = re.compile(r".*/api/collections/views/([a-z-]+)")
 
@@ -34,6 +46,8 @@ def main() -> None:
     from prefect.settings import get_current_settings
 
     server = get_current_settings().server
+    # FastAPI builds the routes that it passes as it looks for one: those of a run first, those of the UI when asked for
+    prefect_server.API_ROUTERS = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in _OF_A_RUN)
     app = prefect_server.create_app(final=True)
     # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
     prefect_server.create_app = lambda *_, **__: app
