@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _UNCOLLECTED_SECONDS = 10
 _END_SECONDS = 3
-_OF_A_RUN = {
+ROUTES_OF_A_RUN = {
     "/admin",
     "/artifacts",
     "/csrf-token",
@@ -47,7 +47,8 @@ def main() -> None:
 
     server = get_current_settings().server
     # FastAPI builds the routes that it passes as it looks for one: those of a run first, those of the UI when asked for
-    prefect_server.API_ROUTERS = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in _OF_A_RUN)
+    routers = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in ROUTES_OF_A_RUN)
+    prefect_server.API_ROUTERS = tuple(routers)  # type: ignore[assignment] # declared with each of its members
     app = prefect_server.create_app(final=True)
     # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
     prefect_server.create_app = lambda *_, **__: app
