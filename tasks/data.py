@@ -108,7 +108,7 @@ def generate_spirals(context: RunContext, spirals: Spirals, seed: int) -> Exampl
     return Examples(artifact, tuple(str(arm) for arm in range(spirals.arms)), len(parts.train_labels))
 
 
-@task(name="draw points", task_run_name="draw points {kind}", **cached(*_POINTS))
+@task(name="draw points", task_run_name="draw points {kind}", **cached(*_POINTS, libraries=("scikit-learn",)))
 def draw_points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> Examples:
     """Draw points of another kind than spirals, split them and store them; one row per point.
 

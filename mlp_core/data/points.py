@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,36 +33,33 @@ def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: floa
         Points float32 `[n, 2]` with labels 0 .. classes - 1.
 
     Source:
-        `sklearn.datasets.make_moons`, `make_circles` and `make_blobs`, whose numbers they are: to import scikit-learn
-        for these lines takes longer than to train on the points.
+        `sklearn.datasets.make_moons`, `make_circles` and `make_blobs`.
 
     Example:
         >>> data = drawn_points("moons", 2021, classes=2, points=100, noise=0.4)
         >>> tuple(data.train_inputs.shape), data.train_labels.bincount().sum().item(), len(data.test_labels)
         ((160, 2), 160, 40)
     """
-    deviation = noise**2
-    if kind == "xor":
-        return _split(*_exclusive_or(seed, 2 * points, deviation), seed, kind)
+    from sklearn.datasets import make_blobs, make_circles, make_moons
+
+    deviation, state = noise**2, derive_seed(seed, "points", kind) % 2**32
+    both = (points, points)
     if kind == "moons":
-        half = np.linspace(0, np.pi, points)
-        parts = [_circle(half), (1, 0.5) - _circle(half)]
-    elif kind == "circles":
-        whole = np.linspace(0, 2 * np.pi, points, endpoint=False)
-        parts = [_circle(whole), _circle(whole) * _INNER_RADIUS]
-    else:
-        parts = [np.tile(centre, (points, 1)) for centre in _centres(classes).numpy()]
-    draws = np.random.RandomState(derive_seed(seed, "points", kind) % 2**32)
-    inputs = np.concatenate(parts)
-    inputs += draws.normal(scale=deviation, size=inputs.shape)
-    if kind == "moons":
+        inputs, labels = make_moons(both, shuffle=False, noise=deviation, random_state=state)
         inputs -= _MOONS_MIDDLE
-    labels = torch.arange(len(parts)).repeat_interleave(points)
-    return _split(torch.from_numpy(inputs).float(), labels, seed, kind)
-
-
-def _circle(angles: np.ndarray) -> np.ndarray:
-    return np.stack([np.cos(angles), np.sin(angles)], 1)
+    elif kind == "circles":
+        inputs, labels = make_circles(both, shuffle=False, noise=deviation, random_state=state, factor=_INNER_RADIUS)
+    elif kind == "gauss":
+        inputs, labels = make_blobs(
+            [points] * classes,
+            centers=_centres(classes).tolist(),
+            cluster_std=deviation,
+            shuffle=False,
+            random_state=state,
+        )
+    else:
+        return _split(*_exclusive_or(seed, 2 * points, deviation), seed, kind)
+    return _split(torch.from_numpy(inputs).float(), torch.from_numpy(labels).long(), seed, kind)
 
 
 def _centres(classes: int) -> Tensor:

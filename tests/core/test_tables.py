@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from mlp_core.data.preprocessing import Preprocessing
 from mlp_core.data.settings import BUNDLED_TABLES, DataSource
 from mlp_core.data.table_files import read_table_file
 from mlp_core.data.tables import bundled_table, described, table_examples
-from mlp_core.seeds import derive_seed
 
 ROWS = 60
 NUMBERS = np.random.default_rng(0).normal(5, 3, ROWS)
@@ -232,32 +230,6 @@ def test_points_without_noise_lie_on_their_shape(kind):
     noisy = [drawn_points(kind, seed, classes=2, points=50, noise=0.4).train_inputs for seed in (1, 1, 2)]
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.equal(noisy[0], noisy[2])
-
-
-@pytest.mark.parametrize("kind", ["moons", "circles", "gauss"])
-@pytest.mark.parametrize("points", [1, 2, 100, 1001])
-def test_points_are_those_of_scikit_learn(kind, points):
-    """To the last bit, before the split shuffles them."""
-    state = derive_seed(7, "points", kind) % 2**32
-    options = {"shuffle": False, "random_state": state, "noise": 0.4**2}
-    if kind == "moons":
-        expected, labels = sklearn_datasets.make_moons((points, points), **options)
-        expected -= [0.5, 0.25]
-    elif kind == "circles":
-        expected, labels = sklearn_datasets.make_circles((points, points), factor=0.5, **options)
-    else:
-        centres = [[0.0, 1.0], [math.sin(2 * math.pi / 3), -0.5], [math.sin(4 * math.pi / 3), -0.5]]
-        options["cluster_std"] = options.pop("noise")
-        expected, labels = sklearn_datasets.make_blobs([points] * 3, centers=centres, **options)
-    data = drawn_points(kind, 7, classes=3 if kind == "gauss" else 2, points=points, noise=0.4)
-    drawn = torch.cat([data.test_inputs, data.train_inputs]), torch.cat([data.test_labels, data.train_labels])
-    stream = torch.Generator().manual_seed(derive_seed(7, "points", kind, "split"))
-    order = torch.randperm(len(labels), generator=stream)
-    if kind == "gauss":  # the centres are written down here to sixteen digits
-        torch.testing.assert_close(drawn[0], torch.from_numpy(expected).float()[order])
-    else:
-        assert torch.equal(drawn[0], torch.from_numpy(expected).float()[order])
-    assert torch.equal(drawn[1], torch.from_numpy(labels)[order])
 
 
 def test_the_noise_is_sigma_squared():
