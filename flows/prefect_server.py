@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 _UNCOLLECTED_SECONDS = 10
 _END_SECONDS = 3
+ROUTES_OF_A_RUN = {
+    "/admin",
+    "/artifacts",
+    "/csrf-token",
+    "/events",
+    "/flow_runs",
+    "/flows",
+    "/logs",
+    "/task_runs",
+    "/v2/concurrency_limits",
+}
+"""Prefixes of the routes that a run of a flow asks for."""
 _HOST = re.compile(r"[\w.:\[\]-]+")
 _COLLECTION = re.compile(r".*/api/collections/views/([a-z-]+)")
 
@@ -32,12 +44,18 @@ def main() -> None:
     later.daemon = True
     later.start()
     import uvicorn
-    from prefect.server.api.server import create_app
+    from prefect.server.api import server as prefect_server
     from prefect.settings import get_current_settings
 
     server = get_current_settings().server
+    # FastAPI builds the routes that it passes as it looks for one: those of a run first, those of the UI when asked for
+    routers = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in ROUTES_OF_A_RUN)
+    prefect_server.API_ROUTERS = tuple(routers)  # type: ignore[assignment] # declared with each of its members
+    app = prefect_server.create_app(final=True)
+    # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
+    prefect_server.create_app = lambda *_, **__: app
     config = uvicorn.Config(
-        by_itself(create_app(final=True)),
+        by_itself(app),
         log_level=server.logging_level.lower(),
         timeout_graceful_shutdown=_END_SECONDS,  # an open page holds its connection as long as it can
         timeout_keep_alive=server.api.keepalive_timeout,

@@ -120,13 +120,17 @@ def _rows(section: ShownSection) -> list[dict[str, str]]:
 
 
 def _markdown(sections: Sequence[ShownSection]) -> str:
-    """Return what the sections say, with figures as long as there is room."""
+    """Return what the sections say, with figures as long as there is room; of several sections small ones."""
+    from mlp_core.report.poster import thumbnail
+
+    several = len(sections) > 1
     lines, size = [], 0
     for section in sections:
         lines += [f"## {_plain(section.title)}", _plain(" ".join(section.summary))]
-        for figure in section.figures if len(sections) == 1 else section.figures[:1]:
+        for figure in section.figures[:1] if several else section.figures:
             if size < _MARKDOWN_CHARACTERS:
-                lines += [f"![{_plain(figure.alt)}]({_address(figure.png)})", _plain(figure.caption)]
+                address = thumbnail(figure.png) if several else _address(figure.png)
+                lines += [f"![{_plain(figure.alt)}]({address})", _plain(figure.caption)]
                 size += len(lines[-2])
             else:
                 lines.append(f"*{figure.name}: in the report*")

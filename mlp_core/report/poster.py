@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _WIDTH_PIXELS = 560  # twice what a card has
 _COLOURS = 64
+_KEPT_THUMBNAILS = 32  # the report and Prefect's UI show the same ones
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,16 @@ def _card(question: str, section: ShownSection, claims: Sequence[Mapping[str, An
     )
 
 
+@lru_cache(_KEPT_THUMBNAILS)
 def thumbnail(png: bytes) -> str:
-    """Return a PNG scaled to a width of 560 pixels and 64 colours, as a data URL for an HTML `img`."""
+    """Return a PNG reduced to a width of about 560 pixels and to 64 colours, as a data URL for an HTML `img`.
+
+    It is reduced by a whole number, so that 1,800 pixels become 600; a narrower one stays as wide as it is.
+    """
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        height = max(1, round(image.height * _WIDTH_PIXELS / image.width))
-        small = image.convert("RGB").resize((_WIDTH_PIXELS, height), Image.Resampling.LANCZOS)
+        # resize() takes twelve times as long
+        small = image.convert("RGB").reduce(max(1, round(image.width / _WIDTH_PIXELS)))
         few = small.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         few.save(buffer, "png")  # optimize=True takes five times as long and saves 4 in 100 bytes
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

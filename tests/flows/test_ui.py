@@ -20,11 +20,19 @@ from urllib.parse import urlsplit
 import pytest
 from watching import wait_for
 
+from flows.prefect_server import ROUTES_OF_A_RUN
 from flows.prefect_settings import PrefectSettings
 from flows.server import LocalServer, healthy
 from mlp_core.errors import InputError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def test_the_routes_of_a_run_are_prefect_s():
+    """The server puts them first, by their prefix; one that Prefect calls otherwise would be built late, unnoticed."""
+    from prefect.server.api.server import API_ROUTERS
+
+    assert {router.prefix for router in API_ROUTERS} >= ROUTES_OF_A_RUN
 
 
 @contextmanager
