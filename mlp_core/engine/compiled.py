@@ -52,6 +52,8 @@ deltas of the last layer, gradients with respect to its results, take the place 
 NEEDS_PRE_ACTIVATION = (GELU, ERF)
 """Activations whose derivative is not a function of their result."""
 
+_ONE = np.int64(1)
+"""For a literal 1 as an argument numba would compile a function again."""
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as torch.optim.Adam has them
 _HALF_ROOT, _DENSITY, _ERF_SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
 
@@ -186,7 +188,7 @@ def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, wi
     for index in range(last + 1):
         layer = layers[index]
         n_in, n_out, result = layer[N_INPUTS] + 1, layer[N_OUTPUTS], layer[RESULT]
-        _multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, 1, layer[SIGNAL], n_in, width)
+        _multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, _ONE, layer[SIGNAL], n_in, width)
         if index < last:
             _activate(kind, leak, work, result, layers[index + 1, SIGNAL], n_out * width)
 
@@ -231,7 +233,7 @@ def _backward(
         _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
         if index > 0:
             before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
-            _multiply(work, before, n_in, parameters, layer[WEIGHTS], 1, n_in + 1, delta, n_out, width)
+            _multiply(work, before, n_in, parameters, layer[WEIGHTS], _ONE, n_in + 1, delta, n_out, width)
             _deactivate(kind, leak, work, result, signal, before, n_in * width)
 
 
@@ -265,11 +267,11 @@ def sgd_step(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
     decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
-    work: Any, losses: Any,
+    work: Any, gradient: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Train one small network (one member) for the steps `first` .. `end` - 1 of some epochs, in place.
 
-    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` is scratch memory.
+    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` and `gradient` are scratch memory.
 
     Args:
         parameters: The member's weights and biases, one layer after the other, padded with zeros, see `packed`.
@@ -289,17 +291,17 @@ def train(
         first: The first step to take; step 0 is the first one of the first epoch in `orders`.
         end: The step after the last.
         work: Memory for a batch, laid out as `layers` says; its last two rows are for labels and example weights.
+        gradient: Memory as long as `parameters`, all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
     width = -(-batch_size // BLOCK) * BLOCK
     label_row, share_row = len(work) - 2 * width, len(work) - width
-    gradient = np.zeros_like(parameters)
     n_examples = len(examples) // (n_inputs + 1)
     for step in range(first, end):
-        epoch, batch = divmod(step, n_batches)
-        start = batch * batch_size
+        epoch = step // n_batches
+        start = (step - epoch * n_batches) * batch_size
         size = min(batch_size, n_examples - start)
         for column in range(0, size, LANES):
             at = epoch * n_examples + start + column

@@ -57,12 +57,14 @@ class Workspace:
         orders: Room for them, flat.
         layers: Table of the layers, see `mlp_core.engine.compiled`.
         work: Room for a batch, laid out as `layers` says.
+        gradient: Room for a member's gradient.
     """
 
     n_orders: int
     orders: NDArray[np.uint32]
     layers: NDArray[np.int64]
     work: NDArray[np.floating]
+    gradient: NDArray[np.floating]
 
 
 @dataclass
@@ -154,7 +156,8 @@ class SmallTraining:
         """
         n_together = max(1, min(self._n_epochs, self._n_steps // self._n_batches, most_epochs or self._n_epochs))
         orders = np.zeros(n_together * self._n + LANES - 1, np.uint32)
-        return Workspace(n_together, orders, *_layout(self._ensemble, self._batch_size))
+        layers, work = _layout(self._ensemble, self._batch_size)
+        return Workspace(n_together, orders, layers, work, np.zeros_like(self.parameters[0]))
 
     def advance(
         self, member: int, n_epochs: int, space: Workspace, checkpoint: Callable[[float], object] = lambda done: None
@@ -184,7 +187,8 @@ class SmallTraining:
                 train(
                     parameters, state.moments, state.powers, space.layers, kind, leak, self._is_adam, self._rate,
                     self._decay, self._class_weights, self._examples, space.orders, self._batch_size, n_batches,
-                    first, min(first + self._n_steps, n_orders * n_batches), space.work, self._losses[member, epoch:],
+                    first, min(first + self._n_steps, n_orders * n_batches), space.work, space.gradient,
+                    self._losses[member, epoch:],
                 )  # fmt: skip
         self.n_epochs_done[member] = end
         if end == self._n_epochs:
