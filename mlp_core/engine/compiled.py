@@ -271,7 +271,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train one small network (one member) for the steps `first` .. `end` - 1 of some epochs, in place.
 
-    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` and `gradient` are scratch memory.
+    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` and `gradient` are memory.
 
     Args:
         parameters: The member's weights and biases, one layer after the other, padded with zeros, see `packed`.

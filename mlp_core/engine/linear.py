@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.compiled import adam_step, cross_entropy, sgd_step
 from mlp_core.engine.configs import known_optimizer
@@ -176,10 +177,13 @@ def train_linear(
 
     Returns:
         Mean training loss in nats, `[epochs, members]`, each batch weighted by its size, of the epochs until the end.
+
+    Raises:
+        InputError: If there is no such optimizer (the message lists the choices), or an epoch would have no step.
     """
     is_adam = known_optimizer(optimizer) == "adam"
     (layer,), n, n_members = ensemble.layers, len(labels), ensemble.n_members
-    n_batches = n // batch_size if drop_last else -(-n // batch_size)
+    n_batches = batches_per_epoch(n, batch_size, drop_last=drop_last)
     parameters, examples = _in_rows(layer, layer.shape[2]), _in_rows(inputs, layer.shape[2])
     examples[:, inputs.shape[1]] = 1
     numbers, classes = parameters.flatten(1).numpy(), labels.numpy()

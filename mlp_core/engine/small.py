@@ -15,6 +15,7 @@ from torch import Tensor
 from mlp_core.activations import activation_family
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compiled import (
     BLOCK,
     ERF,
@@ -101,7 +102,7 @@ class SmallTraining:
         n_epochs_done: Number of epochs that each member has been trained, a list.
 
     Raises:
-        InputError: If there is no such optimizer; the message lists the choices.
+        InputError: If there is no such optimizer (the message lists the choices), or an epoch would have no step.
         TypeError: If inputs and parameters have different types.
 
     Example:
@@ -135,7 +136,7 @@ class SmallTraining:
             raise TypeError(message)
         self._ensemble, self._n, self._n_epochs = ensemble, len(labels), n_epochs
         self._streams = [*streams] * (ensemble.n_members // len(streams))
-        self._n_batches = self._n // batch_size if drop_last else -(-self._n // batch_size)
+        self._n_batches = batches_per_epoch(self._n, batch_size, drop_last=drop_last)
         self._n_seen = min(self._n, self._n_batches * batch_size)
         self._batch_size = min(self._n, batch_size)
         work_of_step = self._batch_size * parameter_count(ensemble.layer_sizes)
