@@ -16,6 +16,7 @@ from mlp_core.data.augmentation import augmented_batch, draw_augmentations
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.networks import aligned_rows
 from mlp_core.engine.products import aligned
+from mlp_core.errors import InputError
 
 
 class Batch(NamedTuple):
@@ -34,6 +35,28 @@ class Batch(NamedTuple):
 Epochs = Iterable[Iterable[Batch]]
 
 _CHUNK_PIXELS = 1024 * 3072  # of images prepared at a time: 13 MB, in each of two buffers
+
+
+def batches_per_epoch(n_examples: int, batch_size: int, *, drop_last: bool) -> int:
+    """Return the number of training steps of an epoch.
+
+    Args:
+        n_examples: Training examples.
+        batch_size: Examples per step.
+        drop_last: Leave out the last batch of an epoch if it is short.
+
+    Raises:
+        InputError: If there is no step at all.
+
+    Example:
+        >>> batches_per_epoch(10, 4, drop_last=False), batches_per_epoch(10, 4, drop_last=True)
+        (3, 2)
+    """
+    n_batches = n_examples // batch_size if drop_last else -(-n_examples // batch_size)
+    if n_batches == 0:
+        message = f"batch_size must be at most the {n_examples} training examples, got {batch_size}; use a smaller one."
+        raise InputError(message)
+    return n_batches
 
 
 def per_seed_epochs(

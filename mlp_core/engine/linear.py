@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.compiled import adam_step, cross_entropy, sgd_step
 from mlp_core.engine.configs import known_optimizer
@@ -29,6 +30,7 @@ from mlp_core.engine.vectors import LANES, constant, fma, load, lower, spread, s
 
 BLOCK = 64
 """Examples that stay in the second cache while all members see them."""
+_FIRST: Any = np.int64(0)  # for a literal 0 as an argument numba would compile the function again
 _CALL = 20_000_000  # examples times parameters: a few milliseconds
 
 
@@ -86,7 +88,7 @@ def _weigh(gradient: Any, n_classes: int, inputs: Any, places: Any, length: int,
 def train_steps(
     parameters: Any, moments: Any, powers: Any, n_classes: int, is_adam: bool, rate: float, decay: float,
     class_weights: Any, inputs: Any, labels: Any, orders: Any, batch_size: int, first: int, end: int,
-    losses: Any,
+    work: Any, places: Any, gradient: Any, losses: Any,
 ) -> None:  # fmt: skip
     """Train members that see the same batches for the steps `first` .. `end` - 1 of an epoch, in place.
 
@@ -107,10 +109,12 @@ def train_steps(
         batch_size: Examples of a step; the last one of an epoch may have fewer.
         first: The first step to take, from 0.
         end: The step after the last.
+        work: Memory for a block: a row for each class, and two more.
+        places: int64 `[BLOCK]`, memory for where the examples of a block begin.
+        gradient: Memory as large as `parameters`, all 0.
         losses: Sum of the losses of the epoch's examples, float64 `[members]`; these steps are added to it.
     """
-    n_examples, length, gradient = len(labels), parameters.shape[1] // n_classes, np.zeros_like(parameters)
-    places, work = np.zeros(BLOCK, np.int64), np.zeros((n_classes + 2) * BLOCK, parameters.dtype)
+    n_examples, length = len(labels), parameters.shape[1] // n_classes
     for step in range(first, end):
         start = step * batch_size
         size = min(batch_size, n_examples - start)
@@ -126,14 +130,15 @@ def train_steps(
                 work[share_row + column] = share * class_weights[labels[example]] if len(class_weights) else share
             for member in range(len(parameters)):
                 _multiply(parameters[member], n_classes, inputs, places, length, work, width)
-                losses[member] += size * cross_entropy(work, 0, n_classes, label_row, share_row, width)
+                losses[member] += size * cross_entropy(work, _FIRST, n_classes, label_row, share_row, width)
                 _weigh(gradient[member], n_classes, inputs, places, length, work, width)
         for member in range(len(parameters)):
             if is_adam:
                 adam_step(parameters[member], gradient[member], moments[member], rate, decay, powers[member])
             else:
                 sgd_step(parameters[member], gradient[member], rate, decay)
-        gradient[:] = 0
+            for at in range(parameters.shape[1]):
+                gradient[member, at] = 0.0
 
 
 @uniform_arithmetic()
@@ -173,10 +178,13 @@ def train_linear(
 
     Returns:
         Mean training loss in nats, `[epochs, members]`, each batch weighted by its size, of the epochs until the end.
+
+    Raises:
+        InputError: If there is no such optimizer (the message lists the choices), or an epoch would have no step.
     """
     is_adam = known_optimizer(optimizer) == "adam"
     (layer,), n, n_members = ensemble.layers, len(labels), ensemble.n_members
-    n_batches = n // batch_size if drop_last else -(-n // batch_size)
+    n_batches = batches_per_epoch(n, batch_size, drop_last=drop_last)
     parameters, examples = _in_rows(layer, layer.shape[2]), _in_rows(inputs, layer.shape[2])
     examples[:, inputs.shape[1]] = 1
     numbers, classes = parameters.flatten(1).numpy(), labels.numpy()
@@ -187,6 +195,8 @@ def train_linear(
     groups = [slice(first, first + n_alike) for first in range(0, n_members, n_alike)]
     n_steps = max(1, _CALL // (min(n, batch_size) * numbers[:n_alike].size))
     orders, losses = np.empty(n, np.uint32), np.zeros((n_epochs, n_members))
+    work, places = np.zeros((layer.shape[1] + 2) * BLOCK, numbers.dtype), np.zeros(BLOCK, np.int64)
+    gradient = np.zeros_like(numbers[:n_alike])
     for epoch in range(n_epochs):
         for index, (group, state) in enumerate(zip(groups, states, strict=True)):
             draw_orders(state, orders[None])
@@ -195,7 +205,7 @@ def train_linear(
                 train_steps(
                     numbers[group], moments[group], powers[group], layer.shape[1], is_adam, learning_rate, weight_decay,
                     weights, examples.flatten().numpy(), classes, orders, batch_size, first,
-                    min(first + n_steps, n_batches), losses[epoch, group],
+                    min(first + n_steps, n_batches), work, places, gradient, losses[epoch, group],
                 )  # fmt: skip
         layer.copy_(parameters[:, :, : layer.shape[2]])
         if after_epoch and not after_epoch(epoch):

@@ -18,7 +18,7 @@ from mlp_core.data.augmentation import normalize
 from mlp_core.data.datasets import Split
 from mlp_core.engine.architecture import is_linear, is_small
 from mlp_core.engine.arithmetic import uniform_arithmetic
-from mlp_core.engine.batches import Batch, augmented_epochs, per_seed_epochs, shared_epochs
+from mlp_core.engine.batches import Batch, augmented_epochs, batches_per_epoch, per_seed_epochs, shared_epochs
 from mlp_core.engine.configs import Replicate, TrainConfig
 from mlp_core.engine.networks import Ensemble, Initialization
 from mlp_core.engine.training import accuracy, train
@@ -104,6 +104,9 @@ def train_members(
 
     Returns:
         The members in the order of `members`. One that diverged has NaN accuracies.
+
+    Raises:
+        InputError: If the batch size leaves an epoch without a step.
     """
     return train_batched([config], data, members, checkpoint)[0]
 
@@ -333,6 +336,7 @@ def _orders(config: TrainConfig, seeds: Sequence[int]) -> list[torch.Generator]:
 def _epochs(config: TrainConfig, inputs: Tensor, labels: Tensor, seeds: Sequence[int]) -> Generator[Iterable[Batch]]:
     sizes = {"n_classes": config.layer_sizes[-1], "n_epochs": config.epochs, "batch_size": config.batch_size}
     if config.batches == "per_seed_order":
+        batches_per_epoch(len(labels), config.batch_size, drop_last=True)
         return per_seed_epochs(inputs, labels, _orders(config, seeds), drop_last=True, **sizes)
     (stream,) = _orders(config, seeds)
     if config.batches == "shared_order":

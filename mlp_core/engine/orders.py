@@ -22,9 +22,10 @@ _NUMBERS = slice(6, 6 + 2 * _N, 2)  # each is followed by 32 zeros
 
 
 def order_state(stream: torch.Generator) -> NDArray[np.uint32]:
-    """Copy the state of a PyTorch generator on the CPU, for `draw_orders`, as uint32 `[625]`.
+    """Copy the state of a PyTorch generator on the CPU, for `draw_orders`, as uint32 `[1249]`.
 
-    The first 624 numbers are those of MT19937, the last is how many of them are used. The generator is not changed.
+    The first 624 numbers are those of MT19937, the next is how many of them are used; the others are scratch memory.
+    The generator is not changed.
 
     Example:
         >>> generator, orders = torch.Generator().manual_seed(1), np.empty((2, 5), np.uint32)
@@ -33,7 +34,7 @@ def order_state(stream: torch.Generator) -> NDArray[np.uint32]:
         True
     """
     words = stream.get_state().numpy().view(np.uint32)
-    state = np.empty(_N + 1, np.uint32)
+    state = np.zeros(_N + 1 + _N, np.uint32)
     state[:_N], state[_N] = words[_NUMBERS], _N if words[_LEFT] == 1 else words[_USED]
     return state
 
@@ -70,11 +71,10 @@ def draw_orders(state: Any, orders: Any) -> None:
         state: Copied by `order_state`; it is advanced in place.
         orders: uint32 `[orders, n]`, n below 2^32 / 20: for larger n PyTorch draws 64 bits, and orders would differ.
     """
-    n = orders.shape[1]
-    distances = np.empty(_N, np.uint32)
-    for order in orders:
+    n_orders, n = orders.shape
+    for row in range(n_orders):
         for at in range(n):
-            order[at] = at
+            orders[row, at] = at
         first = 0
         while first < n - 1:
             if state[_N] == _N:
@@ -85,10 +85,10 @@ def draw_orders(state: Any, orders: Any) -> None:
             for draw in range(n_draws):
                 number, n_left = np.uint32(_tempered(state[used + draw])), n - first - draw
                 # A division of float64 is exact enough to be cut to a whole number
-                distances[draw] = number - np.int32(np.float64(number) / np.float64(n_left)) * n_left
+                state[_N + 1 + draw] = number - np.int32(np.float64(number) / np.float64(n_left)) * n_left
             for draw in range(n_draws):
                 at = first + draw
-                other = at + distances[draw]
-                order[at], order[other] = order[other], order[at]
+                other = at + state[_N + 1 + draw]
+                orders[row, at], orders[row, other] = orders[row, other], orders[row, at]
             first += n_draws
             state[_N] = used + n_draws

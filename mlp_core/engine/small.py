@@ -15,8 +15,8 @@ from torch import Tensor
 from mlp_core.activations import activation_family
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compiled import (
-    BLOCK,
     ERF,
     GELU,
     LEAKY_RELU,
@@ -33,6 +33,7 @@ from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
+from mlp_core.engine.tiles import BLOCK
 from mlp_core.engine.vectors import LANES
 
 _KINDS = {
@@ -57,12 +58,14 @@ class Workspace:
         orders: Room for them, flat.
         layers: Table of the layers, see `mlp_core.engine.compiled`.
         work: Room for a batch, laid out as `layers` says.
+        gradient: Room for a member's gradient.
     """
 
     n_orders: int
     orders: NDArray[np.uint32]
     layers: NDArray[np.int64]
     work: NDArray[np.floating]
+    gradient: NDArray[np.floating]
 
 
 @dataclass
@@ -99,7 +102,7 @@ class SmallTraining:
         n_epochs_done: Number of epochs that each member has been trained, a list.
 
     Raises:
-        InputError: If there is no such optimizer; the message lists the choices.
+        InputError: If there is no such optimizer (the message lists the choices), or an epoch would have no step.
         TypeError: If inputs and parameters have different types.
 
     Example:
@@ -133,7 +136,7 @@ class SmallTraining:
             raise TypeError(message)
         self._ensemble, self._n, self._n_epochs = ensemble, len(labels), n_epochs
         self._streams = [*streams] * (ensemble.n_members // len(streams))
-        self._n_batches = self._n // batch_size if drop_last else -(-self._n // batch_size)
+        self._n_batches = batches_per_epoch(self._n, batch_size, drop_last=drop_last)
         self._n_seen = min(self._n, self._n_batches * batch_size)
         self._batch_size = min(self._n, batch_size)
         work_of_step = self._batch_size * parameter_count(ensemble.layer_sizes)
@@ -154,7 +157,8 @@ class SmallTraining:
         """
         n_together = max(1, min(self._n_epochs, self._n_steps // self._n_batches, most_epochs or self._n_epochs))
         orders = np.zeros(n_together * self._n + LANES - 1, np.uint32)
-        return Workspace(n_together, orders, *_layout(self._ensemble, self._batch_size))
+        layers, work = _layout(self._ensemble, self._batch_size)
+        return Workspace(n_together, orders, layers, work, np.zeros_like(self.parameters[0]))
 
     def advance(
         self, member: int, n_epochs: int, space: Workspace, checkpoint: Callable[[float], object] = lambda done: None
@@ -184,7 +188,8 @@ class SmallTraining:
                 train(
                     parameters, state.moments, state.powers, space.layers, kind, leak, self._is_adam, self._rate,
                     self._decay, self._class_weights, self._examples, space.orders, self._batch_size, n_batches,
-                    first, min(first + self._n_steps, n_orders * n_batches), space.work, self._losses[member, epoch:],
+                    first, min(first + self._n_steps, n_orders * n_batches), space.work, space.gradient,
+                    self._losses[member, epoch:],
                 )  # fmt: skip
         self.n_epochs_done[member] = end
         if end == self._n_epochs:

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mlp_core.data.datasets import spirals
+from mlp_core.data.datasets import Split, spirals
 from mlp_core.engine.arithmetic import uniform_arithmetic
-from mlp_core.engine.configs import OPTIMIZERS
+from mlp_core.engine.configs import OPTIMIZERS, TrainConfig, Training
+from mlp_core.engine.members import train_members
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import SmallTraining, predict_small, unpack
 from mlp_core.errors import InputError
@@ -149,6 +150,15 @@ def test_of_equal_classes_the_first_is_predicted_and_what_is_no_number_is_the_la
     ):  # fmt: skip
         ensemble.layers[0][0, :, 0], ensemble.layers[0][0, :, 1] = 0, torch.tensor(biases)
         assert predict_small(ensemble, torch.zeros(3, 1))[0].tolist() == 3 * [torch.tensor(biases).argmax().item()]
+
+
+@pytest.mark.parametrize("sizes", [(2, 8, 4), (200, 4), (200, 8, 4)])
+def test_an_epoch_without_a_step_is_refused(sizes):
+    """A batch larger than the examples, where the last short batch is left out: by each of the three engines."""
+    examples = torch.zeros(9, sizes[0]), torch.zeros(9, dtype=torch.int64)
+    config = TrainConfig.of(Training(epochs=1, batch_size=64), "any", "any", sizes, "per_seed_order")
+    with pytest.raises(InputError, match=r"batch_size must be at most the 9 training examples, got 64; use a smaller"):
+        train_members(config, Split(*examples, *examples), [0])
 
 
 def test_an_unknown_optimizer_lists_the_choices():
