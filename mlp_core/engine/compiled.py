@@ -6,8 +6,8 @@ layer's inputs go from the first to the last, sums over a batch are eight sums o
 `mlp_core.engine.vectors`), the loss of an epoch is added up in float64.
 
 The rows of a layer lie one after the other, a number for each example of a batch, filled up to whole blocks. The inputs
-of a layer are followed by a row of ones, whose weights are the biases. Products compute some rows at a time, see
-`mlp_core.engine.tiles`: what goes beyond the last one is computed, too.
+of a layer are followed by a row of ones, whose weights are the biases. Products compute two rows of outputs at a time,
+gradients also four of inputs: what goes beyond the last row is computed and left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
-from mlp_core.engine.tiles import BLOCK, multiply, weigh
 from mlp_core.engine.vectors import (
     LANES,
     absolute,
@@ -28,14 +27,21 @@ from mlp_core.engine.vectors import (
     fma,
     gather,
     load,
+    load_pair,
+    load_twice,
     lower,
+    number,
     select,
+    spread,
     square_root,
     store,
     total,
+    totals,
     upper,
 )
 
+BLOCK = 32
+"""Examples that a product computes at a time."""
 RELU, TANH, SIGMOID, GELU, ERF, SELU, LEAKY_RELU = range(7)
 N_INPUTS, N_OUTPUTS, WEIGHTS, SIGNAL, RESULT, DELTA = range(6)
 """Of a layer, in the table `layers`: its sizes, and where its weights, inputs, pre-activations and deltas begin.
@@ -46,10 +52,63 @@ deltas of the last layer, gradients with respect to its results, take the place 
 NEEDS_PRE_ACTIVATION = (GELU, ERF)
 """Activations whose derivative is not a function of their result."""
 
-_ONE: Any = np.int64(1)
+_ONE = np.int64(1)
 """For a literal 1 as an argument numba would compile a function again."""
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as torch.optim.Adam has them
 _HALF_ROOT, _DENSITY, _ERF_SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
+
+
+@part
+def _multiply(
+    work: Any, out: int, n_out: int, weights: Any, first: int, out_step: int, in_step: int, signal: int, n_in: int,
+    width: int,
+) -> None:  # fmt: skip
+    """Write rows of outputs: each the sum over the inputs of weight times row."""
+    for row in range(0, n_out, 2):
+        for column in range(0, width, BLOCK):
+            a0 = a1 = b0 = b1 = constant(work, 0.0)
+            weight, at = first + row * out_step, signal + column
+            for _ in range(n_in):
+                a, b = spread(weights, weight), spread(weights, weight + out_step)
+                x0, x1 = load(work, at), load(work, at + LANES)
+                a0, a1, b0, b1 = fma(a, x0, a0), fma(a, x1, a1), fma(b, x0, b0), fma(b, x1, b1)
+                weight += in_step
+                at += width
+            at = out + row * width + column
+            store(work, at, a0)
+            store(work, at + LANES, a1)
+            if row + 1 < n_out:
+                store(work, at + width, b0)
+                store(work, at + width + LANES, b1)
+
+
+@part
+def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, width: int) -> None:
+    """Write the gradient of a layer's weights: sums over the batch of delta times input."""
+    for row in range(0, n_out, 2):
+        for column in range(0, n_in, 4):
+            s0 = s1 = s2 = s3 = constant(work, 0.0)  # their first halves are of this row, the second of the next
+            up, at = delta + row * width, signal + column * width
+            for _ in range(0, width, 8):
+                deltas = load_pair(work, up, up + width)
+                s0, s1 = fma(deltas, load_twice(work, at), s0), fma(deltas, load_twice(work, at + width), s1)
+                s2 = fma(deltas, load_twice(work, at + 2 * width), s2)
+                s3 = fma(deltas, load_twice(work, at + 3 * width), s3)
+                up += 8
+                at += 8
+            sums, at, left = totals(s0, s1, s2, s3), first + row * n_in + column, n_in - column
+            _put(gradient, at, left, lower(sums))
+            if row + 1 < n_out:
+                _put(gradient, at + n_in, left, upper(sums))
+
+
+@part
+def _put(out: Any, at: int, left: int, sums: Any) -> None:
+    if left >= 4:
+        store(out, at, sums)
+    else:
+        for index in range(left):
+            out[at + index] = number(sums, index)
 
 
 @part
@@ -129,7 +188,7 @@ def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, wi
     for index in range(last + 1):
         layer = layers[index]
         n_in, n_out, result = layer[N_INPUTS] + 1, layer[N_OUTPUTS], layer[RESULT]
-        multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, _ONE, layer[SIGNAL], n_in, width)
+        _multiply(work, result, n_out, parameters, layer[WEIGHTS], n_in, _ONE, layer[SIGNAL], n_in, width)
         if index < last:
             _activate(kind, leak, work, result, layers[index + 1, SIGNAL], n_out * width)
 
@@ -171,10 +230,10 @@ def _backward(
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         n_in, n_out, signal, delta = layer[N_INPUTS], layer[N_OUTPUTS], layer[SIGNAL], layer[DELTA]
-        weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
+        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
         if index > 0:
             before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
-            multiply(work, before, n_in, parameters, layer[WEIGHTS], _ONE, n_in + 1, delta, n_out, width)
+            _multiply(work, before, n_in, parameters, layer[WEIGHTS], _ONE, n_in + 1, delta, n_out, width)
             _deactivate(kind, leak, work, result, signal, before, n_in * width)
 
 

@@ -30,7 +30,6 @@ from mlp_core.engine.vectors import LANES, constant, fma, load, lower, spread, s
 
 BLOCK = 64
 """Examples that stay in the second cache while all members see them."""
-_FIRST: Any = np.int64(0)  # for a literal 0 as an argument numba would compile the function again
 _CALL = 20_000_000  # examples times parameters: a few milliseconds
 
 
@@ -130,7 +129,7 @@ def train_steps(
                 work[share_row + column] = share * class_weights[labels[example]] if len(class_weights) else share
             for member in range(len(parameters)):
                 _multiply(parameters[member], n_classes, inputs, places, length, work, width)
-                losses[member] += size * cross_entropy(work, _FIRST, n_classes, label_row, share_row, width)
+                losses[member] += size * cross_entropy(work, np.int64(0), n_classes, label_row, share_row, width)
                 _weigh(gradient[member], n_classes, inputs, places, length, work, width)
         for member in range(len(parameters)):
             if is_adam:

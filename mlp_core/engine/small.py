@@ -17,6 +17,7 @@ from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compiled import (
+    BLOCK,
     ERF,
     GELU,
     LEAKY_RELU,
@@ -33,7 +34,6 @@ from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
-from mlp_core.engine.tiles import BLOCK
 from mlp_core.engine.vectors import LANES
 
 _KINDS = {
