@@ -50,7 +50,7 @@ def main() -> None:
     server = get_current_settings().server
     # FastAPI builds the routes that it passes as it looks for one: those of a run first, those of the UI when asked for
     routers = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in ROUTES_OF_A_RUN)
-    prefect_server.API_ROUTERS = tuple(routers)  # type: ignore[assignment] # declared with each of its members
+    prefect_server.API_ROUTERS = tuple(routers)
     app = prefect_server.create_app(final=True)
     # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
     prefect_server.create_app = lambda *_, **__: app

@@ -35,10 +35,10 @@ def test_it_runs_without_a_network_or_prefect(notebook, tmp_path, monkeypatch):
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert "prefect" not in str([cell.source for cell in notebook.cells if cell.cell_type == "code"])
     # the last expression of a cell is shown: what matplotlib returns says nothing to a reader
-    shown = [
+    outputs = [
         output.data.get("text/plain", "")
         for cell in notebook.cells
         for output in cell.get("outputs", ())
         if "data" in output
     ]
-    assert [text for text in shown if re.search(r"Text\(|np\.float64|<matplotlib", text)] == []
+    assert [text for text in outputs if re.search(r"Text\(|np\.float64|<matplotlib", text)] == []

@@ -209,8 +209,8 @@ def test_verdicts_are_counted_by_who_claims_and_more_seeds_offered() -> None:
 def test_claims_under_a_condition_are_told_apart(conditions: str, words: str) -> None:
     """With none, one, several or all of those that hold."""
     order = "in one order of batches, which all members share"
-    held = [claim(condition=order if letter == "y" else "") for letter in conditions]
-    assert f"claims {words} and 1 does not hold." in sentences(*held, claim(verdict="not supported"))
+    conditioned = [claim(condition=order if letter == "y" else "") for letter in conditions]
+    assert f"claims {words} and 1 does not hold." in sentences(*conditioned, claim(verdict="not supported"))
 
 
 @pytest.mark.parametrize(
