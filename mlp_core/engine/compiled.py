@@ -52,7 +52,7 @@ deltas of the last layer, gradients with respect to its results, take the place 
 NEEDS_PRE_ACTIVATION = (GELU, ERF)
 """Activations whose derivative is not a function of their result."""
 
-_ONE = np.int64(1)
+_ONE: Any = np.int64(1)
 """For a literal 1 as an argument numba would compile a function again."""
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as torch.optim.Adam has them
 _HALF_ROOT, _DENSITY, _ERF_SLOPE = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
@@ -194,7 +194,7 @@ def _forward(parameters: Any, layers: Any, kind: int, leak: float, work: Any, wi
 
 
 @part
-def cross_entropy(work: Any, logits: int, n_classes: int, labels: int, shares: int, width: int) -> Any:
+def cross_entropy(work: Any, logits: Any, n_classes: int, labels: int, shares: int, width: int) -> Any:
     """Return the mean cross-entropy of a batch; write its gradient with respect to the logits in their place."""
     losses = lower(constant(work, 0.0))
     end = n_classes * width

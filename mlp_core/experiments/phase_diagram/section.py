@@ -100,7 +100,7 @@ def _in_short(diagram: PhaseDiagram) -> list[str]:
     where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
     alone = "" if _has_several(grid) else "; one network was trained in each cell"
     return [
-        f"The deepest networks that train have {_depth_words(deepest.max(), last)}, at {where}{alone}.",
+        f"The deepest networks that train have {_depth_words(int(deepest.max()), last)}, at {where}{alone}.",
         f"Theory puts the edge between order and chaos at gain {diagram.scales.critical.sigma_w:.3g}.",
     ]
 
@@ -112,10 +112,9 @@ def _describe_phase(diagram: PhaseDiagram, activation: str, width: int) -> list[
     best = grid.gains[deepest == deepest.max()]
     where = f"gain {best[0]:.3g}" if len(best) == 1 else f"gains from {best[0]:.3g} to {best[-1]:.3g}"
     last = int(grid.depths[-1])
-    ends = (
-        f"{_depth_words(deepest[0], last)} at gain {grid.gains[0]:.3g} and {_depth_words(deepest[-1], last)} at gain "
-    )
-    deep = _depth_words(deepest.max(), last).replace("layer", "hidden layer")
+    first_words, last_words = _depth_words(int(deepest[0]), last), _depth_words(int(deepest[-1]), last)
+    ends = f"{first_words} at gain {grid.gains[0]:.3g} and {last_words} at gain "
+    deep = _depth_words(int(deepest.max()), last).replace("layer", "hidden layer")
     sentences = [
         f"{activation} networks of width {width} can be trained to {deep} at {where}, to {ends}"
         f"{grid.gains[-1]:.3g}; theory puts the line between order and chaos at "
