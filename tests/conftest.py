@@ -155,9 +155,6 @@ def new_port():
     return free_port
 
 
-_given = []
-
-
 def free_port():
     """Return a port that nobody uses, and that no other process of these tests was given.
 
@@ -166,15 +163,15 @@ def free_port():
     """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis seeds the usual one
-        given = socket.socket(type=socket.SOCK_DGRAM)
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
         try:
-            given.bind(("127.0.0.1", port))
+            reservation.bind(("127.0.0.1", port))
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            given.close()
+            reservation.close()
             continue
-        _given.append(given)
+        reservation.detach()  # from its object, which would close it
         return port
 
 
