@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from flows.lost_runs import crash, end_lost_runs, known_to_live
+from flows.lost_runs import crash, end_lost_runs, end_restored_runs, known_to_live
 from flows.prefect_settings import read_prefect_settings
 from flows.server import (
     LOOPBACK,
@@ -139,6 +139,8 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
         flow_run_ids: list[UUID] = []
         with _watched(url, server, flow_run_ids), _no_heartbeats() if server else nullcontext(), ExitStack() as known:
             end_lost_runs(settings.home, configured or "")
+            if server and server.started:
+                end_restored_runs(settings.home)
 
             def begun(flow_run: Any) -> None:
                 flow_run_ids.append(flow_run.id)

@@ -1,7 +1,8 @@
 """Runs whose process is gone, by `kill -9` or with its machine: the next run of the program, or its UI, ends them.
 
 Each run holds a lock of the kernel's as long as its process lives, on a file of its own in Prefect's home. A file that
-nobody holds is that of a process that is gone.
+nobody holds is that of a process that is gone. A label of the run says that it has such a file next to its database: a
+database that comes from a backup has the runs that were at work without their files.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _FOLDER = "deep-mlp-runs"
 _PAGE = 200
 _LATE_SECONDS = 60  # within which the server hears of a task's end
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LABEL = "deep-mlp.lock-file"
 
 
 @contextmanager
@@ -53,7 +55,21 @@ def known_to_live(home: Path, server: str, flow_run_id: UUID) -> Iterator[None]:
             file.flush()
             partial.rename(path)  # nobody finds it without its lock
             until_end.callback(path.unlink, missing_ok=True)
+            if not server:
+                _label(flow_run_id, path)
         yield
+
+
+def _label(flow_run_id: UUID, path: Path) -> None:
+    """Say on the server that a flow run has a lock file, if this server's database lies in the same home."""
+    from httpx import HTTPError
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    if not str(PREFECT_API_DATABASE_CONNECTION_URL.value()).startswith("sqlite"):
+        return
+    with suppress(HTTPError), get_client(sync_client=True) as client:
+        client.update_flow_run_labels(flow_run_id, {_LABEL: path.name})
 
 
 def end_lost_runs(home: Path, server: str) -> None:
@@ -70,6 +86,26 @@ def end_lost_runs(home: Path, server: str) -> None:
             if try_acquire(file, path, PREFECT_HOME) and _is_ours(file, server):
                 _end(UUID(path.stem))
                 path.unlink(missing_ok=True)
+
+
+def end_restored_runs(home: Path) -> None:
+    """Mark as Crashed every run of the database that had a lock file and has none, and print a line for each.
+
+    A run's file outlives its process unless the run ends, so the database was elsewhere when the run was at work.
+
+    Args:
+        home: Prefect's home folder, whose server has just been started: nobody else uses its database.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    at_work = {"deployment_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(at_work))
+    for run in runs:
+        name = run.labels.get(_LABEL)
+        if isinstance(name, str) and not (home / _FOLDER / name).exists():
+            _end(run.id)
 
 
 def _is_ours(file: IO[str], server: str) -> bool:

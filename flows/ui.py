@@ -7,7 +7,7 @@ import time
 
 import click
 
-from flows.lost_runs import end_lost_runs
+from flows.lost_runs import end_lost_runs, end_restored_runs
 from flows.prefect_settings import read_prefect_settings
 from flows.server import LOOPBACK, LocalServer, RunLost, reach_directly
 from flows.stopping import ignore_signals, stop_by_signals
@@ -33,6 +33,8 @@ def show_ui(host: str, port: int | None) -> None:
         server.wait()
         os.environ["PREFECT_API_URL"] = server.url
         end_lost_runs(settings.home, "")
+        if server.started:
+            end_restored_runs(settings.home)
         already = "" if server.started else " is up already"
         click.echo(f"Prefect's UI{already}: {address}, with the runs of {settings.home}")
         if settings.api_url and settings.api_url.rstrip("/") != server.url:

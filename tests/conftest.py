@@ -34,7 +34,7 @@ from hypothesis import given
 from hypothesis.strategies import none
 from pages import WITHOUT_BROWSER
 from PIL import Image, ImageDraw
-from watching import MARK, processes
+from watching import MARK, hear_terminal_signals, processes
 
 from mlp_core.artifacts.baseline import BASELINE
 from tasks.process import configure
@@ -156,9 +156,23 @@ def new_port():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody uses, and that no other process of these tests was given.
+
+    It lies below those that systems hand out by themselves, else a client could get it before it is used. A UDP socket
+    of the same number, held until this process ends, tells the others.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis seeds the usual one
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reservation.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        reservation.detach()  # from its object, which would close it
+        return port
 
 
 class Servers:
@@ -395,12 +409,6 @@ def raise_baseline():
     return raise_baseline
 
 
-def _hear_terminal_signals():
-    """Undo in a child what it inherits from tests that run under nohup or in the background."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 class Program:
     """The real program, in a folder of its own and, unless told otherwise, with the session's server."""
 
@@ -421,7 +429,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_hear_terminal_signals,
+            preexec_fn=hear_terminal_signals,
         )
         self.processes.append(process)
         return process

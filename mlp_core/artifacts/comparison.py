@@ -13,6 +13,8 @@ from mlp_core.artifacts.results import MEASURES, Origin, Results
 
 _IGNORED_SETTINGS = ("seeds", "images_remarks")
 """Settings that may differ: members that both sides have are compared."""
+_UNRECORDED = {"start": "pytorch", "gain": 1.0}
+"""What networks of versions that did not record these settings began with."""
 
 
 def compare(baseline: Results, results: Results) -> Comparison:
@@ -36,7 +38,7 @@ def compare(baseline: Results, results: Results) -> Comparison:
     for name, origin in results.origins.items():
         if name not in baseline.origins:
             left_out[name] = "not in the baseline"
-        elif differing := _differing(baseline.origins[name].settings, origin.settings, _IGNORED_SETTINGS):
+        elif differing := differing_settings(baseline.origins[name], origin):
             left_out[name] = f"other settings: {', '.join(differing)}"
         else:
             origins.append((baseline.origins[name], origin, name))
@@ -54,13 +56,16 @@ def compare(baseline: Results, results: Results) -> Comparison:
 def differing_settings(before: Origin, after: Origin) -> list[str]:
     """Return the settings in which two tables of an experiment differ, each as `name before → after`.
 
-    The number of seeds and the remarks on images are not compared.
+    The number of seeds and the remarks on images are not compared. Tables of older versions do not say how the networks
+    began, which was PyTorch's start.
 
     Example:
-        >>> differing_settings(Origin({"activation": "relu"}, "", {}, ""), Origin({"activation": "tanh"}, "", {}, ""))
+        >>> old = Origin({"activation": "relu"}, "", {}, "")
+        >>> new = Origin({"activation": "tanh", "start": "pytorch", "gain": 1.0}, "", {}, "")
+        >>> differing_settings(old, new)
         ['activation relu → tanh']
     """
-    return _differing(before.settings, after.settings, _IGNORED_SETTINGS)
+    return _differing({**_UNRECORDED, **before.settings}, {**_UNRECORDED, **after.settings}, _IGNORED_SETTINGS)
 
 
 def paired_configurations(baseline: Results, results: Results, experiment: str) -> dict[str, tuple[str, PairedMembers]]:

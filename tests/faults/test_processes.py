@@ -9,10 +9,12 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -33,7 +35,7 @@ from watching import (
 
 from flows.command_line import _status
 from flows.command_line import program as command
-from flows.lost_runs import end_lost_runs, known_to_live
+from flows.lost_runs import end_lost_runs, end_restored_runs, known_to_live
 from flows.run_collector import SweepFailed
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
@@ -201,7 +203,10 @@ def test_a_run_whose_process_is_gone_is_ended_by_the_next(known_runs, tmp_path, 
         r"deep-mlp: the process of run [\w-]+ is gone; it is marked Crashed\.\n", capsys.readouterr().err
     )
     assert sorted(tmp_path.glob("deep-mlp-runs/*")) == sorted([elsewhere, other_server, nonsense])
+    end_restored_runs(tmp_path)
     assert (state_elsewhere().name, state_there().name) == ("Running", "Running")
+    end_restored_runs(tmp_path / "restored")  # the database came here without the files
+    assert (state_elsewhere().name, state_there().name) == ("Crashed", "Crashed")
 
 
 def test_a_run_that_ended_is_known_no_more(known_runs, tmp_path):
@@ -225,6 +230,25 @@ def test_a_run_killed_is_crashed_when_the_next_begins(program, servers, tmp_path
     assert processes(str(tmp_path)) == []
     assert sorted(runs(tmp_path / "home", "flow_run")) == ["Completed", "Crashed"]
     assert set(runs(tmp_path / "home", "task_run")) <= {"Completed", "Cached", "Crashed"}
+
+
+@pytest.mark.slow
+def test_a_run_that_a_backup_has_at_work_is_crashed_after_it_is_restored(program, servers, tmp_path):
+    """To another home, as docs/operations.md says: neither its process nor its lock file comes back."""
+    environment = servers.new_home(tmp_path / "home")
+    at_work = program.start(ENDLESS, environment, **{MARK: str(tmp_path)})
+    wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), at_work, 180)
+    restored = servers.environment(tmp_path / "restored")
+    (tmp_path / "restored").mkdir()
+    with closing(sqlite3.connect(tmp_path / "home/prefect.db")) as database:
+        database.execute("VACUUM INTO ?", (str(tmp_path / "restored/prefect.db"),))
+    at_work.send_signal(signal.SIGINT)
+    at_work.communicate(timeout=30)
+    process = program.start(f"{program.depth_sweep} --artifacts others", restored, **{MARK: str(tmp_path)})
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert "is gone; it is marked Crashed" in err.splitlines()[0]
+    assert sorted(runs(tmp_path / "restored", "flow_run")) == ["Completed", "Crashed"]
 
 
 def test_a_measurement_that_fails_in_a_fresh_folder_is_named(run, tmp_path):

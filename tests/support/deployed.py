@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from watching import hear_terminal_signals
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"spirals": {"points": 40}, "sweep": {"depths": [1, 2], "epochs": 2, "batch_size": 32}}
@@ -60,13 +61,19 @@ class Laboratory:
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "deep-mlp", "--type", "process"]
         with (self.folder.parent / "worker.log").open("a") as log:
             self.worker = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=hear_terminal_signals,  # a worker that ignores SIGINT does not end by SIGTERM
             )
 
     def stop_worker(self):
         """End the worker as Ctrl-C does."""
         self.worker.terminate()
-        self.worker.wait(300)
+        self.worker.wait(60)
 
     def run(self, name, **parameters):
         """Ask for a run of a deployment and return its id; notices of earlier runs, of the same name, are forgotten."""

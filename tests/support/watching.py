@@ -10,6 +10,12 @@ from pathlib import Path
 MARK = "DEEP_MLP_TEST"
 
 
+def hear_terminal_signals():
+    """Undo in a child what it inherits from tests that run under nohup or in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def processes(mark):
     """Return the command lines of all processes with a mark in their environment, which children inherit."""
     lines = []
