@@ -273,13 +273,13 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     assert 1 <= len(finished) < 5
     (folder / "models" / ".0123456789abcdef.partial").write_text("what a killed writer leaves")
 
-    assert run("depth_sweep", folder, sweep=sweep, runner=runner, own_figures=True).state.is_completed()
+    assert run("depth_sweep", folder, sweep=sweep, runner=runner).state.is_completed()
     assert {path: path.stat().st_ino for path in finished} == identities
     assert len(list(folder.glob("models/*"))) == 5
     assert not list(folder.rglob("*.partial"))
-    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep, own_figures=True).state.is_completed()
+    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep).state.is_completed()
     for path in (tmp_path / "undisturbed").rglob("*.*"):
-        if path.parent.name in {"results", "members", "models", "tables", "figures"}:
+        if path.parent.name in {"results", "members", "models", "tables"}:
             again = folder / path.relative_to(tmp_path / "undisturbed")
             if path.name != "runs.parquet":  # when each was made
                 assert again.read_bytes() == path.read_bytes(), path.name
