@@ -43,6 +43,7 @@ def main() -> None:
     later = threading.Timer(_UNCOLLECTED_SECONDS, gc.enable)
     later.daemon = True
     later.start()
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # as in `tasks.process.configure`
     import uvicorn
     from prefect.server.api import server as prefect_server
     from prefect.settings import get_current_settings

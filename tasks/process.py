@@ -9,6 +9,7 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `configure`: `OMP_NUM_THREADS=1` | one thread a task, for tasks run side by side; same bits everywhere | set it |
 | `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
 | `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
+| `configure`: no `rfc3987_syntax`, which comes with JupyterLab | a second of imports | import it before |
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
 | `left_at_end`: no end of interpreter and libraries | a second; Arrow aborts now and then | leave it out |
@@ -65,13 +66,16 @@ _restored_last = ExitStack()  # by the flow that ends last
 def configure() -> None:
     """Set environment variables of this process and its children; call it before Prefect or torch is imported.
 
-    Variables that the user has set stay. It also puts the project's folder first in `sys.path`.
+    Variables that the user has set stay. It also puts the project's folder first in `sys.path`, and keeps a slow module
+    that is not needed from being imported.
     """
     root = str(Path(__file__).resolve().parents[1])
     if sys.path[0] != root:  # not a tasks.py or flows.py on the user's PYTHONPATH
         sys.path.insert(0, root)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # With it jsonschema, which Prefect imports, builds a grammar of internationalised addresses that no schema needs
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def pytest_configure(config):
         os.environ["NO_PROXY"] = "127.0.0.1"
         # programs that tests start would compile every module again, a second each
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False  # and each worker every test module, three seconds
     configure()
 
 
@@ -316,7 +317,8 @@ def kept_helper():
 def run(api_url, ended_tasks, image_zip, made_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
-    It returns the flow's state and the names of its tasks by the names of their states.
+    It returns the flow's state and the names of its tasks by the names of their states. Where its figures do not
+    matter they may be another run's: `DrawnOnce` says how.
     """
     from importlib import import_module
 
@@ -344,7 +346,7 @@ def run(api_url, ended_tasks, image_zip, made_once):
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
         context = SettingsContext.get()
 
-    def run(experiment, artifacts, *, seeds=2, images=image_zip, **changed):
+    def run(experiment, artifacts, *, seeds=2, images=image_zip, own_figures=False, **changed):
         flow = getattr(import_module(f"flows.{experiment}"), experiment)
         settings = type(flow_parameters(experiment)["run"])
         how = {name: changed.pop(name) for name in settings.model_fields if name in changed}
@@ -352,6 +354,7 @@ def run(api_url, ended_tasks, image_zip, made_once):
             how["images"] = str(images)
         how = settings(artifacts=artifacts, seeds=seeds, **how)
         ended_tasks.clear()
+        drawn_once.own_figures = own_figures
         with context.model_copy(), kept_helper(), pytest.MonkeyPatch.context() as patch:
             if not how.refresh:  # which is to make everything again
                 patch.setattr("tasks.results.run_in_helper", drawn_once)
@@ -372,7 +375,7 @@ def finished(run, made_once):
 
     def finished(experiment):
         def make(folder):
-            assert run(experiment, folder).state.is_completed()
+            assert run(experiment, folder, own_figures=True).state.is_completed()
 
         return made_once(experiment, make)
 

@@ -129,7 +129,7 @@ def test_names_from_data_stay_text(run, tmp_path, caplog):
     zipped = hostile_images(tmp_path / "<i>photos.zip")
     caplog.set_level("INFO", "deep_mlp")
     folder = tmp_path / "<u>artifacts"
-    assert run("images", folder, images=zipped, skip_bad_images=8).state.is_completed()
+    assert run("images", folder, images=zipped, skip_bad_images=8, own_figures=True).state.is_completed()
     page = (folder / "report.html").read_text()
     tags = Tags(page)
     assert tags.names.isdisjoint({"script", "b", "i", "u", "iframe", "object"})

@@ -1,6 +1,7 @@
 """Compiled code is kept, and whatever is wrong with where it is kept costs no more than compiling again."""
 
 import os
+import shutil
 import subprocess
 import sys
 from multiprocessing import get_context
@@ -44,7 +45,7 @@ def processes():
     return context
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start(processes):
     """Give a function that starts a process with compiled code in a cache folder."""
 
@@ -59,7 +60,7 @@ def start(processes):
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(start):
     """Give a function that runs a process to its end and returns what it did."""
 
@@ -67,6 +68,16 @@ def run(start):
         return outcome(*start(folder, **options))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def compiled(run, made_once):
+    """Give a cache folder that holds the function; who changes it takes a copy."""
+
+    def make(folder):
+        assert run(folder) == "compiled"
+
+    return made_once("compiled", make)
 
 
 def outcome(process, answers):
@@ -78,10 +89,10 @@ def outcome(process, answers):
     return what
 
 
-def test_what_was_compiled_is_found_for_the_same_processor(run, tmp_path):
+def test_what_was_compiled_is_found_for_the_same_processor(run, compiled, tmp_path):
     """By the next program; another processor's code lies next to it."""
-    folder = tmp_path / "cache"
-    assert [run(folder) for _ in range(2)] == ["compiled", "found"]
+    folder = shutil.copytree(compiled, tmp_path / "cache")
+    assert run(folder) == "found"
     other = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}
     assert run(folder, **other) == "compiled"
     assert run(folder) == "found"
@@ -96,10 +107,9 @@ def test_what_was_compiled_is_found_for_the_same_processor(run, tmp_path):
         pytest.param(".nbi", b"no such thing", marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_file_is_made_again(run, tmp_path, suffix, content):
+def test_a_damaged_file_is_made_again(run, compiled, tmp_path, suffix, content):
     """Whether the index or the code is cut short or something else."""
-    folder = tmp_path / "cache"
-    assert run(folder) == "compiled"
+    folder = shutil.copytree(compiled, tmp_path / "cache")
     (path,) = folder.rglob(f"*{suffix}")
     path.write_bytes(content)
     assert [run(folder) for _ in range(2)] == ["compiled", "found"]

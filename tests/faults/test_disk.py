@@ -46,12 +46,12 @@ def test_a_full_disk_is_one_sentence(run, finished, small_disk, kilobytes):
     """Wherever it fills up the run says so and no half-written file stays; with room the same command finishes."""
     folder = small_disk(f"size={kilobytes}k")
     with pytest.raises(Exception, match="No space left on device") as caught:
-        run("depth_sweep", folder).state.result()
+        run("depth_sweep", folder, own_figures=True).state.result()
     assert isinstance(caught.value, (ResourceError, SweepFailed))
     assert "\n" not in str(caught.value)
     assert not list(folder.rglob("*.partial"))
     subprocess.run(["mount", "-o", "remount,size=50m", folder], check=True)
-    assert run("depth_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder, own_figures=True).state.is_completed()
     assert contents(folder) == contents(finished("depth_sweep"))
 
 
@@ -267,7 +267,7 @@ def test_a_folder_that_is_deleted_during_a_run_comes_back(program, run, tmp_path
 def test_a_folder_may_have_any_name(run, finished, tmp_path, name):
     """The files are those of any folder, and a second run finds them."""
     folder = tmp_path / name / "artifacts"
-    assert run("depth_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder, own_figures=True).state.is_completed()
     assert contents(folder) == contents(finished("depth_sweep"))
     assert computed(run("depth_sweep", folder)) == set()
 

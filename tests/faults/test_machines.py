@@ -61,7 +61,8 @@ def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a program ends with its server
-def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tmp_path):
+@pytest.mark.parametrize("stay", [["another"], pytest.param(["one", "another"], marks=pytest.mark.slow)], ids="+".join)
+def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tmp_path, stay):
     """The second begins while the first one's server still imports: it takes another port, not the other's runs."""
     port = int(servers.environment(tmp_path)["PREFECT_SERVER_API_PORT"])
     with ExitStack() as until_end:
@@ -70,7 +71,11 @@ def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tm
             monkeypatch.setenv("PREFECT_HOME", servers.new_home(tmp_path / name)["PREFECT_HOME"])
             users[name] = LocalServer(PrefectSettings(tmp_path / name, None, port))
             until_end.callback(users[name].release)
-        for name, server in users.items():
+        assert users["one"].url != users["another"].url
+        for name in users.keys() - stay:
+            users[name].release()
+        for name in stay:
+            server = users[name]
             server.wait()
             assert server.lives()
             with urllib.request.urlopen(f"{server.url}/admin/settings") as answer:

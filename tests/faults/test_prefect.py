@@ -1,6 +1,7 @@
 """Prefect's server down, lost, back, locked, somebody else's; a deployment whose code is gone."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,10 +21,13 @@ import pytest
 from watching import MARK, processes, runs, stop_by_keyboard, stop_by_termination, wait_for
 
 from flows.command_line import main
+from flows.local_run import _run
 from flows.server import gone, healthy, reach_directly
 from mlp_core.errors import InputError
+from tasks.run_settings import RunSettings
 
 ROOT = Path(__file__).parents[2]
+LOGGER = logging.getLogger("deep_mlp")
 # Most of them wait for a worker
 ENDLESS = "depth-sweep --points 40 --depths 1:12 --epochs 1000000 --batch-size 32 --seeds 2"
 LONG = "depth-sweep --points 40 --depths 1:5 --epochs 2000 --batch-size 32 --seeds 2"
@@ -155,18 +159,9 @@ def test_proxies_that_the_user_excludes_stay_excluded(monkeypatch):
         assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == kept
 
 
-@pytest.mark.parametrize(
-    ("more", "status", "last"),
-    [
-        pytest.param("", 0, "the server does not tell", id="whole", marks=pytest.mark.slow),
-        pytest.param(" --arms 2 --points 10", 2, "deep-mlp: batch_size must be at most the 16 training", id="failed"),
-    ],
-)
-def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, more, status, last):
-    """Its answer 500, after the run, costs the table of times; a run that failed still says why.
-
-    The server is reached though its address ends with a slash and HTTP_PROXY is set.
-    """
+@contextmanager
+def without_times(api_url):
+    """Give the address of what passes all on to a server but the question for tasks, which it answers with 500."""
 
     def relay(connection):
         with connection, socket.create_connection(("127.0.0.1", urlsplit(api_url).port)) as server:
@@ -188,12 +183,51 @@ def test_a_server_that_does_not_tell_the_times_hides_no_end(program, api_url, mo
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serve(listener, relay)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_server_that_does_not_tell_the_times_hides_no_end(api_url, monkeypatch, caplog, tmp_path):
+    """Its answer 500, after the run, costs the table of times; a run that failed still says why."""
+    from prefect import flow
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    @flow
+    def failing():
+        message = "no such thing"
+        raise InputError(message)
+
+    flow_run_ids = []
+    failing.on_running(lambda _flow, flow_run, _state: flow_run_ids.append(flow_run.id))
+    monkeypatch.setattr("flows.local_run.stop_helper", lambda: None)  # the next test's has two seconds of imports
+    for name in ("propagate", "level", "handlers"):  # as they are afterwards, too
+        monkeypatch.setattr(LOGGER, name, [caplog.handler] if name == "handlers" else getattr(LOGGER, name))
+    with (
+        without_times(api_url) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        pytest.raises(InputError, match=r"^no such thing$"),
+    ):
+        _run(failing, {}, RunSettings(artifacts=str(tmp_path)), 0.0, url, flow_run_ids)
+    assert len(flow_run_ids) == 1
+    assert "the server does not tell the times of all tasks: " in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "status", "last"),
+    [
+        ("", 0, "the server does not tell"),
+        (" --arms 2 --points 10", 2, "deep-mlp: batch_size must be at most the 16 training"),
+    ],
+    ids=["whole", "failed"],
+)
+def test_the_program_ends_well_without_the_times(program, api_url, more, status, last):
+    """The server is reached though its address ends with a slash and HTTP_PROXY is set."""
+    with without_times(api_url) as url:
         environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
         environment |= {"PREFECT_API_URL": url, "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
         ran = program.start(program.depth_sweep + more, environment)
         out, err = ran.communicate(timeout=120)
-        listener.shutdown(socket.SHUT_RDWR)
     assert ran.returncode == status, err
     assert "the server does not tell the times of all tasks: " in err
     assert "Traceback" not in err

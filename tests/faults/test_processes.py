@@ -303,7 +303,7 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     assert not list(folder.rglob("*.partial"))
     assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep).state.is_completed()
     for path in (tmp_path / "undisturbed").rglob("*.*"):
-        if path.parent.name in {"results", "members", "models", "tables", "figures"}:
+        if path.parent.name in {"results", "members", "models", "tables"}:
             again = folder / path.relative_to(tmp_path / "undisturbed")
             if path.name != "runs.parquet":  # when each was made
                 assert again.read_bytes() == path.read_bytes(), path.name
@@ -365,7 +365,7 @@ def test_the_program_says_which_training_failed(program, copied):
 def test_a_member_that_diverges_is_a_result(run, tmp_path):
     """With a step far too large the run completes, says so in the table, and draws and reports it."""
     sweep = DepthSweep(depths=(1,), epochs=2, batch_size=32, optimizer="sgd", learning_rate=1e6)
-    assert run("depth_sweep", tmp_path, sweep=sweep).state.is_completed()
+    assert run("depth_sweep", tmp_path, sweep=sweep, own_figures=True).state.is_completed()
     table = pq.read_table(tmp_path / "results/depth_sweep.parquet")
     assert table["status"].to_pylist() == ["diverged"] * 2
     assert table["test_accuracy"].to_pylist() == [None] * 2
@@ -446,7 +446,7 @@ def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path
 def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     """Trained in one task, one diverges and the other does not; the run is whole."""
     sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
-    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep).state.is_completed()
+    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep, own_figures=True).state.is_completed()
     table = pq.read_table(tmp_path / "results/gain_sweep.parquet")
     assert table["status"].to_pylist() == ["diverged", "ok", "ok", "ok"]
     assert "Partial" not in (tmp_path / "report.html").read_text()
@@ -572,7 +572,7 @@ def test_eight_runs_at_once_in_one_folder(program, run, tmp_path):
     for process in started:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    assert run("depth_sweep", tmp_path / "alone").state.is_completed()
+    assert run("depth_sweep", tmp_path / "alone", own_figures=True).state.is_completed()
     assert contents(tmp_path / "artifacts") == contents(tmp_path / "alone")
 
 
@@ -610,7 +610,7 @@ def test_a_prune_during_a_run_is_refused_and_harms_nothing(program, run, tmp_pat
     assert process.returncode == 0, err
     assert unneeded.exists()
     assert program("artifacts prune --yes").out == "members/old.parquet\n1 files, 21 B, deleted\n"
-    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep).state.is_completed()
+    assert run("depth_sweep", tmp_path / "undisturbed", sweep=sweep, own_figures=True).state.is_completed()
     assert contents(folder) == contents(tmp_path / "undisturbed")
 
 

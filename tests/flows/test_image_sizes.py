@@ -111,7 +111,7 @@ def test_two_sizes_stand_next_to_each_other(run, served, trained, tmp_path):
 def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_path, experiment):
     """8 x 8 pixels in one channel are 64 inputs: figures, measures, tables and report follow."""
     folder = tmp_path / "artifacts"
-    assert run(experiment, folder, images=afhq_zip, image_size=8, grey=True).state.is_completed()
+    assert run(experiment, folder, images=afhq_zip, image_size=8, grey=True, own_figures=True).state.is_completed()
     table = pq.read_table(folder / f"results/{experiment}.parquet")
     settings = json.loads(table.schema.metadata[b"settings"])
     assert (settings["image_size"], settings["grey"]) == (8, True)

@@ -24,7 +24,7 @@ def wine(tmp_path):
 def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
     """What was learned lies with its rows; no claim of the tutorial is made; a file that was moved trains nothing."""
     source = DataSource(data=str(wine), split_seed=3)
-    ended = run("depth_sweep", tmp_path / "artifacts", source=source, spirals=Spirals())
+    ended = run("depth_sweep", tmp_path / "artifacts", source=source, spirals=Spirals(), own_figures=True)
     assert ended.state.is_completed()
     folder = tmp_path / "artifacts"
     (rows,) = folder.glob("tables/rows-*.parquet")
@@ -50,6 +50,6 @@ def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
 
 def test_points_of_another_shape_are_trained_on(run, tmp_path):
     """Polynomial features of moons, with a map of what the model answers."""
-    assert run("polynomial", tmp_path, source=DataSource(data="moons")).state.is_completed()
+    assert run("polynomial", tmp_path, source=DataSource(data="moons"), own_figures=True).state.is_completed()
     assert {path.stem for path in tmp_path.glob("figures/*")} == {"data", "decision_maps", "polynomial_loss"}
     assert list(tmp_path.glob("tables/moons-*.parquet"))

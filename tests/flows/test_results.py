@@ -150,7 +150,7 @@ FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
 
 def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
     """One seed trains the tutorial's own networks and no others; only what theory says exactly is decided."""
-    ran = run("tutorial", tmp_path, seeds=1)
+    ran = run("tutorial", tmp_path, seeds=1, own_figures=True)
     assert ran.state.is_completed()
     assert {path.stem for path in (tmp_path / "results").glob("*.parquet")} == {
         "depth_sweep",

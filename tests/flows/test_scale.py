@@ -78,7 +78,7 @@ def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monk
     """Every file has the same bytes; a second run, on a machine without copies, computes only what is new: drift."""
     location = f"{bucket}/deep/er"
     root = artifact_folder(location)
-    assert run(experiment, location).state.is_completed()
+    assert run(experiment, location, own_figures=True).state.is_completed()
     assert contents(root) == contents(finished(experiment))
     accept(root, datetime(2026, 11, 24, 3, tzinfo=UTC))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -201,7 +201,7 @@ def test_workers_of_another_version_are_refused(tmp_path, new_port):
 @pytest.mark.parametrize("experiment", ["depth_sweep", "tutorial"])
 def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket, cluster, experiment):
     """Every file has the same bytes, and both workers took part."""
-    how = {"scheduler": cluster.address}
+    how = {"scheduler": cluster.address, "own_figures": True}
     assert run(experiment, bucket, runner="dask", **how).state.is_completed()
     assert contents(artifact_folder(bucket)) == contents(finished(experiment))
     logs = [(cluster.folder / f"worker-{number}/log").read_text() for number in range(2)]

@@ -22,21 +22,29 @@ def texts(figure: Any, *, drawn: bool = True) -> str:
 class DrawnOnce:
     """Stands for `run_in_helper` where figures are drawn: one of equal data is drawn once for all workers of the tests.
 
-    Many tiny runs have the same figures, and drawing is much of their work.
+    Many tiny runs are about other things than their figures, and drawing is most of their work: they take the first
+    that was drawn by the same function. Runs with figures of their own take those of equal data alone.
     """
 
     def __init__(self, folder: Path) -> None:
         """Keep the files of each figure in a folder that the workers share."""
         self._folder = folder
+        self.own_figures = False
 
-    def __call__(self, function, *arguments, checkpoint):
-        """Return the files that were drawn of equal arguments, or draw them in the helper process."""
+    def __call__(self, function, draw, *data, checkpoint):
+        """Return the files that were drawn, of equal data or by the same function, or draw them in the helper."""
         checkpoint()
-        drawn = self._folder / sha256(ForkingPickler.dumps((function, arguments))).hexdigest()
+        drawn = self._folder / sha256(ForkingPickler.dumps((function, draw, data))).hexdigest()
+        first = self._folder / draw.replace(":", ".")
         if not drawn.exists():
-            partial = Path(mkdtemp(dir=self._folder))
-            for ending, content in run_in_helper(function, *arguments, checkpoint=checkpoint).items():
-                (partial / ending).write_bytes(content)
-            with suppress(OSError):  # another worker was quicker
-                partial.rename(drawn)
+            if not self.own_figures and first.exists():
+                drawn = first
+            else:
+                partial = Path(mkdtemp(dir=self._folder))
+                for ending, content in run_in_helper(function, draw, *data, checkpoint=checkpoint).items():
+                    (partial / ending).write_bytes(content)
+                with suppress(OSError):  # another worker was quicker
+                    partial.rename(drawn)
+                with suppress(FileExistsError):
+                    first.symlink_to(drawn.name)
         return {file.name: file.read_bytes() for file in sorted(drawn.iterdir())}

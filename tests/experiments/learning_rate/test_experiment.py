@@ -63,10 +63,9 @@ def test_rates_that_are_none_are_refused(values, words):
         validated(LearningRate, {"learning_rates": values})
 
 
-def test_what_the_depth_sweep_trained_is_not_trained_again(run, tmp_path):
+def test_what_the_depth_sweep_trained_is_not_trained_again(run, copied):
     """In one folder three of the four configurations are new."""
-    run("depth_sweep", tmp_path)
-    ran = run("learning_rate", tmp_path)
+    ran = run("learning_rate", copied("depth_sweep"))
     assert ran.state.is_completed()
     assert [name for name in ran.tasks["Cached"] if name.startswith("train ")] == ["train depth=1 width=14"]
     assert len([name for name in computed(ran) if name.startswith("train ")]) == 3
