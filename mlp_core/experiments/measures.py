@@ -60,7 +60,8 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
         kind: Kind of the models in words, for the map's title.
 
     Returns:
-        A row per point of the grid with `x1`, `x2` and `class`; x1 changes fastest.
+        A row per point of the grid with `x1`, `x2` and `class`; x1 changes fastest. The class is -1 where no member
+        finished, and the title says so.
     """
     best = max(models, key=lambda model: _median(model.members["test_accuracy"]))
     accuracies = [-1.0 if accuracy is None else accuracy for accuracy in best.members["train_accuracy"].to_pylist()]
@@ -76,6 +77,9 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
         "x2": grid[:, 1].numpy(),
         "class": torch.cat(classes).to(torch.int16).numpy(),
     }
+    finished = max(accuracies) >= 0
+    if not finished:  # a diverged network answers the first class everywhere, which says nothing
+        columns["class"] = np.full_like(columns["class"], -1)
     name = best.trial.config.name
     return with_units(
         pa.table(columns),
@@ -83,7 +87,7 @@ def decision_map(models: Sequence[TrainedModel], data: Split, kind: str) -> pa.T
         experiment=best.trial.labels.experiment,
         configuration=name,
         member=member,
-        title=f"{kind}, {name.replace('=', ' ')}, member {member}",
+        title=f"{kind}, {name.replace('=', ' ')}, {f'member {member}' if finished else 'no member finished'}",
     )
 
 

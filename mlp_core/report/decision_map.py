@@ -14,7 +14,7 @@ class DecisionMap:
 
     Attributes:
         title: Name of the model.
-        classes: Integer classes `[M, M]`; the row is x2, ascending from the bottom, the column is x1.
+        classes: Integer classes `[M, M]`, -1 for none; the row is x2, ascending from the bottom, the column is x1.
         extent: The square reaches from -extent to extent on both axes.
         test_points: Test examples `[n, 2]`, columns x1 and x2.
         test_labels: Their true classes, integers `[n]`.

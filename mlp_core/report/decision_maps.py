@@ -35,8 +35,8 @@ def decision_maps_figure(maps: Sequence[DecisionMap]) -> Figure:
         maps: A decision map per model, at least one.
 
     Returns:
-        The figure: the background has a pale colour of the class that the model answers, a test point the full colour
-        of its true class.
+        The figure: the background has a pale colour of the class that the model answers, and is white where it
+        answers none; a test point has the full colour of its true class.
     """
     n_classes = 1 + max(
         max(int(decision_map.classes.max()), int(decision_map.test_labels.max())) for decision_map in maps
@@ -71,7 +71,7 @@ def _draw_map(axes: Axes, decision_map: DecisionMap, strong: Sequence[str]) -> N
         decision_map.classes,
         origin="lower",
         extent=(-extent, extent, -extent, extent),
-        cmap=ListedColormap([pale(colour) for colour in strong]),
+        cmap=ListedColormap([pale(colour) for colour in strong]).with_extremes(under="white"),
         vmin=-0.5,
         vmax=len(strong) - 0.5,
         interpolation="nearest",
