@@ -33,8 +33,6 @@ def show_ui(host: str, port: int | None) -> None:
         server.wait()
         os.environ["PREFECT_API_URL"] = server.url
         end_lost_runs(settings.home, "")
-        if server.started:
-            end_restored_runs(settings.home)
         already = "" if server.started else " is up already"
         click.echo(f"Prefect's UI{already}: {address}, with the runs of {settings.home}")
         if settings.api_url and settings.api_url.rstrip("/") != server.url:
@@ -44,6 +42,8 @@ def show_ui(host: str, port: int | None) -> None:
         if not server.lives():  # one that this program did not start is for others to end
             return
         click.echo("Ctrl-C ends it.")
+        if server.started:
+            end_restored_runs(settings.home)
         while server.lives():
             time.sleep(1)
         message = f"the Prefect server at {server.url} has ended; see {server.log}, or run the same command again."

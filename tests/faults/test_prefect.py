@@ -202,6 +202,8 @@ def test_a_server_that_does_not_tell_the_times_hides_no_end(api_url, monkeypatch
     monkeypatch.setattr("flows.local_run.stop_helper", lambda: None)  # the next test's has two seconds of imports
     for name in ("propagate", "level", "handlers"):  # as they are afterwards, too
         monkeypatch.setattr(LOGGER, name, [caplog.handler] if name == "handlers" else getattr(LOGGER, name))
+    for handler in logging.getLogger().handlers:
+        monkeypatch.setattr(handler, "filters", [*handler.filters])
     with (
         without_times(api_url) as url,
         temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
