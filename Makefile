@@ -1,4 +1,4 @@
-.PHONY: help install tutorial test test-all tests all-tests faults fuzz check notebook docs coverage bench bench-quick audit lock
+.PHONY: help install tutorial test test-thorough test-all tests thorough-tests all-tests faults fuzz check notebook docs coverage bench bench-quick audit lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -49,6 +49,9 @@ endif
 test: ## Check style and types, run the tests
 	@$(MAKE) --no-print-directory --jobs 2 check tests
 
+test-thorough: ## The same with every case of a kind: what CI runs
+	@$(MAKE) --no-print-directory --jobs 2 check thorough-tests
+
 test-all: ## The same with the slow tests
 	@$(MAKE) --no-print-directory --jobs 2 check all-tests
 
@@ -57,6 +60,9 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 tests: .venv/installed-test
 	$(PYTEST)
+
+thorough-tests: .venv/installed-test
+	$(PYTEST) -m "not slow"
 
 all-tests: .venv/installed-test
 	$(PYTEST) -m ""
