@@ -21,7 +21,7 @@ from mlp_core.settings import Settings
 from tasks.context import RunContext
 from tasks.data import Examples, transform_examples
 from tasks.execution import run_environment
-from tasks.limits import check_tag_limits, warm_concurrency_limit_cache
+from tasks.limits import check_tag_limits
 from tasks.resources import available_bytes, check_memory, check_resources
 from tasks.results import draw_figure, make_table
 from tasks.run_settings import ImageRunSettings, RunSettings
@@ -243,13 +243,11 @@ def run_experiments(flow: str, parameters: Mapping[str, Settings]) -> Any:
     check_batches(stage for stage in stages if stage.kind_of_data == "spirals")
     check_resources(stages, run)
     with run_environment(run) as context:
-        limited = check_tag_limits(*dict.fromkeys(stage.experiment.tag for stage in stages))
+        check_tag_limits(*dict.fromkeys(stage.experiment.tag for stage in stages))
         runs = ExperimentRuns(context)
         kinds = {stage.kind_of_data for stage in stages}
         first = [stage for stage in stages if not stage.experiment.beyond or flow == stage.experiment.tag]
         later = [stage for stage in stages if stage not in first]
-        if not limited:
-            warm_concurrency_limit_cache(*dict.fromkeys(stage.experiment.tag for stage in first))
         decoded = None
         if "images" in kinds:  # first: while one worker waits for the helper, the other trains with a core to itself
             assert isinstance(run, ImageRunSettings)

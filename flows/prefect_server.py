@@ -55,6 +55,7 @@ def main() -> None:
     app = prefect_server.create_app(final=True)
     # Prefect's own clients inside the server ask for the app again, which writes out all settings each time
     prefect_server.create_app = lambda *_, **__: app
+    _begin_as_writer()
     config = uvicorn.Config(
         by_itself(app),
         log_level=server.logging_level.lower(),
@@ -64,6 +65,18 @@ def main() -> None:
         ws_ping_timeout=server.api.websocket_ping_timeout,
     )
     uvicorn.Server(config).run(sockets=[socket(fileno=int(sys.argv[1]))])
+
+
+def _begin_as_writer() -> None:
+    """Let each transaction on SQLite wait for its turn as it begins.
+
+    Prefect begins most of them as readers. SQLite refuses such a one its first write, at once, if another has written
+    meanwhile; Prefect then answers 503, and its client waits two seconds or more before it asks again.
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    begin = AioSqliteConfiguration.begin_transaction
+    AioSqliteConfiguration.begin_transaction = lambda self, session, **_: begin(self, session, with_for_update=True)
 
 
 def by_itself(app: ASGIApp) -> ASGIApp:

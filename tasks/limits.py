@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -20,12 +20,9 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder, StateType, TaskRun
+from prefect.client.schemas.objects import StateType, TaskRun
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse as Limit
-from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
-from prefect.concurrency.sync import concurrency
 from prefect.context import TagsContext
-from prefect.logging import disable_run_logger
 
 from mlp_core.errors import InputError
 from tasks.context import logger
@@ -36,14 +33,11 @@ _PAGE = 200
 _TAG = "tag:"
 
 
-def check_tag_limits(*experiments: str) -> set[str]:
+def check_tag_limits(*experiments: str) -> None:
     """Refuse a run whose tasks could never start because Prefect's concurrency limit on one of their tags is 0.
 
     Args:
         experiments: Tags of its tasks, in addition to the current ones.
-
-    Returns:
-        Those of all these tags that have a limit.
 
     Raises:
         InputError: If a limit is 0.
@@ -58,28 +52,6 @@ def check_tag_limits(*experiments: str) -> set[str]:
                 f"raise it in Prefect's UI, or `prefect concurrency-limit delete {tag}`."
             )
             raise InputError(message)
-    return limited
-
-
-def warm_concurrency_limit_cache(*experiments: str) -> None:
-    """Ask Prefect's server for the concurrency limits of some tags one by one, before tasks start together.
-
-    Each task asks before it starts, unless the answer for its tags is younger than five seconds. Tasks that start
-    together ask together; SQLite then refuses one of them, and Prefect's client waits two seconds before it asks again.
-    Only for tags without a limit: Prefect keeps no other answer, and logs an error if a limit is full.
-
-    Args:
-        experiments: Tags of the tasks that start together.
-    """
-    for experiment in experiments:
-        names = [_TAG + tag for tag in sorted({*TagsContext.get().current_tags, experiment})]
-        holder = ConcurrencyLeaseHolder(type="task_run", id=uuid4())
-        with (
-            disable_run_logger(),  # no limit, no warning
-            suppress(ConcurrencySlotAcquisitionError),  # one that is full
-            concurrency(names, holder=holder, max_retries=0),
-        ):
-            pass
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from watching import wait_for
 
 from flows.prefect_server import ROUTES_OF_A_RUN
@@ -132,6 +135,26 @@ def test_a_run_uses_the_server_of_the_ui(ui):
     assert server.release()
     assert not server.release()
     assert healthy(f"{ui.url}/api")
+
+
+def test_writers_at_once_wait_for_each_other(ui):
+    """SQLite refuses a write of a transaction that began as a reader when another has written meanwhile: a 503."""
+
+    def ask(number):
+        answers = []
+        with requests.Session() as session:
+            for turn in range(6):
+                body = {"names": [f"tag:{number}"], "slots": 1}
+                answers.append(
+                    session.post(f"{ui.url}/api/v2/concurrency_limits/increment-with-lease", json=body, timeout=60)
+                )
+                body = {"key": f"key-{number}", "type": "markdown", "data": str(turn)}
+                answers.append(session.post(f"{ui.url}/api/artifacts/", json=body, timeout=60))
+        return [answer.status_code for answer in answers]
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = Counter(status for statuses in pool.map(ask, range(8)) for status in statuses)
+    assert statuses == {200: 48, 201: 48}
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path):
