@@ -28,7 +28,7 @@ from prefect.utilities.importtools import import_object
 
 from mlp_core.artifacts.baseline import accept
 from tasks.run_settings import RunSettings
-from tasks.stages import flow_names
+from tasks.stages import flow_names, flow_parameters
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -304,9 +304,12 @@ def test_a_schedule_fires(laboratory):
 
 @pytest.mark.slow
 def test_a_custom_run_has_its_own_parameters_and_log(laboratory):
-    """Parameters changed for one run decide its results; its log says what was trained and how long it took."""
+    """Parameters changed for one run decide its results, and it shows them all; its log says what was trained."""
     flow_run_id = laboratory.run("depth-sweep/depth-sweep", **QUICK)
-    laboratory.until(flow_run_id, "Completed")
+    parameters = laboratory.until(flow_run_id, "Completed").parameters
+    fields = {group: set(type(settings).model_fields) for group, settings in flow_parameters("depth_sweep").items()}
+    assert {group: set(values) for group, values in parameters.items()} == fields
+    assert (parameters["run"]["seeds"], parameters["sweep"]["depths"]) == (2, QUICK["sweep"]["depths"])
     import pyarrow.parquet as pq
 
     assert set(pq.read_table(laboratory.artifacts / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1, 2}
