@@ -263,6 +263,7 @@ def _announce(name: str, run: RunSettings, seconds: list[float]) -> None:
         times = f"; such a run took {last} on this machine"
         if shortest != longest:
             times = f"; such runs took {shortest} to {longest} on this machine, the last one {last}"
+        times += ", not counting Prefect's start"
     seeds = "1 seed" if run.seeds == 1 else f"{run.seeds} seeds"
     logging.getLogger("deep_mlp").info("%s: %s%s, in %s%s", name, what, seeds, artifact_folder(run.artifacts), times)
 
