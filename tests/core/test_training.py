@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import combinations, every_activation
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
@@ -42,8 +43,10 @@ def examples_of(batch, member):
     return inputs[:-1].T.clone(), targets.argmin(0)
 
 
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+KINDS = ["per_seed_order", "shared_order"]
+
+
+@pytest.mark.parametrize(("activation_name", "optimizer", "kind"), combinations(every_activation(), OPTIMIZERS, KINDS))
 def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, kind):
     """Over 200 steps, short batches among them, each loss is within 1e-4 of PyTorch's own loop."""
     n_members, rate = 2, LEARNING_RATES[optimizer]
@@ -74,9 +77,16 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
     assert (reference[-5:].mean(0) < reference[:5].mean(0)).all(), "nothing was learned"
 
 
-@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)], ids=str)
-@pytest.mark.parametrize("batch_size", [64, 1])
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
+@pytest.mark.parametrize(
+    ("activation_name", "kind", "batch_size", "sizes"),
+    combinations(
+        every_activation(),
+        KINDS,
+        [64, 1],
+        [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)],
+    ),
+    ids=str,
+)
 def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_size, sizes):
     """In float64 they agree with autograd's to 1e-10, and so does a step of SGD at rate 1; long rows are filled up."""
     ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
@@ -121,8 +131,7 @@ def test_an_epochs_loss_weighs_batches_by_their_size():
     torch.testing.assert_close(losses[0, 0], expected, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("activation_name", "optimizer", "kind"), combinations(every_activation(), OPTIMIZERS, KINDS))
 def test_a_lost_member_does_not_touch_the_others(activation_name, optimizer, kind):
     """One member with infinite weights gets losses that are not finite; the others are equal to the last bit."""
     results = []
