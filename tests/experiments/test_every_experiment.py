@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from cases import combinations
 from drawn import texts
 from PIL import Image
 from smallest import (
@@ -200,9 +201,10 @@ KINDS = {
 }
 """Members that finish: that of one configuration after one epoch, and of several configurations; others diverge."""
 LOST = {"none of two": (0, 1), "all but one": (1,)}
-# the whole runs have the numbers and intervals that those with all but one have
-OF_KINDS = pytest.mark.parametrize(
-    "kind", ["one", "none of two", pytest.param("all but one", marks=pytest.mark.thorough)]
+OF_ANY_KIND = pytest.mark.parametrize(
+    ("experiment", "kind"),
+    combinations(experiments(), list(KINDS)),
+    ids=lambda value: value if isinstance(value, str) else folder_of(value),
 )
 
 
@@ -220,8 +222,7 @@ def made_of(image_zip):
     return made_of
 
 
-@EVERY
-@OF_KINDS
+@OF_ANY_KIND
 def test_its_figures_and_section_show_members_of_any_kind(experiment, kind, made_of):
     """One has no interval; who diverged is no number; nothing fails, and no text says nan."""
     outputs = made_of(experiment, kind)
@@ -247,8 +248,7 @@ def test_its_figures_and_section_show_members_of_any_kind(experiment, kind, made
         assert not re.search(r"\[|±", re.sub(r"\d+\sof\s\d+\s\[[^]]*\]", "", cells)), cells
 
 
-@EVERY
-@OF_KINDS
+@OF_ANY_KIND
 def test_its_claims_need_more_seeds(experiment, kind, made_of):
     """Fewer than the least number decide nothing but what theory says exactly."""
     claims = made_of(experiment, kind).claims(experiment)
