@@ -1,6 +1,7 @@
 """The elementary functions of compiled code, against float64 over all of float32."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ STEPS = [4999, pytest.param(997, marks=pytest.mark.thorough)]
 """Of the numbers that there are, one in so many: 200,000 and more of each sign, or a million and more."""
 
 
-def over(function):
-    """Return a function of arrays, whose length is a multiple of `LANES`."""
+@cache
+def over(name):
+    """Return an elementary function as one of arrays, whose length is a multiple of `LANES`; it compiles once."""
+    function = getattr(elementary, name)
 
     @njit
     def run(numbers, results):
@@ -55,7 +58,7 @@ def test_errors_are_as_small_as_is_said(name, exact, high, sign, most, step):
     numbers = sign * numbers_between(SMALLEST, high, step)
     assert len(numbers) > 1e9 / step
     expected = exact(torch.from_numpy(numbers).double()).numpy()
-    results = over(getattr(elementary, name))(numbers)
+    results = over(name)(numbers)
     errors = np.abs(results - expected) / np.spacing(np.abs(expected.astype(np.float32)))
     assert most / 2 < errors.max() <= most
 
@@ -74,5 +77,5 @@ def test_special_numbers(name, pairs):
     numbers, expected = np.ones((2, LANES), np.float32)
     for place, (number, result) in enumerate(pairs):
         numbers[place], expected[place] = number, result
-    results = over(getattr(elementary, name))(numbers)
+    results = over(name)(numbers)
     np.testing.assert_array_equal(results[: len(pairs)], expected[: len(pairs)])

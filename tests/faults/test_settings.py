@@ -24,7 +24,14 @@ from tasks.run_settings import ImageRunSettings, RunSettings
 
 FLOWS = settings_models()
 MODELS = sorted(FLOWS, key=lambda model: model.__name__)
-FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
+FIRST_WITH = {name: model for model in reversed(MODELS) for name in model.model_fields}
+FIELDS = [
+    pytest.param(
+        model, name, id=f"{model.__name__}.{name}", marks=() if FIRST_WITH[name] is model else pytest.mark.thorough
+    )
+    for model in MODELS
+    for name in model.model_fields
+]
 NUMBERS = st.integers(-(10**20), 10**20) | st.floats() | st.sampled_from([0, 1, 2, 100, 10**6, 10**6 + 1])
 VALUES = (
     st.text(max_size=30)
@@ -41,7 +48,7 @@ VALUES = (
 )
 
 
-@pytest.mark.parametrize(("model", "name"), FIELDS, ids=[f"{model.__name__}.{name}" for model, name in FIELDS])
+@pytest.mark.parametrize(("model", "name"), FIELDS)
 @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(value=VALUES)
 def test_any_value_makes_a_plan_or_one_sentence(model, name, value):
