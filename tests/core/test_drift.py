@@ -69,6 +69,7 @@ def test_members_that_diverge_now_are_a_change():
     assert (change.measure, change.before, change.after) == ("diverged", 0.0, 1.0)
 
 
+@pytest.mark.thorough
 def test_few_members_that_change_alike_by_chance_raise_few_false_alarms():
     """Accuracies on ten examples: of 20 configurations one with four members that change by the same is soon found."""
 
