@@ -4,11 +4,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from cases import every_activation
 from torch import nn
-
-from mlp_core.activations import ACTIVATION_NAMES
-
-SLOPES = ("0.0", "0.01", "0.1", "0.5")
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +33,6 @@ MODULES = {
     "selu": nn.SELU,
     "leaky_relu": nn.LeakyReLU,
 }
-
-
-def every_activation():
-    """Return the canonical names of all activations offered, the leaky one at a few slopes."""
-    slopes = {name: SLOPES if "SLOPE" in name else ("",) for name in ACTIVATION_NAMES}
-    return [name.replace("SLOPE", slope) for name in ACTIVATION_NAMES for slope in slopes[name]]
 
 
 @pytest.fixture(params=every_activation())

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from cases import combinations
 from claim_tables import (
     BOTH,
     DOWN,
@@ -90,8 +91,7 @@ def test_a_measure_chosen_among_several_needs_more():
     assert (decided(values, Range(low=0.5)).verdict, decided(values, Range(low=0.5), 10).verdict) == (UP, BOTH)
 
 
-@pytest.mark.parametrize("n", [8, 16, 64])
-@pytest.mark.parametrize("failing", [0.0, 0.03])
+@pytest.mark.parametrize(("n", "failing"), combinations([8, 16, 64], [0.03, 0.0]))
 def test_at_most_five_verdicts_of_a_hundred_are_wrong(n, failing):
     """Skewed values with failures, their median a hair on either side of the edge of what is claimed."""
     generator = np.random.default_rng(n)

@@ -103,7 +103,7 @@ def test_more_configurations_need_more_seeds():
     assert not_best(nine)[0].tolist() == [True] * 14 + [False]
 
 
-@pytest.mark.parametrize("n", [16, 64])
+@pytest.mark.parametrize("n", [16, pytest.param(64, marks=pytest.mark.thorough)])
 def test_simultaneous_intervals_hold_together(n):
     """Of families of five intervals 95 in 100 hold all five medians, of skewed values too, where plain ones do not."""
     samples = stream(3).exponential(size=(REPEATS, 5, n)) - math.log(2)

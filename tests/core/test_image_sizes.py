@@ -235,7 +235,7 @@ def test_networks_take_images_of_any_size(channels, side):
     assert alone.test_accuracy[0] == trained.test_accuracy[1]
 
 
-@pytest.mark.parametrize("side", [8, 16, 28, 32, 64, 128])
+@pytest.mark.parametrize("side", [8, 16, 28, 32, 64, pytest.param(128, marks=pytest.mark.thorough)])
 def test_edge_filters_of_any_size_are_waves(side):
     """Their waves are of 4 pixels or more, so that each has weights, and 8 cycles at most."""
     filters = gabor_filters(3, side, side)

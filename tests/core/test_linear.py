@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import combinations
 from torch.nn.functional import cross_entropy
 
 from mlp_core.engine.configs import OPTIMIZERS
@@ -29,9 +30,11 @@ def trained(ensemble, inputs, labels, streams, **options):
     return train_linear(ensemble, inputs, labels, streams, **{**defaults, **options})
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("sizes", [(300, 4), (129, 3), (143, 2), (200, 7)], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "optimizer", "drop_last"),
+    combinations([(300, 4), (129, 3), (143, 2), (200, 7)], OPTIMIZERS, [False, True]),
+    ids=str,
+)
 def test_loss_curves_are_those_of_plain_networks(plain_network, sizes, optimizer, drop_last):
     """Over 200 steps, short batches among them, each epoch's loss is within 1e-4 of PyTorch's own loop."""
     inputs, labels = examples(300, *sizes)

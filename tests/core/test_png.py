@@ -33,7 +33,7 @@ def an_image_beside_axes():
     return figure
 
 
-@pytest.mark.parametrize("draw", [plain, laid_out, an_image_beside_axes])
+@pytest.mark.parametrize("draw", [plain, laid_out, pytest.param(an_image_beside_axes, marks=pytest.mark.thorough)])
 def test_bytes_are_those_of_savefig(draw):
     """Drawn once; also of a figure with another resolution of its own."""
     expected = io.BytesIO()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cases import combinations
 from pages import WITHOUT_BROWSER, browser, resize
 
 from mlp_core.experiments.depth_sweep.figures import depth_sweep_figure
@@ -105,8 +106,7 @@ def read_at(driver, name):
     return drawn(driver, HIGHLIGHTED)
 
 
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), combinations([PHONE, DESKTOP], ["light", "dark"]))
 def test_the_contents_name_the_section_that_is_read(chromium, address, width, scheme):
     """One entry at a time, in sight of the reader also where the contents are wider than the screen."""
     driver = opened(chromium, address, width, scheme=scheme)

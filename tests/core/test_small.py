@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import combinations, every_activation
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import Split, spirals
@@ -37,13 +38,15 @@ def trained(ensemble, inputs, labels, checkpoint=lambda done: None, **options):
     )
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, drop_last):
-    """Over 200 steps, short batches among them, each epoch's loss is within 1e-4 of PyTorch's own loop."""
+@pytest.mark.parametrize("n_steps", [60, pytest.param(200, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    ("activation_name", "optimizer", "drop_last"), combinations(every_activation(), OPTIMIZERS, [False, True])
+)
+def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, drop_last, n_steps):
+    """Over 60 steps and 200, short batches among them, each epoch's loss is within 1e-4 of PyTorch's own loop."""
     inputs, labels = points()
     ensemble = Ensemble(SIZES, activation_name, generators(0, 1))
-    n_epochs, rate = 50 if drop_last else 40, LEARNING_RATES[optimizer]
+    n_epochs, rate = n_steps // (4 if drop_last else 5), LEARNING_RATES[optimizer]
     networks = [plain_network(ensemble, activation_name, member) for member in range(2)]
     parameters = [parameter for network in networks for parameter in network.parameters()]
     plain = PLAIN_OPTIMIZERS[optimizer](parameters, lr=rate, fused=True)
@@ -65,8 +68,11 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
     assert (expected[-1] < expected[0]).all(), "nothing was learned"
 
 
-@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (3, 40, 33, 2), (1, 5, 7, 11)], ids=str)
-@pytest.mark.parametrize("n", [1, 33, 64, 300])
+@pytest.mark.parametrize(
+    ("activation_name", "n", "sizes"),
+    combinations(every_activation(), [1, 33, 64, 300], [SIZES, (2, 4), (2, 1, 4), (3, 40, 33, 2), (1, 5, 7, 11)]),
+    ids=str,
+)
 def test_gradients_are_autograds(plain_activation, activation_name, n, sizes):
     """The same code in float64: a step of SGD at rate 1; the activations are as exact as float32."""
     inputs, labels = points(n, sizes[0])

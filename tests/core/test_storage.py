@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cases import combinations
 
 import mlp_core
 from mlp_core.artifacts.storage import (
@@ -309,8 +310,7 @@ def holder(tmp_path):
         yield holder
 
 
-@pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("end", ["killed", "done"])
+@pytest.mark.parametrize(("keep", "end"), combinations([True, False], ["killed", "done"]))
 def test_a_held_folder_is_waited_for(tmp_path, holder, end, keep):
     """Who comes second waits as long as the first lives and holds it, and then holds it alone, removed or not."""
     process, waited = holder(keep), []

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import combinations, every_activation
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import spirals
@@ -42,10 +43,13 @@ def examples_of(batch, member):
     return inputs[:-1].T.clone(), targets.argmin(0)
 
 
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, kind):
-    """Over 200 steps, short batches among them, each loss is within 1e-4 of PyTorch's own loop."""
+KINDS = ["per_seed_order", "shared_order"]
+
+
+@pytest.mark.parametrize("n_epochs", [12, pytest.param(40, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(("activation_name", "optimizer", "kind"), combinations(every_activation(), OPTIMIZERS, KINDS))
+def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name, optimizer, kind, n_epochs):
+    """Over 60 steps and 200, short batches among them, each loss is within 1e-4 of PyTorch's own loop."""
     n_members, rate = 2, LEARNING_RATES[optimizer]
     ensemble = Ensemble(SIZES, activation_name, generators(*range(n_members)))
     networks = [plain_network(ensemble, activation_name, member) for member in range(n_members)]
@@ -55,7 +59,7 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
 
     def steps():
         """Yield every batch as an epoch of its own, so that the history is one loss per step."""
-        for batches in epochs(kind, 40, n_members):
+        for batches in epochs(kind, n_epochs, n_members):
             for batch in batches:
                 plain.zero_grad()
                 examples = [examples_of(batch, member) for member in range(n_members)]
@@ -68,15 +72,22 @@ def test_loss_curves_are_those_of_plain_networks(plain_network, activation_name,
                 yield [batch]
 
     losses = train(ensemble, steps(), optimizer=optimizer, learning_rate=rate)
-    assert sizes == [64, 64, 64, 64, 44] * 40
+    assert sizes == [64, 64, 64, 64, 44] * n_epochs
     reference = torch.stack(expected)
     torch.testing.assert_close(losses, reference, rtol=1e-4, atol=0)
     assert (reference[-5:].mean(0) < reference[:5].mean(0)).all(), "nothing was learned"
 
 
-@pytest.mark.parametrize("sizes", [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)], ids=str)
-@pytest.mark.parametrize("batch_size", [64, 1])
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
+@pytest.mark.parametrize(
+    ("activation_name", "kind", "batch_size", "sizes"),
+    combinations(
+        every_activation(),
+        KINDS,
+        [64, 1],
+        [SIZES, (2, 4), (2, 1, 4), (2, 40, 40, 4), (70, 66, 4), (70, 66, 66, 4)],
+    ),
+    ids=str,
+)
 def test_gradients_are_autograds(plain_activation, activation_name, kind, batch_size, sizes):
     """In float64 they agree with autograd's to 1e-10, and so does a step of SGD at rate 1; long rows are filled up."""
     ensemble = Ensemble(sizes, activation_name, generators(0, 1, 2))
@@ -121,8 +132,7 @@ def test_an_epochs_loss_weighs_batches_by_their_size():
     torch.testing.assert_close(losses[0, 0], expected, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["per_seed_order", "shared_order"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("activation_name", "optimizer", "kind"), combinations(every_activation(), OPTIMIZERS, KINDS))
 def test_a_lost_member_does_not_touch_the_others(activation_name, optimizer, kind):
     """One member with infinite weights gets losses that are not finite; the others are equal to the last bit."""
     results = []

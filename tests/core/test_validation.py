@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cases import combinations, every_activation
 from torch import nn
 
 from mlp_core.data.datasets import Split, spirals, split
@@ -117,9 +118,11 @@ def test_tables_hold_the_epochs_that_were_trained(data):
     assert len(history) < 36
 
 
-@SHAPES
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("activation_name", "sizes", "optimizer", "weighted"),
+    combinations(every_activation(), [SMALL, LARGE], ["adam", "sgd"], [False, True]),
+    ids=str,
+)
 def test_decay_and_class_weights_are_pytorchs(plain_network, activation_name, sizes, optimizer, weighted):
     """Losses of three epochs are those of torch.optim.AdamW or SGD, with or without weighted cross-entropy."""
     inputs, labels = spirals(1, points_per_arm=40)

@@ -1,8 +1,5 @@
 """The classifier is what scikit-learn asks of one."""
 
-import os
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -34,30 +31,3 @@ def test_it_learns_and_can_be_repeated():
     first, again = (classifier.fit(inputs, labels).predict_proba(inputs) for _ in range(2))
     assert np.array_equal(first, again)
     assert len(classifier.ensemble_) == 3
-
-
-IN_A_POOL = """
-import multiprocessing
-import numpy as np
-from deep_mlp import EnsembleMLPClassifier
-
-inputs = np.random.default_rng(0).normal(size=(1000, 2)).astype("float32")
-labels = (inputs[:, 0] > 0).astype(int)
-
-def score(seed):
-    classifier = EnsembleMLPClassifier(hidden=(256,), n_members=8, epochs=1, random_state=seed)
-    return classifier.fit(inputs, labels).score(inputs, labels)
-
-score(0)
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    print(pool.map(score, [0, 0]) == [score(0)] * 2)
-"""
-
-
-def test_it_learns_in_processes_that_were_forked_from_one_that_has_learned():
-    """As of `multiprocessing.Pool` on Linux in a notebook: torch waited there for threads that are gone, for ever."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # with one there is nobody to wait for
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_POOL], capture_output=True, text=True, timeout=60, env=environment
-    )
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -1,6 +1,7 @@
 """The public face: an ensemble on one's own data, what it gives, and what it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -164,3 +165,30 @@ def test_theory_is_one_call_away():
     assert dm.theory("relu").critical_point().sigma_w == pytest.approx(np.sqrt(2))
     with pytest.raises(dm.InputError, match="activation must be one of"):
         dm.theory("swish")
+
+
+IN_A_POOL = """
+import multiprocessing
+import torch
+import deep_mlp as dm
+
+inputs = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+labels = (inputs[:, 0] > 0).long()
+data = dm.Split(inputs[:800], labels[:800], inputs[800:], labels[800:])
+
+def probabilities(number):
+    return dm.train(data, hidden=(256,), seeds=8, epochs=1).predict_proba(inputs).tolist()
+
+probabilities(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(probabilities, [0, 0]) == [probabilities(0)] * 2)
+"""
+
+
+def test_it_learns_in_processes_that_were_forked_from_one_that_has_learned():
+    """As of `multiprocessing.Pool` on Linux in a notebook: torch waited there for threads that are gone, for ever."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # with one there is nobody to wait for
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_POOL], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -9,14 +9,17 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from matplotlib.text import Text
+
 from tasks.helper_process import run_in_helper
 
 
-def texts(figure: Any, *, drawn: bool = True) -> str:
-    """Return every text of a figure, joined; those of ticks are there once it is drawn."""
-    if drawn:
-        figure.draw_without_rendering()
-    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+def texts(figure: Any) -> str:
+    """Return every text of a figure, joined; those of ticks need no drawing, which takes ten times as long."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_ticklabels(which="both")
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 class DrawnOnce:
