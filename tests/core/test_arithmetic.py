@@ -22,7 +22,6 @@ from mlp_core.engine.training import accuracy, predict
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.mark.thorough  # with this processor's arithmetic test_members.py shows it
 @pytest.mark.parametrize("variant", parameters([("Haswell", "default", "SSE4_2")]), ids="-".join)
 def test_a_member_is_the_same_in_any_company_with_every_processors_arithmetic(variant):
     """Drawn sizes and batches, with the products that OpenBLAS, PyTorch and MKL have for other processors.
