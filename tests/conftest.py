@@ -36,6 +36,7 @@ from pages import WITHOUT_BROWSER
 from PIL import Image, ImageDraw
 from watching import MARK, hear_terminal_signals, processes
 
+from flows import prefect_server
 from mlp_core.artifacts.baseline import BASELINE
 from tasks.process import configure
 
@@ -189,7 +190,10 @@ class Servers:
         """Start the server that all tests share; its database, still empty, is the first to be copied."""
         idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
         idle["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"  # for pages that show events as they come
-        process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
+        idle["PREFECT_UI_ENABLED"] = "false"
+        environment = {**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)}
+        with socket.create_server(("127.0.0.1", port)) as listener:  # as the program starts one, in half the time
+            process = self.start(environment, prefect_server.__file__, str(listener.fileno()), listener=listener)
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))
         if not self.empty_database.exists():
@@ -212,15 +216,16 @@ class Servers:
         del environment["PREFECT_API_URL"]
         return environment
 
-    def start(self, environment):
-        """Start a server and return its process."""
+    def start(self, environment, *program, listener=None):
+        """Start a server, Prefect's own or another program that takes a listening socket, and return its process."""
         from flows.server import healthy
 
         log = Path(environment["PREFECT_HOME"], SERVER_LOG)
         with log.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            command = [sys.executable, "-m", "prefect", "server", "start"]
-            process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+            command = [sys.executable, *(program or ("-m", "prefect", "server", "start"))]
+            how = {"stdout": file, "stderr": file, "pass_fds": [listener.fileno()] if listener else ()}
+            process = subprocess.Popen(command, env=environment, **how, start_new_session=True)
         deadline = time.monotonic() + 120
         while not healthy(f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"):
             assert process.poll() is None, log.read_text()
