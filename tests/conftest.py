@@ -2,6 +2,8 @@
 
 The server is a real one on loopback, in a home of its own, started when a test first asks for it. All workers of
 `pytest --numprocesses` share it, and each finished experiment too: who asks first makes it, the others wait.
+
+Who starts the workers imports this file before anything else happens, so it imports what it needs where it does.
 """
 
 import fcntl
@@ -27,17 +29,11 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import certifi
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis.strategies import none
 from pages import WITHOUT_BROWSER
-from PIL import Image, ImageDraw
 from watching import MARK, hear_terminal_signals, processes
 
 from flows import prefect_server
-from mlp_core.artifacts.baseline import BASELINE
 from tasks.process import configure
 
 
@@ -79,6 +75,9 @@ def pytest_collection_finish():
 
     Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now.
     """
+    from hypothesis import given
+    from hypothesis.strategies import none
+
     given(none())(lambda nothing: None)()
     gc.freeze()
 
@@ -256,6 +255,8 @@ def api_url(servers):
 
 def encoded_image(colour, stream, form):
     """Return a small image: a blob of a colour on a ground of any colour."""
+    from PIL import Image, ImageDraw
+
     image = Image.new("RGB", (32, 32), tuple(stream.randrange(256) for _ in range(3)))
     left, top = stream.randrange(8), stream.randrange(8)
     ImageDraw.Draw(image).ellipse((left, top, left + 20, top + 20), fill=colour)
@@ -319,7 +320,23 @@ def kept_helper():
 
 
 @pytest.fixture(scope="session")
-def run(api_url, ended_tasks, image_zip, made_once):
+def drawn_once(made_once):
+    """Give what stands for `run_in_helper` where a run's figures do not matter."""
+    from drawn import DrawnOnce
+
+    return DrawnOnce(made_once("drawn", lambda _: None))
+
+
+@pytest.fixture
+def without_drawing(monkeypatch, drawn_once):
+    """Let flows that a test calls itself take figures that were drawn before, and leave the helper process idle."""
+    monkeypatch.setattr("tasks.results.run_in_helper", drawn_once)
+    with kept_helper():
+        yield
+
+
+@pytest.fixture(scope="session")
+def run(api_url, ended_tasks, image_zip, drawn_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states. Where its figures do not
@@ -327,7 +344,6 @@ def run(api_url, ended_tasks, image_zip, made_once):
     """
     from importlib import import_module
 
-    from drawn import DrawnOnce
     from prefect.context import SettingsContext
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -345,7 +361,6 @@ def run(api_url, ended_tasks, image_zip, made_once):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
-    drawn_once = DrawnOnce(made_once("drawn", lambda _: None))
     # Scaled once, too, for the report and for Prefect's UI
     thumbnail, address = cache(poster.thumbnail), cache(monitoring._address)
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
@@ -400,6 +415,10 @@ def copied(finished, tmp_path):
 @pytest.fixture(scope="session")
 def raise_baseline():
     """Give a function that rewrites the accepted accuracies as if an older torch had reached more at depth 2."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from mlp_core.artifacts.baseline import BASELINE
 
     def raise_baseline(root, points=0.25, torch="2.9.0"):
         table = pq.read_table(root / BASELINE)

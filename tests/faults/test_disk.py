@@ -11,7 +11,6 @@ from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
-from s3fs import S3FileSystem
 from stored import computed, contents, result
 from watching import MARK, processes, wait_for
 
@@ -157,6 +156,7 @@ def closing_bucket(monkeypatch, tmp_path):
     """Give a bucket, and a function that sets how S3 refuses everything once two files of weights were written."""
     # a second of imports, which each worker would wait for as it collects the tests
     from moto.server import DomainDispatcherApplication, create_backend_app
+    from s3fs import S3FileSystem
     from werkzeug.serving import make_server
 
     app, answer, weights = DomainDispatcherApplication(create_backend_app), [], []
@@ -276,7 +276,7 @@ def test_a_folder_may_have_any_name(run, finished, tmp_path, name):
     assert computed(run("depth_sweep", folder)) == set()
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "gain_sweep"])
+@pytest.mark.parametrize("experiment", ["depth_sweep", pytest.param("gain_sweep", marks=pytest.mark.thorough)])
 def test_no_two_names_differ_in_case_alone(finished, experiment):
     """A file system that does not tell a from A keeps all files apart."""
     folder = finished(experiment)
