@@ -447,7 +447,7 @@ def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path
 def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     """Trained in one task, one diverges and the other does not; the run is whole."""
     sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
-    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep, own_figures=True).state.is_completed()
+    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep).state.is_completed()
     table = pq.read_table(tmp_path / "results/gain_sweep.parquet")
     assert table["status"].to_pylist() == ["diverged", "ok", "ok", "ok"]
     assert "Partial" not in (tmp_path / "report.html").read_text()
