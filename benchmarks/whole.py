@@ -17,7 +17,6 @@ from socket import socket
 
 from benchmarks.measure import GRID_SEARCH, OURS, OURS_ONE_THREAD, TUTORIAL, WORKERS, Bench, Run
 from benchmarks.rows import images_comparisons, spirals_comparisons
-from benchmarks.scikit_learn import grid_search
 from benchmarks.work import ImageFiles, Work, depth_configs, draw_images, gain_configs
 from flows.server import healthy
 from mlp_core.errors import InputError
@@ -133,6 +132,8 @@ def measure_sweep(bench: Bench, repetition: int) -> None:
         "n_iter_no_change": _EPOCHS + 1,
         "alpha": 0,
     }
+    from benchmarks.scikit_learn import grid_search  # with half a second of imports that no other row needs
+
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         seconds = pool.submit(grid_search, grid, options).result()
     bench.keep("sweep", Run("sweep", SWEEP, GRID_SEARCH, repetition, seconds, models=n_peers, **sizes))

@@ -2,6 +2,8 @@
 
 The server is a real one on loopback, in a home of its own, started when a test first asks for it. All workers of
 `pytest --numprocesses` share it, and each finished experiment too: who asks first makes it, the others wait.
+
+Who starts the workers imports this file before anything else happens, so it imports what it needs where it does.
 """
 
 import fcntl
@@ -27,16 +29,11 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import certifi
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis.strategies import none
 from pages import WITHOUT_BROWSER
-from PIL import Image, ImageDraw
 from watching import MARK, hear_terminal_signals, processes
 
-from mlp_core.artifacts.baseline import BASELINE
+from flows import prefect_server
 from tasks.process import configure
 
 
@@ -78,6 +75,9 @@ def pytest_collection_finish():
 
     Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now.
     """
+    from hypothesis import given
+    from hypothesis.strategies import none
+
     given(none())(lambda nothing: None)()
     gc.freeze()
 
@@ -189,7 +189,10 @@ class Servers:
         """Start the server that all tests share; its database, still empty, is the first to be copied."""
         idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
         idle["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"  # for pages that show events as they come
-        process = self.start({**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)})
+        idle["PREFECT_UI_ENABLED"] = "false"
+        environment = {**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)}
+        with socket.create_server(("127.0.0.1", port)) as listener:  # as the program starts one, in half the time
+            process = self.start(environment, prefect_server.__file__, str(listener.fileno()), listener=listener)
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))
         if not self.empty_database.exists():
@@ -212,15 +215,16 @@ class Servers:
         del environment["PREFECT_API_URL"]
         return environment
 
-    def start(self, environment):
-        """Start a server and return its process."""
+    def start(self, environment, *program, listener=None):
+        """Start a server, Prefect's own or another program that takes a listening socket, and return its process."""
         from flows.server import healthy
 
         log = Path(environment["PREFECT_HOME"], SERVER_LOG)
         with log.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            command = [sys.executable, "-m", "prefect", "server", "start"]
-            process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+            command = [sys.executable, *(program or ("-m", "prefect", "server", "start"))]
+            how = {"stdout": file, "stderr": file, "pass_fds": [listener.fileno()] if listener else ()}
+            process = subprocess.Popen(command, env=environment, **how, start_new_session=True)
         deadline = time.monotonic() + 120
         while not healthy(f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"):
             assert process.poll() is None, log.read_text()
@@ -251,6 +255,8 @@ def api_url(servers):
 
 def encoded_image(colour, stream, form):
     """Return a small image: a blob of a colour on a ground of any colour."""
+    from PIL import Image, ImageDraw
+
     image = Image.new("RGB", (32, 32), tuple(stream.randrange(256) for _ in range(3)))
     left, top = stream.randrange(8), stream.randrange(8)
     ImageDraw.Draw(image).ellipse((left, top, left + 20, top + 20), fill=colour)
@@ -314,7 +320,23 @@ def kept_helper():
 
 
 @pytest.fixture(scope="session")
-def run(api_url, ended_tasks, image_zip, made_once):
+def drawn_once(made_once):
+    """Give what stands for `run_in_helper` where a run's figures do not matter."""
+    from drawn import DrawnOnce
+
+    return DrawnOnce(made_once("drawn", lambda _: None))
+
+
+@pytest.fixture
+def without_drawing(monkeypatch, drawn_once):
+    """Let flows that a test calls itself take figures that were drawn before, and leave the helper process idle."""
+    monkeypatch.setattr("tasks.results.run_in_helper", drawn_once)
+    with kept_helper():
+        yield
+
+
+@pytest.fixture(scope="session")
+def run(api_url, ended_tasks, image_zip, drawn_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states. Where its figures do not
@@ -322,7 +344,6 @@ def run(api_url, ended_tasks, image_zip, made_once):
     """
     from importlib import import_module
 
-    from drawn import DrawnOnce
     from prefect.context import SettingsContext
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -340,7 +361,6 @@ def run(api_url, ended_tasks, image_zip, made_once):
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # saves a second per run, spent on a thread that sleeps
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
-    drawn_once = DrawnOnce(made_once("drawn", lambda _: None))
     # Scaled once, too, for the report and for Prefect's UI
     thumbnail, address = cache(poster.thumbnail), cache(monitoring._address)
     with temporary_settings(quick):  # once: it reads all of Prefect's settings anew
@@ -395,6 +415,10 @@ def copied(finished, tmp_path):
 @pytest.fixture(scope="session")
 def raise_baseline():
     """Give a function that rewrites the accepted accuracies as if an older torch had reached more at depth 2."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from mlp_core.artifacts.baseline import BASELINE
 
     def raise_baseline(root, points=0.25, torch="2.9.0"):
         table = pq.read_table(root / BASELINE)

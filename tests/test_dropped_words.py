@@ -58,13 +58,13 @@ def test_a_dropped_word_is_seen(text):
 
 def vague_names(source):
     """Return the vague names of variables and parameters in a module, with their lines; fields of classes are none."""
-    tree = ast.parse(source)
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    nodes = list(ast.walk(ast.parse(source)))
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     fields = {child for node in classes for item in node.body for child in ast.iter_child_nodes(item)}
-    names = [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    names = [(node.arg, node.lineno) for node in nodes if isinstance(node, ast.arg)]
     names += [
         (node.id, node.lineno)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields
     ]
     return [f"{name} in line {line}" for name, line in names if name in VAGUE]

@@ -11,11 +11,8 @@ from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from s3fs import S3FileSystem
 from stored import computed, contents, result
 from watching import MARK, processes, wait_for
-from werkzeug.serving import make_server
 
 from flows.run_collector import SweepFailed
 from mlp_core.errors import InputError, ResourceError
@@ -41,7 +38,9 @@ def small_disk(tmp_path):
 
 
 @as_root
-@pytest.mark.parametrize("kilobytes", [pytest.param(4, marks=pytest.mark.slow), 16, 48])
+@pytest.mark.parametrize(
+    "kilobytes", [pytest.param(4, marks=pytest.mark.slow), 16, pytest.param(48, marks=pytest.mark.thorough)]
+)
 def test_a_full_disk_is_one_sentence(run, finished, small_disk, kilobytes):
     """Wherever it fills up the run says so and no half-written file stays; with room the same command finishes."""
     folder = small_disk(f"size={kilobytes}k")
@@ -155,6 +154,11 @@ def test_a_bucket_out_of_reach_is_one_sentence(program, command):
 @pytest.fixture
 def closing_bucket(monkeypatch, tmp_path):
     """Give a bucket, and a function that sets how S3 refuses everything once two files of weights were written."""
+    # a second of imports, which each worker would wait for as it collects the tests
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from s3fs import S3FileSystem
+    from werkzeug.serving import make_server
+
     app, answer, weights = DomainDispatcherApplication(create_backend_app), [], []
 
     def serve(environ, start_response):
@@ -272,7 +276,7 @@ def test_a_folder_may_have_any_name(run, finished, tmp_path, name):
     assert computed(run("depth_sweep", folder)) == set()
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "gain_sweep"])
+@pytest.mark.parametrize("experiment", ["depth_sweep", pytest.param("gain_sweep", marks=pytest.mark.thorough)])
 def test_no_two_names_differ_in_case_alone(finished, experiment):
     """A file system that does not tell a from A keeps all files apart."""
     folder = finished(experiment)

@@ -61,7 +61,14 @@ def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a program ends with its server
-@pytest.mark.parametrize("stay", [["another"], pytest.param(["one", "another"], marks=pytest.mark.slow)], ids="+".join)
+@pytest.mark.parametrize(
+    "stay",
+    [
+        pytest.param([], id="nobody"),
+        pytest.param(["another"], id="another", marks=pytest.mark.thorough),
+        pytest.param(["one", "another"], id="one+another", marks=pytest.mark.slow),
+    ],
+)
 def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tmp_path, stay):
     """The second begins while the first one's server still imports: it takes another port, not the other's runs."""
     port = int(servers.environment(tmp_path)["PREFECT_SERVER_API_PORT"])
@@ -72,6 +79,9 @@ def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tm
             users[name] = LocalServer(PrefectSettings(tmp_path / name, None, port))
             until_end.callback(users[name].release)
         assert users["one"].url != users["another"].url
+        assert [user.started for user in users.values()] == [True, True]
+        for name, user in users.items():
+            assert user.url in (tmp_path / name / "deep-mlp-server.json").read_text()
         for name in users.keys() - stay:
             users[name].release()
         for name in stay:

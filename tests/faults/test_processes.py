@@ -65,10 +65,11 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
     """It ends within 10 s with status 130, a sentence and no traceback; no process stays, no run stays Running."""
     home, mark = tmp_path / "home", str(tmp_path)
     n_processes = {"threads": 3, "processes": 5}[runner]  # with server, helper or workers and their tracker
-    process = program.start(f"{ENDLESS} --runner {runner}", servers.new_home(home), **{MARK: mark})
+    how = {"threads": "threads --workers 1", "processes": "processes"}[runner]  # the others wait their turn
+    process = program.start(f"{ENDLESS} --runner {how}", servers.new_home(home), **{MARK: mark})
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process, 120)
     wait_for(lambda: len(processes(mark)) == n_processes, process)
-    time.sleep({"threads": 1, "processes": 8}[runner])  # trainings are under way
+    time.sleep({"threads": 0.5, "processes": 8}[runner])  # trainings are under way
     stop(process)
     started = time.monotonic()
     out, err = process.communicate(timeout=60)
@@ -311,17 +312,17 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
 
 def test_a_file_that_another_run_is_writing_is_left_alone(run, copied):
     """As long as another run holds the folder, its half-written files stay."""
-    folder = copied("gain_sweep")
+    folder = copied("depth_sweep")
     half_written = folder / "tables" / ".0123456789abcdef.partial"
     foreign = folder / ".notes.partial"
     for path in (half_written, foreign):
         path.write_text("")
     other_run = os.open(folder, os.O_RDONLY)
     fcntl.flock(other_run, fcntl.LOCK_SH)
-    assert run("gain_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder).state.is_completed()
     assert half_written.exists()
     os.close(other_run)
-    assert run("gain_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder).state.is_completed()
     assert not half_written.exists()
     assert foreign.exists()
 
@@ -446,7 +447,7 @@ def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path
 def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     """Trained in one task, one diverges and the other does not; the run is whole."""
     sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
-    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep, own_figures=True).state.is_completed()
+    assert run("gain_sweep", tmp_path, seeds=1, sweep=sweep).state.is_completed()
     table = pq.read_table(tmp_path / "results/gain_sweep.parquet")
     assert table["status"].to_pylist() == ["diverged", "ok", "ok", "ok"]
     assert "Partial" not in (tmp_path / "report.html").read_text()

@@ -71,7 +71,13 @@ def test_a_name_that_is_not_one_file_s_is_refused(artifacts, finished, name, wor
         artifacts("show", name, "--artifacts", finished("depth_sweep"))
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "polynomial", "images", "gain_sweep"])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        "depth_sweep",
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("polynomial", "images", "gain_sweep")),
+    ],
+)
 def test_a_finished_run_leaves_nothing_to_prune(finished, experiment):
     """Everything in a new folder is a result, an input of one, or made from one."""
     assert unneeded_files(finished(experiment)) == []

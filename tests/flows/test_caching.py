@@ -11,7 +11,7 @@ from stored import ALWAYS_WRITTEN, computed, contents, identities, result, writt
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep", "tutorial"])
+@pytest.mark.parametrize("experiment", ["depth_sweep", pytest.param("tutorial", marks=pytest.mark.thorough)])
 def test_a_second_run_computes_nothing(run, copied, experiment):
     """Every task is Cached, also in a folder that was moved; what is always written has the same bytes."""
     folder = copied(experiment)

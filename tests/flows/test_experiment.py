@@ -275,14 +275,22 @@ def test_a_first_notice_goes_out_at_deployment(address, path, body, receiver, cl
     assert isinstance(SlackWebhook.load("deep-mlp", _sync=True), SlackWebhook)
 
 
-@pytest.fixture
-def services(receiver, tmp_path, monkeypatch):
-    """Give the receiver as the servers of the services: by TLS, behind a proxy that leads every address to it."""
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -keyout key.pem -out certificate.pem -subj /CN=s"
+@pytest.fixture(scope="module")
+def service_certificate(tmp_path_factory):
+    """Give a folder with a certificate of all services, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=s"
     names = "subjectAltName=DNS:hooks.slack.com,DNS:discord.com,DNS:ntfy.sh,DNS:x.logic.azure.com"
-    subprocess.run([*command.split(), "-addext", names], cwd=tmp_path, check=True, capture_output=True)
+    files = ["-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run([*command.split(), *files, "-addext", names], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def services(receiver, service_certificate, monkeypatch):
+    """Give the receiver as the servers of the services: by TLS, behind a proxy that leads every address to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    context.load_cert_chain(service_certificate / "certificate.pem", service_certificate / "key.pem")
 
     def lead_there(listener):
         with suppress(OSError):
@@ -296,7 +304,7 @@ def services(receiver, tmp_path, monkeypatch):
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(service_certificate / "certificate.pem"))
         threading.Thread(target=lead_there, args=[listener], daemon=True).start()
         yield receiver
         listener.shutdown(socket.SHUT_RDWR)

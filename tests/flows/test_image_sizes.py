@@ -102,16 +102,21 @@ def test_two_sizes_stand_next_to_each_other(run, served, trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "experiment",
+    ("experiment", "own_figures"),
     [
-        "first_layer",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gain_sweep", "signal_propagation", "phase_diagram")),
+        ("first_layer", False),
+        pytest.param("first_layer", True, marks=pytest.mark.thorough),
+        *(
+            pytest.param(name, True, marks=pytest.mark.slow)
+            for name in ("gain_sweep", "signal_propagation", "phase_diagram")
+        ),
     ],
 )
-def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_path, experiment):
+def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_path, experiment, own_figures):
     """8 x 8 pixels in one channel are 64 inputs: figures, measures, tables and report follow."""
     folder = tmp_path / "artifacts"
-    assert run(experiment, folder, images=afhq_zip, image_size=8, grey=True, own_figures=True).state.is_completed()
+    how = {"images": afhq_zip, "image_size": 8, "grey": True, "own_figures": own_figures}
+    assert run(experiment, folder, **how).state.is_completed()
     table = pq.read_table(folder / f"results/{experiment}.parquet")
     settings = json.loads(table.schema.metadata[b"settings"])
     assert (settings["image_size"], settings["grey"]) == (8, True)

@@ -39,7 +39,12 @@ def artifacts_of(state, flow_name):
 
 
 @pytest.mark.parametrize(
-    "experiment", ["depth_sweep", "signal_propagation", pytest.param("tutorial", marks=pytest.mark.slow)]
+    "experiment",
+    [
+        "depth_sweep",
+        pytest.param("signal_propagation", marks=pytest.mark.thorough),
+        pytest.param("tutorial", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_carries_its_results(run, copied, experiment):
     """A table, figures that are whole images, the report's path; the figures stay small enough for the server."""

@@ -80,7 +80,7 @@ def test_a_flow_leaves_its_process_as_it_was(quick_settings, two_threads, tmp_pa
         time.sleep(0.05)
 
 
-def test_a_flow_that_fails_does_not_stop_another(quick_settings, tmp_path, caplog):
+def test_a_flow_that_fails_does_not_stop_another(quick_settings, without_drawing, tmp_path, caplog):
     """Two at the same time, in two threads: one waits to publish while all trainings of the other fail."""
     caplog.set_level(logging.INFO, "deep_mlp")
     waits, fails = tmp_path / "waits", tmp_path / "fails"

@@ -48,6 +48,7 @@ def test_a_table_is_trained_on_and_shown(run, wine, tmp_path):
     assert not [name for name in again.tasks.get("Completed", []) if name.startswith(("train ", "read table"))]
 
 
+@pytest.mark.thorough
 def test_points_of_another_shape_are_trained_on(run, tmp_path):
     """Polynomial features of moons, with a map of what the model answers."""
     assert run("polynomial", tmp_path, source=DataSource(data="moons"), own_figures=True).state.is_completed()

@@ -148,9 +148,10 @@ def test_trainings_read_what_the_core_makes(finished, image_zip):
 FEW_WEIGHTS = Images(hidden_widths=(8,), epochs=1, batch_size=64)
 
 
-def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path):
+@pytest.mark.parametrize("own_figures", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_one_seed_is_the_tutorials_own_protocol(run, tmp_path, own_figures):
     """One seed trains the tutorial's own networks and no others; only what theory says exactly is decided."""
-    ran = run("tutorial", tmp_path, seeds=1, own_figures=True)
+    ran = run("tutorial", tmp_path, seeds=1, own_figures=own_figures)
     assert ran.state.is_completed()
     assert {path.stem for path in (tmp_path / "results").glob("*.parquet")} == {
         "depth_sweep",

@@ -18,7 +18,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.sorting import FlowRunSort
-from s3fs import S3FileSystem
 from watching import children
 
 from mlp_core.artifacts.baseline import accept
@@ -90,6 +89,8 @@ def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monk
 
 def test_what_another_process_writes_to_a_bucket_is_seen_at_once(bucket):
     """New files are found, and changed ones read whole: no listing or length is remembered (s3fs 424, 490, 657)."""
+    from s3fs import S3FileSystem  # half a second of imports, which each worker would wait for
+
     root, other = artifact_folder(f"{bucket}/shared"), S3FileSystem(skip_instance_cache=True)
     other.pipe(f"{root.path}/results/one.json", b"short")
     assert [path.name for path in root.glob("results/*")] == ["one.json"]
