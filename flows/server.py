@@ -139,8 +139,9 @@ class LocalServer:
             "PREFECT_SERVER_API_HOST": host,
             "PREFECT_SERVER_API_PORT": str(port),
         }
-        if anywhere:  # a run's server has no use for them, and begins sooner
+        if anywhere:  # a run's server has no use for them, begins sooner, and must not note that they are registered
             environment["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+            environment["PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION"] = "false"
         with listener, self.log.open("w") as log:  # while it imports, nobody else can take its port
             try_acquire(log, self.log, PREFECT_HOME)
             process = subprocess.Popen(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -63,9 +66,23 @@ def cores(root: Path = Path("/")) -> int:
 def devices() -> list[str]:
     """Return the devices that PyTorch can train on here, of `cuda`, `mps` and `cpu`, in this order.
 
-    The first call imports torch, which takes about a second.
+    Where there may be more than the CPU, it imports torch, which takes about a second.
     """
+    if sys.platform == "linux" and "torch" not in sys.modules and not _may_have_cuda():
+        return ["cpu"]
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return [name for name, there in available.items() if there]
+
+
+def _may_have_cuda() -> bool:
+    """Return whether PyTorch for CUDA finds the driver's library as it does itself, or is PyTorch for ROCm."""
+    torch = find_spec("torch")
+    if torch is None or torch.origin is None or (Path(torch.origin).parent / "lib/libtorch_hip.so").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -7,9 +7,10 @@ for itself. Numba is slow to import: what imports this module does so when there
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +100,18 @@ part: Callable[[_Function], _Function] = njit(**_OPTIONS, no_cpython_wrapper=Tru
 """Of a function that compiled functions alone call."""
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Switch off garbage collection: of all that a compiler makes it finds little, and takes a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def program(function: _Function) -> _Function:
     """Return a function that numba compiles at its first call, and that releases Python's lock (GIL) while it runs.
 
@@ -107,5 +120,6 @@ def program(function: _Function) -> _Function:
     """
     dispatcher = njit(**_OPTIONS, nogil=True)(function)
     dispatcher._cache = _Cache(function)
+    dispatcher.compile = _uncollected()(dispatcher.compile)
     compiled: _Function = dispatcher
     return compiled

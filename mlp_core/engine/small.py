@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -237,18 +238,23 @@ class SmallTraining:
 def compile_ahead() -> None:
     """Compile the code that trains and measures networks, so that later calls need not wait.
 
-    Takes some seconds the first time on a machine; later the compiled code is loaded from disk.
+    Takes some seconds the first time on a machine, on two cores; later the compiled code is loaded from disk. Call it
+    in a process without other threads, which it forks.
     """
-    generators = [torch.Generator()]
-    ensemble, inputs, labels = (
-        Ensemble([1, 1, 2], "relu", generators),
-        torch.zeros(1, 1),
-        torch.zeros(1, dtype=torch.int64),
-    )
+    inputs, labels, streams = torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), [torch.Generator()]
     options: dict[str, Any] = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam"}
-    SmallTraining(ensemble, inputs, labels, generators, learning_rate=0.01, **options).run()
-    predict_small(ensemble, inputs)
-    train_linear(Ensemble([1, 2], "relu", generators), inputs, labels, generators, learning_rate=0.01, **options)
+    options["learning_rate"] = 0.01
+
+    def train_one_layer() -> None:
+        train_linear(Ensemble([1, 2], "relu", streams), inputs, labels, streams, **options)
+
+    other = get_context("fork").Process(target=train_one_layer)
+    other.start()
+    ensemble = Ensemble([1, 1, 2], "relu", streams)
+    predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
+    SmallTraining(ensemble, inputs, labels, streams, **options).run()
+    other.join()
+    train_one_layer()  # by now it is on disk
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """What a machine can do is asked before a run: its cores, its packages, its folder or bucket."""
 
+import _ctypes
+import ctypes
 import os
 import subprocess
 import sys
@@ -84,6 +86,30 @@ def test_devices_are_those_that_torch_has(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert machine.devices() == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is asked")
+def test_torch_is_not_imported_where_no_driver_can_be_loaded(tmp_path):
+    """The answer is torch's; a library of the driver's name, wherever the loader finds it, makes it ask."""
+    program = (
+        "import sys\n"
+        "from mlp_core.machine import devices\n"
+        "before, imported = devices(), 'torch' in sys.modules\n"
+        "import torch\n"
+        "print(before == devices(), imported)\n"
+    )
+    (tmp_path / "libcuda.so.1").symlink_to(_ctypes.__file__)
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        expected = "True True"
+    except OSError:
+        expected = "True False"
+    for folder, line in (("", expected), (str(tmp_path), "True True")):
+        environment = {**os.environ, "LD_LIBRARY_PATH": folder}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{line}\n"
 
 
 @pytest.mark.parametrize(

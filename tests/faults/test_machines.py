@@ -88,6 +88,8 @@ def test_two_users_who_start_at_once_have_a_server_each(monkeypatch, servers, tm
             server = users[name]
             server.wait()
             assert server.lives()
+            # It registers no blocks; with a note that it had, a later server with a UI would not either
+            assert not (tmp_path / name / "memo_store.toml").exists()
             with urllib.request.urlopen(f"{server.url}/admin/settings") as answer:
                 assert json.load(answer)["home"] == str(tmp_path / name)
 

@@ -29,6 +29,7 @@ from flows.prefect_settings import PrefectSettings
 from flows.server import LocalServer, healthy
 from mlp_core.errors import InputError
 
+PROJECT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -38,6 +39,37 @@ def test_the_routes_of_a_run_are_prefect_s():
     sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
     prefixes = {prefix for source in sources for prefix in re.findall(r'Router\(\s*prefix="(/[^"]+)"', source)}
     assert prefixes >= ROUTES_OF_A_RUN
+
+
+WHOLE_API = """
+import gc, json
+from flows.prefect_server import prefect_app
+collected, hashed = [], []
+gc.collect = lambda *_: collected.append(1)
+app = prefect_app()
+from prefect.server.api import server
+from prefect.server.api.clients import OrchestrationClient
+from prefect.settings import Settings
+hash_key = Settings.hash_key
+Settings.hash_key = lambda self: hashed.append(1) or hash_key(self)
+client = OrchestrationClient()
+same = client._http_client._transport.app is app
+from importlib import reload
+Settings.hash_key = hash_key
+make = reload(server).create_app
+print(json.dumps([same, collected, hashed, app.openapi() == make(ignore_cache=True).openapi()]))
+"""
+
+
+def test_a_quick_start_loses_nothing_of_prefect_s_api(servers, tmp_path):
+    """Neither a slow module nor a search for garbage, and one app for all; its routes are those of Prefect's own."""
+    (tmp_path / "rfc3987_syntax.py").write_text("print('imported')")  # jsonschema takes it where it is
+    environment = servers.new_home(tmp_path / "home")
+    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE_API], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [True, [], [], True]
 
 
 @contextmanager
