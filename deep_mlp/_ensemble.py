@@ -264,7 +264,7 @@ class TrainedEnsemble:
         cells = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows.items()
         )
-        return f"<table>{cells}</table>{dots_svg(self.test_accuracy)}"
+        return f"<div><table>{cells}</table>{dots_svg(self.test_accuracy)}</div>"
 
 
 def train(

@@ -1,11 +1,14 @@
 """The report in a real Chromium: contents that follow, figures that grow at a tap, nothing that a screen cuts off."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pages import WITHOUT_BROWSER, browser, resize
+from PIL import Image
 
 from mlp_core.experiments.depth_sweep.figures import depth_sweep_figure
 from mlp_core.report.against import Against, ExperimentPair
@@ -202,6 +205,30 @@ def test_the_first_figure_is_on_the_first_screen(chromium, address):
     """Of a laptop: the poster's figures stand whole within it."""
     driver = opened(chromium, address, DESKTOP)
     assert drawn(driver, "return document.querySelector('.thumbnail').getBoundingClientRect().bottom") < 900
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("selector", [".thumbnail", "#figure-figure_second img"])
+def test_the_paper_of_a_figure_does_not_glare_in_the_dark(chromium, address, scheme, selector):
+    """It is white in the light, and in the dark three quarters of that or less, with ink as black as before."""
+    driver = opened(chromium, address, DESKTOP, scheme=scheme)
+    box = drawn(
+        driver,
+        """
+        const image = document.querySelector(arguments[0]);
+        image.scrollIntoView({ block: "center" });
+        const { left, top, width, height } = image.getBoundingClientRect();
+        return { x: left + scrollX, y: top + scrollY, width, height };
+        """,
+        selector,
+    )
+    clip = {"captureBeyondViewport": True, "clip": {**box, "scale": 1}}
+    shot = base64.b64decode(driver.execute_cdp_cmd("Page.captureScreenshot", clip)["data"])
+    colours = Image.open(io.BytesIO(shot)).convert("L").getcolors()
+    most_often = max(colours)[1]
+    darkest = min(colour for _, colour in colours)
+    assert most_often > 250 if scheme == "light" else 180 <= most_often <= 215
+    assert darkest < 60
 
 
 def test_no_text_is_small(chromium, address):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def test_networks_that_diverge_are_counted(data):
     assert "2 diverged" in repr(lost)
     assert lost.plot().axes
     assert "<table>" in lost._repr_html_()
+
+
+def test_a_notebook_shows_one_block_of_html(ensemble):
+    """A page of Markdown keeps a block as it is; of elements that follow it, it may drop some."""
+    block = ElementTree.fromstring(ensemble._repr_html_())
+    assert [part.tag for part in block] == ["table", "svg"]
+    assert len(block.findall("svg/circle")) == 8
 
 
 def test_pairs_are_compared_and_few_seeds_decide_nothing(data, ensemble):
