@@ -37,7 +37,7 @@ def depth_table(n_depths: int, n_members: int) -> pd.DataFrame:
 
 def content_of(table: pd.DataFrame, settings: object) -> SectionContent:
     """Return a table of many columns and enough rows for a section of a page's height."""
-    rows = [[str(number), *["90.0 % [80.0 to 95.0]"] * 9] for number in range(5)]
+    rows = [[str(number), *["90.0 % [80.0\u00a0to\u00a095.0]"] * 9] for number in range(5)]
     header = ["configuration", *(f"accuracy after epoch {number}" for number in range(9))]
     return SectionContent(["It learns."], ["In full."], header, 1, rows, "A note.")
 
@@ -199,6 +199,18 @@ def test_nothing_is_wider_than_the_screen(chromium, address, width):
     """Wide tables scroll in a frame of their own."""
     driver = opened(chromium, address, width)
     assert drawn(driver, "return document.documentElement.scrollWidth") == width
+
+
+def test_no_table_is_wider_than_paper(chromium, address):
+    """Of A4, on which nothing scrolls."""
+    driver = opened(chromium, address, 718)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    frames = "return [...document.querySelectorAll('.scroll')].map((frame) => frame.scrollWidth - frame.clientWidth)"
+    beyond = drawn(driver, frames)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(beyond) >= len(NAMES)
+    assert max(beyond) <= 0
 
 
 def test_the_first_figure_is_on_the_first_screen(chromium, address):
