@@ -8,7 +8,7 @@ export function captionOfMap({ asked, run, maps, selected, waiting }) {
   const after = (epoch) => (epoch < epochs ? ` after ${epoch} of ${epochs} epochs` : "");
   if (selected !== null) {
     const epoch = maps.member?.epoch ?? epochs;
-    return `Network ${selected}${after(epoch)}: ${percent(run?.test?.[selected])}. Escape shows all.`;
+    return `Network ${selected}${after(epoch)}: ${percent(run?.test?.[selected])}. A second click, or Escape, shows all.`;
   }
   if (waiting || !maps.question) return "The points, and the circle that holds all of them.";
   if (allDiverged(run)) return run.n === 1 ? "It has diverged: it has no answers left." : "All have diverged: they have no answers left.";
