@@ -103,6 +103,14 @@ def test_a_notebook_shows_one_block_of_html(ensemble):
     assert len(block.findall("svg/circle")) == 8
 
 
+@pytest.mark.parametrize(("seeds", "words"), [(1, "one network"), (2, "2 networks")])
+def test_one_network_is_counted_as_one(data, seeds, words):
+    """In text and in the figure."""
+    trained = dm.train(data, hidden=(4,), seeds=seeds, epochs=1)
+    assert f"TrainedEnsemble of {words} 2-4-4, " in repr(trained)
+    assert f"{words}, 0 diverged" in [axes.get_title("left") for axes in trained.plot().axes]
+
+
 def test_pairs_are_compared_and_few_seeds_decide_nothing(data, ensemble):
     """A wide network beats one of a single unit with 8 pairs; with 5 the verdict is open."""
     narrow = dm.train(data, hidden=(1,), **TRAINING)
