@@ -371,6 +371,24 @@ def test_it_fits_every_screen(page, width, scheme):
     assert min(heights) >= (40 if width < 500 else 24)
 
 
+@pytest.mark.parametrize("width", [390, 1200, 2560])
+def test_no_letter_of_a_drawing_is_cut_off(page, width):
+    """Letters grow with the screen, drawings do not: small losses have long numbers, and the gauge has two lines."""
+    page.open(question="data=gauss&points=500&epochs=40&seeds=2&learning_rate=0.03&batch_size=32&width=16", width=width)
+    edge = page.driver.execute_script("""
+        const canvas = document.getElementById("losses");
+        const { data } = canvas.getContext("2d").getImageData(0, 40, 1, canvas.height - 40);
+        return data.some((part) => part > 0);
+    """)
+    assert edge is False
+    above = page.driver.execute_script("""
+        const gauge = document.getElementById("gauge"), { top } = gauge.getBoundingClientRect();
+        const tops = [...gauge.querySelectorAll("text")].map((text) => text.getBoundingClientRect().top);
+        return getComputedStyle(gauge).overflow === "visible" ? 0 : top - Math.min(...tops);
+    """)
+    assert above <= 0
+
+
 def test_nothing_moves_where_the_system_says_so(page):
     """No transition, and numbers once a second at most."""
     page.open(motion="reduce")

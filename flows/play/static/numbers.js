@@ -116,9 +116,13 @@ export function drawLosses(canvas, rows, selected) {
   if (high === 0) return;
   high = Math.min(high, 100 * Math.max(low, 0.02)); // one that explodes hides no other
   [low, high] = [Math.log(low * 0.9), Math.log(high * 1.1)];
-  const [left, bottom] = [38, height - 20];
+  const { fontSize } = getComputedStyle(document.documentElement);
+  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
+  const ticks = lossTicks(Math.exp(low), Math.exp(high));
+  const left = Math.max(38, ...ticks.map((tick) => drawn.measureText(tick).width + 8));
+  const bottom = height - 20;
   const y = (loss) => 6 + (1 - (Math.log(loss) - low) / (high - low)) * (bottom - 10);
-  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs: most });
+  drawAxes(drawn, { left, width, height, ticks, y, epochs: most });
   drawn.save();
   drawn.beginPath();
   drawn.rect(left, 0, width - left, bottom);
@@ -156,15 +160,13 @@ export function lossTicks(low, high) {
   return inside(Array.from({ length: 8 }, (_, place) => Number(((first + place) * step).toPrecision(6))));
 }
 
-function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) {
+function drawAxes(drawn, { left, width, height, ticks, y, epochs }) {
   drawn.fillStyle = colour("soft");
   drawn.strokeStyle = colour("line");
   drawn.lineWidth = 1;
-  const { fontSize } = getComputedStyle(document.documentElement);
-  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
   drawn.textAlign = "right";
   drawn.textBaseline = "middle";
-  for (const tick of lossTicks(Math.exp(low), Math.exp(high)).filter((tick) => y(tick) > 20)) { // below the unit
+  for (const tick of ticks.filter((tick) => y(tick) > 20)) { // below the unit
     drawn.beginPath();
     drawn.moveTo(left, y(tick));
     drawn.lineTo(width, y(tick));
