@@ -21,7 +21,7 @@ from mlp_core.engine.configs import TrainConfig, Training
 from mlp_core.engine.members import TrainedMembers, train_members
 from mlp_core.errors import InputError
 from mlp_core.statistics.intervals import median_interval, share_interval
-from mlp_core.statistics.wording import format_cell, format_share
+from mlp_core.statistics.wording import count, format_cell, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,8 +238,9 @@ class TrainedEnsemble:
     def __repr__(self) -> str:
         """Return architecture and epochs in one line, and the median test accuracy in a second."""
         sizes = "-".join(map(str, self.config.layer_sizes))
+        networks = count(len(self), "network")
         return (
-            f"TrainedEnsemble of {len(self)} networks {sizes}, {self.config.activation}, {self.config.epochs} epochs\n"
+            f"TrainedEnsemble of {networks} {sizes}, {self.config.activation}, {count(self.config.epochs, 'epoch')}\n"
             f"test accuracy: {self._reached()}"
         )
 
@@ -264,7 +265,7 @@ class TrainedEnsemble:
         cells = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows.items()
         )
-        return f"<table>{cells}</table>{dots_svg(self.test_accuracy)}"
+        return f"<div><table>{cells}</table>{dots_svg(self.test_accuracy)}</div>"
 
 
 def train(

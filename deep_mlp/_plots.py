@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlp_core.report.plot_style import BLUE, GREY, INK, jitter
 from mlp_core.statistics.intervals import median_interval
-from mlp_core.statistics.wording import format_cell
+from mlp_core.statistics.wording import count, format_cell
 
 
 def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_classes: int) -> Figure:
@@ -41,7 +41,7 @@ def ensemble_figure(test_accuracy: NDArray[Any], train_loss: NDArray[Any], n_cla
     losses.set(xlabel="epoch", ylabel="train loss (nats)")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_diverged = len(test_accuracy) - len(finite)
-    losses.set_title(f"{len(test_accuracy)} networks, {n_diverged} diverged", loc="left", fontsize=9)
+    losses.set_title(f"{count(len(test_accuracy), 'network')}, {n_diverged} diverged", loc="left", fontsize=9)
     for axes in (dots, losses):
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
-from nbconvert.preprocessors import ExecutePreprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, ExecutePreprocessor
 from pygments.formatters import HtmlFormatter
 
 _ROOT = Path(__file__).parents[1]
@@ -24,12 +25,19 @@ _TEXTS = {
 
 _ON_A_PHONE = """
 table { display: block; overflow-x: auto; }
-h1, h2, h3, h4, h5, p, li, code { overflow-wrap: anywhere; }
+h1, h2, h3, h4, h5, p, li, code { overflow-wrap: break-word; }
 """
-"""What is too wide for the page scrolls or is broken, not the whole page."""
+"""What is too wide for the page scrolls or is broken, not the whole page; a word in a table is whole."""
+
+_IN_THE_DARK = """
+[data-bs-theme="dark"] .container img { filter: brightness(0.82); }
+"""
+"""Figures stay on paper, which is dimmed so that it does not glare."""
 
 _STYLES_OF_HIGHLIGHTJS = '<link id="hljs-light"><link id="hljs-dark">'
 """The theme's switch between light and dark looks for these, and fails without them; they load nothing."""
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 _ROOMS = ("statistics", "artifacts", "data", "engine", "theory", "report", "experiments")
 
@@ -38,7 +46,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     for page, text in _TEXTS.items():
         files.append(File.generated(config, page, content=(_ROOT / text).read_text()))
-    colours = HtmlFormatter().get_style_defs(".highlight") + _ON_A_PHONE
+    light = HtmlFormatter().get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs('[data-bs-theme="dark"] .highlight')
+    colours = light + dark + _ON_A_PHONE + _IN_THE_DARK
     files.append(File.generated(config, "pygments.css", content=colours))
     _add_notebook(files, config)
     _add_gallery(files, config)
@@ -70,11 +80,20 @@ def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
 
 
 def _add_notebook(files: Files, config: MkDocsConfig) -> None:
-    exporter = MarkdownExporter(preprocessors=[ExecutePreprocessor(timeout=600)])  # a minute
+    execute, coalesce = ExecutePreprocessor(timeout=600), CoalesceStreamsPreprocessor(enabled=True)
+    exporter = MarkdownExporter(preprocessors=[execute, coalesce, _without_widgets])
     body, resources = exporter.from_filename(str(_ROOT / "notebooks/deep_mlps.ipynb"))
     for name, content in resources["outputs"].items():
         files.append(File.generated(config, name, content=content))
     files.append(File.generated(config, "notebook.md", content=body))
+
+
+def _without_widgets(notebook: Any, resources: Any) -> tuple[Any, Any]:
+    """Leave out what a page without a running notebook can show as a line of code only."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
+    return notebook, resources
 
 
 def _add_gallery(files: Files, config: MkDocsConfig) -> None:

@@ -102,7 +102,7 @@ def show(root: Path | UPath, file: str) -> None:
 
         head = next(pq.ParquetFile(root / stored.path).iter_batches(_HEAD_ROWS), None)
         head_text = "" if head is None else f"\n{head.to_pandas().to_string(index=False, max_colwidth=40)}"
-        click.echo(f"{head_text}\n{stored.rows:,} rows")
+        click.echo(f"{head_text}\n{stored.rows:,} row{'s' * (stored.rows != 1)}")
 
 
 @artifacts.command()

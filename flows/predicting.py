@@ -61,7 +61,8 @@ def predict(root: Path | UPath, data: str, images: str, model: str, member: str 
         frame.to_csv(sys.stdout, index=False)
     for sentence in sentences:
         click.echo(f"deep-mlp: {sentence}.", err=True)
-    who = f"{kept.ensemble.n_members} networks" if member is None else f"network {member}"
+    n = kept.ensemble.n_members
+    who = f"{n} network{'s' * (n != 1)}" if member is None else f"network {member}"
     click.echo(f"deep-mlp: {len(frame):,} {summary.format(f'{who} of {kept.name}')}.", err=True)
 
 

@@ -202,7 +202,7 @@ def what_if(depth, width, activation, learning_rate):
     display(dm.train(data, hidden=(width,) * depth, activation=activation, learning_rate=learning_rate, seeds=16))
 
 
-interact(
+_ = interact(
     what_if,
     depth=IntSlider(3, 1, 6, continuous_update=False),
     width=IntSlider(6, 1, 32, continuous_update=False),

@@ -41,4 +41,4 @@ def test_it_runs_without_a_network_or_prefect(notebook, tmp_path, monkeypatch):
         for output in cell.get("outputs", ())
         if "data" in output
     ]
-    assert [text for text in outputs if re.search(r"Text\(|np\.float64|<matplotlib", text)] == []
+    assert [text for text in outputs if re.search(r"Text\(|np\.float64|<matplotlib|<function", text)] == []

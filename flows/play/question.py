@@ -24,6 +24,7 @@ from mlp_core.errors import InputError
 from mlp_core.experiments.catalog import experiments
 from mlp_core.experiments.interface import Data, Experiment, Setup
 from mlp_core.settings import ActivationName, OptimizerName, Rate, Settings, text_of, title_of, validated
+from mlp_core.statistics.wording import count
 from tasks.run_settings import RunSettings
 from tasks.stages import Stage, check_batches, data_of_points, flow_parameters, stages_of
 
@@ -306,8 +307,9 @@ def asked(values: Mapping[str, Any], own: OwnTable | None = None) -> Asked:
     most = int(MOST_WORK / (question.seeds * n_train * n_parameters))
     if question.epochs > most:
         message = (
-            f"epochs must be at most {most} for {question.seeds} networks of this size, got {question.epochs}, or this "
-            f"page would compute for more than ten minutes; lower it, or ask on the command line: {asks.command}"
+            f"epochs must be at most {most} for {count(question.seeds, 'network')} of this size, got "
+            f"{question.epochs}, or this page would compute for more than ten minutes; lower it, or ask on the command "
+            f"line: {asks.command}"
         )
         raise InputError(message)
     return asks

@@ -58,7 +58,8 @@ class Change:
         if self.measure in EVENTS:
             happened = "newly diverged" if self.measure == "diverged" else "no longer learn"
             which = f" ({self.which})" if self.which else ""
-            return f"{name}: {self.lost} of {self.n} members {happened}, {self.gained} the other way round{which}"
+            members = f"{self.n} member{'s' * (self.n != 1)}"
+            return f"{name}: {self.lost} of {members} {happened}, {self.gained} the other way round{which}"
         went = f"{name} {self.measure.replace('_', ' ')} {100 * self.before:.1f} % → {100 * self.after:.1f} %"
         interval = "" if math.isnan(self.low) else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         return f"{went} (change {100 * self.change:+.1f}{interval} points, n = {self.n})"

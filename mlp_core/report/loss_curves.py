@@ -19,6 +19,7 @@ from mlp_core.report.plot_style import (
     BLUE,
     PALETTE,
     annotate_diverged,
+    bar_lengths,
     headline,
     interval_words,
     legend_below,
@@ -115,8 +116,8 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: Any, style: Any = "-", 
     finite = np.isfinite(curve["median"].to_numpy())
     alone = curve[finite & ~np.append(False, finite[:-1]) & ~np.append(finite[1:], False)]
     if len(alone):
-        below, above = np.nan_to_num(alone["median"] - alone["low"]), np.nan_to_num(alone["high"] - alone["median"])
-        axes.errorbar(alone["epoch"], alone["median"], yerr=np.stack([below, above]), fmt="o", color=colour, capsize=4)
+        lengths = bar_lengths(alone["median"], alone["low"], alone["high"])
+        axes.errorbar(alone["epoch"], alone["median"], yerr=lengths, fmt="o", color=colour, capsize=4)
     axes.set_xlim(*_widened(curve["epoch"]))
     return line
 
@@ -138,10 +139,10 @@ def _draw_coloured_curves(
 
 
 def _draw_final_losses(axes: Axes, curves: Sequence[pd.DataFrame], values: Sequence[float]) -> None:
-    medians = np.array([curve["median"].iloc[0] for curve in curves])
-    below = np.nan_to_num(medians - np.array([curve["low"].iloc[0] for curve in curves]))
-    above = np.nan_to_num(np.array([curve["high"].iloc[0] for curve in curves]) - medians)
-    axes.errorbar(values, medians, yerr=np.stack([below, above]), fmt="o-", color=BLUE, capsize=4)
+    medians, lows, highs = (
+        np.array([curve[column].iloc[0] for curve in curves]) for column in ("median", "low", "high")
+    )
+    axes.errorbar(values, medians, yerr=bar_lengths(medians, lows, highs), fmt="o-", color=BLUE, capsize=4)
     axes.set_xlim(*_widened(pd.Series(values)))
     for value in np.array(values)[~np.isfinite(medians)]:
         annotate_diverged(axes, value, [])

@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mlp_core.statistics.intervals import Interval
 from mlp_core.statistics.wording import range_words
@@ -28,6 +28,8 @@ from mlp_core.statistics.wording import range_words
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#D55E00", "#56B4E9", "#F0E442", "#000000")
 INK, GREY = "#222222", "#767676"
+ABOVE_GRID = 0.9
+"""The zorder of a line behind all data that the grid, which `bare_axes` puts at 0.5, does not cut into pieces."""
 
 # 6 inches are the report's column of 900 pixels, where 9 points stay 9 points or more; at 300 dots an inch each has two
 DOTS_PER_INCH = 300
@@ -206,6 +208,24 @@ def figure_of_words(words: str) -> Figure:
     return figure
 
 
+def bar_lengths(estimates: ArrayLike, lows: ArrayLike, highs: ArrayLike) -> NDArray[np.float64]:
+    """Return the lengths of error bars below and above estimates, float64 `[2, n]`.
+
+    They are NaN where there is no interval. Matplotlib draws nothing for a NaN, but the ends of a bar of length 0.
+
+    Args:
+        estimates: `[n]`.
+        lows: Lower ends of their intervals, `[n]`; NaN where there is none.
+        highs: Upper ends, `[n]`; NaN where there is none.
+
+    Example:
+        >>> bar_lengths([0.5, 0.5], [0.25, math.nan], [1.0, math.nan]).tolist()
+        [[0.25, nan], [0.5, nan]]
+    """
+    estimates = np.asarray(estimates, dtype=np.float64)
+    return np.stack([estimates - np.asarray(lows), np.asarray(highs) - estimates]).clip(0)
+
+
 def draw_intervals(
     axes: Axes, positions: NDArray[Any], intervals: Sequence[Interval], colour: str, marker: str
 ) -> None:
@@ -218,14 +238,13 @@ def draw_intervals(
         colour: Colour of markers and bars.
         marker: Matplotlib's marker, such as `o`.
     """
-    medians = 100 * np.array([interval.estimate for interval in intervals])
-    # the median alone where there is no interval
-    below = np.nan_to_num(medians - 100 * np.array([interval.low for interval in intervals]))
-    above = np.nan_to_num(100 * np.array([interval.high for interval in intervals]) - medians)
+    medians, lows, highs = (
+        100 * np.array([getattr(interval, end) for interval in intervals]) for end in ("estimate", "low", "high")
+    )
     axes.errorbar(
         positions,
         medians,
-        yerr=np.stack([below, above]),
+        yerr=bar_lengths(medians, lows, highs),
         fmt=marker,
         color=colour,
         markersize=5,

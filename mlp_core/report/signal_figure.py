@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -95,7 +94,7 @@ def _draw_course(axes: Axes, rows: pd.DataFrame, name: str, place: int) -> set[i
     axes.errorbar(
         predicted.index,
         by_layer.mean().to_numpy(),
-        yerr=np.nan_to_num(errors),
+        yerr=errors,
         fmt=marker,
         color=colour,
         markersize=3.5,

@@ -11,7 +11,7 @@ from mlp_core.artifacts.baseline import (
     accept,
     read_baseline,
 )
-from mlp_core.artifacts.changes import ALL, describe_comparison
+from mlp_core.artifacts.changes import ALL, Change, describe_comparison
 from mlp_core.artifacts.comparison import compare
 from mlp_core.artifacts.results import EVENTS, Origin, Results, read_results
 from mlp_core.errors import InputError
@@ -141,6 +141,8 @@ def test_a_single_event_is_named_but_moves_nothing():
     after = {**before, "depth=1": np.where(np.arange(8) == 5, np.nan, before["depth=1"])}
     comparison = compare(results(before), results(after))
     assert comparison.moved == []
+    change = Change("images", "", "diverged", 1, 0.0, 1.0, 1.0, np.nan, np.nan, 0.75, 1, 0, "member 0", "moved")
+    assert change.describe() == "images: 1 of 1 member newly diverged, 0 the other way round (member 0)"
     named = "images depth=1: 1 of 8 members newly diverged, 0 the other way round (member 5)"
     assert named in comparison.describe()
     assert named in describe_comparison(comparison)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import texts
+from drawn import count_bar_ends, texts
 
 from mlp_core.report.loss_curves import loss_curves_figure
 
@@ -120,3 +120,11 @@ def test_loss_of_an_unknown_experiment_is_an_error() -> None:
     """An empty figure would hide a misspelt name."""
     with pytest.raises(ValueError, match="no rows of experiment 'images'"):
         loss_curves_figure(_history(["gain=1"], 2), "images")
+
+
+@pytest.mark.parametrize("configurations", [["gain=1"], ["gain=1", "gain=2"]])
+@pytest.mark.parametrize(("members", "ends"), [(1, 0), (8, 2)])
+def test_bars_are_of_intervals_alone(configurations: list[str], members: int, ends: int) -> None:
+    """One network has none, eight have one with two ends."""
+    figure = loss_curves_figure(_history(configurations, 1, members), "gain_sweep")
+    assert count_bar_ends(figure) == ends * len(configurations)

@@ -213,6 +213,9 @@ def test_single_members_have_no_interval() -> None:
     page = _page({"gain_sweep": _gain()})
     assert "Best gain by median test accuracy: 1.4, 52.0 %, n = 1, no interval" in page
     assert "seeds are too few" not in page
+    single_page, page = (_page({"images": _images().head(n)}) for n in (1, 3))
+    assert "Train minus test: 0.0 percentage points" in single_page
+    assert "Train minus test, median of the members: 0.0 percentage points" in page
 
 
 def test_experiments_that_did_not_run_are_listed_with_their_command() -> None:

@@ -1,5 +1,7 @@
 """The report in a real Chromium: contents that follow, figures that grow at a tap, nothing that a screen cuts off."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from cases import combinations
 from pages import WITHOUT_BROWSER, browser, resize
+from PIL import Image
 
 from mlp_core.experiments.depth_sweep.figures import depth_sweep_figure
 from mlp_core.report.against import Against, ExperimentPair
@@ -35,7 +38,7 @@ def depth_table(n_depths: int, n_members: int) -> pd.DataFrame:
 
 def content_of(table: pd.DataFrame, settings: object) -> SectionContent:
     """Return a table of many columns and enough rows for a section of a page's height."""
-    rows = [[str(number), *["90.0 % [80.0 to 95.0]"] * 9] for number in range(5)]
+    rows = [[str(number), *["90.0 % [80.0\u00a0to\u00a095.0]"] * 9] for number in range(5)]
     header = ["configuration", *(f"accuracy after epoch {number}" for number in range(9))]
     return SectionContent(["It learns."], ["In full."], header, 1, rows, "A note.")
 
@@ -198,10 +201,46 @@ def test_nothing_is_wider_than_the_screen(chromium, address, width):
     assert drawn(driver, "return document.documentElement.scrollWidth") == width
 
 
+def test_no_table_is_wider_than_paper(chromium, address):
+    """Of A4, on which nothing scrolls."""
+    driver = opened(chromium, address, 718)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    frames = "return [...document.querySelectorAll('.scroll')].map((frame) => frame.scrollWidth - frame.clientWidth)"
+    beyond = drawn(driver, frames)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(beyond) >= len(NAMES)
+    assert max(beyond) <= 0
+
+
 def test_the_first_figure_is_on_the_first_screen(chromium, address):
     """Of a laptop: the poster's figures stand whole within it."""
     driver = opened(chromium, address, DESKTOP)
     assert drawn(driver, "return document.querySelector('.thumbnail').getBoundingClientRect().bottom") < 900
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("selector", [".thumbnail", "#figure-figure_second img"])
+def test_the_paper_of_a_figure_does_not_glare_in_the_dark(chromium, address, scheme, selector):
+    """It is white in the light, and in the dark three quarters of that or less, with ink as black as before."""
+    driver = opened(chromium, address, DESKTOP, scheme=scheme)
+    box = drawn(
+        driver,
+        """
+        const image = document.querySelector(arguments[0]);
+        image.scrollIntoView({ block: "center" });
+        const { left, top, width, height } = image.getBoundingClientRect();
+        return { x: left + scrollX, y: top + scrollY, width, height };
+        """,
+        selector,
+    )
+    clip = {"captureBeyondViewport": True, "clip": {**box, "scale": 1}}
+    shot = base64.b64decode(driver.execute_cdp_cmd("Page.captureScreenshot", clip)["data"])
+    colours = Image.open(io.BytesIO(shot)).convert("L").getcolors()
+    most_often = max(colours)[1]
+    darkest = min(colour for _, colour in colours)
+    assert most_often > 250 if scheme == "light" else 180 <= most_often <= 215
+    assert darkest < 60
 
 
 def test_no_text_is_small(chromium, address):

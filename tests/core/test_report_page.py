@@ -130,6 +130,15 @@ def test_the_page_begins_with_what_it_is_of(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / RECORD).equals(first)
 
 
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_the_page_promises_what_its_seeds_can_hold(tmp_path: Path, n_seeds: int) -> None:
+    """One network says nothing of chance; two do not say it well, but they are not one."""
+    content = read_report_content(written(tmp_path, depth_table([0.5] * n_seeds), seeds=n_seeds), all_sections())
+    head = page_of(content).split("</header>")[0]
+    assert ("Here many networks answer" in head) is (n_seeds > 1)
+    assert ("So does this report" in head) is (n_seeds == 1)
+
+
 def test_a_folder_without_a_record_says_so(tmp_path: Path) -> None:
     """One of an earlier version."""
     head = page_of(read_report_content(written(tmp_path, depth_table([0.5])), all_sections())).split("</header>")[0]

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import texts
+from drawn import count_bar_ends, texts
 
 from mlp_core.report.signal_figure import signal_figure
 from mlp_core.theory.predictions import predicted_signals
@@ -82,6 +82,7 @@ def test_one_network_has_no_standard_error():
     """A single member gets dots without bars, and the title says so."""
     figure = signal_figure(signal_table(members=1, relative_gains=(1.0,)))
     assert "one network each; lines" in texts(figure)
+    assert count_bar_ends(figure) == 0
 
 
 def test_dead_networks_are_left_out():

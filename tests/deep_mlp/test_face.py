@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -94,6 +95,21 @@ def test_networks_that_diverge_are_counted(data):
     assert "2 diverged" in repr(lost)
     assert lost.plot().axes
     assert "<table>" in lost._repr_html_()
+
+
+def test_a_notebook_shows_one_block_of_html(ensemble):
+    """A page of Markdown keeps a block as it is; of elements that follow it, it may drop some."""
+    block = ElementTree.fromstring(ensemble._repr_html_())
+    assert [part.tag for part in block] == ["table", "svg"]
+    assert len(block.findall("svg/circle")) == 8
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "one network"), (2, "2 networks")])
+def test_one_network_is_counted_as_one(data, seeds, words):
+    """In text and in the figure."""
+    trained = dm.train(data, hidden=(4,), seeds=seeds, epochs=1)
+    assert f"TrainedEnsemble of {words} 2-4-4, " in repr(trained)
+    assert f"{words}, 0 diverged" in [axes.get_title("left") for axes in trained.plot().axes]
 
 
 def test_pairs_are_compared_and_few_seeds_decide_nothing(data, ensemble):

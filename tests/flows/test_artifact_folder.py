@@ -50,12 +50,13 @@ def test_a_table_is_shown_with_its_provenance(artifacts, finished):
     assert text.endswith("\n4 rows\n")
 
 
-def test_a_table_without_rows_is_shown(artifacts, tmp_path):
-    """Its provenance, and that there are none."""
-    table = pa.table({"experiment": pa.array([], pa.string())})
+@pytest.mark.parametrize(("rows", "words"), [([], "0 rows"), (["images"], "1 row")])
+def test_a_table_with_few_rows_is_shown(artifacts, tmp_path, rows, words):
+    """Its provenance, and how many there are, if any."""
+    table = pa.table({"experiment": pa.array(rows, pa.string())})
     write_table(tmp_path, "results/failures.parquet", table, Provenance({}, "", {}, {"experiment": "name"}))
     text = artifacts("show", "failures", "--artifacts", tmp_path)
-    assert re.search(r'\nunits: \{"experiment": "name"\}\n.*\n0 rows\n$', text, re.S)
+    assert re.search(rf'\nunits: \{{"experiment": "name"\}}\n.*\n{words}\n$', text, re.S)
 
 
 def test_weights_are_shown_with_their_plan(artifacts, finished):

@@ -203,6 +203,11 @@ def test_a_bet_comes_before_the_training(playground):
         ({"data": "table"}, "data", "data must be drawn points as long as there is no table"),
         ({"data": "moons", "arms": "3"}, "arms", "arms must be left out with --data moons, got 3"),
         ({"width": "256", "layers": "8", "epochs": "9999"}, "epochs", "epochs must be at most "),
+        (
+            {"width": "256", "layers": "8", "points": "5000", "epochs": "9999", "seeds": "1"},
+            "epochs",
+            "epochs must be at most 270 for one network of this size, got 9999, or",
+        ),
         ({"width": "256", "layers": "64"}, "layers", "layers must lead to at most 1,000,000 parameters, got 64"),
         ({"parameter_budget": "100000", "layers": "1"}, "parameter_budget", "parameter_budget must lead to a width"),
         (

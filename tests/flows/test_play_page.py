@@ -121,6 +121,43 @@ def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
     assert "pin" not in urlsplit(page.driver.current_url).fragment
 
 
+def test_a_pinned_run_has_the_seeds_of_the_question(page):
+    """Who is told to try more networks asks for more, and gets more pairs; another root seed makes pairs, too."""
+    page.open()
+    page.click("pin")
+    page.change("activation", "tanh")
+    page.wait("return /8 pairs|\\[/.test(document.getElementById('comparison-words').textContent)")
+    page.change("seeds", "12")
+    page.wait("return document.getElementById('summary').textContent.includes('Median of 12 networks')")
+    page.wait("return document.getElementById('pinned-caption').textContent.endsWith('%')")
+    page.wait("return document.querySelectorAll('#dots circle:not([role=option])').length === 14")
+    assert "8 pairs" not in page.text("comparison-words")
+    page.change("seed", "7")
+    page.wait("return location.hash.includes('pin.seed=7')")
+    page.wait(DONE)
+    page.wait("return /12 pairs|\\[/.test(document.getElementById('comparison-words').textContent)")
+    page.click("pin")
+
+
+def test_networks_that_have_all_diverged_have_no_map(page):
+    """Neither their own of before, nor that of the last question."""
+    page.open()
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('Mean of 8')")
+    corner = "return document.getElementById('map').getContext('2d').getImageData(3, 3, 1, 1).data[3]"
+    assert page.driver.execute_script(corner) == 255
+    page.change("layers", "6")
+    page.change("width", "64")
+    page.change("optimizer", "sgd")
+    page.change("start", "xavier_normal")
+    page.change("gain", "1000")
+    page.change("learning_rate", "1")
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('All have diverged')")
+    assert page.driver.execute_script(corner) == 0
+    page.change("seeds", "1")
+    page.wait("return document.getElementById('map-caption').textContent.startsWith('It has diverged')")
+    assert page.driver.execute_script(corner) == 0
+
+
 def test_members_are_seen_while_they_train(page):
     """All their curves and dots, and the map; how far they are is told, and nothing of what only the end can say."""
     page.open(wait=False, question=f"{QUICK}&epochs=5000&points=500&width=32")
@@ -204,6 +241,13 @@ def test_a_link_of_anything_is_a_question_or_a_sentence(page):
     page.open(question=f"{QUICK}&seeds=%3Cb%3E1&colour=red&pinned=1&pin.layers=0", wait=False)
     page.wait("return document.getElementById('seeds')?.getAttribute('aria-invalid') === 'true'")
     assert page.driver.execute_script("return document.querySelectorAll('b').length") == 0
+    disabled = "return [...document.querySelectorAll('.actions :disabled')].map((button) => button.id).join()"
+    page.wait(f"{disabled} === 'copy-command,flow'")  # nothing has been asked that they could be of
+    assert page.text("pin") == "Unpin"
+    page.click("pin")
+    page.wait(f"{disabled} === 'pin,copy-command,flow'")
+    page.change("seeds", "8")
+    page.wait(f"{disabled} === ''")
 
 
 def test_one_network_is_told_as_one(page):
@@ -253,6 +297,8 @@ def test_sentences_count_none_one_and_two(page):
         (0.03, 1.5, [0.1, 0.3, 1]),
         (1.2, 1.5, [1.3, 1.4]),
         (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
+        (1e-8, 0.5, [1e-6, 1e-4, 0.01]),
+        (3e-30, 2, [1e-24, 1e-18, 1e-12, 1e-6, 1]),
         (1.2616, 1.5471, [1.3, 1.35, 1.4, 1.45, 1.5]),
     ],
 )
@@ -325,6 +371,24 @@ def test_it_fits_every_screen(page, width, scheme):
         "return [...document.querySelectorAll('.actions button')].map((one) => one.getBoundingClientRect().height)"
     )
     assert min(heights) >= (40 if width < 500 else 24)
+
+
+@pytest.mark.parametrize("width", [390, 1200, 2560])
+def test_no_letter_of_a_drawing_is_cut_off(page, width):
+    """Letters grow with the screen, drawings do not: small losses have long numbers, and the gauge has two lines."""
+    page.open(question="data=gauss&points=500&epochs=40&seeds=2&learning_rate=0.03&batch_size=32&width=16", width=width)
+    edge = page.driver.execute_script("""
+        const canvas = document.getElementById("losses");
+        const { data } = canvas.getContext("2d").getImageData(0, 40, 1, canvas.height - 40);
+        return data.some((part) => part > 0);
+    """)
+    assert edge is False
+    above = page.driver.execute_script("""
+        const gauge = document.getElementById("gauge"), { top } = gauge.getBoundingClientRect();
+        const tops = [...gauge.querySelectorAll("text")].map((text) => text.getBoundingClientRect().top);
+        return getComputedStyle(gauge).overflow === "visible" ? 0 : top - Math.min(...tops);
+    """)
+    assert above <= 0
 
 
 def test_nothing_moves_where_the_system_says_so(page):

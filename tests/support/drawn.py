@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
 from matplotlib.text import Text
 
 from tasks.helper_process import run_in_helper
@@ -20,6 +21,21 @@ def texts(figure: Any) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.get_ticklabels(which="both")
     return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def count_bar_ends(figure: Any) -> int:
+    """Return how many ends of error bars a figure draws."""
+    ends = [end for axes in figure.axes for bars in axes.containers for end in bars.lines[1]]
+    return int(sum(np.isfinite(np.asarray(end.get_ydata(), float)).sum() for end in ends))
+
+
+def assert_grid_cuts_no_line(figure: Any) -> None:
+    """Look that each line across the axes is drawn after their grid."""
+    for axes in figure.axes:
+        across = [line for line in axes.lines if len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 1]
+        assert across
+        assert axes.yaxis.get_gridlines()[0].get_visible()
+        assert min(line.get_zorder() for line in across) > axes.yaxis.get_zorder()
 
 
 class DrawnOnce:

@@ -116,9 +116,13 @@ export function drawLosses(canvas, rows, selected) {
   if (high === 0) return;
   high = Math.min(high, 100 * Math.max(low, 0.02)); // one that explodes hides no other
   [low, high] = [Math.log(low * 0.9), Math.log(high * 1.1)];
-  const [left, bottom] = [38, height - 20];
+  const { fontSize } = getComputedStyle(document.documentElement);
+  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
+  const ticks = lossTicks(Math.exp(low), Math.exp(high));
+  const left = Math.max(38, ...ticks.map((tick) => drawn.measureText(lossLabel(tick)).width + 8));
+  const bottom = height - 20;
   const y = (loss) => 6 + (1 - (Math.log(loss) - low) / (high - low)) * (bottom - 10);
-  drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs: most });
+  drawAxes(drawn, { left, width, height, ticks, y, epochs: most });
   drawn.save();
   drawn.beginPath();
   drawn.rect(left, 0, width - left, bottom);
@@ -144,7 +148,10 @@ export function drawLosses(canvas, rows, selected) {
 /** Return two to six round numbers within a range above 0: steps of a logarithmic scale, or equal ones if it is narrow. */
 export function lossTicks(low, high) {
   const inside = (ticks) => ticks.filter((tick) => tick > low && tick < high);
-  const decades = Array.from({ length: 9 }, (_, place) => 10 ** (place - 4));
+  const [lowest, highest] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const every = Math.ceil((highest - lowest) / 6);
+  const exponents = Array.from({ length: highest - lowest + 1 }, (_, place) => lowest + place);
+  const decades = exponents.filter((exponent) => exponent % every === 0).map((exponent) => Number(`1e${exponent}`));
   for (const digits of [[1], [1, 3], [1, 2, 5]]) {
     const ticks = inside(decades.flatMap((decade) => digits.map((digit) => Number((digit * decade).toPrecision(1)))));
     if (ticks.length >= 3 && ticks.length <= 6) return ticks;
@@ -156,20 +163,23 @@ export function lossTicks(low, high) {
   return inside(Array.from({ length: 8 }, (_, place) => Number(((first + place) * step).toPrecision(6))));
 }
 
-function drawAxes(drawn, { left, bottom, width, height, low, high, y, epochs }) {
+/** Return a loss as it is written at the axis: a small one by its power of ten. */
+function lossLabel(tick) {
+  return tick < 1e-4 ? tick.toExponential() : String(tick);
+}
+
+function drawAxes(drawn, { left, width, height, ticks, y, epochs }) {
   drawn.fillStyle = colour("soft");
   drawn.strokeStyle = colour("line");
   drawn.lineWidth = 1;
-  const { fontSize } = getComputedStyle(document.documentElement);
-  drawn.font = `${0.72 * parseFloat(fontSize)}px system-ui, sans-serif`;
   drawn.textAlign = "right";
   drawn.textBaseline = "middle";
-  for (const tick of lossTicks(Math.exp(low), Math.exp(high)).filter((tick) => y(tick) > 20)) { // below the unit
+  for (const tick of ticks.filter((tick) => y(tick) > 20)) { // below the unit
     drawn.beginPath();
     drawn.moveTo(left, y(tick));
     drawn.lineTo(width, y(tick));
     drawn.stroke();
-    drawn.fillText(String(tick), left - 6, y(tick));
+    drawn.fillText(lossLabel(tick), left - 6, y(tick));
   }
   drawn.textBaseline = "alphabetic";
   drawn.textAlign = "left";

@@ -4,7 +4,7 @@ import { bracketed, onScheme, percent } from "./drawing.js";
 import { Form } from "./form.js";
 import { drawDifference, drawDots, drawLosses } from "./numbers.js";
 import { drawGauge, drawMap, drawNetwork } from "./picture.js";
-import { betInWords, captionOfMap, networksInWords, sizesInWords, summaryInWords, theoryInWords } from "./words.js";
+import { allDiverged, betInWords, captionOfMap, networksInWords, sizesInWords, summaryInWords, theoryInWords } from "./words.js";
 
 const PLACES = ["question", "pinned", "polynomial"];
 const MEMBER = 3; // what else a binary message is of: a member's map, or losses, this number and that of the place
@@ -52,6 +52,13 @@ function readAddress() {
   form.fill(own);
   pinned = given.has("pinned") ? { ...form.defaults, ...others } : null;
   polynomial = given.has("polynomial");
+  pairSeeds();
+}
+
+/** Give the pinned question the seeds of the other: members of equal seeds make the pairs, however many are asked for. */
+function pairSeeds() {
+  const { seeds, seed } = form.values();
+  if (pinned) Object.assign(pinned, { seeds, seed });
 }
 
 function writeAddress() {
@@ -100,6 +107,7 @@ function banner(sentence) {
 
 function changed() {
   form.settle();
+  pairSeeds();
   waiting = by("bet-first").checked;
   writeAddress();
   clearTimeout(askTimer);
@@ -193,9 +201,10 @@ function draw() {
 
 function paint() {
   drawAt = 0;
+  drawButtons();
   if (!asked) return;
   const run = runs.question;
-  drawMap(by("map"), (selected !== null && maps.member) || maps.question, asked);
+  drawMap(by("map"), (selected !== null && maps.member) || mapOf("question"), asked);
   if (maps.question && maps.question.id !== drawnFor) shown(`map-${(drawnFor = maps.question.id)}`);
   by("map-caption").textContent = captionOfMap({ asked, run, maps, selected, waiting });
   by("map").setAttribute("aria-label", `Decision map: ${by("map-caption").textContent}`);
@@ -228,8 +237,13 @@ function drawOthers() {
     by(`${place}-caption`).textContent = `${what}: ${reached}`;
   }
   by("others").hidden = !pinned && !polynomial;
-  if (pinned) drawMap(by("pinned-map"), maps.pinned, asked, { points: false });
-  if (polynomial) drawMap(by("polynomial-map"), maps.polynomial, asked, { points: false });
+  if (pinned) drawMap(by("pinned-map"), mapOf("pinned"), asked, { points: false });
+  if (polynomial) drawMap(by("polynomial-map"), mapOf("polynomial"), asked, { points: false });
+}
+
+/** Return the map of a place; none if all its networks have diverged: what was drawn before is not their answer. */
+function mapOf(place) {
+  return allDiverged(runs[place]) ? undefined : maps[place];
 }
 
 function drawNumbers(run) {
@@ -253,9 +267,14 @@ function drawNumbers(run) {
     by("comparison-words").textContent = comparison.sentence;
     drawDifference(by("difference"), comparison.comparison);
   }
+}
+
+function drawButtons() {
   by("pin").setAttribute("aria-pressed", String(pinned !== null));
   by("pin").textContent = pinned ? "Unpin" : "Pin";
   by("polynomial").setAttribute("aria-pressed", String(polynomial));
+  by("pin").disabled = !asked && !pinned;
+  by("copy-command").disabled = by("flow").disabled = !asked;
 }
 
 // ---- what one can do

@@ -8,10 +8,10 @@ export function captionOfMap({ asked, run, maps, selected, waiting }) {
   const after = (epoch) => (epoch < epochs ? ` after ${epoch} of ${epochs} epochs` : "");
   if (selected !== null) {
     const epoch = maps.member?.epoch ?? epochs;
-    return `Network ${selected}${after(epoch)}: ${percent(run?.test?.[selected])}. Escape shows all.`;
+    return `Network ${selected}${after(epoch)}: ${percent(run?.test?.[selected])}. A second click, or Escape, shows all.`;
   }
   if (waiting || !maps.question) return "The points, and the circle that holds all of them.";
-  if (run?.complete && run.summary.diverged === run.n) return "All have diverged: they have no answers left.";
+  if (allDiverged(run)) return run.n === 1 ? "It has diverged: it has no answers left." : "All have diverged: they have no answers left.";
   const { n, epoch } = maps.question;
   if (epoch === 0) return `${n === 1 ? "A network" : `Mean of ${n} networks`} before the first step.`;
   const mean = n === 1 ? "What one network answers" : `Mean of ${n} networks`;
@@ -32,6 +32,11 @@ export function summaryInWords({ asked, run, waiting }) {
   const never = complete ? `, never learned: ${summary.never_learned_words}` : "";
   const what = n === 1 ? "What one network gets right" : `Median of ${networks}${interval}`;
   return `${what}${after}.${mean} ${summary.diverged} diverged${never}. ${seconds.toFixed(1)} s.`;
+}
+
+/** Return whether a run has ended without a network that answers. */
+export function allDiverged(run) {
+  return Boolean(run?.complete) && run.summary.diverged === run.n;
 }
 
 /** Count networks: none, one or more. */

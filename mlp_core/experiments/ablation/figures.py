@@ -21,6 +21,7 @@ from mlp_core.report.plot_style import (
     INK,
     ORANGE,
     WIDTH_INCHES,
+    bar_lengths,
     bare_axes,
     interval_words,
     jitter,
@@ -200,11 +201,10 @@ def _draw_values(
     means, lows, highs = (
         scale * np.array([getattr(interval, end) for interval in intervals]) for end in ("estimate", "low", "high")
     )
-    spread = np.nan_to_num(np.stack([means - lows, highs - means]).clip(0))
     axes.errorbar(
         positions,
         means,
-        yerr=spread,
+        yerr=bar_lengths(means, lows, highs),
         fmt=marker + style,
         color=colour,
         markersize=4,

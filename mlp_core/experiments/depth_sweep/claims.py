@@ -75,7 +75,7 @@ def published_curve_is_typical(table: Table, figure: str = "depth_sweep") -> Cla
     decline = accuracy.values[accuracy.levels == best] - accuracy.values[accuracy.levels == deepest]
     n = decline.shape[1]
     below = [int((accuracy.values[accuracy.levels == depth] < value).sum()) for depth, value in PUBLISHED_CURVE.items()]
-    ranks = f"{', '.join(str(rank) for rank in below[:-1])} and {below[-1]} of {n} members"
+    ranks = f"{', '.join(str(rank) for rank in below[:-1])} and {below[-1]} of {n} member{'s' * (n != 1)}"
     return median_claim(
         "published_curve_is_typical",
         "ours",

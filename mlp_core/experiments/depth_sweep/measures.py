@@ -16,7 +16,8 @@ from mlp_core.engine.tables import TrainedModel
 from mlp_core.engine.training import predict
 from mlp_core.experiments.depth_sweep.member_maps import MemberMaps
 
-MAP_SIZE = 60
+_MAP_SIZE, _SIZE_OF_ONE = 60, 240
+"""Points along each side of a map; one network a depth has a map four times as large in the figure."""
 _MOST, _MOST_OF_MANY = 64, 16
 _MANY_DEPTHS = 6
 
@@ -39,7 +40,8 @@ def member_maps(
         `member_maps_figure`.
     """
     most = _MOST if len(models) <= _MANY_DEPTHS else _MOST_OF_MANY
-    axis = torch.linspace(-1, 1, MAP_SIZE) * float(data.train_inputs.norm(dim=1).max())
+    size = _SIZE_OF_ONE if all(len(model.members) == 1 for model in models) else _MAP_SIZE
+    axis = torch.linspace(-1, 1, size) * float(data.train_inputs.norm(dim=1).max())
     x2, x1 = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([x1.flatten(), x2.flatten()], 1)
     maps = [_maps(model, data, grid, most) for model in models]
@@ -54,11 +56,12 @@ def _maps(model: TrainedModel, data: Split, grid: torch.Tensor, most: int) -> Me
     places = evenly_spread(len(ranked), most)
     chosen = ranked[places]
     state = {name: tensor[torch.from_numpy(chosen)] for name, tensor in model.state().items()}
-    classes = np.zeros((0, MAP_SIZE, MAP_SIZE), np.uint8)
+    size = math.isqrt(len(grid))
+    classes = np.zeros((0, size, size), np.uint8)
     if len(chosen):
         config = model.trial.config
         answers = predict(Ensemble.from_state(state, config.activation), applied(config.inputs, data)(grid))
-        classes = answers.to(torch.uint8).numpy().reshape(len(chosen), MAP_SIZE, MAP_SIZE)
+        classes = answers.to(torch.uint8).numpy().reshape(len(chosen), size, size)
     labels = model.trial.labels
     depth, width = labels.column("depth"), labels.column("width")
     return MemberMaps(

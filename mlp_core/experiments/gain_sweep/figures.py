@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlp_core.report.plot_style import (
+    ABOVE_GRID,
     BLUE,
     DOTS_PER_INCH,
     INK,
@@ -92,7 +93,7 @@ def _draw_gain_panel(axes: Axes, table: pd.DataFrame, n_classes: int) -> list[In
         marks.append((best, f"best {'median ' if several else ''}{best:.3g}", "-"))
     # the two are often neighbours: the left one's label ends at its line, the right one's begins there
     for index, (gain, label, style) in enumerate(sorted(marks)):
-        axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=0)
+        axes.axvline(gain, color=INK, linewidth=1, linestyle=style, zorder=ABOVE_GRID)
         axes.annotate(
             label,
             (gain, 1.0),

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlp_core.report.plot_style import (
+    ABOVE_GRID,
     DOTS_PER_INCH,
     GREY,
     INK,
@@ -53,7 +54,7 @@ def generalization_figure(table: pd.DataFrame, n_classes: int = 4, kind: str = "
         bare_axes(axes)
         axes.axhline(100 / n_classes, color=GREY, linewidth=1, linestyle=":", zorder=0)
         for radius, _, _ in marks:
-            axes.axvline(radius, color=INK, linewidth=1, zorder=0)
+            axes.axvline(radius, color=INK, linewidth=1, zorder=ABOVE_GRID)
         axes.set_ylabel("accuracy (%)")
         axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     for radius, label, side in marks:

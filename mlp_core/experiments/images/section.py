@@ -38,7 +38,8 @@ def _summarise(configurations: list[ConfigurationAccuracy], settings: Mapping[st
         )
         if configuration.test.n:
             gap = 100 * float((configuration.train_accuracies - configuration.test_accuracies).median())
-            sentences.append(f"Train minus test, median of the members: {gap:.1f} percentage points.")
+            of_members = ", median of the members" if configuration.test.n > 1 else ""
+            sentences.append(f"Train minus test{of_members}: {gap:.1f} percentage points.")
     sentences += divergence_sentences(configurations)
     return sentences
 

@@ -218,7 +218,8 @@ def _number_of_gains(diagram: PhaseDiagram) -> str:
 def _misses(diagram: PhaseDiagram, name: str, agreement: Agreement) -> str:
     gains = diagram.grid.gains
     n_near = int((np.abs(agreement.steps) <= 1).sum())
-    sentence = f"{SCALES} {name} scales are within one step of the grid's depths at {n_near} of {len(gains)} gains"
+    of_gains = f"{n_near} of {len(gains)} gain{'s' * (len(gains) != 1)}"
+    sentence = f"{SCALES} {name} scales are within one step of the grid's depths at {of_gains}"
     parts = []
     for off, word in ((agreement.steps < -1, "below"), (agreement.steps > 1, "above")):
         if off.any():

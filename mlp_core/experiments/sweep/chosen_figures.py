@@ -26,6 +26,7 @@ from mlp_core.report.plot_style import (
     shortened,
     whole_ticks,
 )
+from mlp_core.statistics.wording import count
 
 _MOST_CLASSES = 30
 
@@ -115,5 +116,5 @@ def classes_figure(table: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("answer")
     axes.set_ylabel("true class")
     figure.colorbar(image, ax=axes, label="test examples of the true class (%)", shrink=0.8)
-    axes.set_title(f"Chosen configuration: answers of {members} members", loc="left", fontsize=11)
+    axes.set_title(f"Chosen configuration: answers of {count(members, 'member')}", loc="left", fontsize=11)
     return figure

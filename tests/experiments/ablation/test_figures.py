@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import texts
+from drawn import count_bar_ends, texts
 from matplotlib.collections import PathCollection
 
 from mlp_core.experiments.ablation.figures import ablation_causes_figure, ablation_figure
@@ -102,3 +102,8 @@ def test_gradients_that_are_all_zero_are_words(ablation_table: pd.DataFrame) -> 
     """A logarithmic axis cannot show them."""
     text = texts(ablation_causes_figure(ablation_table.assign(first_gradient_mean_square=0.0)))
     assert text.count("all are 0") == 2
+
+
+def test_bars_are_of_intervals_alone(ablation_table: pd.DataFrame) -> None:
+    """One network in each place has none."""
+    assert count_bar_ends(ablation_figure(ablation_table[ablation_table["member"] == 1])) == 0

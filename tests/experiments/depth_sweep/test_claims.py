@@ -89,6 +89,7 @@ def test_the_published_values_have_ranks_among_the_members():
     higher = [value + 0.01 for value in PUBLISHED]
     claim = published_curve_is_typical(curves(*[lower] * 3, *[higher] * 5))
     assert claim.effect.endswith("below it lie, in the order of the depths, 3, 3, 3, 3 and 3 of 8 members")
+    assert published_curve_is_typical(curves(lower)).effect.endswith(", 1, 1, 1, 1 and 1 of 1 member")
 
 
 def test_a_diverged_member_takes_its_seed_out():

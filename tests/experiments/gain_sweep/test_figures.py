@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import texts
+from drawn import assert_grid_cuts_no_line, count_bar_ends, texts
 from matplotlib.text import Text
 
 from mlp_core.experiments.gain_sweep.figures import gain_sweep_figure
@@ -60,3 +60,16 @@ def test_gain_figure_marks_best_and_theory(gain_table: pd.DataFrame) -> None:
     text = texts(gain_sweep_figure(gain_table))
     for expected in ("best median 1.4", "theory 1.407", "2 of 4\ndiverged", "chance\n33 %"):
         assert expected in text
+
+
+def test_bars_are_of_intervals_alone(gain_table: pd.DataFrame) -> None:
+    """One network has none, eight have a bar with two ends for each accuracy, unless they do not differ."""
+    assert count_bar_ends(gain_sweep_figure(gain_table.groupby("gain").head(1))) == 0
+    eight = pd.concat([gain_table.assign(status="ok", test_accuracy=gain_table["train_accuracy"].fillna(0.3))] * 2)
+    eight["train_accuracy"] = 0.5
+    assert count_bar_ends(gain_sweep_figure(eight)) == 2 * 3
+
+
+def test_the_lines_at_the_gains_are_whole(gain_table: pd.DataFrame) -> None:
+    """The grid lies behind them."""
+    assert_grid_cuts_no_line(gain_sweep_figure(gain_table))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import texts
+from drawn import assert_grid_cuts_no_line, texts
 
 from mlp_core.experiments.generalization.figures import generalization_figure
 from mlp_core.report.png import figure_png
@@ -67,3 +67,8 @@ def test_a_line_of_which_nobody_finished_says_so(generalization_table: pd.DataFr
     """In the legend."""
     failed = generalization_table.assign(status=np.where(generalization_table["model"] == "mlp", "diverged", "ok"))
     assert "depth 1, 101 par.: diverged" in texts(generalization_figure(failed))
+
+
+def test_the_lines_at_the_radii_are_whole(generalization_table: pd.DataFrame) -> None:
+    """The grid lies behind them."""
+    assert_grid_cuts_no_line(generalization_figure(generalization_table))

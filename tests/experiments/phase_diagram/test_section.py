@@ -61,6 +61,8 @@ def test_depths_that_do_not_follow_are_named():
     limits[0], limits[3] = 32, 8
     text = section_text(SECTION, phase_diagram_table(limits), classes=3)
     assert "6 gradient scales are within one step of the grid's depths at 5 of 7 gains: at 1.2" in text
+    table = phase_diagram_table(limits)
+    assert "at 1 of 1 gain" in section_text(SECTION, table[table["gain"] == GAINS[2]], classes=3)
     assert "at 1.2 the measured depth lies 3 steps below; at 0.6 the measured depth lies 3 steps above." in text
 
 

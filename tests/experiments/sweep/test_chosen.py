@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from drawn import texts
 
 from mlp_core.artifacts.units import settings_of
 from mlp_core.data.datasets import Split
@@ -13,7 +15,7 @@ from mlp_core.engine.configs import Training
 from mlp_core.engine.members import train_members
 from mlp_core.engine.tables import TrainedModel, joined_members, member_table
 from mlp_core.experiments.measures import weights_of
-from mlp_core.experiments.sweep.chosen_figures import epochs_figure
+from mlp_core.experiments.sweep.chosen_figures import classes_figure, epochs_figure
 from mlp_core.experiments.sweep.experiment import Sweep, sweep_trials
 from mlp_core.experiments.sweep.measures import chosen_history, class_table
 from mlp_core.statistics.intervals import median_interval
@@ -105,3 +107,10 @@ def test_early_stopping_ends_lines_and_marks_what_is_kept(data):
     early = kept[kept["epoch"] < lengths]
     assert sorted(dots.get_xdata()) == sorted(early["epoch"])
     assert np.isfinite(losses.lines[0].get_ydata()).sum() == lengths[0]
+
+
+@pytest.mark.parametrize(("members", "words"), [(0, "all members"), (1, "of one member"), (2, "of 2 members")])
+def test_the_confusion_matrix_counts_its_members(members, words):
+    """None, one and two."""
+    table = pd.DataFrame({"members": members, "count": [3, 1, 0, 4]})
+    assert words in texts(classes_figure(table, {"class_names": ["a", "b"]}))
