@@ -20,6 +20,7 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
+from mlp_core.engine.tiles import N_ROWS, add_pairs, add_products, put, row_totals, zeros
 from mlp_core.engine.vectors import (
     LANES,
     absolute,
@@ -27,16 +28,11 @@ from mlp_core.engine.vectors import (
     fma,
     gather,
     load,
-    load_pair,
-    load_twice,
     lower,
-    number,
     select,
-    spread,
     square_root,
     store,
     total,
-    totals,
     upper,
 )
 
@@ -64,51 +60,29 @@ def _multiply(
     width: int,
 ) -> None:  # fmt: skip
     """Write rows of outputs: each the sum over the inputs of weight times row."""
-    for row in range(0, n_out, 2):
+    for row in range(0, n_out, N_ROWS):
         for column in range(0, width, BLOCK):
-            a0 = a1 = b0 = b1 = constant(work, 0.0)
+            sums = zeros(work)
             weight, at = first + row * out_step, signal + column
             for _ in range(n_in):
-                a, b = spread(weights, weight), spread(weights, weight + out_step)
-                x0, x1 = load(work, at), load(work, at + LANES)
-                a0, a1, b0, b1 = fma(a, x0, a0), fma(a, x1, a1), fma(b, x0, b0), fma(b, x1, b1)
+                sums = add_products(sums, weights, weight, out_step, work, at)
                 weight += in_step
                 at += width
-            at = out + row * width + column
-            store(work, at, a0)
-            store(work, at + LANES, a1)
-            if row + 1 < n_out:
-                store(work, at + width, b0)
-                store(work, at + width + LANES, b1)
+            put(work, out + row * width + column, width, n_out - row, BLOCK, sums)
 
 
 @part
 def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, width: int) -> None:
     """Write the gradient of a layer's weights: sums over the batch of delta times input."""
-    for row in range(0, n_out, 2):
+    for row in range(0, n_out, N_ROWS):
         for column in range(0, n_in, 4):
-            s0 = s1 = s2 = s3 = constant(work, 0.0)  # their first halves are of this row, the second of the next
+            sums = zeros(work)
             up, at = delta + row * width, signal + column * width
             for _ in range(0, width, 8):
-                deltas = load_pair(work, up, up + width)
-                s0, s1 = fma(deltas, load_twice(work, at), s0), fma(deltas, load_twice(work, at + width), s1)
-                s2 = fma(deltas, load_twice(work, at + 2 * width), s2)
-                s3 = fma(deltas, load_twice(work, at + 3 * width), s3)
+                sums = add_pairs(sums, work, up, at, width)
                 up += 8
                 at += 8
-            sums, at, left = totals(s0, s1, s2, s3), first + row * n_in + column, n_in - column
-            _put(gradient, at, left, lower(sums))
-            if row + 1 < n_out:
-                _put(gradient, at + n_in, left, upper(sums))
-
-
-@part
-def _put(out: Any, at: int, left: int, sums: Any) -> None:
-    if left >= 4:
-        store(out, at, sums)
-    else:
-        for index in range(left):
-            out[at + index] = number(sums, index)
+            put(gradient, first + row * n_in + column, n_in, n_out - row, n_in - column, row_totals(sums))
 
 
 @part

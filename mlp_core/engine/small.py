@@ -34,6 +34,7 @@ from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
+from mlp_core.engine.tiles import N_ROWS
 from mlp_core.engine.vectors import LANES
 
 _KINDS = {
@@ -334,7 +335,7 @@ def packed(ensemble: Ensemble) -> NDArray[np.floating]:
     """
     flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
     longest = max(ensemble.layer_sizes) + 1
-    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + longest))
+    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + (N_ROWS - 1) * longest))
     packed[:, : flat.shape[1]] = flat
     return packed.numpy()
 

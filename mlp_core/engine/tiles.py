@@ -1,0 +1,152 @@
+"""Several rows of a matrix product at a time in compiled code: as many sums as the processor's registers hold.
+
+A sum that stays in a register from its first product to its last waits for its own last addition alone, so that many
+side by side keep a processor busy. How many there are changes no number: the order within each of them is the same.
+
+For functions that numba compiles; outside of them nothing here can be called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+
+from mlp_core.engine.compilation import N_SUMS
+from mlp_core.engine.vectors import LANES, Vector, added_up, called, element, intrinsic, loaded, repeated, shuffled
+
+N_ROWS = N_SUMS // 2
+"""Rows of a tile, which is two vectors wide in `add_products`, and four sums in `add_pairs`."""
+
+
+def _tile(array: Any) -> Any:
+    return types.UniTuple(Vector(array.dtype), N_SUMS)
+
+
+def _number(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def _added(builder: Any, tile: Any, number: int, a: Any, b: Any) -> Any:
+    """Return a tile with a * b added to one of its sums."""
+    return builder.insert_value(tile, called(builder, "fma", a, b, builder.extract_value(tile, number)), number)
+
+
+@intrinsic
+def zeros(typing: Any, like: Any) -> Any:
+    """Return a tile of sums that are all 0, of the number type of an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(context.get_value_type(signature.return_type), None)
+
+    return _tile(like)(like), generate
+
+
+@intrinsic
+def add_products(typing: Any, tile: Any, weights: Any, weight: Any, step: Any, array: Any, index: Any) -> Any:
+    """Return a tile with a product added to each sum: of a row's weight, and one of 32 numbers from `index` on.
+
+    The weight of row r is `weights[weight + r * step]`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, weights, weight, step, array, index = arguments
+        _, weights_type, _, _, array_type, _ = signature.args
+        halves = [
+            loaded(context, builder, LANES, array_type, array, builder.add(index, _number(half * LANES)))
+            for half in range(2)
+        ]
+        for row in range(N_ROWS):
+            place = builder.add(weight, builder.mul(step, _number(row)))
+            factor = repeated(builder, builder.load(element(context, builder, weights_type, weights, place)), LANES)
+            for half, numbers in enumerate(halves):
+                tile = _added(builder, tile, 2 * row + half, factor, numbers)
+        return tile
+
+    return tile(tile, weights, types.intp, types.intp, array, types.intp), generate
+
+
+@intrinsic
+def add_pairs(typing: Any, tile: Any, array: Any, rows: Any, columns: Any, step: Any) -> Any:
+    """Return a tile with eight products added for each row and each of four columns, to eight sums apart.
+
+    Multiplied are `array[rows + r * step + k]` and `array[columns + c * step + k]` for k = 0 .. 7. A vector of the tile
+    has the sums of two rows.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, array, rows, columns, step = arguments
+
+        def eight(start: Any, number: int) -> Any:
+            place = builder.add(start, builder.mul(step, _number(number)))
+            return loaded(context, builder, LANES // 2, signature.args[1], array, place)
+
+        pairs = [
+            shuffled(builder, eight(rows, row), eight(rows, row + 1), range(LANES)) for row in range(0, N_ROWS, 2)
+        ]
+        for column in range(4):
+            half = eight(columns, column)
+            twice = shuffled(builder, half, half, [*range(LANES // 2)] * 2)
+            for pair, numbers in enumerate(pairs):
+                tile = _added(builder, tile, 4 * pair + column, numbers, twice)
+        return tile
+
+    return tile(tile, array, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def row_totals(typing: Any, tile: Any) -> Any:
+    """Return the totals of a tile of `add_pairs`, a vector of four columns for each row.
+
+    Each equals `mlp_core.engine.vectors.total` of its eight sums bit for bit.
+    """
+    kind = types.UniTuple(Vector(tile.dtype.dtype, 4), N_ROWS)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        result = ir.Constant(context.get_value_type(kind), ir.Undefined)
+        for row in range(0, N_ROWS, 2):
+            sums = added_up(builder, [builder.extract_value(arguments[0], 2 * row + column) for column in range(4)])
+            for half in range(2):
+                four = shuffled(builder, sums, sums, range(4 * half, 4 * half + 4))
+                result = builder.insert_value(result, four, row + half)
+        return result
+
+    return kind(tile), generate
+
+
+@intrinsic
+def put(typing: Any, array: Any, index: Any, step: Any, n_rows: Any, n_columns: Any, vectors: Any) -> Any:
+    """Write a tile's rows into an array, `step` numbers apart, without what is beyond `n_rows` and `n_columns`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, step, n_rows, n_columns, vectors = arguments
+        array_type, vector = signature.args[0], signature.args[5].dtype
+        kind = context.get_value_type(vector)
+
+        def address(row: int, column: int) -> Any:
+            place = builder.add(index, builder.add(builder.mul(step, _number(row)), _number(column)))
+            return element(context, builder, array_type, array, place)
+
+        def store(row: int, column: int, numbers: Any) -> None:
+            place = builder.bitcast(address(row, column), kind.as_pointer())
+            builder.store(numbers, place, align=vector.dtype.bitwidth // 8)
+
+        per_row = len(signature.args[5]) // N_ROWS
+        for row in range(N_ROWS):
+            with builder.if_then(builder.icmp_signed("<", _number(row), n_rows)):
+                for part in range(per_row):
+                    first, numbers = part * vector.lanes, builder.extract_value(vectors, row * per_row + part)
+                    whole = builder.icmp_signed("<=", _number(first + vector.lanes), n_columns)
+                    with builder.if_else(whole) as (then, otherwise):
+                        with then:
+                            store(row, first, numbers)
+                        with otherwise:
+                            for lane in range(vector.lanes - 1):
+                                with builder.if_then(builder.icmp_signed("<", _number(first + lane), n_columns)):
+                                    number = builder.extract_element(numbers, ir.Constant(ir.IntType(32), lane))
+                                    builder.store(number, address(row, first + lane))
+        return context.get_dummy_value()
+
+    integers = [types.intp] * 4
+    return types.void(array, *integers, vectors), generate
