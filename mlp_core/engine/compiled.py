@@ -28,6 +28,7 @@ from mlp_core.engine.vectors import (
     fma,
     gather,
     load,
+    load_pair,
     lower,
     select,
     square_root,
@@ -72,16 +73,23 @@ def _multiply(
 
 
 @part
-def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, width: int) -> None:
+def _weigh(
+    work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, pairs: int, width: int
+) -> None:  # fmt: skip
     """Write the gradient of a layer's weights: sums over the batch of delta times input."""
     for row in range(0, n_out, N_ROWS):
+        for start in range(delta + row * width, delta + (row + N_ROWS) * width, 2 * width):
+            at = pairs + start - delta - row * width
+            for column in range(start, start + width, LANES // 2):
+                store(work, at, load_pair(work, column, column + width))
+                at += LANES
         for column in range(0, n_in, 4):
             sums = zeros(work)
-            up, at = delta + row * width, signal + column * width
-            for _ in range(0, width, 8):
+            up, at = pairs, signal + column * width
+            for _ in range(0, width, LANES):
                 sums = add_pairs(sums, work, up, at, width)
-                up += 8
-                at += 8
+                up += 2 * LANES
+                at += LANES
             put(gradient, first + row * n_in + column, n_in, n_out - row, n_in - column, row_totals(sums))
 
 
@@ -201,10 +209,11 @@ def _backward(
     parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int, gradient: Any
 ) -> None:  # fmt: skip
     """Write the gradient of all parameters from that of the logits."""
+    pairs = len(work) - (N_ROWS + 2) * width
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         n_in, n_out, signal, delta = layer[N_INPUTS], layer[N_OUTPUTS], layer[SIGNAL], layer[DELTA]
-        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
+        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], pairs, width)
         if index > 0:
             before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
             _multiply(work, before, n_in, parameters, layer[WEIGHTS], _ONE, n_in + 1, delta, n_out, width)
@@ -264,7 +273,7 @@ def train(
         n_batches: Steps of an epoch.
         first: The first step to take; step 0 is the first one of the first epoch in `orders`.
         end: The step after the last.
-        work: Memory for a batch, laid out as `layers` says; its last two rows are for labels and example weights.
+        work: Memory for a batch, laid out as `layers` says; its last rows are for two to four deltas side by side, labels and example weights.
         gradient: Memory as long as `parameters`, all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
     """

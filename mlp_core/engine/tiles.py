@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 
 from mlp_core.engine.compilation import N_SUMS
-from mlp_core.engine.vectors import LANES, Vector, added_up, called, element, intrinsic, loaded, repeated, shuffled
+from mlp_core.engine.vectors import LANES, Vector, called, element, intrinsic, loaded, repeated, shuffled
 
 N_ROWS = N_SUMS // 2
 """Rows of a tile, which is two vectors wide in `add_products`, and four sums in `add_pairs`."""
@@ -68,28 +68,27 @@ def add_products(typing: Any, tile: Any, weights: Any, weight: Any, step: Any, a
 
 
 @intrinsic
-def add_pairs(typing: Any, tile: Any, array: Any, rows: Any, columns: Any, step: Any) -> Any:
-    """Return a tile with eight products added for each row and each of four columns, to eight sums apart.
+def add_pairs(typing: Any, tile: Any, array: Any, pairs: Any, columns: Any, step: Any) -> Any:
+    """Return a tile with sixteen products added for each row and each of four columns, to eight sums apart.
 
-    Multiplied are `array[rows + r * step + k]` and `array[columns + c * step + k]` for k = 0 .. 7. A vector of the tile
-    has the sums of two rows.
+    A vector of the tile has eight sums of a row and eight of the next. Of two rows, eight numbers of each lie side by
+    side from `pairs` on, of the next two from `pairs + 2 * step` on; those of the columns from `columns + c * step` on.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile, array, rows, columns, step = arguments
+        tile, array, pairs, columns, step = arguments
 
-        def eight(start: Any, number: int) -> Any:
-            place = builder.add(start, builder.mul(step, _number(number)))
-            return loaded(context, builder, LANES // 2, signature.args[1], array, place)
+        def read(lanes: int, start: Any, n_steps: int, offset: int) -> Any:
+            place = builder.add(start, builder.add(builder.mul(step, _number(n_steps)), _number(offset)))
+            return loaded(context, builder, lanes, signature.args[1], array, place)
 
-        pairs = [
-            shuffled(builder, eight(rows, row), eight(rows, row + 1), range(LANES)) for row in range(0, N_ROWS, 2)
-        ]
-        for column in range(4):
-            half = eight(columns, column)
-            twice = shuffled(builder, half, half, [*range(LANES // 2)] * 2)
-            for pair, numbers in enumerate(pairs):
-                tile = _added(builder, tile, 4 * pair + column, numbers, twice)
+        for eight in range(2):
+            rows = [read(LANES, pairs, row, eight * LANES) for row in range(0, N_ROWS, 2)]
+            for column in range(4):
+                half = read(LANES // 2, columns, column, eight * LANES // 2)
+                twice = shuffled(builder, half, half, [*range(LANES // 2)] * 2)
+                for pair, numbers in enumerate(rows):
+                    tile = _added(builder, tile, 4 * pair + column, numbers, twice)
         return tile
 
     return tile(tile, array, types.intp, types.intp, types.intp), generate
@@ -104,12 +103,23 @@ def row_totals(typing: Any, tile: Any) -> Any:
     kind = types.UniTuple(Vector(tile.dtype.dtype, 4), N_ROWS)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
+            others = [place + distance for place in places]
+            return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
+
+        sums = [builder.extract_value(arguments[0], number) for number in range(N_SUMS)]
+        rows, n = range(N_ROWS), 4 * N_ROWS
+        # Each column's: of each row four sums of two numbers; then of two columns, two sums of four each
+        places = [8 * row + lane for row in rows for lane in range(4)]
+        a, b, c, d = (added(sums[column], sums[column - 4], places, 4) for column in range(4))
+        places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in range(2)]
+        ab, cd = added(a, b, places, 2), added(c, d, places, 2)
+        places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in (0, 2)]
+        together = added(ab, cd, places, 1)
         result = ir.Constant(context.get_value_type(kind), ir.Undefined)
-        for row in range(0, N_ROWS, 2):
-            sums = added_up(builder, [builder.extract_value(arguments[0], 2 * row + column) for column in range(4)])
-            for half in range(2):
-                four = shuffled(builder, sums, sums, range(4 * half, 4 * half + 4))
-                result = builder.insert_value(result, four, row + half)
+        for row in rows:
+            four = shuffled(builder, together, together, range(4 * row, 4 * row + 4))
+            result = builder.insert_value(result, four, row)
         return result
 
     return kind(tile), generate

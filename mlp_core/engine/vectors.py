@@ -89,6 +89,18 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
+def load_pair(typing: Any, array: Any, index: Any, other: Any) -> Any:
+    """Return a vector of eight numbers of an array from `index` on, then eight from `other` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, *indices = arguments
+        first, second = (loaded(context, builder, LANES // 2, signature.args[0], array, at) for at in indices)
+        return shuffled(builder, first, second, range(LANES))
+
+    return Vector(array.dtype)(array, types.intp, types.intp), generate
+
+
+@intrinsic
 def lower(typing: Any, vector: Any) -> Any:
     """Return the first half of a vector."""
 
@@ -230,24 +242,6 @@ def total(typing: Any, vector: Any) -> Any:
     return vector.dtype(vector), generate if vector.lanes == 8 else None
 
 
-def added_up(builder: Any, vectors: Any) -> Any:
-    """Return a vector of eight sums: of the first halves of four vectors, then of their second halves."""
-
-    def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
-        others = [place + distance for place in places]
-        return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
-
-    # The halves of a and of b, each as four sums of two numbers; the same of c and d
-    places = [start + lane for start in (0, 8, 16, 24) for lane in range(4)]
-    a, b, c, d = vectors
-    ab, cd = added(a, b, places, 4), added(c, d, places, 4)
-    # Each as two sums of four: of a, c, then of their second halves, then of b, d, and theirs
-    places = [start + lane for four in (0, 4, 8, 12) for start in (four, LANES + four) for lane in range(2)]
-    twos = added(ab, cd, places, 2)
-    places = [2 * half for half in (0, 4, 1, 5, 2, 6, 3, 7)]
-    return added(twos, twos, places, 1)
-
-
 @intrinsic
 def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Return a vector of eight sums: of the first halves of a, b, c and d, then of their second halves.
@@ -256,7 +250,19 @@ def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return added_up(builder, arguments)
+        def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
+            others = [place + distance for place in places]
+            return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
+
+        # The halves of a and of b, each as four sums of two numbers; the same of c and d
+        places = [start + lane for start in (0, 8, 16, 24) for lane in range(4)]
+        a, b, c, d = arguments
+        ab, cd = added(a, b, places, 4), added(c, d, places, 4)
+        # Each as two sums of four: of a, c, then of their second halves, then of b, d, and theirs
+        places = [start + lane for four in (0, 4, 8, 12) for start in (four, LANES + four) for lane in range(2)]
+        twos = added(ab, cd, places, 2)
+        places = [2 * half for half in (0, 4, 1, 5, 2, 6, 3, 7)]
+        return added(twos, twos, places, 1)
 
     return Vector(a.dtype, LANES // 2)(a, b, c, d), generate
 
