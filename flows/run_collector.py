@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect.futures import PrefectFuture, wait
+from prefect.utilities.annotations import quote
 from prefect.states import Completed
 
 from mlp_core.engine.configs import TrainConfig, Trial
@@ -185,7 +186,7 @@ class RunCollector:
         self.progress.end()
         report = ""
         if self.trained:
-            artifacts += self.collect([collect_history.submit(self.context, self.trained)])
+            artifacts += self.collect([collect_history.submit(self.context, quote(self.trained))])
         if tables := claimed_tables(self.context.root, artifacts):
             artifacts += self.collect([measure_claims.submit(self.context, tables)])
         drift = ""
