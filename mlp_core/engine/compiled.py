@@ -20,7 +20,7 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
-from mlp_core.engine.tiles import N_ROWS, add_pairs, add_products, put, row_totals, zeros
+from mlp_core.engine.tiles import N_ROWS, add_pairs, add_products, gather_rows, put, row_totals, zeros
 from mlp_core.engine.vectors import (
     LANES,
     absolute,
@@ -288,7 +288,11 @@ def train(
         size = min(batch_size, n_examples - start)
         for column in range(0, size, LANES):
             at = epoch * n_examples + start + column
-            for row in range(n_inputs):
+            n_together = n_inputs - n_inputs % LANES
+            for row in range(0, n_together, LANES):
+                start_row = signal + row * width + column
+                gather_rows(work, start_row, width, examples, n_inputs + 1, row, orders, at)
+            for row in range(n_together, n_inputs):
                 store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
             store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
             store(work, share_row + column, constant(work, 1.0 / size))
@@ -321,18 +325,17 @@ def classify(
         layers: A row per layer, see `N_INPUTS`.
         kind: Number of the activation, see `RELU`.
         leak: Slope of the leaky ReLU below 0; 0 for the others.
-        inputs: `[n, features]`.
+        inputs: `[blocks, features, width]`, flat: as many blocks as the examples fill, the last one filled up.
         work: Scratch memory for `width` examples, laid out as `layers` says.
         width: Examples computed at a time, a multiple of `BLOCK`.
         classes: Integers `[n]`, where the numbers of the classes are written.
     """
-    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(inputs)
+    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(classes)
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
     for start in range(0, n_examples, width):
         size = min(width, n_examples - start)
-        for column in range(size):
-            for row in range(n_inputs):
-                work[signal + row * width + column] = inputs[start + column, row]
+        for at in range(0, n_inputs * width, LANES):
+            store(work, signal + at, load(inputs, start * n_inputs + at))
         _forward(parameters, layers, kind, leak, work, width)
         for column in range(0, width, LANES):
             largest = load(work, logits + column)

@@ -284,15 +284,18 @@ def small_predictor(
     """
     layers, work = _layout(ensemble, _CLASSIFIED)
     kind, leak = _activation(ensemble)
-    rows = np.ascontiguousarray(inputs.numpy())
-    n_together = max(_CLASSIFIED, _CALL // parameter_count(ensemble.layer_sizes))
+    n, n_inputs = inputs.shape
+    filled = inputs.new_zeros(-(-n // _CLASSIFIED), _CLASSIFIED, n_inputs)
+    filled.view(-1, n_inputs)[:n] = inputs
+    blocks = filled.transpose(1, 2).contiguous().flatten().numpy()
+    n_together = max(1, _CALL // parameter_count(ensemble.layer_sizes) // _CLASSIFIED) * _CLASSIFIED
 
     def classes(parameters: NDArray[np.floating]) -> NDArray[np.int64]:
-        answers = np.empty(len(rows), np.int64)
-        for first in range(0, len(rows), n_together):
+        answers = np.empty(n, np.int64)
+        for first in range(0, n, n_together):
             checkpoint()
-            part = slice(first, first + n_together)
-            classify(parameters, layers, kind, leak, rows[part], work, _CLASSIFIED, answers[part])
+            part = blocks[first * n_inputs :]
+            classify(parameters, layers, kind, leak, part, work, _CLASSIFIED, answers[first : first + n_together])
         return answers
 
     return classes
