@@ -250,11 +250,11 @@ def sgd_step(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
     decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
-    work: Any, gradient: Any, losses: Any,
+    work: Any, gradient: Any, losses: Any, validation: Any, n_right: Any,
 ) -> None:  # fmt: skip
     """Train one small network (one member) for the steps `first` .. `end` - 1 of some epochs, in place.
 
-    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` and `gradient` are memory.
+    Returns nothing: it changes `parameters`, `moments`, `powers`, `losses` and `n_right`; all else is memory.
 
     Args:
         parameters: The member's weights and biases, one layer after the other, padded with zeros, see `packed`.
@@ -276,6 +276,9 @@ def train(
         work: Memory for a batch, laid out as `layers` says; its last rows are for two to four deltas side by side, labels and example weights.
         gradient: Memory as long as `parameters`, all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
+        validation: Examples to classify after each epoch, of whose arguments `classify` has four: `layers`, `inputs`,
+            the classes, and `work` for `BLOCK` examples.
+        n_right: How many of these are classified correctly, int64 `[epochs]`.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
@@ -310,6 +313,42 @@ def train(
             adam_step(parameters, gradient, moments, rate, decay, powers)
         else:
             sgd_step(parameters, gradient, rate, decay)
+        if step + 1 == (epoch + 1) * n_batches:
+            layers_of_block, inputs, wanted, space = validation
+            n_right[epoch] = _count_right(parameters, layers_of_block, kind, leak, inputs, wanted, space, BLOCK)
+
+
+@part
+def _answer(
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, start: int, work: Any, width: int
+) -> None:  # fmt: skip
+    """Write the most probable class of each example of a block in the place of its first logit, see `classify`."""
+    n_inputs, signal, logits = layers[0, N_INPUTS], layers[0, SIGNAL], layers[-1, RESULT]
+    for at in range(0, n_inputs * width, LANES):
+        store(work, signal + at, load(inputs, start * n_inputs + at))
+    _forward(parameters, layers, kind, leak, work, width)
+    for column in range(0, width, LANES):
+        largest = load(work, logits + column)
+        best = constant(work, 0.0)
+        for row in range(1, layers[-1, N_OUTPUTS]):
+            logit = load(work, logits + row * width + column)
+            larger = select(logit <= largest, constant(work, 0.0), 1.0)
+            larger = select(largest == largest, larger, 0.0)
+            best, largest = select(larger > 0.0, row, best), select(larger > 0.0, logit, largest)
+        store(work, logits + column, best)
+
+
+@part
+def _count_right(
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, labels: Any, work: Any, width: int
+) -> int:  # fmt: skip
+    """Return how many examples a network classifies correctly; see `classify`."""
+    n_right, logits = 0, layers[-1, RESULT]
+    for start in range(0, len(labels), width):
+        _answer(parameters, layers, kind, leak, inputs, start, work, width)
+        for column in range(min(width, len(labels) - start)):
+            n_right += labels[start + column] == work[logits + column]
+    return n_right
 
 
 @program
@@ -330,21 +369,7 @@ def classify(
         width: Examples computed at a time, a multiple of `BLOCK`.
         classes: Integers `[n]`, where the numbers of the classes are written.
     """
-    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(classes)
-    signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
-    for start in range(0, n_examples, width):
-        size = min(width, n_examples - start)
-        for at in range(0, n_inputs * width, LANES):
-            store(work, signal + at, load(inputs, start * n_inputs + at))
-        _forward(parameters, layers, kind, leak, work, width)
-        for column in range(0, width, LANES):
-            largest = load(work, logits + column)
-            best = constant(work, 0.0)
-            for row in range(1, n_classes):
-                logit = load(work, logits + row * width + column)
-                larger = select(logit <= largest, constant(work, 0.0), 1.0)
-                larger = select(largest == largest, larger, 0.0)
-                best, largest = select(larger > 0.0, row, best), select(larger > 0.0, logit, largest)
-            store(work, logits + column, best)
-        for column in range(size):
-            classes[start + column] = work[logits + column]
+    for start in range(0, len(classes), width):
+        _answer(parameters, layers, kind, leak, inputs, start, work, width)
+        for column in range(min(width, len(classes) - start)):
+            classes[start + column] = work[layers[-1, RESULT] + column]
