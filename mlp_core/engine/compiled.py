@@ -274,7 +274,7 @@ def train(
         first: The first step to take; step 0 is the first one of the first epoch in `orders`.
         end: The step after the last.
         work: Memory for a batch, laid out as `layers` says; its last rows are for two to four deltas side by side, labels and example weights.
-        gradient: Memory as long as `parameters`, all 0 before the first step.
+        gradient: Memory for as many numbers, without those that pad; all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
         validation: Examples to classify after each epoch, of whose arguments `classify` has four: `layers`, `inputs`,
             the classes, and `work` for `BLOCK` examples.

@@ -169,7 +169,9 @@ class SmallTraining:
         layers, work = _layout(self._ensemble, self._batch_size)
         of_block, space = _layout(self._ensemble, _CLASSIFIED)
         validation = of_block, *self._validation, space
-        return Workspace(n_together, orders, layers, work, np.zeros_like(self.parameters[0]), validation)
+        n_parameters = aligned(parameter_count(self._ensemble.layer_sizes))
+        gradient = np.zeros(n_parameters, self.parameters.dtype)
+        return Workspace(n_together, orders, layers, work, gradient, validation)
 
     def advance(
         self, member: int, n_epochs: int, space: Workspace, checkpoint: Callable[[float], object] = lambda done: None
@@ -352,7 +354,7 @@ def packed(ensemble: Ensemble) -> NDArray[np.floating]:
     """Copy the parameters of each member into a row of an array `[members, numbers]`, for the compiled code.
 
     A row holds the layers one after the other, each `[out, in + 1]` with the bias last. Zeros follow, because the
-    compiled products read up to a row of weights beyond the end.
+    compiled products read some rows of weights beyond the end.
     """
     flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
     longest = max(ensemble.layer_sizes) + 1

@@ -103,26 +103,34 @@ def row_totals(typing: Any, tile: Any) -> Any:
     kind = types.UniTuple(Vector(tile.dtype.dtype, 4), N_ROWS)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
-            others = [place + distance for place in places]
-            return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
-
-        sums = [builder.extract_value(arguments[0], number) for number in range(N_SUMS)]
-        rows, n = range(N_ROWS), 4 * N_ROWS
-        # Each column's: of each row four sums of two numbers; then of two columns, two sums of four each
-        places = [8 * row + lane for row in rows for lane in range(4)]
-        a, b, c, d = (added(sums[column], sums[column - 4], places, 4) for column in range(4))
-        places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in range(2)]
-        ab, cd = added(a, b, places, 2), added(c, d, places, 2)
-        places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in (0, 2)]
-        together = added(ab, cd, places, 1)
         result = ir.Constant(context.get_value_type(kind), ir.Undefined)
-        for row in rows:
-            four = shuffled(builder, together, together, range(4 * row, 4 * row + 4))
-            result = builder.insert_value(result, four, row)
+        for first in range(0, N_ROWS, 4):
+            n_rows = min(4, N_ROWS)
+            numbers = range(2 * first, 2 * first + 2 * n_rows)
+            together = _row_totals(builder, [builder.extract_value(arguments[0], number) for number in numbers], n_rows)
+            for row in range(n_rows):
+                four = shuffled(builder, together, together, range(4 * row, 4 * row + 4))
+                result = builder.insert_value(result, four, first + row)
         return result
 
     return kind(tile), generate
+
+
+def _row_totals(builder: Any, sums: list[Any], n_rows: int) -> Any:
+    """Return the totals of two or four rows, of each row those of its four columns."""
+
+    def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
+        others = [place + distance for place in places]
+        return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
+
+    rows, n = range(n_rows), 4 * n_rows
+    # Each column's: of each row four sums of two numbers; then of two columns, two sums of four each
+    places = [8 * row + lane for row in rows for lane in range(4)]
+    a, b, c, d = (added(sums[column], sums[column - 4], places, 4) for column in range(4))
+    places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in range(2)]
+    ab, cd = added(a, b, places, 2), added(c, d, places, 2)
+    places = [start + 4 * row + lane for row in rows for start in (0, n) for lane in (0, 2)]
+    return added(ab, cd, places, 1)
 
 
 @intrinsic
