@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect.futures import PrefectFuture, wait
-from prefect.utilities.annotations import quote
 from prefect.states import Completed
+from prefect.utilities.annotations import quote
 
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.errors import DeepMlpError, Drifted

@@ -273,7 +273,8 @@ def train(
         n_batches: Steps of an epoch.
         first: The first step to take; step 0 is the first one of the first epoch in `orders`.
         end: The step after the last.
-        work: Memory for a batch, laid out as `layers` says; its last rows are for two to four deltas side by side, labels and example weights.
+        work: Memory for a batch, laid out as `layers` says; its last rows are for deltas side by side (`N_ROWS` rows),
+            labels and example weights.
         gradient: Memory for as many numbers, without those that pad; all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
         validation: Examples to classify after each epoch, of whose arguments `classify` has four: `layers`, `inputs`,

@@ -222,7 +222,7 @@ def _train_small(
             parameters[:] = best.pop(member)
         return goes_on
 
-    def keep_last(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
+    def keep_last(member: int, epoch: int, _: NDArray[np.floating]) -> bool:
         begin = 1 if epoch else 0
         stopping.clock(epoch + 1 - begin)
         for each in range(begin, epoch + 1):

@@ -341,7 +341,8 @@ def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDA
     needs_both = _activation(ensemble)[0] in NEEDS_PRE_ACTIVATION
     results = [*([rows(n_inputs) for n_inputs, _ in sizes[1:]] if needs_both else signals[1:]), rows(sizes[-1][1])]
     deltas = [*(rows(n_inputs) for n_inputs, _ in sizes[1:]), results[-1]]
-    rows(3 + N_ROWS + 2)  # gradients read up to three rows too many; deltas side by side; labels and weights of examples
+    # Gradients read some rows too many; then deltas side by side, labels and weights of the examples
+    rows(N_ROWS + N_ROWS + 2)
     memory, table = torch.zeros(end, dtype=ensemble.parameters.dtype), []
     for (n_inputs, n_outputs), signal, result, delta in zip(sizes, signals, results, deltas, strict=True):
         memory[signal + n_inputs * width : signal + (n_inputs + 1) * width] = 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
+from numba.core.types.containers import UniTuple
 
 from mlp_core.engine.compilation import N_SUMS
 from mlp_core.engine.vectors import LANES, Vector, called, element, intrinsic, loaded, repeated, shuffled
@@ -21,7 +22,7 @@ N_ROWS = N_SUMS // 2
 
 
 def _tile(array: Any) -> Any:
-    return types.UniTuple(Vector(array.dtype), N_SUMS)
+    return UniTuple(Vector(array.dtype), N_SUMS)
 
 
 def _number(value: int) -> Any:
@@ -100,7 +101,7 @@ def row_totals(typing: Any, tile: Any) -> Any:
 
     Each equals `mlp_core.engine.vectors.total` of its eight sums bit for bit.
     """
-    kind = types.UniTuple(Vector(tile.dtype.dtype, 4), N_ROWS)
+    kind = UniTuple(Vector(tile.dtype.dtype, 4), N_ROWS)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         result = ir.Constant(context.get_value_type(kind), ir.Undefined)
@@ -171,7 +172,9 @@ def put(typing: Any, array: Any, index: Any, step: Any, n_rows: Any, n_columns: 
 
 
 @intrinsic
-def gather_rows(typing: Any, out: Any, at: Any, width: Any, array: Any, step: Any, offset: Any, numbers: Any, index: Any) -> Any:
+def gather_rows(
+    typing: Any, out: Any, at: Any, width: Any, array: Any, step: Any, offset: Any, numbers: Any, index: Any
+) -> Any:
     """Write sixteen rows of sixteen numbers, `width` apart, with what lies in sixteen columns of an array.
 
     Lane k of row r is `array[step * numbers[index + k] + offset + r]`: what `gather` gives for each row, for a fourth

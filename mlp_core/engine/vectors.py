@@ -73,6 +73,7 @@ def element(context: Any, builder: Any, array_type: Any, array: Any, index: Any)
 
 
 def loaded(context: Any, builder: Any, lanes: int, array_type: Any, array: Any, index: Any) -> Any:
+    """Return the numbers of an array from an index on, as many as `lanes`."""
     kind = _vector(Vector(array_type.dtype, lanes))
     address = element(context, builder, array_type, array, index)
     return builder.load(builder.bitcast(address, kind.as_pointer()), align=array_type.dtype.bitwidth // 8)
