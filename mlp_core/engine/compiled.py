@@ -246,6 +246,31 @@ def sgd_step(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
         store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at) * kept))
 
 
+@part
+def _gather_batch(
+    work: Any, signal: int, n_inputs: int, examples: Any, orders: Any, first: int, size: int, class_weights: Any,
+    width: int,
+) -> None:  # fmt: skip
+    """Write the inputs, labels and weights of a batch, whose examples' numbers stand in `orders` from `first` on."""
+    label_row, share_row = len(work) - 2 * width, len(work) - width
+    n_together = n_inputs - n_inputs % LANES
+    for column in range(0, size, LANES):
+        at = first + column
+        for row in range(0, n_together, LANES):
+            gather_rows(work, signal + row * width + column, width, examples, n_inputs + 1, row, orders, at)
+        for row in range(n_together, n_inputs):
+            store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
+        store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
+        store(work, share_row + column, constant(work, 1.0 / size))
+    if len(class_weights):
+        for column in range(size):
+            work[share_row + column] *= class_weights[int(work[label_row + column])]
+    for column in range(size, width):  # what fills up the rows counts nothing
+        for row in range(n_inputs):
+            work[signal + row * width + column] = 0.0
+        work[share_row + column] = 0.0
+
+
 @program
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
@@ -290,23 +315,8 @@ def train(
         epoch = step // n_batches
         start = (step - epoch * n_batches) * batch_size
         size = min(batch_size, n_examples - start)
-        for column in range(0, size, LANES):
-            at = epoch * n_examples + start + column
-            n_together = n_inputs - n_inputs % LANES
-            for row in range(0, n_together, LANES):
-                start_row = signal + row * width + column
-                gather_rows(work, start_row, width, examples, n_inputs + 1, row, orders, at)
-            for row in range(n_together, n_inputs):
-                store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
-            store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
-            store(work, share_row + column, constant(work, 1.0 / size))
-        if len(class_weights):
-            for column in range(size):
-                work[share_row + column] *= class_weights[int(work[label_row + column])]
-        for column in range(size, width):  # what fills up the rows counts nothing
-            for row in range(n_inputs):
-                work[signal + row * width + column] = 0.0
-            work[share_row + column] = 0.0
+        at = epoch * n_examples + start
+        _gather_batch(work, signal, n_inputs, examples, orders, at, size, class_weights, width)
         _forward(parameters, layers, kind, leak, work, width)
         losses[epoch] += size * cross_entropy(work, logits, n_classes, label_row, share_row, width)
         _backward(parameters, layers, kind, leak, work, width, gradient)
