@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from prefect import tags, unmapped
 from prefect.futures import PrefectFuture, wait
-from prefect.utilities.annotations import quote
 
 from flows.run_collector import RunCollector, Submitted
 from flows.sources import data_of_images, data_of_table, points, submit_images, table
@@ -188,7 +188,7 @@ class ExperimentRuns:
             return self._table(value)
         if isinstance(value, (list, tuple)):
             if value and all(isinstance(item, TrainedTrial) for item in value):
-                return quote([*value])  # or Prefect looks for futures in each field of each: seconds for a large sweep
+                return UserList(value)  # in a list Prefect looks for futures in each field: seconds for a large sweep
             return [self._resolved(item) for item in value]
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -9,7 +10,6 @@ from uuid import UUID
 
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
-from prefect.utilities.annotations import quote
 
 from mlp_core.engine.configs import TrainConfig, Trial
 from mlp_core.errors import DeepMlpError, Drifted
@@ -186,7 +186,7 @@ class RunCollector:
         self.progress.end()
         report = ""
         if self.trained:
-            artifacts += self.collect([collect_history.submit(self.context, quote(self.trained))])
+            artifacts += self.collect([collect_history.submit(self.context, UserList(self.trained))])
         if tables := claimed_tables(self.context.root, artifacts):
             artifacts += self.collect([measure_claims.submit(self.context, tables)])
         drift = ""
