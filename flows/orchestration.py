@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ from tasks.resources import available_bytes, check_memory, check_resources
 from tasks.results import draw_figure, make_table
 from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage, check_batches, stages_of, with_data
-from tasks.training import train_configurations, tune_learning_rate
+from tasks.training import TrainedTrial, train_configurations, tune_learning_rate
 
 
 def device_of(run: RunSettings) -> str:
@@ -186,6 +187,8 @@ class ExperimentRuns:
         if isinstance(value, Table):
             return self._table(value)
         if isinstance(value, (list, tuple)):
+            if value and all(isinstance(item, TrainedTrial) for item in value):
+                return UserList(value)  # in a list Prefect looks for futures in each field: seconds for a large sweep
             return [self._resolved(item) for item in value]
         return value
 

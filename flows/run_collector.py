@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -185,7 +186,7 @@ class RunCollector:
         self.progress.end()
         report = ""
         if self.trained:
-            artifacts += self.collect([collect_history.submit(self.context, self.trained)])
+            artifacts += self.collect([collect_history.submit(self.context, UserList(self.trained))])
         if tables := claimed_tables(self.context.root, artifacts):
             artifacts += self.collect([measure_claims.submit(self.context, tables)])
         drift = ""

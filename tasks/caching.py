@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import UserList
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -149,23 +150,26 @@ def canonical(value: Any) -> Any:
     Raises:
         TypeError: If the input has no defined order or no stable text, such as a set.
     """
+    if value is None or isinstance(value, (str, int, float, bool)):  # first: there are most of them
+        return value
     if hasattr(value, "sha256"):
         return {"sha256": value.sha256}
     if is_dataclass(value) and not isinstance(value, type):
-        decisive = [
-            item.name for item in fields(value) if item.compare
-        ]  # what does not count for equality decides nothing
-        return {type(value).__name__: {name: canonical(getattr(value, name)) for name in decisive}}
+        return {type(value).__name__: {name: canonical(getattr(value, name)) for name in _decisive(type(value))}}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, UserList)):
         return [canonical(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): canonical(item) for key, item in value.items()}
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
     message = f"{type(value).__name__} cannot be part of a cache key"
     raise TypeError(message)
+
+
+@cache
+def _decisive(kind: Any) -> list[str]:
+    """Return the fields of a dataclass; what does not count for equality decides nothing."""
+    return [item.name for item in fields(kind) if item.compare]
 
 
 def decode(data: dict[str, Any]) -> Any:

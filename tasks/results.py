@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -126,7 +127,7 @@ def _loaded(root: Path | UPath, value: Any) -> Any:
         return load_split(root, value.table)
     if isinstance(value, TrainedTrial):
         return loaded_model(root, value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, UserList)):
         return [_loaded(root, item) for item in value]
     return value
 
@@ -139,7 +140,7 @@ def _digests(value: Any) -> Iterator[tuple[str, str]]:
         yield from _digests(value.table)
     elif isinstance(value, TrainedTrial):
         yield from _digests([block.table for block in value.blocks])
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple, UserList)):
         for item in value:
             yield from _digests(item)
 

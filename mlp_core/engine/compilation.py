@@ -24,7 +24,7 @@ from numba.misc.appdirs import AppDirs
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_SOURCES = ("compilation", "vectors", "elementary", "compiled", "linear", "orders")
+_SOURCES = ("compilation", "vectors", "tiles", "elementary", "compiled", "linear", "orders")
 _TARGETS = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
     "x86-64-v3": ("avx2", "fma", "bmi2"),
@@ -46,6 +46,8 @@ def _target() -> tuple[str | None, str | None]:
 
 # Before the first function is made, or numba has chosen already. The bits are the same for every target, see `vectors`
 config.CPU_NAME, config.CPU_FEATURES = _target()
+N_SUMS = 16 if config.CPU_NAME == "x86-64-v4" else 4
+"""Vectors of sixteen sums that stay in registers: x86-64-v4 has 32 of sixteen numbers, x86-64-v3 16 of eight."""
 # A tenth less time to compile than 3; the code is as fast, since the source says what is a vector
 config.OPT = type(config.OPT)(2)
 

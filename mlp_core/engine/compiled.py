@@ -20,6 +20,7 @@ import numpy as np
 from mlp_core.activations import SELU_ALPHA, SELU_SCALE
 from mlp_core.engine.compilation import part, program
 from mlp_core.engine.elementary import error_function, exponential, hyperbolic_tangent, logarithm
+from mlp_core.engine.tiles import N_ROWS, add_pairs, add_products, gather_rows, put, row_totals, zeros
 from mlp_core.engine.vectors import (
     LANES,
     absolute,
@@ -28,15 +29,11 @@ from mlp_core.engine.vectors import (
     gather,
     load,
     load_pair,
-    load_twice,
     lower,
-    number,
     select,
-    spread,
     square_root,
     store,
     total,
-    totals,
     upper,
 )
 
@@ -64,51 +61,36 @@ def _multiply(
     width: int,
 ) -> None:  # fmt: skip
     """Write rows of outputs: each the sum over the inputs of weight times row."""
-    for row in range(0, n_out, 2):
+    for row in range(0, n_out, N_ROWS):
         for column in range(0, width, BLOCK):
-            a0 = a1 = b0 = b1 = constant(work, 0.0)
+            sums = zeros(work)
             weight, at = first + row * out_step, signal + column
             for _ in range(n_in):
-                a, b = spread(weights, weight), spread(weights, weight + out_step)
-                x0, x1 = load(work, at), load(work, at + LANES)
-                a0, a1, b0, b1 = fma(a, x0, a0), fma(a, x1, a1), fma(b, x0, b0), fma(b, x1, b1)
+                sums = add_products(sums, weights, weight, out_step, work, at)
                 weight += in_step
                 at += width
-            at = out + row * width + column
-            store(work, at, a0)
-            store(work, at + LANES, a1)
-            if row + 1 < n_out:
-                store(work, at + width, b0)
-                store(work, at + width + LANES, b1)
+            put(work, out + row * width + column, width, n_out - row, BLOCK, sums)
 
 
 @part
-def _weigh(work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, width: int) -> None:
+def _weigh(
+    work: Any, delta: int, n_out: int, signal: int, n_in: int, gradient: Any, first: int, pairs: int, width: int
+) -> None:  # fmt: skip
     """Write the gradient of a layer's weights: sums over the batch of delta times input."""
-    for row in range(0, n_out, 2):
+    for row in range(0, n_out, N_ROWS):
+        for start in range(delta + row * width, delta + (row + N_ROWS) * width, 2 * width):
+            at = pairs + start - delta - row * width
+            for column in range(start, start + width, LANES // 2):
+                store(work, at, load_pair(work, column, column + width))
+                at += LANES
         for column in range(0, n_in, 4):
-            s0 = s1 = s2 = s3 = constant(work, 0.0)  # their first halves are of this row, the second of the next
-            up, at = delta + row * width, signal + column * width
-            for _ in range(0, width, 8):
-                deltas = load_pair(work, up, up + width)
-                s0, s1 = fma(deltas, load_twice(work, at), s0), fma(deltas, load_twice(work, at + width), s1)
-                s2 = fma(deltas, load_twice(work, at + 2 * width), s2)
-                s3 = fma(deltas, load_twice(work, at + 3 * width), s3)
-                up += 8
-                at += 8
-            sums, at, left = totals(s0, s1, s2, s3), first + row * n_in + column, n_in - column
-            _put(gradient, at, left, lower(sums))
-            if row + 1 < n_out:
-                _put(gradient, at + n_in, left, upper(sums))
-
-
-@part
-def _put(out: Any, at: int, left: int, sums: Any) -> None:
-    if left >= 4:
-        store(out, at, sums)
-    else:
-        for index in range(left):
-            out[at + index] = number(sums, index)
+            sums = zeros(work)
+            up, at = pairs, signal + column * width
+            for _ in range(0, width, LANES):
+                sums = add_pairs(sums, work, up, at, width)
+                up += 2 * LANES
+                at += LANES
+            put(gradient, first + row * n_in + column, n_in, n_out - row, n_in - column, row_totals(sums))
 
 
 @part
@@ -227,10 +209,11 @@ def _backward(
     parameters: Any, layers: Any, kind: int, leak: float, work: Any, width: int, gradient: Any
 ) -> None:  # fmt: skip
     """Write the gradient of all parameters from that of the logits."""
+    pairs = len(work) - (N_ROWS + 2) * width
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         n_in, n_out, signal, delta = layer[N_INPUTS], layer[N_OUTPUTS], layer[SIGNAL], layer[DELTA]
-        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], width)
+        _weigh(work, delta, n_out, signal, n_in + 1, gradient, layer[WEIGHTS], pairs, width)
         if index > 0:
             before, result = layers[index - 1, DELTA], layers[index - 1, RESULT]
             _multiply(work, before, n_in, parameters, layer[WEIGHTS], _ONE, n_in + 1, delta, n_out, width)
@@ -263,15 +246,40 @@ def sgd_step(parameters: Any, gradient: Any, rate: float, decay: float) -> None:
         store(parameters, at, fma(load(gradient, at), 0.0 - rate, load(parameters, at) * kept))
 
 
+@part
+def _gather_batch(
+    work: Any, signal: int, n_inputs: int, examples: Any, orders: Any, first: int, size: int, class_weights: Any,
+    width: int,
+) -> None:  # fmt: skip
+    """Write the inputs, labels and weights of a batch, whose examples' numbers stand in `orders` from `first` on."""
+    label_row, share_row = len(work) - 2 * width, len(work) - width
+    n_together = n_inputs - n_inputs % LANES
+    for column in range(0, size, LANES):
+        at = first + column
+        for row in range(0, n_together, LANES):
+            gather_rows(work, signal + row * width + column, width, examples, n_inputs + 1, row, orders, at)
+        for row in range(n_together, n_inputs):
+            store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
+        store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
+        store(work, share_row + column, constant(work, 1.0 / size))
+    if len(class_weights):
+        for column in range(size):
+            work[share_row + column] *= class_weights[int(work[label_row + column])]
+    for column in range(size, width):  # what fills up the rows counts nothing
+        for row in range(n_inputs):
+            work[signal + row * width + column] = 0.0
+        work[share_row + column] = 0.0
+
+
 @program
 def train(
     parameters: Any, moments: Any, powers: Any, layers: Any, kind: int, leak: float, is_adam: bool, rate: float,
     decay: float, class_weights: Any, examples: Any, orders: Any, batch_size: int, n_batches: int, first: int, end: int,
-    work: Any, gradient: Any, losses: Any,
+    work: Any, gradient: Any, losses: Any, validation: Any, n_right: Any,
 ) -> None:  # fmt: skip
     """Train one small network (one member) for the steps `first` .. `end` - 1 of some epochs, in place.
 
-    Returns nothing: it changes `parameters`, `moments`, `powers` and `losses`; `work` and `gradient` are memory.
+    Returns nothing: it changes `parameters`, `moments`, `powers`, `losses` and `n_right`; all else is memory.
 
     Args:
         parameters: The member's weights and biases, one layer after the other, padded with zeros, see `packed`.
@@ -290,9 +298,13 @@ def train(
         n_batches: Steps of an epoch.
         first: The first step to take; step 0 is the first one of the first epoch in `orders`.
         end: The step after the last.
-        work: Memory for a batch, laid out as `layers` says; its last two rows are for labels and example weights.
-        gradient: Memory as long as `parameters`, all 0 before the first step.
+        work: Memory for a batch, laid out as `layers` says; its last rows are for deltas side by side (`N_ROWS` rows),
+            labels and example weights.
+        gradient: Memory for as many numbers, without those that pad; all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
+        validation: Examples to classify after each epoch, of whose arguments `classify` has four: `layers`, `inputs`,
+            the classes, and `work` for `BLOCK` examples.
+        n_right: How many of these are classified correctly, int64 `[epochs]`.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
     signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
@@ -303,19 +315,8 @@ def train(
         epoch = step // n_batches
         start = (step - epoch * n_batches) * batch_size
         size = min(batch_size, n_examples - start)
-        for column in range(0, size, LANES):
-            at = epoch * n_examples + start + column
-            for row in range(n_inputs):
-                store(work, signal + row * width + column, gather(examples, n_inputs + 1, row, orders, at))
-            store(work, label_row + column, gather(examples, n_inputs + 1, n_inputs, orders, at))
-            store(work, share_row + column, constant(work, 1.0 / size))
-        if len(class_weights):
-            for column in range(size):
-                work[share_row + column] *= class_weights[int(work[label_row + column])]
-        for column in range(size, width):  # what fills up the rows counts nothing
-            for row in range(n_inputs):
-                work[signal + row * width + column] = 0.0
-            work[share_row + column] = 0.0
+        at = epoch * n_examples + start
+        _gather_batch(work, signal, n_inputs, examples, orders, at, size, class_weights, width)
         _forward(parameters, layers, kind, leak, work, width)
         losses[epoch] += size * cross_entropy(work, logits, n_classes, label_row, share_row, width)
         _backward(parameters, layers, kind, leak, work, width, gradient)
@@ -323,6 +324,42 @@ def train(
             adam_step(parameters, gradient, moments, rate, decay, powers)
         else:
             sgd_step(parameters, gradient, rate, decay)
+        if step + 1 == (epoch + 1) * n_batches:
+            layers_of_block, inputs, wanted, space = validation
+            n_right[epoch] = _count_right(parameters, layers_of_block, kind, leak, inputs, wanted, space, BLOCK)
+
+
+@part
+def _answer(
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, start: int, work: Any, width: int
+) -> None:  # fmt: skip
+    """Write the most probable class of each example of a block in the place of its first logit, see `classify`."""
+    n_inputs, signal, logits = layers[0, N_INPUTS], layers[0, SIGNAL], layers[-1, RESULT]
+    for at in range(0, n_inputs * width, LANES):
+        store(work, signal + at, load(inputs, start * n_inputs + at))
+    _forward(parameters, layers, kind, leak, work, width)
+    for column in range(0, width, LANES):
+        largest = load(work, logits + column)
+        best = constant(work, 0.0)
+        for row in range(1, layers[-1, N_OUTPUTS]):
+            logit = load(work, logits + row * width + column)
+            larger = select(logit <= largest, constant(work, 0.0), 1.0)
+            larger = select(largest == largest, larger, 0.0)
+            best, largest = select(larger > 0.0, row, best), select(larger > 0.0, logit, largest)
+        store(work, logits + column, best)
+
+
+@part
+def _count_right(
+    parameters: Any, layers: Any, kind: int, leak: float, inputs: Any, labels: Any, work: Any, width: int
+) -> int:  # fmt: skip
+    """Return how many examples a network classifies correctly; see `classify`."""
+    n_right, logits = 0, layers[-1, RESULT]
+    for start in range(0, len(labels), width):
+        _answer(parameters, layers, kind, leak, inputs, start, work, width)
+        for column in range(min(width, len(labels) - start)):
+            n_right += labels[start + column] == work[logits + column]
+    return n_right
 
 
 @program
@@ -338,27 +375,12 @@ def classify(
         layers: A row per layer, see `N_INPUTS`.
         kind: Number of the activation, see `RELU`.
         leak: Slope of the leaky ReLU below 0; 0 for the others.
-        inputs: `[n, features]`.
+        inputs: `[blocks, features, width]`, flat: as many blocks as the examples fill, the last one filled up.
         work: Scratch memory for `width` examples, laid out as `layers` says.
         width: Examples computed at a time, a multiple of `BLOCK`.
         classes: Integers `[n]`, where the numbers of the classes are written.
     """
-    n_inputs, n_classes, n_examples = layers[0, N_INPUTS], layers[-1, N_OUTPUTS], len(inputs)
-    signal, logits = layers[0, SIGNAL], layers[-1, RESULT]
-    for start in range(0, n_examples, width):
-        size = min(width, n_examples - start)
-        for column in range(size):
-            for row in range(n_inputs):
-                work[signal + row * width + column] = inputs[start + column, row]
-        _forward(parameters, layers, kind, leak, work, width)
-        for column in range(0, width, LANES):
-            largest = load(work, logits + column)
-            best = constant(work, 0.0)
-            for row in range(1, n_classes):
-                logit = load(work, logits + row * width + column)
-                larger = select(logit <= largest, constant(work, 0.0), 1.0)
-                larger = select(largest == largest, larger, 0.0)
-                best, largest = select(larger > 0.0, row, best), select(larger > 0.0, logit, largest)
-            store(work, logits + column, best)
-        for column in range(size):
-            classes[start + column] = work[logits + column]
+    for start in range(0, len(classes), width):
+        _answer(parameters, layers, kind, leak, inputs, start, work, width)
+        for column in range(min(width, len(classes) - start)):
+            classes[start + column] = work[layers[-1, RESULT] + column]

@@ -6,7 +6,7 @@ No torch, so that a cached run need not wait.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -148,7 +148,8 @@ class TrainConfig:
 
     def settings(self) -> dict[str, Any]:
         """Return all fields but `name` as a dictionary, nested dataclasses as dictionaries, to be written as JSON."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "name"}
+        return own | {"inputs": tuple(asdict(transform) for transform in self.inputs)}
 
     def apart_from_gains(self) -> TrainConfig:
         """Return a copy without name and gains: equal for configurations that differ in their gains alone."""

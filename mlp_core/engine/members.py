@@ -206,31 +206,48 @@ def _train_small(
     checkpoint: Callable[[float], object],
     stopping: EarlyStopping | None,
 ) -> Tensor:
-    from mlp_core.engine.small import small_predictor
-
-    training = small_training(config, ensemble, inputs, labels, seeds)
+    training = small_training(config, ensemble, inputs, labels, seeds, _validation(data))
     if stopping is None:
         return training.run(checkpoint=checkpoint)
-    assert data.validation_inputs is not None
     assert data.validation_labels is not None
-    predicted, wanted = small_predictor(ensemble, data.validation_inputs), data.validation_labels.numpy()
+    n, last = len(data.validation_labels), config.epochs - 1
     best: dict[int, NDArray[np.floating]] = {}
 
     def validate(member: int, epoch: int, parameters: NDArray[np.floating]) -> bool:
         stopping.clock()
-        reached = np.count_nonzero(predicted(parameters) == wanted) / len(wanted)
-        if stopping.record(member, epoch, reached) and config.patience:
+        if stopping.record(member, epoch, training.n_right[member, epoch] / n):
             best[member] = parameters.copy()
         goes_on = stopping.goes_on(member)
-        if config.patience and (not goes_on or epoch == config.epochs - 1):
+        if not goes_on or epoch == last:
             parameters[:] = best.pop(member)
         return goes_on
 
-    return training.run(validate, checkpoint)
+    def keep_last(member: int, epoch: int, _: NDArray[np.floating]) -> bool:
+        begin = 1 if epoch else 0
+        stopping.clock(epoch + 1 - begin)
+        for each in range(begin, epoch + 1):
+            stopping.record(member, each, training.n_right[member, each] / n)
+        return True
+
+    if config.patience:
+        return training.run(validate, checkpoint)
+    # The first epoch apart: it may have to wait for the compiler
+    return training.run(keep_last, checkpoint, ends=sorted({1, config.epochs}))
+
+
+def _validation(data: Split) -> tuple[Tensor, Tensor] | None:
+    if data.validation_inputs is None or data.validation_labels is None:
+        return None
+    return data.validation_inputs, data.validation_labels
 
 
 def small_training(
-    config: TrainConfig, ensemble: Ensemble, inputs: Tensor, labels: Tensor, seeds: Sequence[int]
+    config: TrainConfig,
+    ensemble: Ensemble,
+    inputs: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    validation: tuple[Tensor, Tensor] | None = None,
 ) -> SmallTraining:
     """Return the training of a configuration of small networks, to take any number of epochs at a time.
 
@@ -242,12 +259,12 @@ def small_training(
         inputs: float32 `[n, features]`.
         labels: int64 `[n]`.
         seeds: The members' seeds, see `member_seed`.
+        validation: Inputs and labels of examples to classify after each epoch.
     """
     from mlp_core.engine.small import SmallTraining
 
-    return SmallTraining(
-        ensemble, inputs, labels, _orders(config, seeds), **_epoch_options(config), **_step_options(config, labels)
-    )
+    options = {**_epoch_options(config), **_step_options(config, labels), "validation": validation}
+    return SmallTraining(ensemble, inputs, labels, _orders(config, seeds), **options)
 
 
 def _epoch_options(config: TrainConfig) -> dict[str, Any]:

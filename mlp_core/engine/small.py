@@ -35,6 +35,7 @@ from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
+from mlp_core.engine.tiles import N_ROWS
 from mlp_core.engine.vectors import LANES
 
 _KINDS = {
@@ -60,6 +61,7 @@ class Workspace:
         layers: Table of the layers, see `mlp_core.engine.compiled`.
         work: Room for a batch, laid out as `layers` says.
         gradient: Room for a member's gradient.
+        validation: The validation examples, and room for some of them; see `train`.
     """
 
     n_orders: int
@@ -67,6 +69,7 @@ class Workspace:
     layers: NDArray[np.int64]
     work: NDArray[np.floating]
     gradient: NDArray[np.floating]
+    validation: tuple[NDArray[Any], ...]
 
 
 @dataclass
@@ -97,9 +100,11 @@ class SmallTraining:
         learning_rate: Step size, above 0.
         weight_decay: Decoupled: each step also subtracts `learning_rate * weight_decay` times all parameters.
         class_weights: float32 `[classes]`, factor on the loss of an example of each class.
+        validation: Inputs `[n, features]` and labels of examples to classify after each epoch.
 
     Attributes:
         parameters: A row per member, see `packed`.
+        n_right: How many validation examples a member classifies correctly after each epoch, int64 `[members, epochs]`.
         n_epochs_done: Number of epochs that each member has been trained, a list.
 
     Raises:
@@ -130,6 +135,7 @@ class SmallTraining:
         learning_rate: float,
         weight_decay: float = 0.0,
         class_weights: Tensor | None = None,
+        validation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._is_adam = known_optimizer(optimizer) == "adam"
         if inputs.dtype != ensemble.parameters.dtype:  # compiled code would refuse them, too, after three seconds
@@ -148,6 +154,9 @@ class SmallTraining:
         self.parameters = packed(ensemble)
         self.n_epochs_done = [0] * ensemble.n_members
         self._losses = np.zeros((ensemble.n_members, n_epochs))
+        self.n_right = np.zeros((ensemble.n_members, n_epochs), np.int64)
+        examples = validation or (inputs[:0], labels[:0])
+        self._validation = _in_blocks(examples[0]), examples[1].numpy()
         self._optimizers: dict[int, _Optimizer] = {}
 
     def workspace(self, most_epochs: int | None = None) -> Workspace:
@@ -159,7 +168,11 @@ class SmallTraining:
         n_together = max(1, min(self._n_epochs, self._n_steps // self._n_batches, most_epochs or self._n_epochs))
         orders = np.zeros(n_together * self._n + LANES - 1, np.uint32)
         layers, work = _layout(self._ensemble, self._batch_size)
-        return Workspace(n_together, orders, layers, work, np.zeros_like(self.parameters[0]))
+        of_block, space = _layout(self._ensemble, _CLASSIFIED)
+        validation = of_block, *self._validation, space
+        n_parameters = aligned(parameter_count(self._ensemble.layer_sizes))
+        gradient = np.zeros(n_parameters, self.parameters.dtype)
+        return Workspace(n_together, orders, layers, work, gradient, validation)
 
     def advance(
         self, member: int, n_epochs: int, space: Workspace, checkpoint: Callable[[float], object] = lambda done: None
@@ -190,7 +203,7 @@ class SmallTraining:
                     parameters, state.moments, state.powers, space.layers, kind, leak, self._is_adam, self._rate,
                     self._decay, self._class_weights, self._examples, space.orders, self._batch_size, n_batches,
                     first, min(first + self._n_steps, n_orders * n_batches), space.work, space.gradient,
-                    self._losses[member, epoch:],
+                    self._losses[member, epoch:], space.validation, self.n_right[member, epoch:],
                 )  # fmt: skip
         self.n_epochs_done[member] = end
         if end == self._n_epochs:
@@ -206,29 +219,31 @@ class SmallTraining:
         self,
         after_epoch: Callable[[int, int, NDArray[np.floating]], bool] | None = None,
         checkpoint: Callable[[float], object] = lambda done: None,
+        ends: Sequence[int] = (),
     ) -> Tensor:
         """Train all members from their first epoch to their last, one after the other.
 
         Args:
-            after_epoch: Called after each epoch of a member with the member's index in the ensemble, the number of the
+            after_epoch: Called after an epoch of a member with the member's index in the ensemble, the number of the
                 epoch from 0 and its parameters, see `packed`, which it may change. When it returns False, the member
                 stops.
+            ends: After how many epochs it is called, the last of them all; after each if empty.
             checkpoint: Called every few milliseconds with the share of the training that is done; it may raise to stop.
 
         Returns:
             Mean training loss in nats, `[epochs, members]`, each batch weighted by its size; 0 after a member's stop.
         """
         n_members, n_epochs = self._losses.shape
-        space = self.workspace(1 if after_epoch else None)
-        n_together = 1 if after_epoch else n_epochs
+        ends = (ends or range(1, n_epochs + 1)) if after_epoch else [n_epochs]
+        space = self.workspace(max(end - begin for begin, end in pairwise([0, *ends])))
         for member in range(n_members):
 
             def told(done: float, member: int = member) -> None:
                 checkpoint((member + done / n_epochs) / n_members)
 
-            for epoch in range(0, n_epochs, n_together):
-                self.advance(member, n_together, space, told)
-                if after_epoch and not after_epoch(member, epoch, self.parameters[member]):
+            for begin, end in pairwise([0, *ends]):
+                self.advance(member, end - begin, space, told)
+                if after_epoch and not after_epoch(member, end - 1, self.parameters[member]):
                     break
             self._optimizers.pop(member, None)
         unpack(self.parameters, self._ensemble)
@@ -289,18 +304,27 @@ def small_predictor(
     """
     layers, work = _layout(ensemble, _CLASSIFIED)
     kind, leak = _activation(ensemble)
-    rows = np.ascontiguousarray(inputs.numpy())
-    n_together = max(_CLASSIFIED, _CALL // parameter_count(ensemble.layer_sizes))
+    n, n_inputs, blocks = *inputs.shape, _in_blocks(inputs)
+    n_together = max(1, _CALL // parameter_count(ensemble.layer_sizes) // _CLASSIFIED) * _CLASSIFIED
 
     def classes(parameters: NDArray[np.floating]) -> NDArray[np.int64]:
-        answers = np.empty(len(rows), np.int64)
-        for first in range(0, len(rows), n_together):
+        answers = np.empty(n, np.int64)
+        for first in range(0, n, n_together):
             checkpoint()
-            part = slice(first, first + n_together)
-            classify(parameters, layers, kind, leak, rows[part], work, _CLASSIFIED, answers[part])
+            part = blocks[first * n_inputs :]
+            classify(parameters, layers, kind, leak, part, work, _CLASSIFIED, answers[first : first + n_together])
         return answers
 
     return classes
+
+
+def _in_blocks(inputs: Tensor) -> NDArray[np.floating]:
+    """Return inputs `[n, features]` as `classify` takes them: `[blocks, features, examples]`, flat, the rest 0."""
+    n, n_inputs = inputs.shape
+    blocks = inputs.new_zeros(-(-n // _CLASSIFIED), _CLASSIFIED, n_inputs)
+    blocks.view(-1, n_inputs)[:n] = inputs
+    filled: NDArray[np.floating] = blocks.transpose(1, 2).contiguous().flatten().numpy()
+    return filled
 
 
 def _activation(ensemble: Ensemble) -> tuple[int, float]:
@@ -323,7 +347,8 @@ def _layout(ensemble: Ensemble, n_examples: int) -> tuple[NDArray[np.int64], NDA
     needs_both = _activation(ensemble)[0] in NEEDS_PRE_ACTIVATION
     results = [*([rows(n_inputs) for n_inputs, _ in sizes[1:]] if needs_both else signals[1:]), rows(sizes[-1][1])]
     deltas = [*(rows(n_inputs) for n_inputs, _ in sizes[1:]), results[-1]]
-    rows(3 + 2)  # gradients read up to three rows too many; labels and weights of the examples
+    # Gradients read some rows too many; then deltas side by side, labels and weights of the examples
+    rows(N_ROWS + N_ROWS + 2)
     memory, table = torch.zeros(end, dtype=ensemble.parameters.dtype), []
     for (n_inputs, n_outputs), signal, result, delta in zip(sizes, signals, results, deltas, strict=True):
         memory[signal + n_inputs * width : signal + (n_inputs + 1) * width] = 1
@@ -336,11 +361,11 @@ def packed(ensemble: Ensemble) -> NDArray[np.floating]:
     """Copy the parameters of each member into a row of an array `[members, numbers]`, for the compiled code.
 
     A row holds the layers one after the other, each `[out, in + 1]` with the bias last. Zeros follow, because the
-    compiled products read up to a row of weights beyond the end.
+    compiled products read some rows of weights beyond the end.
     """
     flat = torch.cat([layer.flatten(1) for layer in ensemble.layers], 1)
     longest = max(ensemble.layer_sizes) + 1
-    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + longest))
+    packed = flat.new_zeros(len(flat), aligned(flat.shape[1] + (N_ROWS - 1) * longest))
     packed[:, : flat.shape[1]] = flat
     return packed.numpy()
 

@@ -146,6 +146,8 @@ def member_table(trained: TrainedMembers) -> pa.Table:
 def joined_members(blocks: Iterable[pa.Table], n_members: int) -> pa.Table:
     """Join tables of `member_table` and return the rows of the members 0 .. `n_members` - 1, sorted by member."""
     table = pa.concat_tables(blocks)
+    if np.array_equal(table["member"].to_numpy(), np.arange(n_members)):  # as nearly always, at a tenth of the time
+        return table
     return table.filter(pc.less(table["member"], n_members)).sort_by("member")
 
 

@@ -50,11 +50,18 @@ class EarlyStopping:
         self.kept_epoch = np.zeros(n_members, np.int64)
         self._best = np.full(n_members, -1.0)
         self._last = np.zeros(n_members, np.int64)
-        self._times = [time.thread_time()]
+        self._since = time.thread_time()
+        self._epochs: list[float] = []
 
-    def clock(self) -> None:
-        """Record the processor time at the end of an epoch, of one member or of all at once; see `seconds`."""
-        self._times.append(time.thread_time())
+    def clock(self, n_epochs: int = 1) -> None:
+        """Record the processor time at the end of epochs, of one member or of all at once; see `seconds`.
+
+        Args:
+            n_epochs: How many there were since the last call.
+        """
+        now = time.thread_time()
+        self._epochs += [(now - self._since) / n_epochs] * n_epochs
+        self._since = now
 
     @property
     def seconds(self) -> float:
@@ -62,8 +69,7 @@ class EarlyStopping:
 
         The median epoch times the number of epochs: the first epoch may also compile code.
         """
-        epochs = np.diff(self._times)
-        return float(np.median(epochs)) * len(epochs) / len(self.accuracy)
+        return float(np.median(self._epochs)) * len(self._epochs) / len(self.accuracy)
 
     def record(self, member: int, epoch: int, accuracy: float) -> bool:
         """Record a member's validation accuracy after an epoch; return whether its weights are now the ones to keep.

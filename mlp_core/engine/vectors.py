@@ -41,7 +41,7 @@ def _vector(kind: Vector) -> ir.VectorType:
     return ir.VectorType(_LLVM[kind.dtype], kind.lanes)
 
 
-def _shuffled(builder: Any, a: Any, b: Any, places: Any) -> Any:
+def shuffled(builder: Any, a: Any, b: Any, places: Any) -> Any:
     """Return the numbers at some places of two vectors, the second one's counted after the first one's."""
     places = [*places]
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
@@ -53,28 +53,29 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, vector, _vector(vector))
 
 
-def _spread(builder: Any, number: Any, lanes: int) -> Any:
+def repeated(builder: Any, number: Any, lanes: int) -> Any:
     """Return many times a number."""
     kind = ir.VectorType(number.type, lanes)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
-    return _shuffled(builder, first, first, [0] * lanes)
+    return shuffled(builder, first, first, [0] * lanes)
 
 
 def _as_vector(context: Any, builder: Any, value: Any, kind: Any, vector: Vector) -> Any:
     if isinstance(kind, Vector):
         return value
-    return _spread(builder, context.cast(builder, value, kind, vector.dtype), vector.lanes)
+    return repeated(builder, context.cast(builder, value, kind, vector.dtype), vector.lanes)
 
 
-def _element(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def element(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     """Return the address of an element; unlike in Python, no negative index counts from the end."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def _loaded(context: Any, builder: Any, lanes: int, array_type: Any, array: Any, index: Any) -> Any:
+def loaded(context: Any, builder: Any, lanes: int, array_type: Any, array: Any, index: Any) -> Any:
+    """Return the numbers of an array from an index on, as many as `lanes`."""
     kind = _vector(Vector(array_type.dtype, lanes))
-    address = _element(context, builder, array_type, array, index)
+    address = element(context, builder, array_type, array, index)
     return builder.load(builder.bitcast(address, kind.as_pointer()), align=array_type.dtype.bitwidth // 8)
 
 
@@ -83,7 +84,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """Return the vector of the sixteen numbers of an array from an index on; no bounds are checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _loaded(context, builder, LANES, signature.args[0], *arguments)
+        return loaded(context, builder, LANES, signature.args[0], *arguments)
 
     return Vector(array.dtype)(array, types.intp), generate
 
@@ -94,21 +95,10 @@ def load_pair(typing: Any, array: Any, index: Any, other: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, *indices = arguments
-        first, second = (_loaded(context, builder, LANES // 2, signature.args[0], array, at) for at in indices)
-        return _shuffled(builder, first, second, range(LANES))
+        first, second = (loaded(context, builder, LANES // 2, signature.args[0], array, at) for at in indices)
+        return shuffled(builder, first, second, range(LANES))
 
     return Vector(array.dtype)(array, types.intp, types.intp), generate
-
-
-@intrinsic
-def load_twice(typing: Any, array: Any, index: Any) -> Any:
-    """Return a vector of eight numbers of an array from an index on, then the same eight again."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half = _loaded(context, builder, LANES // 2, signature.args[0], *arguments)
-        return _shuffled(builder, half, half, [*range(LANES // 2)] * 2)
-
-    return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
@@ -116,7 +106,7 @@ def lower(typing: Any, vector: Any) -> Any:
     """Return the first half of a vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2))
+        return shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2))
 
     return Vector(vector.dtype, vector.lanes // 2)(vector), generate
 
@@ -126,7 +116,7 @@ def upper(typing: Any, vector: Any) -> Any:
     """Return the second half of a vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2, vector.lanes))
+        return shuffled(builder, arguments[0], arguments[0], range(vector.lanes // 2, vector.lanes))
 
     return Vector(vector.dtype, vector.lanes // 2)(vector), generate
 
@@ -143,9 +133,9 @@ def gather(typing: Any, array: Any, step: Any, offset: Any, numbers: Any, index:
         result = ir.Constant(_vector(signature.return_type), ir.Undefined)
         for lane in range(LANES):
             at = builder.add(index, ir.Constant(index.type, lane))
-            number = builder.load(_element(context, builder, signature.args[3], numbers, at))
+            number = builder.load(element(context, builder, signature.args[3], numbers, at))
             place = builder.add(builder.mul(builder.zext(number, step.type), step), offset)
-            value = builder.load(_element(context, builder, signature.args[0], array, place))
+            value = builder.load(element(context, builder, signature.args[0], array, place))
             result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), lane))
         return result
 
@@ -160,7 +150,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_type, _, vector_type = signature.args
-        address = _element(context, builder, array_type, *arguments[:2])
+        address = element(context, builder, array_type, *arguments[:2])
         address = builder.bitcast(address, _vector(vector_type).as_pointer())
         builder.store(arguments[2], address, align=vector_type.dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -173,7 +163,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
     """Return a vector whose sixteen numbers are all `array[index]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(builder, builder.load(_element(context, builder, signature.args[0], *arguments)), LANES)
+        return repeated(builder, builder.load(element(context, builder, signature.args[0], *arguments)), LANES)
 
     return Vector(array.dtype)(array, types.intp), generate
 
@@ -195,7 +185,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.return_type
         a, b, c = (_as_vector(context, builder, *pair, kind) for pair in zip(arguments, signature.args, strict=True))
-        return _call(builder, "fma", a, b, c)
+        return called(builder, "fma", a, b, c)
 
     return a(a, b, c), generate
 
@@ -203,22 +193,22 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 @intrinsic
 def square_root(typing: Any, vector: Any) -> Any:
     """Return the square roots of a vector's numbers."""
-    return vector(vector), lambda context, builder, signature, arguments: _call(builder, "sqrt", *arguments)
+    return vector(vector), lambda context, builder, signature, arguments: called(builder, "sqrt", *arguments)
 
 
 @intrinsic
 def nearest_whole(typing: Any, vector: Any) -> Any:
     """Round each number of a vector to the nearest integer, halves to the even one; the type stays."""
-    return vector(vector), lambda context, builder, signature, arguments: _call(builder, "rint", *arguments)
+    return vector(vector), lambda context, builder, signature, arguments: called(builder, "rint", *arguments)
 
 
 @intrinsic
 def absolute(typing: Any, vector: Any) -> Any:
     """Return the absolute values of a vector's numbers."""
-    return vector(vector), lambda context, builder, signature, arguments: _call(builder, "fabs", *arguments)
+    return vector(vector), lambda context, builder, signature, arguments: called(builder, "fabs", *arguments)
 
 
-def _call(builder: Any, name: str, *vectors: Any) -> Any:
+def called(builder: Any, name: str, *vectors: Any) -> Any:
     """Call one of LLVM's functions of vectors; llvmlite does not know how their names go."""
     kind = vectors[0].type
     suffix = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}[kind.element]
@@ -246,7 +236,7 @@ def total(typing: Any, vector: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (numbers,) = arguments
         for half in (4, 2, 1):
-            low, high = (_shuffled(builder, numbers, numbers, range(start, start + half)) for start in (0, half))
+            low, high = (shuffled(builder, numbers, numbers, range(start, start + half)) for start in (0, half))
             numbers = builder.fadd(low, high)
         return builder.extract_element(numbers, ir.Constant(ir.IntType(32), 0))
 
@@ -263,7 +253,7 @@ def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def added(a: Any, b: Any, places: list[int], distance: int) -> Any:
             others = [place + distance for place in places]
-            return builder.fadd(_shuffled(builder, a, b, places), _shuffled(builder, a, b, others))
+            return builder.fadd(shuffled(builder, a, b, places), shuffled(builder, a, b, others))
 
         # The halves of a and of b, each as four sums of two numbers; the same of c and d
         places = [start + lane for start in (0, 8, 16, 24) for lane in range(4)]
@@ -276,16 +266,6 @@ def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         return added(twos, twos, places, 1)
 
     return Vector(a.dtype, LANES // 2)(a, b, c, d), generate
-
-
-@intrinsic
-def number(typing: Any, vector: Any, index: Any) -> Any:
-    """Return the number in one lane of a vector, by its index from 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.extract_element(arguments[0], arguments[1])
-
-    return vector.dtype(vector, types.intp), generate
 
 
 @intrinsic

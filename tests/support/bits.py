@@ -1,4 +1,5 @@
-"""`python bits.py`: print the SHA-256 of small networks' weights, losses and accuracies, and that of linear ones.
+"""`python bits.py`: print the SHA-256 of small networks, of linear ones and of wider ones: weights, losses, accuracies.
+
 
 Another processor's are those of a process of its own, since a library chooses its arithmetic as it is loaded.
 """
@@ -48,12 +49,26 @@ def linear_digest():
     return sha256.hexdigest()
 
 
-def both_digests():
-    """Return the SHA-256 of the small networks, and that of the linear ones."""
+def wide_digest():
+    """Return the SHA-256 of networks whose rows fill no whole tile, their inputs no whole vector, with validation."""
+    sha256, stream = hashlib.sha256(), torch.Generator().manual_seed(0)
+    inputs, labels = torch.rand(300, 37, generator=stream), torch.randint(0, 10, (300,), generator=stream)
+    data = Split(inputs, labels, inputs, labels, validation_inputs=inputs[:99], validation_labels=labels[:99])
+    for sizes in ((37, 13, 10), (37, 24, 18, 10)):
+        config = TrainConfig.of(Training(epochs=5, batch_size=70), "any", "any", sizes, "per_seed_order")
+        members = train_members(config, data, range(3))
+        validated = torch.from_numpy(members.validation.accuracy)
+        for part in (*members.state.values(), members.train_loss, members.train_accuracy, validated):
+            sha256.update(part.numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def all_digests():
+    """Return the SHA-256 of the small networks, that of the linear ones, and that of wider ones."""
     with ThreadPoolExecutor(2) as threads:
         digests = b"".join(threads.map(digest, plans()))
-    return [hashlib.sha256(digests).hexdigest(), linear_digest()]
+    return [hashlib.sha256(digests).hexdigest(), linear_digest(), wide_digest()]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(" ".join(both_digests()))
+    sys.stdout.write(" ".join(all_digests()))

@@ -1,6 +1,7 @@
 """Cache keys: what decides a result is in them, and nothing else."""
 
 import copy
+from collections import UserList
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -97,3 +98,8 @@ def test_what_has_no_stable_text_is_refused(value):
     """A set has no order: better no key than another one each time."""
     with pytest.raises(TypeError, match="cannot be part of a cache key"):
         canonical(value)
+
+
+def test_a_user_list_counts_as_the_list_in_it():
+    """Trained networks come in one: Prefect and dask leave it as it is."""
+    assert canonical(UserList([TABLE, PLAN])) == canonical([TABLE, PLAN])
