@@ -302,8 +302,8 @@ def train(
             labels and example weights.
         gradient: Memory for as many numbers, without those that pad; all 0 before the first step.
         losses: Sum of the losses of each epoch's examples, float64 `[epochs]`; these steps are added to it.
-        validation: Examples to classify after each epoch, of whose arguments `classify` has four: `layers`, `inputs`,
-            the classes, and `work` for `BLOCK` examples.
+        validation: Examples to classify after each epoch, of whose arguments `classify` has five: `layers`, `inputs`,
+            the classes, `work` and `width`. A constant as width would compile all of `classify` once more.
         n_right: How many of these are classified correctly, int64 `[epochs]`.
     """
     n_inputs, n_classes = layers[0, N_INPUTS], layers[-1, N_OUTPUTS]
@@ -325,8 +325,10 @@ def train(
         else:
             sgd_step(parameters, gradient, rate, decay)
         if step + 1 == (epoch + 1) * n_batches:
-            layers_of_block, inputs, wanted, space = validation
-            n_right[epoch] = _count_right(parameters, layers_of_block, kind, leak, inputs, wanted, space, BLOCK)
+            layers_of_block, inputs, wanted, space, width_of_block = validation
+            n_right[epoch] = _count_right(
+                parameters, layers_of_block, kind, leak, inputs, wanted, space, width_of_block
+            )
 
 
 @part

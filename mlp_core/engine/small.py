@@ -69,7 +69,7 @@ class Workspace:
     layers: NDArray[np.int64]
     work: NDArray[np.floating]
     gradient: NDArray[np.floating]
-    validation: tuple[NDArray[Any], ...]
+    validation: tuple[Any, ...]
 
 
 @dataclass
@@ -169,7 +169,7 @@ class SmallTraining:
         orders = np.zeros(n_together * self._n + LANES - 1, np.uint32)
         layers, work = _layout(self._ensemble, self._batch_size)
         of_block, space = _layout(self._ensemble, _CLASSIFIED)
-        validation = of_block, *self._validation, space
+        validation = of_block, *self._validation, space, _CLASSIFIED
         n_parameters = aligned(parameter_count(self._ensemble.layer_sizes))
         gradient = np.zeros(n_parameters, self.parameters.dtype)
         return Workspace(n_together, orders, layers, work, gradient, validation)
@@ -260,16 +260,17 @@ def compile_ahead() -> None:
     options: dict[str, Any] = {"n_epochs": 1, "batch_size": 1, "drop_last": False, "optimizer": "adam"}
     options["learning_rate"] = 0.01
 
-    def train_one_layer() -> None:
+    ensemble = Ensemble([1, 1, 2], "relu", streams)
+
+    def predict_and_train_one_layer() -> None:
+        predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
         train_linear(Ensemble([1, 2], "relu", streams), inputs, labels, streams, **options)
 
-    other = get_context("fork").Process(target=train_one_layer)
+    other = get_context("fork").Process(target=predict_and_train_one_layer)
     other.start()
-    ensemble = Ensemble([1, 1, 2], "relu", streams)
-    predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
     SmallTraining(ensemble, inputs, labels, streams, **options).run()
     other.join()
-    train_one_layer()  # by now it is on disk
+    predict_and_train_one_layer()  # by now it is on disk
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
