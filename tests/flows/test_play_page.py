@@ -164,7 +164,7 @@ def test_members_are_seen_while_they_train(page):
     page.wait(
         "return /with its 95 % interval after \\d+ of 5000 epochs/.test(document.getElementById('summary').textContent)"
     )
-    assert page.driver.execute_script(f"return {DOTS}.length") == 8
+    page.wait(f"return {DOTS}.length === 8")  # the last one may have been heard of a moment later
     assert "never learned" not in page.text("summary")
     page.wait(
         "return /^Mean of 8 networks after \\d+ of 5000/.test(document.getElementById('map-caption').textContent)"
