@@ -48,6 +48,7 @@ _KINDS = {
     "leaky_relu": LEAKY_RELU,
 }
 _CALL = 20_000_000  # examples times parameters: a few milliseconds, of which handing over to compiled code is little
+_OTHER_SECONDS = 30.0  # a process that was forked where it should not be may never end
 _CLASSIFIED = BLOCK  # examples at a time: four times as many took a fifth longer, part of it for empty places
 
 
@@ -266,11 +267,11 @@ def compile_ahead() -> None:
         predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
         train_linear(Ensemble([1, 2], "relu", streams), inputs, labels, streams, **options)
 
-    other = get_context("fork").Process(target=predict_and_train_one_layer)
+    other = get_context("fork").Process(target=predict_and_train_one_layer, daemon=True)
     other.start()
     SmallTraining(ensemble, inputs, labels, streams, **options).run()
-    other.join()
-    predict_and_train_one_layer()  # by now it is on disk
+    other.join(_OTHER_SECONDS)
+    predict_and_train_one_layer()  # by now it is on disk; if the other failed, it is compiled here
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:
