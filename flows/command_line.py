@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
 
 import click
 
@@ -19,7 +19,7 @@ from flows.artifact_folder import artifacts, on_artifacts
 from flows.option_names import in_own_names, no_such_option, other_names
 from flows.predicting import predict
 from flows.server import RunLost
-from flows.stopping import STOPPED, say_stopped
+from flows.stopping import STOPPED, is_asked, say_stopped, stop_by_signals
 from mlp_core.errors import DeepMlpError, Drifted, InputError, ResourceError, Stopped
 from mlp_core.settings import Settings, text_of, validated
 from tasks.process import configure
@@ -242,7 +242,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
+    stop_by_signals()
     sys.exit(_status(_run))
+
+
+def _stop() -> NoReturn:
+    say_stopped()
+    sys.stdout.flush()
+    os._exit(STOPPED)  # Python itself would wait for threads that wait for what nobody tells them
 
 
 def _status(command: Callable[[], Any]) -> int:
@@ -258,9 +265,7 @@ def _status(command: Callable[[], Any]) -> int:
         click.echo(f"deep-mlp: {error.format_message()}", err=True)
         return 2
     except (KeyboardInterrupt, click.Abort, Stopped):
-        say_stopped()
-        sys.stdout.flush()
-        os._exit(STOPPED)  # Python itself would wait for threads that wait for what nobody tells them
+        _stop()
     except DeepMlpError as error:
         if not error.said:
             click.echo(f"deep-mlp: {error}", err=True)
@@ -279,6 +284,10 @@ def _status(command: Callable[[], Any]) -> int:
         with Path(os.devnull).open("w") as nowhere:  # or Python tries once more as it ends, with a status of its own
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return ResourceError.exit_status
+    except Exception:
+        if is_asked():  # a library has made another error of it
+            _stop()
+        raise
     return 0
 
 

@@ -29,7 +29,7 @@ from flows.server import (
     healthy,
     reach_directly,
 )
-from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped, stop_by_signals
+from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped
 from mlp_core.addresses import check_table_address, image_path
 from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.data.settings import BUNDLED_TABLES, DataSource, is_table
@@ -106,7 +106,6 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
     images = image_path(run.images) if isinstance(run, ImageRunSettings) else None
     check_resources(stages_of(flow_name, parameters), run)
     started = time.monotonic()
-    stop_by_signals()
     reach_directly()
     settings = read_prefect_settings()
     configured = settings.api_url
@@ -177,7 +176,7 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
     def watch() -> None:
         answered = at_work = time.monotonic()
         while not ended.wait(_SECONDS_BETWEEN_LOOKS / 4 if is_stopping() else _SECONDS_BETWEEN_LOOKS):
-            if not is_stopping():
+            if not (is_stopping() or is_asked()):
                 at_work = time.monotonic()
             if not gone(url):
                 answered = time.monotonic()

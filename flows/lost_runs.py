@@ -20,6 +20,7 @@ import click
 
 from mlp_core.artifacts.locks import PREFECT_HOME, acquire, try_acquire
 from mlp_core.errors import DeepMlpError
+from tasks.process import undisturbed
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -96,8 +97,9 @@ def end_restored_runs(home: Path) -> None:
     Args:
         home: Prefect's home folder, whose server has just been started: nobody else uses its database.
     """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    with undisturbed():
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import FlowRunFilter
 
     at_work = {"deployment_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
     with get_client(sync_client=True) as client:
@@ -123,7 +125,8 @@ def _machine() -> list[str]:
 
 
 def _end(flow_run_id: UUID) -> None:
-    from prefect.client.orchestration import get_client
+    with undisturbed():
+        from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         name = crash(client, flow_run_id, "its process was killed, or its machine went down")

@@ -38,7 +38,10 @@ def ignore_signals() -> None:
 
 
 def is_asked() -> bool:
-    """Return whether a signal has asked the program to stop; the KeyboardInterrupt may come out as another error."""
+    """Return whether a signal has asked the program to stop.
+
+    The KeyboardInterrupt may come out as another error, or be lost: pydantic does both as it builds a schema.
+    """
     return bool(_asked)
 
 

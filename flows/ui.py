@@ -10,7 +10,7 @@ import click
 from flows.lost_runs import end_lost_runs, end_restored_runs
 from flows.prefect_settings import read_prefect_settings
 from flows.server import LOOPBACK, LocalServer, RunLost, reach_directly
-from flows.stopping import ignore_signals, stop_by_signals
+from flows.stopping import ignore_signals, is_asked
 
 
 def show_ui(host: str, port: int | None) -> None:
@@ -25,7 +25,6 @@ def show_ui(host: str, port: int | None) -> None:
         RunLost: If the server ends by itself.
     """
     reach_directly(host)
-    stop_by_signals()
     settings = read_prefect_settings()
     server = LocalServer(settings, host, port or settings.port)
     address = server.url.removesuffix("/api")
@@ -44,8 +43,10 @@ def show_ui(host: str, port: int | None) -> None:
         click.echo("Ctrl-C ends it.")
         if server.started:
             end_restored_runs(settings.home)
-        while server.lives():
+        while server.lives() and not is_asked():
             time.sleep(1)
+        if is_asked():
+            return
         message = f"the Prefect server at {server.url} has ended; see {server.log}, or run the same command again."
         raise RunLost(message)
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from flows.play.question import Asked, Question
 from flows.play.server import page_app
 from flows.play.session import extent_of
 from flows.play.training import Job
-from flows.stopping import ignore_signals, stop_by_signals
+from flows.stopping import ignore_signals
 from mlp_core.errors import InputError
 from mlp_core.settings import validated
 from tasks.run_settings import RunSettings
@@ -38,7 +38,6 @@ def play(port: int | None, artifacts: str, *, opens_browser: bool) -> None:
         InputError: If the given port cannot be used.
     """
     artifacts = validated(RunSettings, {"artifacts": artifacts}).artifacts
-    stop_by_signals()
     listener = _listener(port)
     address = f"http://{_HOST}:{listener.getsockname()[1]}"
     click.echo(f"deep-mlp play: {address}\nCtrl-C ends it.")

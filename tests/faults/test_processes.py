@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from lost_interrupts import losing_interrupt
 from stored import contents
 from watching import (
     MARK,
@@ -82,6 +83,19 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
         # Crashed are those that were left behind: workers may take longer than the program waits for them
         assert set(runs(home, "task_run")) <= {"Completed", "Failed", "Crashed"}
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_run_ends_where_a_library_loses_the_ctrl_c(program, servers, tmp_path):
+    """Within the seconds that threads have which wait for what nobody tells them."""
+    home, mark = tmp_path / "home", str(tmp_path)
+    environment = servers.new_home(home) | losing_interrupt(tmp_path / "library", "prefect.task_engine")
+    process = program.start(ENDLESS, environment, **{MARK: mark})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("\ndeep-mlp: stopped; what was finished is kept.\n")
+    assert "Traceback" not in err
+    assert processes(mark) == []
+    assert runs(home, "flow_run") == ["Crashed"]
 
 
 STOPPABLE = """

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from lost_interrupts import losing_interrupt
 from watching import wait_for
 
 from flows.prefect_server import ROUTES_OF_A_RUN
@@ -123,6 +124,19 @@ def ui(servers, tmp_path_factory):
             "Ctrl-C ends it.\n"
         )
         assert not healthy(f"{url}/api")
+
+
+@pytest.mark.parametrize(
+    "then", ["pass", pytest.param('raise ValueError("a schema") from None', marks=pytest.mark.thorough)]
+)
+def test_a_ctrl_c_is_heard_where_a_library_would_lose_it(servers, tmp_path, then):
+    """While Prefect's client is imported, right after the address is printed."""
+    environment = servers.new_home(tmp_path / "home")
+    environment |= losing_interrupt(tmp_path / "library", "prefect.client.orchestration", then)
+    process = start_ui(environment, tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("Ctrl-C ends it.\n")
 
 
 def get(url, **headers):
