@@ -255,9 +255,9 @@ class Session:
         if decision_map and decision_map is not subject.shown:
             subject.shown = decision_map
             messages.append(_frame(self._id, _PLACES.index(place), decision_map.n, decision_map))
-        messages.append(json.dumps(message))
         if place == QUESTION and PINNED in self._subjects:
             messages.append(self._comparison())
+        messages.append(json.dumps(message))  # the last: what is told as complete has its map and its comparison
         return messages
 
     def _comparison(self) -> str:

@@ -29,7 +29,7 @@ let bet = null; // that was made on this question
 let waiting = false;
 let drawAt = 0;
 let drawnFor = 0; // the last question whose map was drawn, for who measures it
-let addressAt = 0;
+let addressAt = -Infinity;
 
 async function begin() {
   const schema = await (await fetch("form")).json();
@@ -61,7 +61,8 @@ function pairSeeds() {
   if (pinned) Object.assign(pinned, { seeds, seed });
 }
 
-function writeAddress() {
+/** Return the question as the address's fragment. */
+function fragment() {
   const state = new URLSearchParams();
   const add = (values, prefix) => {
     for (const [name, value] of Object.entries(values)) {
@@ -74,6 +75,10 @@ function writeAddress() {
     add(pinned, "pin.");
   }
   if (polynomial) state.set("polynomial", DEGREE);
+  return `#${state}`;
+}
+
+function writeAddress() {
   const wait = performance.now() - addressAt < 300; // a browser bears some changes a second
   clearTimeout(addressTimer);
   if (wait) {
@@ -81,7 +86,7 @@ function writeAddress() {
     return;
   }
   addressAt = performance.now();
-  history.replaceState(null, "", `#${state}`);
+  history.replaceState(null, "", fragment());
 }
 
 // ---- asking
@@ -115,6 +120,7 @@ function changed() {
 }
 
 function ask() {
+  clearTimeout(askTimer); // what changed a moment ago is in this question: asked again, it would empty what it told
   if (socket.readyState !== WebSocket.OPEN) return;
   number += 1;
   performance.clearMarks();
@@ -305,7 +311,7 @@ function listen() {
     polynomial = false;
     changed();
   };
-  by("copy-link").onclick = () => copy(location.href, "The link is copied: whoever runs deep-mlp play can open it.");
+  by("copy-link").onclick = () => copy(new URL(fragment(), location.href).href, "The link is copied: whoever runs deep-mlp play can open it.");
   by("copy-command").onclick = () => copy(asked.command, "The command is copied.");
   by("flow").onclick = () => socket.send(JSON.stringify({ kind: "flow" }));
   by("bet-first").onchange = () => {
