@@ -13,18 +13,22 @@ import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
+from smallest import smallest_parameters
 from watching import MARK, processes, runs, stop_by_keyboard, stop_by_termination, wait_for
 
+from flows import prefect_server
 from flows.command_line import main
 from flows.local_run import _run
 from flows.server import gone, healthy, reach_directly
 from mlp_core.errors import InputError
 from tasks.run_settings import RunSettings
+from tasks.stages import flow_parameters
 
 ROOT = Path(__file__).parents[2]
 LOGGER = logging.getLogger("deep_mlp")
@@ -132,7 +136,7 @@ def test_a_server_that_speaks_no_http_is_told_from_prefect_s(refused):
     """Neither is it taken for one that is lost: somebody answers there."""
 
     def greet(connection):
-        with connection:
+        with suppress(OSError), connection:  # who asked may have gone
             connection.recv(1 << 16)
             connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
 
@@ -456,13 +460,26 @@ def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
         innocent.kill()
 
 
+@pytest.fixture(scope="module")
+def limited_server(servers, tmp_path_factory):
+    """Give the address of a server of these tests alone: at the session's, runs of other workers would meet a limit."""
+    environment = servers.new_home(tmp_path_factory.mktemp("limited"))
+    port = environment["PREFECT_SERVER_API_PORT"]
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        server = servers.start(environment, prefect_server.__file__, str(listener.fileno()), listener=listener)
+    yield f"http://127.0.0.1:{port}/api"
+    servers.stop(server)
+
+
 @pytest.fixture
-def limit(api_url):
+def limit(limited_server):
     """Give a function that limits how many tasks with a tag run at once, and counts some as running."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with get_client(sync_client=True) as client, ExitStack() as until_end:
+    here = temporary_settings({PREFECT_API_URL: limited_server, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with here, get_client(sync_client=True) as client, ExitStack() as until_end:
 
         def limit(tag, most, taken=0):
             wanted = GlobalConcurrencyLimitCreate(name=f"tag:{tag}", limit=most, active_slots=taken)
@@ -473,16 +490,19 @@ def limit(api_url):
 
 
 @pytest.mark.parametrize("experiment", ["polynomial", "tutorial"])
-def test_a_limit_of_none_is_refused(run, limit, tmp_path, experiment):
+def test_a_limit_of_none_is_refused(limit, without_drawing, ended_tasks, tmp_path, experiment):
     """Before a task begins: each would fail with a traceback."""
     limit("polynomial", 0)
-    ran = run(experiment, tmp_path / "artifacts")
+    flow = getattr(import_module(f"flows.{experiment}"), experiment)
+    settings = type(flow_parameters(experiment)["run"])
+    how = settings(artifacts=str(tmp_path / "artifacts"), seeds=2)
+    ended_tasks.clear()
     with pytest.raises(
         InputError, match=r"^the limit on tasks with the tag polynomial must be at least 1, got 0, "
     ) as no:
-        ran.state.result()
+        flow(run=how, **smallest_parameters(experiment))
     assert str(no.value).endswith("raise it in Prefect's UI, or `prefect concurrency-limit delete polynomial`.")
-    assert ran.tasks == {}
+    assert ended_tasks == []
     assert not (tmp_path / "artifacts").exists()
 
 
@@ -526,10 +546,10 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["depth-sweep", "depth-sweep --runner processes", "tutorial --seeds 1"])
 @pytest.mark.parametrize("stop", [stop_by_keyboard, stop_by_termination])
-def test_a_run_that_waits_ends_at_once(program, limit, tmp_path, command, stop):
+def test_a_run_that_waits_ends_at_once(program, limit, limited_server, tmp_path, command, stop):
     """Whoever waits for a place that nobody gives is left behind; the run and its tasks are Crashed."""
     limit("depth_sweep", 1, taken=1)
-    process = program.start(command, **{MARK: str(tmp_path)})
+    process = program.start(command, PREFECT_API_URL=limited_server, **{MARK: str(tmp_path)})
     for line in process.stderr:
         assert "ERROR" not in line
         if "waiting for the limit on tasks with the tag depth_sweep" in line:

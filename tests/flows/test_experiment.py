@@ -1,5 +1,6 @@
 """What a run of a deployment sets, keeps, is named and says, with the real server's API; no worker."""
 
+import fcntl
 import json
 import logging
 import shutil
@@ -41,9 +42,10 @@ DEPLOYMENTS = {
 
 
 @pytest.fixture
-def client(api_url):
-    """Give a client of the session's server."""
-    with get_client(sync_client=True) as client:
+def client(api_url, made_once):
+    """Give a client of the session's server, where one test at a time deploys, whatever worker it runs in."""
+    with (made_once("deploying", lambda _: None) / "lock").open("w") as lock, get_client(sync_client=True) as client:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield client
 
 
@@ -206,6 +208,7 @@ def test_a_limit_that_somebody_set_stays(client, capsys):
     _limit_pool(client, "another")
     assert client.read_work_pool("another").concurrency_limit == 9
     assert capsys.readouterr().out == ""
+    client.delete_work_pool("another")
 
 
 @pytest.fixture
