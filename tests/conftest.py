@@ -235,7 +235,7 @@ class Servers:
     def stop(self, process):
         """End a server, which writes what it still holds."""
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -205,6 +205,6 @@ def test_it_learns_in_processes_that_were_forked_from_one_that_has_learned():
     """As of `multiprocessing.Pool` on Linux in a notebook: torch waited there for threads that are gone, for ever."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # with one there is nobody to wait for
     done = subprocess.run(
-        [sys.executable, "-c", IN_A_POOL], capture_output=True, text=True, timeout=60, env=environment
+        [sys.executable, "-c", IN_A_POOL], capture_output=True, text=True, timeout=180, env=environment
     )
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

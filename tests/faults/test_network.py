@@ -10,6 +10,7 @@ import time
 import zipfile
 from base64 import b64encode
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -29,7 +30,9 @@ from mlp_core.data.downloads import Limits, download
 from mlp_core.data.images import decode_images
 from mlp_core.errors import ResourceError
 
-QUICK = Limits(attempts=3, connect_seconds=2, silence_seconds=0.3, total_seconds=20, backoff_seconds=0.01)
+QUICK = Limits(attempts=3, connect_seconds=30, silence_seconds=30, total_seconds=120, backoff_seconds=0.01)
+IMPATIENT = replace(QUICK, silence_seconds=0.3)
+"""Where the server is silent on purpose: any other may be so for a moment, on a busy machine."""
 WAY_OUT = "; without a network, use --images synthetic, or --images with a local zip or folder."
 
 
@@ -206,10 +209,11 @@ def stall(request, _):
     request.web.closing.wait(20)
 
 
-def reset(request, _):
+def reset(request, number):
     """Send half, then break the connection off as a machine does that goes down."""
     request.connection.sendall(answer()[: HALF - len(ZIP)])
-    time.sleep(0.05)
+    if number == 3:  # the one that is told: what has not been read by then is lost
+        time.sleep(1)
     request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -242,7 +246,10 @@ def test_a_passing_failure(serve, refused, case):
     """Three attempts here, then one sentence on the last of them."""
     behave, words = PASSING[case]
     web = serve(behave)
-    assert refused(web.url).startswith(words)
+    assert refused(web.url, IMPATIENT if "silence" in case else QUICK).startswith(words)
+    deadline = time.monotonic() + 20
+    while len(web.requests) < 3 and time.monotonic() < deadline:  # read after the client gave up
+        time.sleep(0.01)
     assert len(web.requests) == 3
 
 
@@ -289,7 +296,7 @@ def test_a_slow_drip_ends_at_the_limit_of_time(serve, refused, behave):
     web = serve(behave)
     started = time.monotonic()
     assert refused(web.url, Limits(total_seconds=1)) == "it took longer than 1 s"
-    assert time.monotonic() < started + 3
+    assert time.monotonic() < started + 20  # of hours
     web.closing.set()
 
 
@@ -304,7 +311,7 @@ def test_ctrl_c_while_a_server_is_silent(serve, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         download(web.url, tmp_path / "faces.zip", Limits(), checkpoint)
-    assert time.monotonic() < started + 3
+    assert time.monotonic() < started + 15  # of 30, after which silence would end it
 
 
 def test_500_twice_then_the_file(serve, tmp_path):
@@ -331,7 +338,7 @@ def test_retry_after_is_waited_for(serve, tmp_path, form):
     web = serve(behave)
     assert download(web.url, tmp_path / "faces.zip", QUICK) == 2
     waited = times[1] - times[0]
-    assert 0.9 <= waited < 5
+    assert 0.9 <= waited < 20
 
 
 def ranges(etags=('"one"',), obey=True):

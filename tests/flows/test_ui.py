@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from lost_interrupts import losing_interrupt
-from watching import wait_for
+from watching import hear_terminal_signals, wait_for
 
 from flows.prefect_server import ROUTES_OF_A_RUN
 from flows.prefect_settings import PrefectSettings
@@ -97,9 +97,8 @@ def recorder():
 def start_ui(environment, folder, *options):
     """Start the program's UI."""
     command = [sys.executable, "-m", "flows.command_line", "ui", *options]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=hear_terminal_signals, **pipes)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_a_ctrl_c_is_heard_where_a_library_would_lose_it(servers, tmp_path, then
     environment = servers.new_home(tmp_path / "home")
     environment |= losing_interrupt(tmp_path / "library", "prefect.client.orchestration", then)
     process = start_ui(environment, tmp_path)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("Ctrl-C ends it.\n")
 
@@ -142,7 +141,7 @@ def test_a_ctrl_c_is_heard_where_a_library_would_lose_it(servers, tmp_path, then
 def get(url, **headers):
     request = urllib.request.Request(url, headers=headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=20) as answer:
+    with opener.open(request, timeout=60) as answer:
         return answer.headers, answer.read()
 
 
@@ -169,7 +168,7 @@ def test_a_second_ui_says_where_the_first_is(ui):
     assert lines[0] == f"Prefect's UI is up already: {ui.url}, with the runs of {ui.folder / 'home'}\n"
     assert lines[2] == "Ctrl-C ends it.\n"
     process.terminate()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert out == "It goes on until those who use it, such as runs, have ended.\n"
     assert healthy(f"{ui.url}/api")

@@ -40,7 +40,7 @@ def children(pid):
     return numbers
 
 
-def wait_for(condition, process, seconds=60):
+def wait_for(condition, process, seconds=180):
     """Wait until a condition holds while a process is at work."""
     deadline = time.monotonic() + seconds
     while not condition():
