@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -34,7 +34,7 @@ def test_a_product_is_that_of_each_member(sizes, factor, is_shared):
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(SIZES, st.integers(1, 700), st.integers(1, 300), st.booleans(), st.integers(2, 9))
 def test_a_product_has_the_same_bits_in_any_company(n_rows, n_summed, n_columns, is_shared, n_members):
     """Alone or last of many, whatever the shapes."""

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from configurations import settings_models
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -235,7 +235,7 @@ def test_an_activation_may_be_spelt_as_in_the_tutorial(text, name):
 
 
 @given(st.floats(0, 1, exclude_max=True))
-@hypothesis_settings(derandomize=True, deadline=None)
+@hypothesis_settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_slope_is_understood_everywhere(slope):
     """Whatever slope the settings let in, the network and the theory read the same number."""
     name = canonical_activation(f"LeakyReLU({slope!r})")
@@ -289,7 +289,8 @@ MODELS = st.one_of(
 
 
 @given(MODELS)
-@hypothesis_settings(derandomize=True, deadline=None, max_examples=40)  # some five of each model
+# some five of each model
+@hypothesis_settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_settings_survive_being_written_as_text(model):
     """What `text_of` shows for each value, typed on the command line, gives the same settings to the last bit."""
     texts = {name: text_of(value) for name, value in model}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -53,7 +53,9 @@ from mlp_core.experiments.sweep.experiment import Sweep
 from mlp_core.settings import validated
 from tasks.artifact_listing import stored_files, unneeded_files
 
-QUICKLY = hypothesis_settings(derandomize=True, deadline=None, max_examples=50, database=None)
+QUICKLY = hypothesis_settings(
+    derandomize=True, deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 SECONDS = 60
 
 
@@ -557,7 +559,7 @@ def test_any_bytes_as_a_servers_answer(tmp_path, monkeypatch):
     thread.start()
     head = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: "a"\r\nConnection: close\r\n\r\n' % len(ARCHIVES[0])
     moved = b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
-    limits = Limits(attempts=1, connect_seconds=2, silence_seconds=2, total_seconds=10, longest_wait_seconds=0)
+    limits = Limits(attempts=1, connect_seconds=30, silence_seconds=30, total_seconds=60, longest_wait_seconds=0)
 
     @given(spoilt(head + ARCHIVES[0], head, moved) | st.binary(max_size=100))
     @hypothesis_settings(QUICKLY, max_examples=25)
