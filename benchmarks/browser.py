@@ -12,6 +12,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 DRIVER = shutil.which("chromedriver")
 _QUIET = (
     *("--headless=new", "--no-sandbox", "--no-first-run", "--no-proxy-server", "--hide-scrollbars"),
+    "--disable-dev-shm-usage",  # a page dies where /dev/shm is as small as containers have it
     *(
         f"--disable-{feature}"
         for feature in ("gpu", "quic", "background-networking", "component-update", "sync", "extensions")

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from lost_interrupts import losing_interrupt
-from watching import hear_terminal_signals, wait_for
+from watching import wait_for
 
 from flows.prefect_server import ROUTES_OF_A_RUN
 from flows.prefect_settings import PrefectSettings
@@ -97,8 +97,9 @@ def recorder():
 def start_ui(environment, folder, *options):
     """Start the program's UI."""
     command = [sys.executable, "-m", "flows.command_line", "ui", *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=hear_terminal_signals, **pipes)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture(scope="module")
