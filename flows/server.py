@@ -26,6 +26,7 @@ from mlp_core.errors import DeepMlpError, InputError, ResourceError, disk_error
 
 _START_SECONDS = 180
 _STOP_SECONDS = 20
+_KILLED_SECONDS = 1  # a killed process ends when it gets its turn on a busy machine
 _ANSWER_SECONDS = 2
 _WAITING = 128  # connections that the kernel keeps until the server has imported
 LOOPBACK = "127.0.0.1", "localhost"
@@ -206,19 +207,26 @@ class LocalServer:
 
 def _stop(pid: int, seconds: float) -> None:
     """End a server's whole process group: SIGTERM lets it write what it still holds."""
-    deadline = time.monotonic() + seconds
     try:
         os.kill(pid, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            try:
-                if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                    return
-            except ChildProcessError:
-                os.kill(pid, 0)
-            time.sleep(0.05)
-        os.killpg(pid, signal.SIGKILL)
+        if not _has_ended(pid, seconds):
+            os.killpg(pid, signal.SIGKILL)
+            _has_ended(pid, _KILLED_SECONDS)
     except ProcessLookupError:
         pass
+
+
+def _has_ended(pid: int, seconds: float) -> bool:
+    """Wait until a process has ended, at most so long; ProcessLookupError if it is not this one's child and is gone."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return True
+        except ChildProcessError:
+            os.kill(pid, 0)
+        time.sleep(0.05)
+    return False
 
 
 class RunLost(DeepMlpError):

@@ -25,7 +25,7 @@ from watching import MARK, processes, runs, stop_by_keyboard, stop_by_terminatio
 from flows import prefect_server
 from flows.command_line import main
 from flows.local_run import _run
-from flows.server import gone, healthy, reach_directly
+from flows.server import _stop, gone, healthy, reach_directly
 from mlp_core.errors import InputError
 from tasks.run_settings import RunSettings
 from tasks.stages import flow_parameters
@@ -293,6 +293,18 @@ def test_a_server_that_is_slow_or_wants_a_password_is_not_gone(http_server):
     assert not gone(http_server(503, b"database is locked"))
     assert not healthy(http_server(503, b"database is locked"))
     assert gone("http://127.0.0.1:9/api")
+
+
+def test_a_server_that_hears_no_sigterm_is_gone_when_it_was_stopped():
+    """Not a moment later, when who looks for processes that are left would still see it."""
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    server = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with server.stdout as lines:
+        assert lines.readline() == "deaf\n"
+        _stop(server.pid, 0.1)
+        with pytest.raises(ChildProcessError):  # it was waited for
+            os.waitpid(server.pid, os.WNOHANG)
+    server.returncode = 0
 
 
 @pytest.mark.slow
