@@ -44,6 +44,8 @@ def wait_until(condition, seconds=180):
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory, new_port):
     """Serve S3 on loopback and put its address and keys into the environment."""
+    from s3fs import S3FileSystem  # half a second of imports, which each worker would wait for
+
     port = new_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (tmp_path_factory.mktemp("moto") / "log").open("w") as log, pytest.MonkeyPatch.context() as patch:
@@ -52,6 +54,7 @@ def s3(tmp_path_factory, new_port):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("copies")))
         with subprocess.Popen(command, stdout=log, stderr=log) as server:
             wait_until(lambda: listening(port))
+            S3FileSystem.clear_instance_cache()  # those know the address of the server that an earlier test had
             yield
             server.terminate()
 
