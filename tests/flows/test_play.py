@@ -131,7 +131,7 @@ def test_the_first_map_is_of_untrained_networks_and_the_last_of_all():
     job = Job(asks.config, asks.data, 8, 1.0, lambda: maps.append(job.mean_map()))
     job.start()
     job.wait()
-    ends = [(shown.n, len(shown.classes), shown.epoch) for shown in (maps[0], maps[-1])]
+    ends = [(decision_map.n, len(decision_map.classes), decision_map.epoch) for decision_map in (maps[0], maps[-1])]
     assert ends == [(8, PREVIEW_SIDE, 0), (8, MAP_SIDE, 3)]
 
 
