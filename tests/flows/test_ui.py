@@ -114,15 +114,15 @@ def ui(servers, tmp_path_factory):
         process = start_ui(environment, folder)
         url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
         wait_for(lambda: healthy(f"{url}/api"), process, 180)
+        assert [process.stdout.readline() for _ in range(3)] == [  # a moment after the server answers
+            f"Prefect's UI: {url}, with the runs of {folder / 'home'}\n",
+            "PREFECT_API_URL is set: new runs go to http://192.0.2.1:4200/api and are shown there.\n",
+            "Ctrl-C ends it.\n",
+        ]
         yield SimpleNamespace(url=url, environment=environment, folder=folder, asked=asked, process=process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (0, "")
-        assert out == (
-            f"Prefect's UI: {url}, with the runs of {folder / 'home'}\n"
-            "PREFECT_API_URL is set: new runs go to http://192.0.2.1:4200/api and are shown there.\n"
-            "Ctrl-C ends it.\n"
-        )
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
         assert not healthy(f"{url}/api")
 
 
