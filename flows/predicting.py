@@ -11,6 +11,7 @@ import click
 
 from flows.artifact_folder import local_folder, on_artifacts
 from mlp_core.errors import InputError
+from mlp_core.statistics.wording import count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,8 +62,7 @@ def predict(root: Path | UPath, data: str, images: str, model: str, member: str 
         frame.to_csv(sys.stdout, index=False)
     for sentence in sentences:
         click.echo(f"deep-mlp: {sentence}.", err=True)
-    n = kept.ensemble.n_members
-    who = f"{n} network{'s' * (n != 1)}" if member is None else f"network {member}"
+    who = count(kept.ensemble.n_members, "network") if member is None else f"network {member}"
     click.echo(f"deep-mlp: {len(frame):,} {summary.format(f'{who} of {kept.name}')}.", err=True)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deep_mlp._comparison import Comparison, compare_pairs
 from flows.play.question import Asked, changes
+from mlp_core.statistics.wording import count
 
 _SEEDS_TO_TRY = (8, 16, 64, 256)
 
@@ -65,10 +66,9 @@ def _outcome(comparison: Comparison, n: int) -> str:
         return f" helps by {points} points [{_points(comparison.low)} to {_points(comparison.high)}]"
     if comparison.verdict == "worse":
         return f" costs {points} points [{_points(-comparison.high)} to {_points(-comparison.low)}]"
-    pairs = "1 pair" if comparison.n == 1 else f"{comparison.n} pairs"
     more = next((number for number in _SEEDS_TO_TRY if number > n), None)
     way_out = f": try {more}" if more else "; what difference there is, is small"
-    return f": undecided with {pairs} of networks{way_out}"
+    return f": undecided with {count(comparison.n, 'pair')} of networks{way_out}"
 
 
 def _points(share: float) -> str:

@@ -10,11 +10,9 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import pandas as pd
 import pyarrow
 import pyarrow.compute
@@ -29,6 +27,7 @@ from mlp_core.report.claims import describe_claims
 from mlp_core.report.facts import facts
 from mlp_core.report.poster import poster
 from mlp_core.report.section import ExtraTable, ReportFigure, Section
+from mlp_core.report.template import page_template
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -196,15 +195,6 @@ def render_report(
     return render_sections(report_sections(content, sections), content, sections, usual_seeds, against)
 
 
-@cache  # to compile it takes as long as all else
-def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.jinja")
-
-
 def render_sections(
     shown_sections: Sequence[ShownSection],
     content: ReportContent,
@@ -231,7 +221,7 @@ def render_sections(
     failures = content.tables.get("failures", pd.DataFrame(columns=["experiment", "reason"]))
     shown_in = {figure.name: section.title for section in shown_sections for figure in section.figures}
     describe = None if claims.empty else describe_claims(claims, shown_in, usual_seeds)
-    return _template().render(
+    return page_template().render(
         facts=facts(content, [section.name for section in shown_sections]),
         cards=poster(shown_sections, sections, describe),
         contents=_contents(shown_sections, describe is not None, content.comparisons is not None, against is not None),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc
 
 from mlp_core.statistics.by_seed import BySeed
+from mlp_core.statistics.wording import count
 
 ERROR_RATE = 0.05
 """How often at most a family of comparisons may say something that is not so."""
@@ -128,17 +129,16 @@ def describe_best(key: str, names: Sequence[str], values: NDArray[np.float64]) -
         values: `[configurations, seeds]`, NaN where a member diverged.
 
     Example:
-        >>> describe_best("depth", ["1", "2"], np.array([np.linspace(0.5, 0.6, 8), np.linspace(0.8, 0.9, 8)]))
-        'In pairs of equal seeds depth 1 is beaten (sign tests, corrected for 1 comparison each): depth 2 is the best.'
+        >>> describe_best("gain", ["1", "2"], np.array([np.linspace(0.5, 0.6, 8), np.linspace(0.8, 0.9, 8)]))
+        'In pairs of equal seeds gain 1 is beaten (sign tests, corrected for one comparison each): gain 2 is the best.'
     """
     excluded, enough = not_best(values)
-    n_others = len(names) - 1
     if not enough:
         return (
             f"{values.shape[1]} seeds are too few to tell {len(names)} configurations apart in pairs of equal seeds: "
             f"it takes {seeds_needed(len(names))} at least."
         )
-    how = f"(sign tests, corrected for {n_others} comparison{'s' if n_others > 1 else ''} each)"
+    how = f"(sign tests, corrected for {count(len(names) - 1, 'comparison')} each)"
     beaten = [name for name, is_out in zip(names, excluded, strict=True) if is_out]
     left = [name for name, is_out in zip(names, excluded, strict=True) if not is_out]
     if not beaten or not left:

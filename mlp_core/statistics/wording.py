@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from mlp_core.statistics.intervals import Interval
+if TYPE_CHECKING:
+    from mlp_core.statistics.intervals import Interval
 
 
 def count(n: int, noun: str) -> str:
@@ -35,6 +37,7 @@ def format_interval(interval: Interval, short: bool = False) -> str:
         short: Whether to put interval and n in brackets and leave out the words `95 % interval`.
 
     Example:
+        >>> from mlp_core.statistics.intervals import Interval
         >>> format_interval(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
         '90.0 %, 95 % interval 85.0 to 95.0, n = 8'
     """
@@ -51,6 +54,7 @@ def format_cell(interval: Interval) -> str:
     """Return a share or accuracy in percent with its interval, if it has one, for a table's cell; `none` if n is 0.
 
     Example:
+        >>> from mlp_core.statistics.intervals import Interval
         >>> format_cell(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
         '90.0 % [85.0 to 95.0]'
     """
@@ -85,6 +89,7 @@ def format_share(share: Interval) -> str:
     """Return a share as `count of n` with its interval in percent, for a table's cell; `none` if n is 0.
 
     Example:
+        >>> from mlp_core.statistics.intervals import Interval
         >>> format_share(Interval(n=8, estimate=0.25, low=0.032, high=0.651, missing=0))
         '2 of 8 [3.2 to 65.1 %]'
     """
@@ -95,6 +100,7 @@ def format_bounds(interval: Interval) -> str:
     """Return the two ends of an interval of 0 .. 1 in percent, with one decimal.
 
     Example:
+        >>> from mlp_core.statistics.intervals import Interval
         >>> format_bounds(Interval(n=8, estimate=0.9, low=0.85, high=0.95, missing=0))
         '85.0 to 95.0'
     """

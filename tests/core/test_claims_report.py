@@ -17,6 +17,8 @@ from mlp_core.report.page import ReportContent, render_report
 from mlp_core.report.png import figure_png
 from mlp_core.statistics.claims import VERDICT_RULE
 
+MINUS = "\N{MINUS SIGN}"
+
 
 def claim(**changes: Any) -> dict[str, Any]:
     """Return a row of the claims table."""
@@ -89,7 +91,7 @@ def test_the_forest_plot_has_the_claimed_values_and_the_interval(
     assert text.count('class="estimate"') == 1
     places = [float(number) for number in re.findall(r"(?:left|width): (-?[\d.]+)%", text)]
     assert all(0 <= place <= 100 for place in places)
-    assert f"claimed {claimed}" in text
+    assert f"claimed {claimed.replace('-', MINUS)}" in text
 
 
 def test_an_interval_without_limits_has_arrows() -> None:
@@ -105,10 +107,10 @@ def test_a_row_says_all_that_belongs_to_a_claim() -> None:
     row = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1]))
     for expected in (
         "The difference is real. ours · Bonus · drawn faces",
-        "difference in test accuracy claimed: below -0.01 or above 0.01",
-        "-0.0328 [-0.0526 to -0.0142]",
+        f"difference in test accuracy claimed: below {MINUS}0.01 or above 0.01",
+        f"{MINUS}0.0328 [{MINUS}0.0526 to {MINUS}0.0142]",
         "16",
-        "-1.14 Cohen",
+        f"{MINUS}1.14 Cohen",
         "\u2713 supported",
     ):
         assert expected in row

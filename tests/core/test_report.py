@@ -133,7 +133,7 @@ def test_who_is_best_is_settled_in_pairs_not_by_overlapping_intervals() -> None:
     accuracies = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85]
     higher = [accuracy + 0.02 for accuracy in accuracies]
     page = _page({"depth_sweep": _depths(accuracies, higher)})
-    assert "depth 1 is beaten (sign tests, corrected for 1 comparison each): depth 2 is the best." in page
+    assert "depth 1 is beaten (sign tests, corrected for one comparison each): depth 2 is the best." in page
     page = _page({"depth_sweep": _depths(accuracies, higher[::-1])})
     assert "these members do not settle which depth is best" in page
 

@@ -159,11 +159,11 @@ def test_every_anchor_is_there_and_every_part_leads_back(tmp_path: Path) -> None
 
 
 def test_numbers_are_folded_and_floats_short(tmp_path: Path) -> None:
-    """The settings are no longer a list of sixteen digits, and name seeds once."""
-    folder = written(tmp_path, depth_table(RISING), gains=[0.42222222222222217])
+    """The settings are no longer a list of sixteen digits, name seeds once, and have hyphens as the command has."""
+    folder = written(tmp_path, depth_table(RISING), gains=[0.42222222222222217, -0.5])
     page = page_of(read_report_content(folder, all_sections()))
     settings = page.split("<summary>Settings</summary>")[1].split("</details>")[0]
-    assert "<dd>0.422222</dd>" in settings
+    assert "<dd>0.422222, -0.5</dd>" in settings
     assert settings.count("<dt>seeds</dt>") == 1
 
 
@@ -210,7 +210,7 @@ def test_another_run_stands_next_to_this_one_pair_by_pair(tmp_path: Path) -> Non
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
     assert cells[0] == "depth 1"
     assert cells[1:3] == ["57.0 % [50.0 to 64.0]", "70.5 % [60.0 to 81.0]"]
-    assert cells[3:5] == ["-13.5 [-17.0 to -10.0], n = 8", "worse"]
+    assert cells[3:5] == ["\u221213.5 [\u221217.0 to \u221210.0], n = 8", "worse"]
 
 
 def test_equal_runs_are_told_as_equal(tmp_path: Path) -> None:

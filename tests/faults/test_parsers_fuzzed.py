@@ -88,7 +88,7 @@ def read_setting(model, field, text):
 def read_image_source(text):
     """What `--images` names: let in, or one sentence, without what may be secret in it."""
     path, words = answered(image_path, text)
-    if path:
+    if path and not path.is_dir():  # what folders this machine has, such as ~ and all below it, is no text's matter
         _, words = answered(list_images, path)
     assert words == "" or words.startswith("images must ")
     assert words.isprintable()

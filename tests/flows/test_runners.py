@@ -23,6 +23,17 @@ def test_processes_give_what_threads_give(run, finished, tmp_path, experiment):
     assert tables(tmp_path) == tables(finished(experiment))
 
 
+@pytest.mark.thorough
+def test_a_sweep_on_dask_gives_what_threads_give(run, finished, tmp_path):
+    """Its tables take the trained networks through dask's own pickling, and the report reads them."""
+    assert run("sweep", tmp_path, runner="dask", workers=1).state.is_completed()
+    for table in ("sweep", "sweep_classes"):
+        dask, threads = (pq.read_table(folder / f"results/{table}.parquet") for folder in (tmp_path, finished("sweep")))
+        measured = {"train_seconds"} & set(dask.column_names)
+        assert dask.drop_columns([*measured]).equals(threads.drop_columns([*measured])), table
+    assert "A grid of settings" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_trainings_take_one_thread_each(run, tmp_path, monkeypatch):
     """Whatever torch was told before: with as many workers as cores, more threads would only wait for each other."""
     seen, backward = set(), training._Pass.backward

@@ -23,6 +23,7 @@ from mlp_core.report.plot_style import (
     plain,
     shortened,
 )
+from mlp_core.statistics.wording import count
 
 
 def samples_figure(images: NDArray[Any], labels: Sequence[int], class_names: Sequence[str]) -> Figure:
@@ -99,10 +100,10 @@ def first_layer_figure(weights: NDArray[Any]) -> Figure:
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
     kind, brightest = ("RGB", "full colour") if channels == 3 else ("grey", "white")
-    scale = f"grey is 0, black -{largest:.3g}, {brightest} +{largest:.3g} (the largest absolute weight)"
+    scale = f"grey is 0, black \N{MINUS SIGN}{largest:.3g}, {brightest} +{largest:.3g} (the largest absolute weight)"
     headline(
         figure,
-        f"First-layer weights of {units} unit{'s' if units > 1 else ''} as {kind} images;\n"
+        f"First-layer weights of {count(units, 'unit')} as {kind} images;\n"
         f"{scale if is_finite else 'the member diverged: grey are weights that are no numbers'}",
     )
     return figure

@@ -136,7 +136,7 @@ def _at_least(depth: int, last: int) -> str:
 
 
 def _depth_words(depth: int, last: int) -> str:
-    return f"{_at_least(depth, last)}{depth} layer{'' if depth == 1 else 's'}" if depth else "no depth of the grid"
+    return f"{_at_least(depth, last)}{count(depth, 'layer')}" if depth else "no depth of the grid"
 
 
 def _n_members(grid: PhaseGrid) -> str:
