@@ -56,8 +56,13 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection():
-    """Import all that is tested without looking for garbage among it."""
+def pytest_collection(session):
+    """Import all that is tested without looking for garbage among it.
+
+    Hypothesis does so as it is imported: it comes before all that is large.
+    """
+    if hasattr(session.config, "workerinput"):
+        import hypothesis  # noqa: F401
     gc.disable()
     try:
         return (yield)
@@ -66,8 +71,9 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with those that wait for whole programs: at the end a worker would wait alone."""
-    items.sort(key=lambda item: {"program", "good_run"}.isdisjoint(getattr(item, "fixturenames", ())))
+    """Begin with those that wait for whole programs: at the end a worker would wait alone, or start one twice."""
+    programs = {"program", "good_run", "ui", "loaded"}
+    items.sort(key=lambda item: programs.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish():
@@ -391,13 +397,18 @@ def run(api_url, ended_tasks, image_zip, drawn_once):
 
 @pytest.fixture(scope="session")
 def finished(run, made_once):
-    """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy."""
+    """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy.
 
-    def finished(experiment):
+    The depth sweep's has figures of its own, each other one if told so: to draw those of all takes ten seconds.
+    """
+
+    def finished(experiment, own_figures=False):
+        own_figures = own_figures or experiment == "depth_sweep"
+
         def make(folder):
-            assert run(experiment, folder, own_figures=True).state.is_completed()
+            assert run(experiment, folder, own_figures=own_figures).state.is_completed()
 
-        return made_once(experiment, make)
+        return made_once(f"{experiment}-with-figures" if own_figures else experiment, make)
 
     return finished
 

@@ -21,6 +21,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed, Running
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
+from serving import served
 
 from flows.automations import address_of, create_automations
 from flows.deploying import _limit_pool, prepare
@@ -227,10 +228,8 @@ def receiver():
     Receiver.received = []
     server = Receiver.of = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     Receiver.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Receiver
-    server.shutdown()
-    server.server_close()
+    with served(server):
+        yield Receiver
 
 
 APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")

@@ -204,7 +204,7 @@ def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket
     """Every file has the same bytes, and both workers took part."""
     how = {"scheduler": cluster.address, "own_figures": True}
     assert run(experiment, bucket, runner="dask", **how).state.is_completed()
-    assert contents(artifact_folder(bucket)) == contents(finished(experiment))
+    assert contents(artifact_folder(bucket)) == contents(finished(experiment, own_figures=True))
     logs = [(cluster.folder / f"worker-{number}/log").read_text() for number in range(2)]
     assert all("trained " in log for log in logs)
 

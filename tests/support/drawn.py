@@ -42,7 +42,7 @@ class DrawnOnce:
     """Stands for `run_in_helper` where figures are drawn: one of equal data is drawn once for all workers of the tests.
 
     Many tiny runs are about other things than their figures, and drawing is most of their work: they take the first
-    that was drawn by the same function. Runs with figures of their own take those of equal data alone.
+    that was drawn of whatever data. Runs with figures of their own take those of equal data alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,10 +51,10 @@ class DrawnOnce:
         self.own_figures = False
 
     def __call__(self, function, draw, *data, checkpoint):
-        """Return the files that were drawn, of equal data or by the same function, or draw them in the helper."""
+        """Return the files that were drawn, of equal data or of any, or draw them in the helper."""
         checkpoint()
         drawn = self._folder / sha256(ForkingPickler.dumps((function, draw, data))).hexdigest()
-        first = self._folder / draw.replace(":", ".")
+        first = self._folder / "first"
         if not drawn.exists():
             if not self.own_figures and first.exists():
                 drawn = first
