@@ -59,10 +59,15 @@ def pytest_configure(config):
 def pytest_collection(session):
     """Import all that is tested without looking for garbage among it.
 
-    Hypothesis does so as it is imported: it comes before all that is large.
+    Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now, before
+    all that is large, in each process but that of `--numprocesses`, which runs no tests.
     """
-    if hasattr(session.config, "workerinput"):
-        import hypothesis  # noqa: F401
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        import numpy as np  # noqa: F401
+        from hypothesis import given
+        from hypothesis.strategies import none
+
+        given(none())(lambda nothing: None)()
     gc.disable()
     try:
         return (yield)
@@ -71,20 +76,13 @@ def pytest_collection(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with those that wait for whole programs: at the end a worker would wait alone, or start one twice."""
-    programs = {"program", "good_run", "ui", "loaded"}
+    """Begin with those that wait for other programs: at the end a worker would wait alone, or start one twice."""
+    programs = {"program", "good_run", "ui", "loaded", "chromium"}
     items.sort(key=lambda item: programs.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish():
-    """Never look for garbage among what was imported: in tests of figures it took a second of fourteen.
-
-    Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now.
-    """
-    from hypothesis import given
-    from hypothesis.strategies import none
-
-    given(none())(lambda nothing: None)()
+    """Never look for garbage among what was imported: in tests of figures it took a second of fourteen."""
     gc.freeze()
 
 

@@ -54,16 +54,16 @@ class DrawnOnce:
         """Return the files that were drawn, of equal data or of any, or draw them in the helper."""
         checkpoint()
         drawn = self._folder / sha256(ForkingPickler.dumps((function, draw, data))).hexdigest()
-        first = self._folder / "first"
-        if not drawn.exists():
-            if not self.own_figures and first.exists():
-                drawn = first
-            else:
-                partial = Path(mkdtemp(dir=self._folder))
-                for ending, content in run_in_helper(function, draw, *data, checkpoint=checkpoint).items():
-                    (partial / ending).write_bytes(content)
-                with suppress(OSError):  # another worker was quicker
-                    partial.rename(drawn)
-                with suppress(FileExistsError):
-                    first.symlink_to(drawn.name)
-        return {file.name: file.read_bytes() for file in sorted(drawn.iterdir())}
+        first, taken = self._folder / "first", drawn.with_suffix(".taken")
+        if not drawn.exists() and (self.own_figures or not first.exists()):
+            partial = Path(mkdtemp(dir=self._folder))
+            for ending, content in run_in_helper(function, draw, *data, checkpoint=checkpoint).items():
+                (partial / ending).write_bytes(content)
+            with suppress(OSError):  # another worker was quicker
+                partial.rename(drawn)
+            with suppress(FileExistsError):
+                first.symlink_to(drawn.name)
+        if not self.own_figures:
+            with suppress(FileExistsError):  # what was taken once for these data is taken again
+                taken.symlink_to((drawn if drawn.exists() else first).name)
+        return {file.name: file.read_bytes() for file in sorted((drawn if self.own_figures else taken).iterdir())}
