@@ -415,8 +415,9 @@ def finished(run, made_once):
 def copied(finished, tmp_path):
     """Give a function that copies the artifact folder of a finished experiment."""
 
-    def copied(experiment):
-        return Path(shutil.copytree(finished(experiment), tmp_path / "artifacts", copy_function=shutil.copy2))
+    def copied(experiment, own_figures=False):
+        folder = finished(experiment, own_figures=own_figures)
+        return Path(shutil.copytree(folder, tmp_path / "artifacts", copy_function=shutil.copy2))
 
     return copied
 
