@@ -56,8 +56,18 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection():
-    """Import all that is tested without looking for garbage among it."""
+def pytest_collection(session):
+    """Import all that is tested without looking for garbage among it.
+
+    Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now, before
+    all that is large, in each process but that of `--numprocesses`, which runs no tests.
+    """
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        import numpy as np  # noqa: F401
+        from hypothesis import given
+        from hypothesis.strategies import none
+
+        given(none())(lambda nothing: None)()
     gc.disable()
     try:
         return (yield)
@@ -66,19 +76,13 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with those that wait for whole programs: at the end a worker would wait alone."""
-    items.sort(key=lambda item: {"program", "good_run"}.isdisjoint(getattr(item, "fixturenames", ())))
+    """Begin with those that wait for other programs: at the end a worker would wait alone, or start one twice."""
+    programs = {"program", "good_run", "ui", "loaded", "chromium"}
+    items.sort(key=lambda item: programs.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish():
-    """Never look for garbage among what was imported: in tests of figures it took a second of fourteen.
-
-    Hypothesis looks there for who refers to NumPy's generator, when a test of its kind first runs: that is now.
-    """
-    from hypothesis import given
-    from hypothesis.strategies import none
-
-    given(none())(lambda nothing: None)()
+    """Never look for garbage among what was imported: in tests of figures it took a second of fourteen."""
     gc.freeze()
 
 
@@ -391,13 +395,18 @@ def run(api_url, ended_tasks, image_zip, drawn_once):
 
 @pytest.fixture(scope="session")
 def finished(run, made_once):
-    """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy."""
+    """Give a function that returns the artifact folder of a finished tiny experiment; who changes it takes a copy.
 
-    def finished(experiment):
+    The depth sweep's has figures of its own, each other one if told so: to draw those of all takes ten seconds.
+    """
+
+    def finished(experiment, own_figures=False):
+        own_figures = own_figures or experiment == "depth_sweep"
+
         def make(folder):
-            assert run(experiment, folder, own_figures=True).state.is_completed()
+            assert run(experiment, folder, own_figures=own_figures).state.is_completed()
 
-        return made_once(experiment, make)
+        return made_once(f"{experiment}-with-figures" if own_figures else experiment, make)
 
     return finished
 
@@ -406,8 +415,9 @@ def finished(run, made_once):
 def copied(finished, tmp_path):
     """Give a function that copies the artifact folder of a finished experiment."""
 
-    def copied(experiment):
-        return Path(shutil.copytree(finished(experiment), tmp_path / "artifacts", copy_function=shutil.copy2))
+    def copied(experiment, own_figures=False):
+        folder = finished(experiment, own_figures=own_figures)
+        return Path(shutil.copytree(folder, tmp_path / "artifacts", copy_function=shutil.copy2))
 
     return copied
 

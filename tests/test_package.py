@@ -32,6 +32,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.thorough  # a second to make one
 def test_a_wheel_holds_every_file_of_the_packages(wheel):
     files = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert files == {*tracked_files(*PACKAGES), "deep_mlp_program.py"}

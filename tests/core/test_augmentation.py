@@ -30,16 +30,27 @@ def stacked(pil_images):
 
 
 def rotated_and_flipped(image, angle, flip):
-    # torchvision is imported where it is used: it takes two seconds, and not every worker needs it
-    from torchvision.transforms import functional as reference
-
-    rotated = reference.rotate(image, angle)
-    return reference.hflip(rotated) if flip else rotated
+    """Turn and mirror as torchvision does, by Pillow; torchvision itself takes a second and a half to import."""
+    rotated = image.rotate(angle)
+    return rotated.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else rotated
 
 
 @pytest.fixture(scope="module")
 def pil_images():
     return jpeg_images(100)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("angle", [10.0, -3.7, 100.1, 180.0, 90.0, -90.0, 1e-14, 0.0, 360.0])
+@pytest.mark.parametrize("flip", [False, True])
+def test_torchvision_turns_and_mirrors_as_pillow_does(pil_images, angle, flip):
+    """So what is compared with Pillow below is compared with torchvision."""
+    from torchvision.transforms import functional
+
+    for image in pil_images:
+        rotated = functional.rotate(image, angle)
+        expected = functional.hflip(rotated) if flip else rotated
+        assert rotated_and_flipped(image, angle, flip) == expected
 
 
 @pytest.mark.parametrize("max_angle_degrees", [10.0, 180.0])
@@ -53,6 +64,7 @@ def test_images_equal_torchvisions(pil_images, max_angle_degrees):
     assert same.double().mean() >= 0.999
 
 
+@pytest.mark.thorough
 def test_draws_equal_torchvisions(pil_images):
     """With the same seed, torchvision's transforms turn and mirror the same images by the same angles."""
     from torchvision.transforms import Compose, RandomHorizontalFlip, RandomRotation
@@ -110,6 +122,7 @@ def test_draws_are_uniform_and_repeatable():
     assert torch.equal(angles, again)
 
 
+@pytest.mark.thorough
 def test_normalised_bytes_equal_torchvisions():
     """Each of the 256 byte values becomes the very float that ToTensor and Normalize make."""
     from torchvision import transforms

@@ -58,6 +58,7 @@ def decoded(tmp_path):
     return decoded
 
 
+@pytest.mark.thorough  # as the next: torchvision takes a second and a half to import
 @pytest.mark.parametrize("side", [64, 100, 512, 20])
 def test_a_square_image_is_torchvision_s(decoded, side):
     """The pixels of `Resize` with antialiasing, larger or smaller."""
@@ -67,6 +68,7 @@ def test_a_square_image_is_torchvision_s(decoded, side):
     assert np.array_equal(decoded(image, 32), np.asarray(Resize(32)(image)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(64, 48), (301, 512), (90, 31)])
 def test_an_oblong_image_is_torchvision_s_but_for_a_part_of_a_pixel(decoded, size):
     """`Resize` and `CenterCrop` cut at whole pixels of the small image, we at parts of them."""

@@ -113,6 +113,7 @@ def test_what_is_not_used_has_a_reason_each(write):
     )
 
 
+@pytest.mark.thorough
 def test_images_below_a_class_are_of_that_class(write, tmp_path):
     """Whatever folders a class has, its images are those that torchvision's ImageFolder finds."""
     from torchvision.datasets import ImageFolder
@@ -268,6 +269,7 @@ def test_what_is_no_zip_is_refused(tmp_path):
         list_images(page)
 
 
+@pytest.mark.thorough
 def test_pixels_are_those_of_image_folder(write, tmp_path):
     """Pixels, labels and order within a part are what torchvision's ImageFolder gives."""
     from torchvision.datasets import ImageFolder

@@ -201,6 +201,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 """
 
 
+@pytest.mark.thorough
 def test_it_learns_in_processes_that_were_forked_from_one_that_has_learned():
     """As of `multiprocessing.Pool` on Linux in a notebook: torch waited there for threads that are gone, for ever."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # with one there is nobody to wait for

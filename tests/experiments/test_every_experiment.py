@@ -156,10 +156,11 @@ def test_its_table_has_a_row_for_each_member(experiment, finished):
 
 
 @EVERY
-def test_its_section_shows_its_figures(experiment, finished):
+@pytest.mark.parametrize("own_figures", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_its_section_shows_its_figures(experiment, finished, own_figures):
     """Each is an image in the report, and none is made that no section shows."""
     flow = flow_with(experiment)
-    folder = finished(flow)
+    folder = finished(flow, own_figures=own_figures)
     names = figure_names(planned_outputs(experiment, smallest_stage(experiment, flow).setup))
     page = (folder / "report.html").read_text(encoding="utf-8")
     section = page.split(f'<section id="{experiment.name}"')[1].split("</section>")[0]

@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
+from serving import served
 from stored import computed, contents, result
 from watching import MARK, processes, wait_for
 
@@ -173,19 +173,15 @@ def closing_bucket(monkeypatch, tmp_path):
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, serve, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     S3FileSystem.clear_instance_cache()
     bucket = f"closing-{server.port}"
-    S3FileSystem().mkdir(bucket)
-    yield f"s3://{bucket}/results", answer.extend
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(server):
+        S3FileSystem().mkdir(bucket)
+        yield f"s3://{bucket}/results", answer.extend
     S3FileSystem.clear_instance_cache()
 
 

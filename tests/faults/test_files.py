@@ -84,8 +84,8 @@ def slow(damage):
 
 
 def at_once(experiment, group):
-    """Return a case; those of a depth sweep, which the tests have finished anyway, are tried with every `make test`."""
-    marks = () if experiment == "depth_sweep" else pytest.mark.thorough
+    """Return a case; the first of a depth sweep, which the tests have finished anyway, is tried in `make test`."""
+    marks = () if (experiment, group) == ("depth_sweep", "first") else pytest.mark.thorough
     return pytest.param(experiment, group, marks=marks)
 
 

@@ -134,7 +134,9 @@ def test_no_room_for_semaphores_is_one_sentence(tmp_path):
     ("limit", "words"),
     [
         ("-v 500000", "ulimit -v must leave room for PyTorch, got 500,000 kB: "),
-        ("-d 200000", "ulimit -d must leave room for PyTorch, got 200,000 kB: "),
+        pytest.param(
+            "-d 200000", "ulimit -d must leave room for PyTorch, got 200,000 kB: ", marks=pytest.mark.thorough
+        ),
         ("-u 12", "the system must let the program start "),
     ],
     ids=["address space", "data", "processes"],

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
+from serving import served
 from smallest import smallest_parameters
 from watching import MARK, processes, runs, stop_by_keyboard, stop_by_termination, wait_for
 
@@ -55,19 +56,14 @@ class _Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def http_server():
     """Give a function that serves one answer on loopback and returns the address."""
-    servers = []
+    with ExitStack() as until_end:
 
-    def serve(status, text):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-        server.answer = status, text
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/api"
+        def serve(status, text):
+            server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+            server.answer = status, text
+            return f"{until_end.enter_context(served(server))}/api"
 
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield serve
 
 
 @pytest.fixture

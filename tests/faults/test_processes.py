@@ -25,6 +25,7 @@ from stored import contents
 from watching import (
     MARK,
     children,
+    hear_terminal_signals,
     processes,
     runs,
     stop_by_hangup,
@@ -43,6 +44,7 @@ from mlp_core.errors import InputError
 from mlp_core.experiments.depth_sweep.experiment import DepthSweep
 from mlp_core.experiments.gain_sweep.experiment import GainSweep
 
+ROOT = Path(__file__).parents[2]
 ENDLESS = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --seeds 2"
 
 
@@ -50,10 +52,48 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def ends_at_once(process, stop, mark):
+    """Stop a program, and look that nobody is left of it and that it said one sentence."""
+    stop(process)
+    started = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() < started + 10
+    assert (process.returncode, out) == (130, "")
+    assert err == "\ndeep-mlp: stopped; what was finished is kept.\n"
+    assert processes(mark) == []
+
+
+def at_the_session_s_server(folder):
+    """Return the state names of the runs and the tasks of a folder, of whatever other runs there are."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        last = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=50)
+        own = [run for run in last if run.parameters.get("run", {}).get("artifacts") == str(folder)]
+        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id for run in own]}))
+    return [run.state_name for run in own], {task.state_name for task in tasks}
+
+
+def test_a_stopped_run_at_a_server_that_goes_on_ends_at_once(program, tmp_path):
+    """Within 10 s with status 130, a sentence and no traceback; no process stays, no run stays Running."""
+    folder = tmp_path / "artifacts"
+    process = program.start(f"{ENDLESS} --workers 1 --artifacts {folder}", **{MARK: str(tmp_path)})
+    wait_for(lambda: list(folder.glob("tables/spirals-*")), process, 120)
+    wait_for(lambda: len(processes(str(tmp_path))) == 2, process)  # with its helper
+    time.sleep(0.5)  # trainings are under way
+    ends_at_once(process, stop_by_keyboard, str(tmp_path))
+    flow_runs, task_runs = at_the_session_s_server(folder)
+    assert flow_runs == ["Crashed"]
+    assert task_runs <= {"Completed", "Failed", "Crashed"}
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 @pytest.mark.parametrize(
     ("runner", "stop"),
     [
-        ("threads", stop_by_keyboard),
+        pytest.param("threads", stop_by_keyboard, marks=pytest.mark.thorough),
         slow("threads", stop_by_termination),
         slow("threads", stop_by_keyboard_twice),
         slow("threads", stop_by_hangup),
@@ -64,7 +104,7 @@ def slow(*values):
     ],
 )
 def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner, stop):
-    """It ends within 10 s with status 130, a sentence and no traceback; no process stays, no run stays Running."""
+    """The same, and the server that it started has ended, too."""
     home, mark = tmp_path / "home", str(tmp_path)
     n_processes = {"threads": 3, "processes": 5}[runner]  # with server, helper or workers and their tracker
     how = {"threads": "threads --workers 1", "processes": "processes"}[runner]  # the others wait their turn
@@ -72,13 +112,7 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
     wait_for(lambda: list(tmp_path.glob("artifacts/tables/spirals-*")), process, 120)
     wait_for(lambda: len(processes(mark)) == n_processes, process)
     time.sleep({"threads": 0.5, "processes": 8}[runner])  # trainings are under way
-    stop(process)
-    started = time.monotonic()
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() < started + 10
-    assert (process.returncode, out) == (130, "")
-    assert err == "\ndeep-mlp: stopped; what was finished is kept.\n"
-    assert processes(mark) == []
+    ends_at_once(process, stop, mark)
     assert runs(home, "flow_run") == ["Crashed"]
     if stop is not stop_by_keyboard_twice:  # who cannot wait leaves tasks that nobody saw end
         # Crashed are those that were left behind: workers may take longer than the program waits for them
@@ -86,6 +120,7 @@ def test_a_stopped_run_ends_at_once_and_whole(program, servers, tmp_path, runner
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.thorough
 def test_a_run_ends_where_a_library_loses_the_ctrl_c(program, servers, tmp_path):
     """Within the seconds that threads have which wait for what nobody tells them."""
     home, mark = tmp_path / "home", str(tmp_path)
@@ -123,6 +158,28 @@ def test_each_signal_that_asks_to_stop_is_as_ctrl_c(number):
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.communicate(timeout=20)[0] == "stopped\n"
+
+
+LOSING = """
+from flows.stopping import is_asked, stop_by_signals
+stop_by_signals()
+import colorsys
+print(is_asked())
+"""
+
+
+def test_a_ctrl_c_that_a_library_loses_is_known_afterwards(tmp_path):
+    """Whoever looks then can stop: each of the program's ends does, as thorough tests show of a run and of `ui`."""
+    environment = os.environ | losing_interrupt(tmp_path, "colorsys")
+    environment["PYTHONPATH"] += os.pathsep + str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", LOSING],
+        env=environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=hear_terminal_signals,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_under_nohup_a_closed_terminal_stops_nothing():
@@ -489,8 +546,8 @@ def test_a_time_limit_holds_for_all_parts_of_a_training(run, tmp_path, monkeypat
     """Each member alone, as here, would keep well within it."""
     monkeypatch.setattr("tasks.training.split_by_memory.__defaults__", (1,))
     sweep = DepthSweep(depths=(1,), epochs=20_000, batch_size=32)
-    ran = run("depth_sweep", tmp_path, sweep=sweep, seeds=200, time_limit_seconds=1.5)
-    with pytest.raises(SweepFailed, match=r"took longer than the 1\.5 s of --time-limit-seconds$"):
+    ran = run("depth_sweep", tmp_path, sweep=sweep, seeds=200, time_limit_seconds=0.5)
+    with pytest.raises(SweepFailed, match=r"took longer than the 0\.5 s of --time-limit-seconds$"):
         ran.state.result()
 
 

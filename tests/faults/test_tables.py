@@ -3,12 +3,12 @@
 import gzip
 import re
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from serving import served
 
 from mlp_core.data import table_files
 from mlp_core.data.downloads import TABLE, download
@@ -172,18 +172,14 @@ def test_a_table_from_the_web_is_kept_as_it_came(content, tmp_path):
         def log_message(self, *_):
             return
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url, file = f"http://127.0.0.1:{server.server_port}/wine.csv", tmp_path / "wine.csv"
-        try:
-            if content.startswith(b"<"):
-                with pytest.raises(ResourceError, match=r"^data could .* an HTML page, not a table; "):
-                    download(url, file, wanted=TABLE)
-            else:
-                assert download(url, file, wanted=TABLE) == 1
-                assert file.read_bytes() == content
-        finally:
-            server.shutdown()
+    with served(HTTPServer(("127.0.0.1", 0), Handler)) as address:
+        url, file = f"{address}/wine.csv", tmp_path / "wine.csv"
+        if content.startswith(b"<"):
+            with pytest.raises(ResourceError, match=r"^data could .* an HTML page, not a table; "):
+                download(url, file, wanted=TABLE)
+        else:
+            assert download(url, file, wanted=TABLE) == 1
+            assert file.read_bytes() == content
 
 
 def test_new_rows_that_do_not_fit_a_model_are_refused():

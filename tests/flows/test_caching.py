@@ -69,7 +69,7 @@ def test_more_seeds_train_the_new_members_alone(run, tmp_path):
 )
 def test_refresh_makes_everything_again(run, copied, experiment, runner):
     """With --refresh nothing is Cached, every file is new and has the bytes that it had."""
-    folder = copied(experiment)
+    folder = copied(experiment, own_figures=True)
     expected, before = contents(folder), identities(folder)
     ran = run(experiment, folder, refresh=True, runner=runner)
     assert ran.state.is_completed()

@@ -34,7 +34,12 @@ def test_a_run_like_the_baseline_completes(run, accepted):
 
 
 @pytest.mark.parametrize(
-    ("on_drift", "ending"), [("drifted", "Drifted"), ("failed", "Failed"), ("ignore", "Completed")]
+    ("on_drift", "ending"),
+    [
+        ("drifted", "Drifted"),
+        pytest.param("failed", "Failed", marks=pytest.mark.thorough),
+        pytest.param("ignore", "Completed", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_run_that_moved_ends_as_it_is_told(run, accepted, raise_baseline, on_drift, ending):
     """The state's message names the figure, from what to what, and the version that changed."""

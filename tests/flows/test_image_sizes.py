@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import threading
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from serving import served
 from torch import nn
 
 from flows.command_line import program
@@ -58,21 +58,17 @@ class _Silent(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def served(afhq_zip):
+def zip_address(afhq_zip):
     """Give the address of the zip at a web server on this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=afhq_zip.parent)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/afhq_v2.zip"
-        server.shutdown()
-        thread.join()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=afhq_zip.parent))) as address:
+        yield f"{address}/afhq_v2.zip"
 
 
 @pytest.fixture(scope="module")
-def trained(run, served, tmp_path_factory):
+def trained(run, zip_address, tmp_path_factory):
     """Give the artifact folder of `images` on the served zip, at 16 x 16 pixels."""
     folder = tmp_path_factory.mktemp("trained") / "artifacts"
-    assert run("images", folder, images=served, image_size=16).state.is_completed()
+    assert run("images", folder, images=zip_address, image_size=16).state.is_completed()
     return folder
 
 
@@ -92,11 +88,11 @@ def test_images_from_the_web_at_another_size(trained):
     assert pq.read_schema(table).field("pixels").type.byte_width == 768
 
 
-def test_two_sizes_stand_next_to_each_other(run, served, trained, tmp_path):
+def test_two_sizes_stand_next_to_each_other(run, zip_address, trained, tmp_path):
     """Another size is another table and another training; back again nothing is trained."""
     folder = shutil.copytree(trained, tmp_path / "artifacts", copy_function=shutil.copy2)
-    assert "train hidden=8" in run("images", folder, images=served, image_size=8, grey=True).tasks["Completed"]
-    again = run("images", folder, images=served, image_size=16)
+    assert "train hidden=8" in run("images", folder, images=zip_address, image_size=8, grey=True).tasks["Completed"]
+    again = run("images", folder, images=zip_address, image_size=16)
     assert "train hidden=8" in again.tasks["Cached"]
     assert len(list((folder / "tables").glob("images-*.parquet"))) == 2
 
@@ -274,9 +270,9 @@ def test_names_in_the_answers_are_no_formulas(run, tmp_path, afhq_zip, capsys):
     assert [*frame.columns[-3:]] == ["probability of -1", "probability of =cmd|calc", "probability of @SUM(A1)"]
 
 
-def test_a_zip_from_the_web_is_classified(predict, served, tmp_path):
+def test_a_zip_from_the_web_is_classified(predict, zip_address, tmp_path):
     """With one network; every image of every folder, and nothing is left on the disk but the answers."""
-    printed = predict("--images", served, "--member", 1, "--out", tmp_path / "answers.csv")
+    printed = predict("--images", zip_address, "--member", 1, "--out", tmp_path / "answers.csv")
     frame = pd.read_csv(tmp_path / "answers.csv")
     assert (len(frame), set(frame["disagreement"])) == (60, {0})
     assert "60 of them in a folder named like a class" in printed.err

@@ -123,6 +123,7 @@ def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
     page.wait("return !location.hash.includes('pin')")
 
 
+@pytest.mark.thorough
 def test_a_pinned_run_has_the_seeds_of_the_question(page):
     """Who is told to try more networks asks for more, and gets more pairs; another root seed makes pairs, too."""
     page.open()
@@ -319,12 +320,17 @@ def test_sentences_count_none_one_and_two(page):
     ("low", "high", "ticks"),
     [
         (0.09, 1.5, [0.1, 0.3, 1]),
-        (0.03, 1.5, [0.1, 0.3, 1]),
-        (1.2, 1.5, [1.3, 1.4]),
-        (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
-        (1e-8, 0.5, [1e-6, 1e-4, 0.01]),
-        (3e-30, 2, [1e-24, 1e-18, 1e-12, 1e-6, 1]),
         (1.2616, 1.5471, [1.3, 1.35, 1.4, 1.45, 1.5]),
+        *(
+            pytest.param(*case, marks=pytest.mark.thorough)
+            for case in (
+                (0.03, 1.5, [0.1, 0.3, 1]),
+                (1.2, 1.5, [1.3, 1.4]),
+                (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
+                (1e-8, 0.5, [1e-6, 1e-4, 0.01]),
+                (3e-30, 2, [1e-24, 1e-18, 1e-12, 1e-6, 1]),
+            )
+        ),
     ],
 )
 def test_the_axis_of_losses_has_round_numbers_whatever_its_range(page, low, high, ticks):
@@ -387,7 +393,15 @@ def test_every_control_has_a_name(page):
     assert nameless == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (800, "light"), (2560, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "light"),
+        (2560, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.thorough),
+        pytest.param(800, "light", marks=pytest.mark.thorough),
+    ],
+)
 def test_it_fits_every_screen(page, width, scheme):
     """Nothing sticks out, and on a phone a finger meets each button."""
     page.open(width=width, scheme=scheme)
@@ -398,7 +412,7 @@ def test_it_fits_every_screen(page, width, scheme):
     assert min(heights) >= (40 if width < 500 else 24)
 
 
-@pytest.mark.parametrize("width", [390, 1200, 2560])
+@pytest.mark.parametrize("width", [390, *(pytest.param(width, marks=pytest.mark.thorough) for width in (1200, 2560))])
 def test_no_letter_of_a_drawing_is_cut_off(page, width):
     """Letters grow with the screen, drawings do not: small losses have long numbers, and the gauge has two lines."""
     page.open(question="data=gauss&points=500&epochs=40&seeds=2&learning_rate=0.03&batch_size=32&width=16", width=width)
@@ -416,6 +430,7 @@ def test_no_letter_of_a_drawing_is_cut_off(page, width):
     assert above <= 0
 
 
+@pytest.mark.thorough
 def test_nothing_moves_where_the_system_says_so(page):
     """No transition, and numbers once a second at most."""
     page.open(motion="reduce")
@@ -441,6 +456,7 @@ def test_one_bets_before_the_training(page):
     page.wait("return document.getElementById('bet-words').textContent.startsWith('You bet 1 %. The median is ')")
 
 
+@pytest.mark.thorough
 def test_a_lost_server_is_told_and_found_again(chromium, playground_at, tmp_path, new_port):
     """The question stays, and is asked again."""
     port = new_port()

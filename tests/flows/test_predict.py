@@ -5,7 +5,6 @@ import json
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from serving import served
 from torch import nn
 
 from flows.command_line import program
@@ -118,10 +118,8 @@ def web(tmp_path, monkeypatch):
     """Serve the test's folder on loopback, past any proxy, and give its address."""
     monkeypatch.setenv("NO_PROXY", "*")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+        yield address
 
 
 def test_rows_come_from_the_web(predict, points, web):

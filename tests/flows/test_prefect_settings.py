@@ -70,7 +70,10 @@ def test_the_active_profile_counts_after_the_environment(here, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        (".env", "PREFECT_SERVER_API_PORT=abc", "got port 'abc': Input should be a valid integer"),
+        pytest.param(
+            *(".env", "PREFECT_SERVER_API_PORT=abc", "got port 'abc': Input should be a valid integer"),
+            marks=pytest.mark.thorough,
+        ),
         pytest.param("prefect.toml", "[api", "invalid TOML", marks=pytest.mark.slow),
     ],
     ids=[".env", "prefect.toml"],

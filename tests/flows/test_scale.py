@@ -75,21 +75,22 @@ def contents(folder):
     }
 
 
-@pytest.mark.parametrize("experiment", ["depth_sweep"])
-def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monkeypatch, tmp_path, experiment):
+@pytest.mark.thorough
+def test_a_folder_on_s3_holds_what_a_local_one_holds(run, finished, bucket, monkeypatch, tmp_path):
     """Every file has the same bytes; a second run, on a machine without copies, computes only what is new: drift."""
     location = f"{bucket}/deep/er"
     root = artifact_folder(location)
-    assert run(experiment, location, own_figures=True).state.is_completed()
-    assert contents(root) == contents(finished(experiment))
+    assert run("depth_sweep", location, own_figures=True).state.is_completed()
+    assert contents(root) == contents(finished("depth_sweep"))
     accept(root, datetime(2026, 11, 24, 3, tzinfo=UTC))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ran = run(experiment, location, on_drift="drifted")
+    ran = run("depth_sweep", location, on_drift="drifted")
     assert sorted(ran.tasks) == ["Cached", "Completed"]
     assert sorted(name.rsplit("-", 1)[0] for name in ran.tasks["Completed"]) == ["collect history", "write report"]
     assert "Against the accepted baseline" in (root / "report.html").read_text()
 
 
+@pytest.mark.thorough
 def test_what_another_process_writes_to_a_bucket_is_seen_at_once(bucket):
     """New files are found, and changed ones read whole: no listing or length is remembered (s3fs 424, 490, 657)."""
     from s3fs import S3FileSystem  # half a second of imports, which each worker would wait for
@@ -207,7 +208,7 @@ def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket
     """Every file has the same bytes, and both workers took part."""
     how = {"scheduler": cluster.address, "own_figures": True}
     assert run(experiment, bucket, runner="dask", **how).state.is_completed()
-    assert contents(artifact_folder(bucket)) == contents(finished(experiment))
+    assert contents(artifact_folder(bucket)) == contents(finished(experiment, own_figures=True))
     logs = [(cluster.folder / f"worker-{number}/log").read_text() for number in range(2)]
     assert all("trained " in log for log in logs)
 

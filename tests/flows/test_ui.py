@@ -54,6 +54,7 @@ print(json.dumps([same, collected, hashed, prefixes, app.openapi() == make(ignor
 """
 
 
+@pytest.mark.thorough  # to describe all routes takes two seconds, twice
 def test_a_quick_start_loses_nothing_of_prefect_s_api(servers, tmp_path):
     """Neither a slow module nor a search for garbage, and one app for all; its routes are those of Prefect's own.
 
@@ -123,9 +124,8 @@ def ui(servers, tmp_path_factory):
         assert not healthy(f"{url}/api")
 
 
-@pytest.mark.parametrize(
-    "then", ["pass", pytest.param('raise ValueError("a schema") from None', marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough  # tests/faults/test_processes.py has a quick one
+@pytest.mark.parametrize("then", ["pass", 'raise ValueError("a schema") from None'])
 def test_a_ctrl_c_is_heard_where_a_library_would_lose_it(servers, tmp_path, then):
     """While Prefect's client is imported, right after the address is printed."""
     environment = servers.new_home(tmp_path / "home")

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from serving import served
 from watching import hear_terminal_signals
 
 ROOT = Path(__file__).parents[2]
@@ -149,9 +149,8 @@ class Notices:
             def log_message(self, *_arguments):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/notice"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self.url = f"http://127.0.0.1:{self.receiver.server_port}/notice"
 
     def of(self, flow_run, seconds=90):
         """Wait for the notice of a run's state and return it."""
@@ -162,10 +161,6 @@ class Notices:
                     return notice
             assert time.monotonic() < deadline, self.received
             time.sleep(0.2)
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @contextmanager
@@ -189,7 +184,7 @@ def deployed(home, servers, not_begun_seconds):
         lab.start_server()
         stack.callback(lab.stop_server)
         lab.notices = Notices()
-        stack.callback(lab.notices.close)
+        stack.enter_context(served(lab.notices.receiver))
         lab.start_worker()
         stack.callback(lab.stop_worker)
         stack.enter_context(temporary_settings({PREFECT_API_URL: lab.url}))

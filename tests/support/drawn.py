@@ -42,7 +42,7 @@ class DrawnOnce:
     """Stands for `run_in_helper` where figures are drawn: one of equal data is drawn once for all workers of the tests.
 
     Many tiny runs are about other things than their figures, and drawing is most of their work: they take the first
-    that was drawn by the same function. Runs with figures of their own take those of equal data alone.
+    that was drawn of whatever data. Runs with figures of their own take those of equal data alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,19 +51,19 @@ class DrawnOnce:
         self.own_figures = False
 
     def __call__(self, function, draw, *data, checkpoint):
-        """Return the files that were drawn, of equal data or by the same function, or draw them in the helper."""
+        """Return the files that were drawn, of equal data or of any, or draw them in the helper."""
         checkpoint()
         drawn = self._folder / sha256(ForkingPickler.dumps((function, draw, data))).hexdigest()
-        first = self._folder / draw.replace(":", ".")
-        if not drawn.exists():
-            if not self.own_figures and first.exists():
-                drawn = first
-            else:
-                partial = Path(mkdtemp(dir=self._folder))
-                for ending, content in run_in_helper(function, draw, *data, checkpoint=checkpoint).items():
-                    (partial / ending).write_bytes(content)
-                with suppress(OSError):  # another worker was quicker
-                    partial.rename(drawn)
-                with suppress(FileExistsError):
-                    first.symlink_to(drawn.name)
-        return {file.name: file.read_bytes() for file in sorted(drawn.iterdir())}
+        first, taken = self._folder / "first", drawn.with_suffix(".taken")
+        if not drawn.exists() and (self.own_figures or not first.exists()):
+            partial = Path(mkdtemp(dir=self._folder))
+            for ending, content in run_in_helper(function, draw, *data, checkpoint=checkpoint).items():
+                (partial / ending).write_bytes(content)
+            with suppress(OSError):  # another worker was quicker
+                partial.rename(drawn)
+            with suppress(FileExistsError):
+                first.symlink_to(drawn.name)
+        if not self.own_figures:
+            with suppress(FileExistsError):  # what was taken once for these data is taken again
+                taken.symlink_to((drawn if drawn.exists() else first).name)
+        return {file.name: file.read_bytes() for file in sorted((drawn if self.own_figures else taken).iterdir())}

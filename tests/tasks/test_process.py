@@ -43,6 +43,7 @@ before = state()
 """
 
 
+@pytest.mark.thorough  # quick: that no other module has what changes a process
 def test_importing_changes_nothing():
     """Neither environment nor path, threads, signals, garbage collection, as in a notebook that has Prefect already."""
     environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
