@@ -20,7 +20,13 @@ import click
 
 from flows.lost_runs import crash, end_lost_runs, end_restored_runs, known_to_live
 from flows.prefect_settings import read_prefect_settings
-from flows.preloading import all_is_to_be_made, preload_helper, preload_until_healthy
+from flows.preloading import (
+    all_is_to_be_made,
+    load_torch_library,
+    preload_helper,
+    preload_training,
+    preload_until_healthy,
+)
 from flows.server import (
     LOOPBACK,
     LocalServer,
@@ -116,11 +122,13 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
             is_fresh = all_is_to_be_made(run)
             if is_fresh and not server:  # which would start more slowly
                 preload_helper(stages, run)
+                load_torch_library()
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
                 preload_until_healthy(server.url)
             if is_fresh:
                 preload_helper(stages, run)
+                preload_training(run)
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
