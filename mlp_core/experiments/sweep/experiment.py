@@ -274,5 +274,5 @@ EXPERIMENT = Experiment(
         epochs=(2,),
     ),
     section="mlp_core.experiments.sweep.section",
-    in_helper=("sklearn.ensemble", "mlp_core.report.loss_curves"),
+    in_helper=("sklearn.ensemble", "mlp_core.experiments.sweep.figures"),
 )
