@@ -20,13 +20,19 @@ import click
 
 from flows.lost_runs import crash, end_lost_runs, end_restored_runs, known_to_live
 from flows.prefect_settings import read_prefect_settings
+from flows.preloading import (
+    all_is_to_be_made,
+    load_torch_library,
+    preload_helper,
+    preload_training,
+    preload_until_healthy,
+)
 from flows.server import (
     LOOPBACK,
     LocalServer,
     RunLost,
     check_server,
     gone,
-    healthy,
     reach_directly,
 )
 from flows.stopping import STOPPED, ignore_signals, is_asked, say_stopped
@@ -37,7 +43,7 @@ from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
 from tasks.context import is_stopping
-from tasks.helper_process import preload_in_helper, stop_helper
+from tasks.helper_process import stop_helper
 from tasks.preflight import check_limits, check_run
 from tasks.process import uncollected, undisturbed
 from tasks.resources import check_resources
@@ -48,14 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
-# The last are for training: a cached run does without
-_SLOW_MODULES = (
-    "mlp_core.report.page",
-    "pandas",
-    "pyarrow.parquet",
-    "torch",
-    "mlp_core.engine.members",
-)
 _DRAIN_SECONDS = 20
 _STOPPED_DRAIN_SECONDS = 3
 _STOPPED_SECONDS = 5
@@ -104,7 +102,8 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
     if isinstance(source, DataSource) and is_table(source.data) and source.data not in BUNDLED_TABLES:
         check_table_address(source.data)
     images = image_path(run.images) if isinstance(run, ImageRunSettings) else None
-    check_resources(stages_of(flow_name, parameters), run)
+    stages = stages_of(flow_name, parameters)
+    check_resources(stages, run)
     started = time.monotonic()
     reach_directly()
     settings = read_prefect_settings()
@@ -120,17 +119,16 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
 
             list_images(images)  # while the server starts: a zip's directory takes a moment
         with undisturbed(), uncollected():  # imported while the server starts
+            is_fresh = all_is_to_be_made(run)
+            if is_fresh and not server:  # which would start more slowly
+                preload_helper(stages, run)
+                load_torch_library()
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
-                for slow in _SLOW_MODULES:
-                    if healthy(server.url):  # nothing waits for what is left
-                        break
-                    import_module(slow)
-            root = artifact_folder(run.artifacts)
-            if run.runner == "threads" and not root.exists():  # all is to be made
-                preload_in_helper(
-                    "mlp_core.data.images" if isinstance(run, ImageRunSettings) else "mlp_core.report.loss_curves"
-                )
+                preload_until_healthy(server.url)
+            if is_fresh:
+                preload_helper(stages, run)
+                preload_training(run)
         if server:
             server.wait()
         # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second

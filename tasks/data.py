@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,8 @@ def draw_points(context: RunContext, kind: str, spirals: Spirals, seed: int) -> 
     from mlp_core.data.points import drawn_points
 
     n_classes = spirals.arms if kind == "gauss" else 2
-    parts = drawn_points(kind, seed, classes=n_classes, points=spirals.points, noise=spirals.noise)
+    call = partial(run_in_helper, checkpoint=context.checkpoint)  # whose imports of scikit-learn nothing waits for
+    parts = drawn_points(kind, seed, classes=n_classes, points=spirals.points, noise=spirals.noise, call=call)
     settings = {"points": {"kind": kind, **spirals.model_dump(mode="json")}, "seed": seed}
     return _written_points(context, kind, parts, settings, code_digest(*_POINTS), n_classes)
 

@@ -59,9 +59,11 @@ def make_table(context: RunContext, table: Table, inputs: Sequence[Any]) -> Arti
     from mlp_core.artifacts.units import settings_of, units_of
 
     root = context.root
-    function = resolve(table.function)
+    function, data = resolve(table.function), tuple(_loaded(root, value) for value in inputs)
     options = {"checkpoint": context.checkpoint} if "checkpoint" in signature(function).parameters else {}
-    rows = function(*(_loaded(root, value) for value in inputs), **options)
+    if table.prepare:
+        data, function = resolve(table.prepare)(*data), partial(run_in_helper, function, checkpoint=context.checkpoint)
+    rows = function(*data, **options)
     settings = {**table.settings, **settings_of(rows)}
     digests = dict(_digests(inputs))
     provenance = Provenance(settings, code_digest(*table.modules), digests, units_of(rows))

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlp_core.data.datasets import Split, split
+from mlp_core.data.sampled_points import INNER_RADIUS, sampled_points
 from mlp_core.data.settings import RULED_POINTS
 from mlp_core.seeds import derive_seed, generator
 
 _MOONS_MIDDLE = 0.5, 0.25
-_INNER_RADIUS = 0.5
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
-def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: float) -> Split:
+def _here(function: Callable[..., Any], *arguments: object) -> Any:
+    return function(*arguments)
+
+
+def drawn_points(
+    kind: str, seed: int, *, classes: int, points: int, noise: float, call: Callable[..., Any] = _here
+) -> Split:
     """Draw a toy data set of points in the plane, around the origin, and split it: a fifth is the test set.
 
     As for the spirals, the standard deviation of the noise is the square of `noise`.
@@ -28,6 +36,7 @@ def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: floa
         classes: Number of clusters of `gauss`; the other kinds have two classes.
         points: Points per class; for `xor` half of all points, as chance decides how many each class gets.
         noise: sigma, the square root of the standard deviation.
+        call: Calls the function that imports scikit-learn with its arguments; another process may do it.
 
     Returns:
         Points float32 `[n, 2]` with labels 0 .. classes - 1.
@@ -40,25 +49,12 @@ def drawn_points(kind: str, seed: int, *, classes: int, points: int, noise: floa
         >>> tuple(data.train_inputs.shape), data.train_labels.bincount().sum().item(), len(data.test_labels)
         ((160, 2), 160, 40)
     """
-    from sklearn.datasets import make_blobs, make_circles, make_moons
-
     deviation, state = noise**2, derive_seed(seed, "points", kind) % 2**32
-    both = (points, points)
-    if kind == "moons":
-        inputs, labels = make_moons(both, shuffle=False, noise=deviation, random_state=state)
-        inputs -= _MOONS_MIDDLE
-    elif kind == "circles":
-        inputs, labels = make_circles(both, shuffle=False, noise=deviation, random_state=state, factor=_INNER_RADIUS)
-    elif kind == "gauss":
-        inputs, labels = make_blobs(
-            [points] * classes,
-            centers=_centres(classes).tolist(),
-            cluster_std=deviation,
-            shuffle=False,
-            random_state=state,
-        )
-    else:
+    if kind == "xor":
         return _split(*_exclusive_or(seed, 2 * points, deviation), seed, kind)
+    inputs, labels = call(sampled_points, kind, points, deviation, state, _centres(classes).tolist())
+    if kind == "moons":
+        inputs -= _MOONS_MIDDLE
     return _split(torch.from_numpy(inputs).float(), torch.from_numpy(labels).long(), seed, kind)
 
 
@@ -95,7 +91,7 @@ def ruled_points(kind: str, classes: int, points: int, radius: float) -> tuple[T
     radii, angles = (order + 0.5) * radius / points, (order + 0.5) * _GOLDEN_ANGLE  # none on an axis
     inputs = radii.unsqueeze(1) * torch.stack([angles.sin(), angles.cos()], 1)
     if kind == "circles":
-        return inputs, (radii < (1 + _INNER_RADIUS) / 2).long()
+        return inputs, (radii < (1 + INNER_RADIUS) / 2).long()
     if kind == "gauss":
         return inputs, torch.cdist(inputs, _centres(classes)).argmin(1)
     if kind == "xor":

@@ -111,6 +111,8 @@ class Table:
         name: `results/NAME`, or `tables/NAME` for an intermediate table, whose file name gets a digest.
         function: `"module:function"` that gets the loaded inputs and returns a table whose columns have units
             (`with_units`).
+        prepare: `"module:function"` that gets the loaded inputs and returns the arguments of `function` as a tuple;
+            the helper process then calls `function`, whose imports this one is spared. Empty for neither.
         inputs: Data, trained configurations, other tables, and plain values; the task loads their files first.
         settings: For the table's metadata.
         title: Name of the task run.
@@ -121,11 +123,12 @@ class Table:
     inputs: tuple[Any, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+    prepare: str = ""
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Return the module of `function`: its source code is part of the cache key."""
-        return (self.function.split(":")[0],)
+        """Return the modules of `function` and `prepare`: their source code is part of the cache key."""
+        return _modules(self.function, self.prepare)
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,11 @@ class Figure:
     @property
     def modules(self) -> tuple[str, ...]:
         """Return the modules of `draw` and `prepare`: their source code is part of the cache key."""
-        return tuple(reference.split(":")[0] for reference in (self.draw, self.prepare) if reference)
+        return _modules(self.draw, self.prepare)
+
+
+def _modules(*references: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reference.split(":")[0] for reference in references if reference))
 
 
 @dataclass(frozen=True)
@@ -217,6 +224,7 @@ class Experiment:
         tutorial: Its settings in the flow of the whole tutorial; None if it is not part of that.
         tutorial_divisor: In that flow it has the run's seeds divided by this, rounded down, at least one.
         beyond: Whether it goes beyond the tutorial's one seed, and therefore needs several.
+        in_helper: Modules that its work in the helper process imports, in the order in which it needs them.
         in_playground: Whether `deep-mlp play` trains its configurations; its settings then have `depths`,
             `parameter_budget`, `start` and `gain`.
     """
@@ -243,6 +251,7 @@ class Experiment:
     tutorial: Settings | None = None
     tutorial_divisor: int = 1
     beyond: bool = False
+    in_helper: tuple[str, ...] = ("mlp_core.report.loss_curves",)
     in_playground: bool = False
 
     @property

@@ -232,6 +232,7 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
         "mlp_core.experiments.sweep.yardsticks:yardsticks",
         (data, held_out.share, held_out.seed, held_out.namespace, sweep.class_weights),
         title="train yardsticks",
+        prepare="mlp_core.experiments.sweep.yardsticks:examples_to_measure",
     )
     figure_settings = {
         "class_names": list(setup.data.classes),
@@ -273,4 +274,5 @@ EXPERIMENT = Experiment(
         epochs=(2,),
     ),
     section="mlp_core.experiments.sweep.section",
+    in_helper=("sklearn.ensemble", "mlp_core.experiments.sweep.figures"),
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mlp_core.artifacts.units import with_units
-from mlp_core.data.datasets import Split
 from mlp_core.data.transforms import HoldOut
 
+if TYPE_CHECKING:
+    from mlp_core.data.datasets import Split
+
+Examples = tuple[NDArray[Any], NDArray[Any]]
 _UNITS = {
     "yardstick": "name",
     "train_accuracy": "0..1",
@@ -47,18 +50,10 @@ def classifiers(seed: int, class_weight: str | None) -> dict[str, Any]:
     }
 
 
-def yardsticks(
-    data: Split,
-    share: float,
-    seed: int,
-    namespace: str,
-    class_weights: str,
-    checkpoint: Callable[[], object] = lambda: None,
-) -> pa.Table:
-    """Train scikit-learn's classifiers on the networks' training examples and measure their accuracies.
-
-    They have scikit-learn's default settings and do not see the validation examples; nothing is chosen by their
-    results.
+def examples_to_measure(
+    data: Split, share: float, seed: int, namespace: str, class_weights: str
+) -> tuple[Examples, Examples, Examples, int, str]:
+    """Return the arguments of `yardsticks`: the examples that the networks get, and how to train on them.
 
     Args:
         data: The examples, before validation examples are set aside.
@@ -66,26 +61,43 @@ def yardsticks(
         seed: Root seed of `HoldOut`.
         namespace: Seed namespace of `HoldOut`.
         class_weights: `none` or `balanced`.
-        checkpoint: Called before each classifier; it may raise to stop.
-
-    Returns:
-        One row per classifier: name, and train, validation and test accuracy.
     """
     parts = HoldOut(share, seed, namespace).split(data)
     assert parts.validation_inputs is not None
     assert parts.validation_labels is not None
-    measured = (
-        (parts.train_inputs, parts.train_labels),
-        (parts.validation_inputs, parts.validation_labels),
-        (parts.test_inputs, parts.test_labels),
+    train, validation, test = (
+        (inputs.flatten(1).numpy(), labels.numpy())
+        for inputs, labels in (
+            (parts.train_inputs, parts.train_labels),
+            (parts.validation_inputs, parts.validation_labels),
+            (parts.test_inputs, parts.test_labels),
+        )
     )
+    return train, validation, test, seed, class_weights
+
+
+def yardsticks(train: Examples, validation: Examples, test: Examples, seed: int, class_weights: str) -> pa.Table:
+    """Train scikit-learn's classifiers on the networks' training examples and measure their accuracies.
+
+    They have scikit-learn's default settings and do not see the validation examples; nothing is chosen by their
+    results.
+
+    Args:
+        train: Inputs `[n, features]` and labels `[n]` to train on.
+        validation: The same of the validation examples.
+        test: The same of the test examples.
+        seed: Root seed, see `classifiers`.
+        class_weights: `none` or `balanced`.
+
+    Returns:
+        One row per classifier: name, and train, validation and test accuracy.
+    """
     rows = []
     chosen = classifiers(seed % 2**32, None if class_weights == "none" else class_weights)
     for name, classifier in chosen.items():
-        checkpoint()
         with threadpool_limits(1, "openmp"):  # as many tasks as cores, a thread each
-            classifier.fit(parts.train_inputs.flatten(1).numpy(), parts.train_labels.numpy())
-            reached = [classifier.score(inputs.flatten(1).numpy(), labels.numpy()) for inputs, labels in measured]
+            classifier.fit(*train)
+            reached = [classifier.score(*examples) for examples in (train, validation, test)]
         rows.append((name, *map(float, reached)))
     columns = dict(zip(_UNITS, map(list, zip(*rows, strict=True)), strict=True))
     return with_units(pa.table(columns), _UNITS)

@@ -1,0 +1,84 @@
+"""What a run will need, imported before it does: while a server starts or answers, in a thread, in the helper process.
+
+Nothing that a cached run does without: what trains and draws is loaded when the artifact folder is not there yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.server import healthy
+from mlp_core.artifacts.paths import artifact_folder
+from tasks.helper_process import preload_in_helper
+from tasks.run_settings import ImageRunSettings, RunSettings
+from tasks.stages import Stage
+
+# The last are for training: a cached run does without
+_SLOW_MODULES = (
+    "mlp_core.report.page",
+    "pandas",
+    "pyarrow.parquet",
+    "torch",
+    "mlp_core.engine.members",
+)
+_TRAINING = "mlp_core.engine.small"
+
+
+def all_is_to_be_made(run: RunSettings) -> bool:
+    """Return whether a run will train in this process and find nothing in the cache."""
+    return run.runner == "threads" and not artifact_folder(run.artifacts).exists()
+
+
+def preload_until_healthy(url: str) -> None:
+    """Import slow modules, one after the other, until a server answers at an API address."""
+    for module in _SLOW_MODULES:
+        if healthy(url):  # nothing waits for what is left
+            break
+        import_module(module)
+
+
+def preload_helper(stages: Sequence[Stage], run: RunSettings) -> None:
+    """Let the helper process import in the background what a run's experiments need there.
+
+    Args:
+        stages: The experiments.
+        run: The run's settings.
+    """
+    modules = [module for stage in stages for module in stage.experiment.in_helper]
+    for module in ["mlp_core.data.images"] if isinstance(run, ImageRunSettings) else modules:
+        preload_in_helper(module)
+
+
+def load_torch_library() -> None:
+    """Load torch's shared libraries in a thread that leaves the interpreter to the imports of others meanwhile."""
+    _in_background(_load_torch_library)
+
+
+def preload_training(run: RunSettings) -> None:
+    """Import what trains in a thread, which goes on while the server is asked; not before images are decoded.
+
+    To know the devices, a flow would wait for torch, and so would the decoding, which takes longer.
+    """
+    if not isinstance(run, ImageRunSettings):
+        _in_background(import_module, _TRAINING)
+
+
+def _load_torch_library() -> None:
+    spec = find_spec("torch")
+    if spec and spec.origin:
+        for library in Path(spec.origin).parent.glob("lib/libtorch_python.*"):
+            ctypes.CDLL(str(library))
+
+
+def _in_background(function: Callable[..., object], *arguments: str) -> None:
+    def work() -> None:
+        with suppress(Exception):  # who needs it gets the error
+            function(*arguments)
+
+    threading.Thread(target=work, daemon=True).start()

@@ -1,0 +1,47 @@
+"""What is imported before it is needed, and what is not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from flows.preloading import all_is_to_be_made
+from tasks.run_settings import RunSettings
+
+
+def _printed(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def test_only_a_run_in_threads_in_a_new_folder_makes_all(tmp_path):
+    """One that may take its results from the cache does without torch, and worker processes train by themselves."""
+    new = str(tmp_path / "new")
+    assert all_is_to_be_made(RunSettings(artifacts=new))
+    assert not all_is_to_be_made(RunSettings(artifacts=new, runner="processes"))
+    assert not all_is_to_be_made(RunSettings(artifacts=str(tmp_path)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file tells what is loaded")
+def test_torchs_library_is_loaded_without_torch():
+    """No module of it is imported, for that would hold the interpreter while Prefect is."""
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from flows.preloading import load_torch_library\n"
+        "load_torch_library()\n"
+        "[thread.join() for thread in threading.enumerate() if thread.daemon]\n"
+        "print('libtorch_python' in Path('/proc/self/maps').read_text(), 'torch' in sys.modules)\n"
+        "import torch\n"
+        "print(torch.ones(2).sum().item())\n"
+    )
+    assert _printed(program) == "True False\n2.0\n"
+
+
+def test_the_helper_needs_no_torch_for_points_and_yardsticks():
+    """What the helper process is asked to import takes a second less so."""
+    modules = "mlp_core.data.sampled_points", "mlp_core.experiments.sweep.yardsticks"
+    program = f"import sys\nimport {', '.join(modules)}\nprint({{'torch', 'pandas'}} & {{*sys.modules}})"
+    assert _printed(program) == "set()\n"
