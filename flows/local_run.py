@@ -43,7 +43,7 @@ from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
 from tasks.context import is_stopping
-from tasks.helper_process import stop_helper
+from tasks.helper_process import stop_helpers
 from tasks.preflight import check_limits, check_run
 from tasks.process import uncollected, undisturbed
 from tasks.resources import check_resources
@@ -239,7 +239,7 @@ def _run(
         try:
             report = flow(**parameters)
         finally:
-            stop_helper()  # it ends while the last states are waited for
+            stop_helpers()  # it ends while the last states are waited for
             stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
             rows = _drained(flow_run_ids, url, _STOPPED_DRAIN_SECONDS if stopped else _DRAIN_SECONDS)
     _print_times(rows)

@@ -30,7 +30,7 @@ import torch
 from IPython.display import display
 
 import deep_mlp as dm
-from mlp_core.data.polynomial_features import monomials, standardized
+from mlp_core.data.polynomial_features import monomials, standardizer
 from mlp_core.engine.architecture import hidden_width
 from mlp_core.experiments.images.figures import first_layer_figure
 from mlp_core.report.decision_map import DecisionMap
@@ -100,10 +100,10 @@ wide
 # optimizer's?
 
 # %%
+standardize = standardizer(wide_data.train_inputs)
 fair_data = dm.Split.from_parts(
-    standardized(wide_data.train_inputs, wide_data.train_inputs), data.train_labels,
-    standardized(wide_data.test_inputs, wide_data.train_inputs), data.test_labels,
-)  # fmt: skip
+    standardize(wide_data.train_inputs), data.train_labels, standardize(wide_data.test_inputs), data.test_labels
+)
 fair = dm.train(fair_data, hidden=(), seeds=8, epochs=100, learning_rate=1e-2)
 print(dm.compare(fair, wide))
 

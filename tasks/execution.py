@@ -30,7 +30,7 @@ from tasks.caching import result_storage_in
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
 from tasks.context import RECORDS, RunContext, logger, stop_run
 from tasks.dask_cluster import count_workers, dask_runner, prepare_workers
-from tasks.helper_process import stop_helper
+from tasks.helper_process import stop_helpers
 from tasks.limits import check_tag_limits, report_waits
 from tasks.preflight import check_run
 from tasks.process import TERMINAL_SIGNALS, configure, flow_at_work, terminal_signals_blocked
@@ -146,7 +146,7 @@ def run_environment(run: RunSettings) -> Iterator[RunContext]:
         raise RuntimeError(message)
     check_run(run)
     root, token = artifact_folder(run.artifacts), uuid4().hex
-    stops: list[Callable[[], object]] = [partial(stop_run, token), stop_helper]
+    stops: list[Callable[[], object]] = [partial(stop_run, token), stop_helpers]
     runner = _runner(run, token, stops)
     inside = of_flow.model_copy(
         update={

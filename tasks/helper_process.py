@@ -1,10 +1,13 @@
-"""Work that is Python through and through, done in a process of its own.
+"""Work that is Python through and through, done in processes of its own.
 
 A training gives the interpreter back at each of its operations and has to wait for it after each. On two cores an epoch
 of images took several times as long while another thread drew figures, and little longer while a process did.
 
-The process is started and spoken to through a pipe, without a pool of multiprocessing's: a pool would execute the
-user's script once more in the process, and needs semaphores in /dev/shm, which containers do not always let one write.
+A second one is started when a task has to wait for the first: at the end of a run all workers have figures to draw, and
+no training takes the core on which it runs.
+
+A process is started and spoken to through a pipe, without a pool of multiprocessing's: a pool would execute the user's
+script once more in the process, and needs semaphores in /dev/shm, which containers do not always let one write.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
@@ -35,11 +38,11 @@ class _Helper:
     Attributes:
         process: The process.
         imported: The modules that it was asked to import.
-        turn: Held by the task whose job it does.
+        at_work: Whether it does a task's job.
     """
 
     def __init__(self) -> None:
-        self.imported, self.turn, self._sending = set[str](), threading.Lock(), threading.Lock()
+        self.imported, self.at_work, self._sending = set[str](), False, threading.Lock()
         self._connection, its_end = Pipe()
         with its_end, terminal_signals_blocked():
             self.process = subprocess.Popen(
@@ -57,30 +60,33 @@ class _Helper:
         return self._connection.recv()
 
 
-_helper: _Helper | None = None
+_DRAWING = "mlp_core.report.loss_curves"  # imports what all figures need, for a second
+
+_helpers: list[_Helper] = []
 _changing = threading.Lock()
+_places = threading.Semaphore(1)  # for jobs at the same time; a second helper brings one more when it is ready
+_second_asked = threading.Event()
 
 
 def run_in_helper(
     function: Callable[..., Result], *arguments: object, checkpoint: Callable[[], None] = lambda: None
 ) -> Result:
-    """Return `function(*arguments)`, computed in the helper process: a second Python process that relieves this one.
+    """Return `function(*arguments)`, computed in a helper: another Python process that relieves this one.
 
-    The helper is started when it is first needed; Python code that ran here would slow down the trainings. In a worker
-    process, where no training runs at the same time, and if the helper is killed, the function is called in this
-    process.
+    A helper is started when it is first needed, and a second one when a call has to wait; Python code that ran here
+    would slow down the trainings. In a worker process, where no training runs at the same time, and if the helper is
+    killed, the function is called in this process.
 
     Args:
         function: A module-level function without side effects; it may be called twice.
         arguments: Its arguments; they must be picklable.
-        checkpoint: Called before the helper is started or replaced; raises if the run is being stopped.
+        checkpoint: Called before a helper is started or replaced; raises if the run is being stopped.
     """
     checkpoint()
     if parent_process() is not None:
         return function(*arguments)
-    helper = _running_helper()
     try:
-        with helper.turn:
+        with _free_helper(checkpoint) as helper:
             helper.send(function, arguments, answers=True)
             result: Result
             result, error, where = helper.answer()
@@ -94,39 +100,80 @@ def run_in_helper(
 
 
 def preload_in_helper(module: str) -> None:
-    """Let the helper process (see `run_in_helper`) import a module in the background, so that later calls are fast.
+    """Let the first helper (see `run_in_helper`) import a module in the background, so that later calls are fast.
 
     Args:
         module: Name of the module.
     """
     if parent_process() is not None:
         return
-    helper = _running_helper()
+    with _changing:
+        helper = next(iter(_living_helpers()), None) or _new_helper()
     if module not in helper.imported:
         helper.imported.add(module)
         with contextlib.suppress(OSError):  # killed since
             helper.send(import_module, (module,), answers=False)
 
 
-def stop_helper() -> None:
-    """Kill the helper process (see `run_in_helper`), even in the middle of its work; the next call starts a new one."""
-    global _helper
+def stop_helpers() -> None:
+    """Kill all helpers (see `run_in_helper`), even in the middle of their work; the next call starts a new one."""
     with _changing:
-        if _helper:
-            _helper.process.kill()
-            _helper.process.wait()
-            atexit.unregister(stop_helper)
-        _helper = None
+        for helper in _helpers:
+            helper.process.kill()
+            helper.process.wait()
+        _helpers.clear()
+        atexit.unregister(stop_helpers)
 
 
-def _running_helper() -> _Helper:
-    global _helper
+@contextlib.contextmanager
+def _free_helper(checkpoint: Callable[[], None]) -> Iterator[_Helper]:
+    """Wait for a helper that has no job; no other task gets it while the context lasts."""
+    if not _places.acquire(blocking=False):
+        _ask_for_second()
+        _places.acquire()
+    try:
+        checkpoint()  # the run may have been stopped meanwhile
+        with _changing:
+            helper = next((helper for helper in _living_helpers() if not helper.at_work), None) or _new_helper()
+            helper.at_work = True
+        try:
+            yield helper
+        finally:
+            helper.at_work = False
+    finally:
+        _places.release()
+
+
+def _ask_for_second() -> None:
+    """Start a second helper, once in the life of this process; it gets no job before it has imported what it needs."""
     with _changing:
-        if _helper is None:
-            atexit.register(stop_helper)
-        if _helper is None or _helper.process.poll() is not None:
-            _helper = _Helper()
-        return _helper
+        if _second_asked.is_set():
+            return
+        _second_asked.set()
+        helper = _new_helper()
+        helper.at_work = True
+
+    def join() -> None:
+        with contextlib.suppress(EOFError, OSError):  # killed since; the next job starts another one
+            helper.send(import_module, (_DRAWING,), answers=False)
+            helper.send(os.getpid, (), answers=True)
+            helper.answer()
+        helper.at_work = False
+        _places.release()
+
+    threading.Thread(target=join, daemon=True).start()
+
+
+def _living_helpers() -> list[_Helper]:
+    _helpers[:] = [helper for helper in _helpers if helper.process.poll() is None]
+    return _helpers
+
+
+def _new_helper() -> _Helper:
+    if not _helpers:
+        atexit.register(stop_helpers)
+    _helpers.append(_Helper())
+    return _helpers[-1]
 
 
 def _work(descriptor: int) -> None:

@@ -311,15 +311,15 @@ def ended_tasks():
 
 @contextmanager
 def kept_helper():
-    """Keep the helper process of a run that fails, if it is idle: the next one's begins with imports of two seconds."""
+    """Keep a failed run's helper processes, if they are idle: the next one's begins with imports of two seconds."""
     from tasks import execution, helper_process
 
     def stop_at_work():
-        if helper_process._helper and helper_process._helper.turn.locked():
-            helper_process.stop_helper()
+        if any(helper.at_work for helper in helper_process._helpers):
+            helper_process.stop_helpers()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "stop_helper", stop_at_work)
+        patch.setattr(execution, "stop_helpers", stop_at_work)
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -38,20 +40,20 @@ def monomials(points: Tensor, degree: int) -> Tensor:
     return features.T
 
 
-def standardized(inputs: Tensor, train_inputs: Tensor) -> Tensor:
-    """Standardise inputs with the mean and standard deviation of each feature of the training inputs.
+def standardizer(train_inputs: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that standardises inputs with mean and standard deviation of each feature in training.
 
     Args:
-        inputs: `[n, features]`, train or test inputs.
         train_inputs: `[n_train, features]`; no feature may be constant. The divisor of the variance is `n_train - 1`.
 
     Returns:
-        float32 `[n, features]`.
+        Function of inputs `[n, features]`, which returns them as float32 of the same shape.
 
     Example:
-        >>> standardized(torch.tensor([[4.0]]), torch.tensor([[1.0], [2.0], [3.0]])).tolist()
+        >>> standardizer(torch.tensor([[1.0], [2.0], [3.0]]))(torch.tensor([[4.0]])).tolist()
         [[2.0]]
     """
     # in double, as the squares of high monomials leave the range of single precision
     train = train_inputs.double()
-    return ((inputs.double() - train.mean(0)) / train.std(0)).float()
+    mean, deviation = train.mean(0), train.std(0)
+    return lambda inputs: ((inputs.double() - mean) / deviation).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mlp_core.data.sizes import monomial_count
@@ -42,14 +43,15 @@ class _Transform:
         """Return a lower bound of the number of train examples after the transform, given the number before."""
         return n_train
 
-    def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return inputs `[n, ...]` after the transform; what it learns, such as a mean, is from `data.train_inputs`."""
+    def fitted(self, data: Split) -> Callable[[Tensor], Tensor]:
+        """Return the transform as a function of inputs `[n, ...]`; it learns, such as a mean, from `train_inputs`."""
         raise NotImplementedError
 
     def split(self, data: Split) -> Split:
         """Return a data set whose train, test and validation inputs are transformed; labels stay."""
-        train, test = (self.apply(data, inputs) for inputs in (data.train_inputs, data.test_inputs))
-        validation = None if data.validation_inputs is None else self.apply(data, data.validation_inputs)
+        transform = self.fitted(data)
+        train, test = (transform(inputs) for inputs in (data.train_inputs, data.test_inputs))
+        validation = None if data.validation_inputs is None else transform(data.validation_inputs)
         return replace(data, train_inputs=train, test_inputs=test, validation_inputs=validation)
 
 
@@ -77,11 +79,11 @@ class Monomials(_Transform):
         """Return how many monomials there are."""
         return monomial_count(self.degree)
 
-    def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return the monomials `[n, monomials]` of points `[n, 2]`."""
+    def fitted(self, data: Split) -> Callable[[Tensor], Tensor]:
+        """Return a function of points `[n, 2]`, which returns their monomials `[n, monomials]`."""
         from mlp_core.data.polynomial_features import monomials
 
-        return monomials(inputs, self.degree)
+        return partial(monomials, degree=self.degree)
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,11 @@ class Standardize(_Transform):
         """Return what is done, in words."""
         return "standardize inputs"
 
-    def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return inputs shifted and scaled by the training set's mean and deviation."""
-        from mlp_core.data.polynomial_features import standardized
+    def fitted(self, data: Split) -> Callable[[Tensor], Tensor]:
+        """Return a function that shifts and scales inputs by the training set's mean and deviation."""
+        from mlp_core.data.polynomial_features import standardizer
 
-        return standardized(inputs, data.train_inputs)
+        return standardizer(data.train_inputs)
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,13 @@ class Subset(_Transform):
         """Return the number of examples left: at most `size` train examples, and all test examples."""
         return min(self.size, n_train) + n_test
 
-    def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return images uint8 as pixels in -1 .. 1, and any other inputs unchanged, both as rows `[n, inputs]`."""
+    def fitted(self, data: Split) -> Callable[[Tensor], Tensor]:
+        """Return a function that makes rows `[n, inputs]` of inputs: images uint8 become pixels in -1 .. 1."""
         import torch
 
         from mlp_core.data.augmentation import normalize
 
-        return (normalize(inputs) if inputs.dtype == torch.uint8 else inputs).flatten(1)
+        return lambda inputs: (normalize(inputs) if inputs.dtype == torch.uint8 else inputs).flatten(1)
 
     def split(self, data: Split) -> Split:
         """Return a data set of the drawn train examples and all test examples, without validation examples."""
@@ -151,8 +153,9 @@ class Subset(_Transform):
 
         stream = generator(self.seed, self.namespace, "examples")
         chosen = torch.randperm(len(data.train_labels), generator=stream)[: self.size]
-        train = self.apply(data, data.train_inputs[chosen])
-        return Split(train, data.train_labels[chosen], self.apply(data, data.test_inputs), data.test_labels)
+        as_rows = self.fitted(data)
+        train, test = as_rows(data.train_inputs[chosen]), as_rows(data.test_inputs)
+        return Split(train, data.train_labels[chosen], test, data.test_labels)
 
 
 @dataclass(frozen=True)
@@ -184,9 +187,9 @@ class HoldOut(_Transform):
         """Return a lower bound of the number of train examples left, for shares rounded up in each class."""
         return max(0, int(n_train * (1 - self.share)) - n_classes)
 
-    def apply(self, data: Split, inputs: Tensor) -> Tensor:
-        """Return inputs unchanged: only the split into train and validation examples changes."""
-        return inputs
+    def fitted(self, data: Split) -> Callable[[Tensor], Tensor]:
+        """Return a function that leaves inputs unchanged: only the split into train and validation examples changes."""
+        return lambda inputs: inputs
 
     def split(self, data: Split) -> Split:
         """Return a data set in which some training examples are validation examples; test examples stay.
@@ -223,7 +226,7 @@ def applied(transforms: tuple[Transform, ...], data: Split) -> Callable[[Tensor]
     """Return a function that applies a configuration's transforms to new examples.
 
     The function treats new inputs `[n, ...]` as the training data were treated: what a transform learned, such as a
-    mean, is learned from `data` as they were before that transform.
+    mean, is learned from `data` as they were before that transform, and once: maps are asked for in many parts.
 
     Args:
         transforms: Transforms of the configuration, in their order.
@@ -237,13 +240,13 @@ def applied(transforms: tuple[Transform, ...], data: Split) -> Callable[[Tensor]
     """
     steps = []
     for number, transform in enumerate(transforms, 1):
-        steps.append((transform, data))
+        steps.append(transform.fitted(data))
         if number < len(transforms):
             data = transform.split(data)
 
     def apply(inputs: Tensor) -> Tensor:
-        for transform, before in steps:
-            inputs = transform.apply(before, inputs)
+        for step in steps:
+            inputs = step(inputs)
         return inputs
 
     return apply

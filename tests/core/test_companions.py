@@ -7,8 +7,8 @@ import torch
 from configurations import config_of, configs_of
 
 from mlp_core.data.datasets import spirals, split
-from mlp_core.data.polynomial_features import monomials, standardized
-from mlp_core.data.transforms import Standardize
+from mlp_core.data.polynomial_features import monomials, standardizer
+from mlp_core.data.transforms import Standardize, applied
 from mlp_core.engine import tuning
 from mlp_core.engine.configs import Training
 from mlp_core.engine.members import train_members
@@ -64,11 +64,20 @@ def test_standardised_inputs_have_one_scale():
     """Features of degree 50, from 1e-15 to 1e6, all get mean 0 and deviation 1 on the training set."""
     data = split(*spirals(2021))
     train = monomials(data.train_inputs, 50)
-    scaled = standardized(train, train)
+    scaled = standardizer(train)(train)
     assert scaled.dtype == torch.float32
     assert scaled.isfinite().all()
     assert scaled.mean(0).abs().max() < 1e-4
     assert (scaled.std(0) - 1).abs().max() < 1e-3
+
+
+def test_what_a_transform_learns_is_learned_once():
+    """For each part of a map anew, it took most of the time that the map took."""
+    data = split(*spirals(2021))
+    points, transform = data.test_inputs[:3].clone(), applied((Standardize(),), data)
+    before = transform(points)
+    data.train_inputs.zero_()
+    assert torch.equal(transform(points), before)
 
 
 @pytest.fixture

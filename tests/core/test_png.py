@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mlp_core.report.plot_style import DOTS_PER_INCH, legend_below, new_figure
 from mlp_core.report.png import figure_png
@@ -34,8 +35,11 @@ def an_image_beside_axes():
 
 
 @pytest.mark.parametrize("draw", [plain, laid_out, pytest.param(an_image_beside_axes, marks=pytest.mark.thorough)])
-def test_bytes_are_those_of_savefig(draw):
+def test_pixels_are_those_of_savefig(draw):
     """Drawn once; also of a figure with another resolution of its own."""
-    expected = io.BytesIO()
-    draw().savefig(expected, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    assert figure_png(draw()) == expected.getvalue()
+    by_savefig = io.BytesIO()
+    draw().savefig(by_savefig, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    with Image.open(by_savefig) as expected, Image.open(io.BytesIO(figure_png(draw()))) as image:
+        assert image.mode == "RGB"
+        assert image.info == expected.info  # the resolution alone
+        assert image.convert("RGBA") == expected.convert("RGBA")  # opaque everywhere

@@ -199,7 +199,7 @@ def test_a_server_that_does_not_tell_the_times_hides_no_end(api_url, monkeypatch
 
     flow_run_ids = []
     failing.on_running(lambda _flow, flow_run, _state: flow_run_ids.append(flow_run.id))
-    monkeypatch.setattr("flows.local_run.stop_helper", lambda: None)  # the next test's has two seconds of imports
+    monkeypatch.setattr("flows.local_run.stop_helpers", lambda: None)  # the next test's has two seconds of imports
     for name in ("propagate", "level", "handlers"):  # as they are afterwards, too
         monkeypatch.setattr(LOGGER, name, [caplog.handler] if name == "handlers" else getattr(LOGGER, name))
     for handler in logging.getLogger().handlers:

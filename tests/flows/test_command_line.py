@@ -103,10 +103,10 @@ def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, sta
         # as an installed program is started: PYTHONPATH comes before the project
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{STARTED_BY[started_by]}\n"
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
-        "from flows.command_line import program\nfrom tasks.helper_process import stop_helper\n"
+        "from flows.command_line import program\nfrom tasks.helper_process import stop_helpers\n"
         "if __name__ == '__main__':\n"
         "    with ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
-        "        pool.submit(stop_helper).result()\n"
+        "        pool.submit(stop_helpers).result()\n"
         "    print('done')"
     )
     command = [sys.executable, "-P", "-c", program]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,13 +15,13 @@ import pytest
 from mlp_core.data.image_files import BadImageError
 from mlp_core.data.images import decode_images
 from mlp_core.errors import Stopped
-from tasks.helper_process import preload_in_helper, run_in_helper, stop_helper
+from tasks.helper_process import preload_in_helper, run_in_helper, stop_helpers
 
 
 @pytest.fixture(autouse=True)
 def _no_helper_left():
     yield
-    stop_helper()
+    stop_helpers()
 
 
 def alive(process_id):
@@ -41,11 +41,65 @@ def wait_for_the_end_of(process_id):
     assert not alive(process_id)
 
 
+@pytest.fixture
+def pipes(tmp_path):
+    """Give two named pipes: a helper that reads one is at work until the test has written to it."""
+    paths = tmp_path / "first", tmp_path / "second"
+    for path in paths:
+        os.mkfifo(path)
+    return paths
+
+
 def test_one_process_works_for_all():
     first = run_in_helper(os.getpid)
     assert first != os.getpid()
     preload_in_helper("json")
     assert run_in_helper(os.getpid) == first
+
+
+def test_two_processes_work_at_the_same_time(pipes):
+    first = run_in_helper(os.getpid)
+    with ThreadPoolExecutor(2) as pool:
+        reading = [pool.submit(run_in_helper, Path.read_text, pipes[0])]
+        with pipes[0].open("w") as to_one:  # waits until it is read from
+            second = run_in_helper(os.getpid)
+            assert second not in (first, os.getpid())
+            preload_in_helper("json")
+            reading.append(pool.submit(run_in_helper, Path.read_text, pipes[1]))
+            with pipes[1].open("w") as to_other:
+                to_other.write("the second's")
+            to_one.write("the first's")
+        assert [job.result() for job in reading] == ["the first's", "the second's"]
+    assert run_in_helper(os.getpid) in (first, second)
+
+
+def test_a_third_job_waits_for_one_of_two_processes(pipes):
+    with ThreadPoolExecutor(3) as pool:
+        for path in pipes:
+            pool.submit(run_in_helper, Path.read_text, path)
+        with pipes[0].open("w"), pipes[1].open("w"):
+            third = pool.submit(run_in_helper, os.getpid)
+            assert wait([third], timeout=0.3).not_done
+        assert alive(third.result())
+
+
+def test_work_that_waits_when_the_run_is_stopped_is_not_begun(pipes):
+    stopped = threading.Event()
+
+    def checkpoint():
+        if stopped.is_set():
+            raise Stopped
+
+    with ThreadPoolExecutor(3) as pool:
+        at_work = [pool.submit(run_in_helper, Path.read_text, path, checkpoint=checkpoint) for path in pipes]
+        with pipes[0].open("w"), pipes[1].open("w"):
+            waiting = pool.submit(run_in_helper, os.mkdir, pipes[0].with_name("made"), checkpoint=checkpoint)
+            stopped.set()
+            stop_helpers()
+            for job in (*at_work, waiting):
+                with pytest.raises(Stopped):
+                    job.result()
+    assert not pipes[0].with_name("made").exists()
 
 
 def test_ctrl_c_is_for_the_program():
@@ -100,7 +154,7 @@ def test_work_of_a_stopped_run_is_not_done():
         waiting = pool.submit(run_in_helper, time.sleep, 30, checkpoint=checkpoint)
         time.sleep(0.2)
         stopped.set()
-        stop_helper()
+        stop_helpers()
         with pytest.raises(Stopped):
             waiting.result()
     assert time.monotonic() - began < 10
