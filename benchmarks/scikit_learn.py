@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -82,3 +84,7 @@ def grid_search(grid: Mapping[str, Sequence[Any]], options: Mapping[str, Any]) -
 
     fit({"hidden_layer_sizes": [(2,)] * 4}, max_iter=1)
     return fit(grid)
+
+
+if __name__ == "__main__":
+    print(grid_search(*json.loads(sys.argv[1])), flush=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from socket import socket
 
@@ -132,11 +132,26 @@ def measure_sweep(bench: Bench, repetition: int) -> None:
         "n_iter_no_change": _EPOCHS + 1,
         "alpha": 0,
     }
-    from benchmarks.scikit_learn import grid_search  # with half a second of imports that no other row needs
-
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        seconds = pool.submit(grid_search, grid, options).result()
+    peer = [sys.executable, "-m", "benchmarks.scikit_learn", json.dumps([grid, options])]
+    seconds = float(first_line(peer))
     bench.keep("sweep", Run("sweep", SWEEP, GRID_SEARCH, repetition, seconds, models=n_peers, **sizes))
+
+
+def first_line(command: Sequence[str]) -> str:
+    """Return the first line that a command prints, and end it and all processes that it started.
+
+    The workers of a grid search would stay for five minutes, idle, and the process that started them with them.
+
+    Args:
+        command: Program and arguments.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        return process.stdout.readline()
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()  # the last of them has closed the pipe then
 
 
 def measure_what_if(bench: Bench, repetition: int) -> None:

@@ -1,5 +1,6 @@
 """The benchmark's arithmetic, and that its peer does our work; no time is compared here."""
 
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.autograd.profiler import profile
 from benchmarks.measure import CORES, GRID_SEARCH, OURS, TUTORIAL, Bench, Run
 from benchmarks.play import AFTER, ANSWER, BEFORE, DROPPED, FIRST_MAP, MOST_SECONDS, TABS, measure_play
 from benchmarks.report import Results
-from benchmarks.whole import EMPTY_FLOW, FLOORS, PROGRAM, SWEEP, WHAT_IF
+from benchmarks.whole import EMPTY_FLOW, FLOORS, PROGRAM, SWEEP, WHAT_IF, first_line
 from benchmarks.work import Work, draw_images, forward_flops, gain_configs, images_configs, training_flops
 
 
@@ -27,6 +28,13 @@ def test_flops_are_those_that_pytorch_counts(sizes):
         outputs.sum().backward()
     counted = [sum(event.flops or 0 for event in part.function_events) for part in (forward, backward)]
     assert [8 * forward_flops(sizes), 8 * training_flops(sizes)] == [counted[0], sum(counted)]
+
+
+def test_a_peer_leaves_no_idle_process():
+    """What a measured command started ends with the measurement, however long it would stay by itself."""
+    started = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'])"
+    command = f"{started}; print('0.5', flush=True); import time; time.sleep(1000)"
+    assert float(first_line([sys.executable, "-c", command])) == 0.5
 
 
 def test_a_method_without_ensembles_trains_single_models():
