@@ -177,6 +177,8 @@ class RunCollector:
             SweepFailed: If any task failed; everything that could be written has been written.
             Drifted: If a metric moved and `on_drift` is `failed`.
         """
+        # Before the results are there: it is made while the last figures are drawn
+        history = [collect_history.submit(self.context, UserList(self.trained))] if self.trained else []
         # a figure is several files
         artifacts = [
             artifact
@@ -185,8 +187,7 @@ class RunCollector:
         ]
         self.progress.end()
         report = ""
-        if self.trained:
-            artifacts += self.collect([collect_history.submit(self.context, UserList(self.trained))])
+        artifacts += self.collect(history)
         if tables := claimed_tables(self.context.root, artifacts):
             artifacts += self.collect([measure_claims.submit(self.context, tables)])
         drift = ""
