@@ -180,7 +180,9 @@ def make_outputs(experiment, setup, image_zip, lost_seeds=()):
     def value_of(value):
         if isinstance(value, Table):
             if id(value) not in known:
-                known[id(value)] = value, resolve(value.function)(*map(value_of, value.inputs))
+                inputs = map(value_of, value.inputs)
+                prepared = resolve(value.prepare)(*inputs) if value.prepare else inputs
+                known[id(value)] = value, resolve(value.function)(*prepared)
             return known[id(value)][1]
         return [value_of(item) for item in value] if isinstance(value, (list, tuple)) else value
 
