@@ -116,7 +116,7 @@ def test_the_progress_moves_while_a_sweep_is_at_work(program, servers, tmp_path)
             def newest():
                 return client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
 
-            process = program.start("depth-sweep --depths 1:8 --epochs 150 --seeds 2 --workers 1", environment)
+            process = program.start("depth-sweep --depths 1:8 --epochs 3000 --seeds 2 --workers 1", environment)
             while process.poll() is None:
                 seen += [artifact.data for artifact in newest()]
                 time.sleep(0.2)

@@ -18,7 +18,7 @@ from watching import hear_terminal_signals
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"spirals": {"points": 40}, "sweep": {"depths": [1, 2], "epochs": 2, "batch_size": 32}}
-LONG = {"sweep": {"depths": list(range(1, 13)), "epochs": 400}}
+LONG = {"sweep": {"depths": list(range(1, 13)), "epochs": 4000}}  # it outlasts what a test does meanwhile
 """A depth sweep of a second, and one of half a minute with twelve trainings."""
 
 
