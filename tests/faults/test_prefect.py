@@ -34,7 +34,7 @@ from tasks.stages import flow_parameters
 ROOT = Path(__file__).parents[2]
 LOGGER = logging.getLogger("deep_mlp")
 # Most of them wait for a worker
-ENDLESS = "depth-sweep --points 40 --depths 1:12 --epochs 1000000 --batch-size 32 --seeds 2"
+ENDLESS = "depth-sweep --points 4000 --depths 1:12 --epochs 1000000 --batch-size 32 --seeds 2"
 LONG = "depth-sweep --points 40 --depths 1:5 --epochs 2000 --batch-size 32 --seeds 2"
 
 
