@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -92,6 +92,8 @@ def _runner(run: RunSettings, token: str, stops: list[Callable[[], object]]) -> 
     if run.runner == "threads":
         return ThreadPoolTaskRunner(max_workers=n_workers)
     if run.runner == "processes":
+        with terminal_signals_blocked():
+            resource_tracker.ensure_running()  # one that ends with the terminal leaves another that knows too little
         # No Event: to set one waits for all who wait for it, and a killed worker never answers
         stop = get_context("spawn").RawValue("b", 0)
         stops.append(lambda: setattr(stop, "value", 1))
