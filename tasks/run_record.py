@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlp_core.addresses import shown_address
 from mlp_core.artifacts.storage import Artifact, Provenance, code_digest, read_table, write_table
 from mlp_core.settings import Settings, text_of, validated
 from tasks.stages import flow_parameters
@@ -70,7 +71,7 @@ def note_run(root: Path | UPath, artifacts: Sequence[Artifact], flow: str, param
 def command_of(flow: str, parameters: Mapping[str, Any]) -> str:
     """Return the shell command that runs a flow with these parameters, with options for what is not default.
 
-    Settings that cannot change results, such as the number of workers, are left out.
+    Settings that cannot change results, such as the number of workers, are left out, and so are secrets of an address.
 
     Example:
         >>> from tasks.run_settings import RunSettings
@@ -84,7 +85,7 @@ def command_of(flow: str, parameters: Mapping[str, Any]) -> str:
         for field, value in settings:
             if field not in _DECIDES_NOTHING and value != getattr(default, field):
                 option = f"--{field.replace('_', '-')}"
-                words += [option] if value is True else [option, shlex.quote(text_of(value))]
+                words += [option] if value is True else [option, shlex.quote(shown_address(text_of(value)))]
     return " ".join(words)
 
 
