@@ -126,8 +126,9 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
                 preload_until_healthy(server.url)
+                if is_fresh:
+                    preload_helper(stages, run)
             if is_fresh:
-                preload_helper(stages, run)
                 preload_training(run)
         if server:
             server.wait()

@@ -199,7 +199,7 @@ def download_site(image_zip, monkeypatch):
     thread.join(10)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("good", [True, False], ids=["good", "refused"])
 def test_secrets_of_an_address_are_kept_nowhere(program, servers, download_site, tmp_path, good):
     """User, password and signature of a URL: not in what is said, nor in any file, nor in Prefect's database."""

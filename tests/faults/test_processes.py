@@ -530,14 +530,12 @@ def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""
     compile_ahead()  # or on a busy machine the time goes into loading compiled code, as in worker processes it does
+    # a tenth of a second, and ten; or half a second, and fifty
     epochs, limit = {"threads": (20_000, 1.5), "processes": (100_000, 5.0)}[runner]
-    sweep = DepthSweep(
-        depths=(1, 1000), epochs=epochs, batch_size=32
-    )  # a tenth of a second, and ten; or half, and fifty
+    sweep = DepthSweep(depths=(1, 1000), epochs=epochs, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=limit, runner=runner)
-    with pytest.raises(
-        SweepFailed, match=f"depth=1000 width=1 took longer than the {limit:g} s of --time-limit-seconds$"
-    ):
+    told = f"depth=1000 width=1 took longer than the {limit:g} s of --time-limit-seconds$"
+    with pytest.raises(SweepFailed, match=told):
         ran.state.result()
     assert _status(ran.state.result) == 1
     assert set(pq.read_table(tmp_path / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1}
