@@ -534,8 +534,8 @@ def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     epochs, limit = {"threads": (20_000, 1.5), "processes": (100_000, 5.0)}[runner]
     sweep = DepthSweep(depths=(1, 1000), epochs=epochs, batch_size=32)
     ran = run("depth_sweep", tmp_path, sweep=sweep, time_limit_seconds=limit, runner=runner)
-    told = f"depth=1000 width=1 took longer than the {limit:g} s of --time-limit-seconds$"
-    with pytest.raises(SweepFailed, match=told):
+    sentence = f"depth=1000 width=1 took longer than the {limit:g} s of --time-limit-seconds$"
+    with pytest.raises(SweepFailed, match=sentence):
         ran.state.result()
     assert _status(ran.state.result) == 1
     assert set(pq.read_table(tmp_path / "results/depth_sweep.parquet")["depth"].to_pylist()) == {1}
