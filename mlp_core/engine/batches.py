@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from mlp_core.data.augmentation import augmented_batch, draw_augmentations
+from mlp_core.data.augmentation import draw_augmentations
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.networks import aligned_rows
 from mlp_core.engine.products import aligned
@@ -242,7 +242,9 @@ def augmented_epochs(
 
     def prepare(buffer: Tensor, order: Tensor, angles: Tensor, flips: Tensor) -> list[Batch]:
         buffer = buffer[: len(order)]
-        augmented_batch(images, order, angles, flips, out=buffer[:, :-1])
+        from mlp_core.engine.augmented import augmented_batch  # numba is slow to import
+
+        augmented_batch(images, order, angles, flips, buffer[:, :-1])
         return _batches(buffer, targets.index_select(1, order.to(images.device)), batch_size)
 
     with closing(_prepared(prepare, pieces())) as prepared:

@@ -16,6 +16,7 @@ from torch import Tensor
 from mlp_core.activations import activation_family
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
+from mlp_core.engine.augmented import augmented_batch
 from mlp_core.engine.batches import batches_per_epoch
 from mlp_core.engine.compiled import (
     BLOCK,
@@ -263,15 +264,17 @@ def compile_ahead() -> None:
 
     ensemble = Ensemble([1, 1, 2], "relu", streams)
 
-    def predict_and_train_one_layer() -> None:
+    def compile_others() -> None:
+        image, rows = torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.empty(1, 2)
+        augmented_batch(image, labels, torch.zeros(1), torch.tensor([False]), rows[:, :-1])
         predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
         train_linear(Ensemble([1, 2], "relu", streams), inputs, labels, streams, **options)
 
-    other = get_context("fork").Process(target=predict_and_train_one_layer, daemon=True)
+    other = get_context("fork").Process(target=compile_others, daemon=True)
     other.start()
     SmallTraining(ensemble, inputs, labels, streams, **options).run()
     other.join(_OTHER_SECONDS)
-    predict_and_train_one_layer()  # by now it is on disk; if the other failed, it is compiled here
+    compile_others()  # by now it is on disk; if the other failed, it is compiled here
 
 
 def predict_small(ensemble: Ensemble, inputs: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mlp_core.data.augmentation import augmented_batch, draw_augmentations, normalize, rotate_and_flip
+from mlp_core.data.augmentation import draw_augmentations, normalize, rotate_and_flip
+from mlp_core.engine.augmented import augmented_batch
 
 
 def jpeg_images(n, height=32, width=32):
@@ -55,13 +56,12 @@ def test_torchvision_turns_and_mirrors_as_pillow_does(pil_images, angle, flip):
 
 @pytest.mark.parametrize("max_angle_degrees", [10.0, 180.0])
 def test_images_equal_torchvisions(pil_images, max_angle_degrees):
-    """Of thousands of random rotations and flips at least 999 in 1000 agree in every pixel."""
+    """Thousands of random rotations and flips agree in every pixel."""
     n = 3000
     angles, flips = draw_augmentations(n, torch.Generator().manual_seed(1), max_angle_degrees)
     chosen = [pil_images[index % len(pil_images)] for index in range(n)]
     expected = stacked(map(rotated_and_flipped, chosen, angles.tolist(), flips.tolist()))
-    same = (rotate_and_flip(stacked(chosen), angles, flips) == expected).flatten(1).all(1)
-    assert same.double().mean() >= 0.999
+    assert torch.equal(rotate_and_flip(stacked(chosen), angles, flips), expected)
 
 
 @pytest.mark.thorough
@@ -74,7 +74,7 @@ def test_draws_equal_torchvisions(pil_images):
         torch.manual_seed(3)
         expected = stacked(map(transform, pil_images))
     angles, flips = draw_augmentations(len(pil_images), torch.Generator().manual_seed(3))
-    assert (rotate_and_flip(stacked(pil_images), angles, flips) == expected).flatten(1).all(1).double().mean() >= 0.99
+    assert torch.equal(rotate_and_flip(stacked(pil_images), angles, flips), expected)
 
 
 @pytest.mark.parametrize("angle", [0.0, 360.0, 90.0, 180.0, 270.0, -90.0, 1e-14])
@@ -133,14 +133,12 @@ def test_normalised_bytes_equal_torchvisions():
 
 
 def test_a_batch_is_the_three_steps_in_one(pil_images):
-    """Picking, moving and scaling at once gives the same rows, in fresh memory or in part of a wider buffer."""
+    """Picking, moving and scaling at once gives the same rows, in part of a wider buffer."""
     images = stacked(pil_images)
     indices = torch.randperm(100, generator=torch.Generator().manual_seed(4))[:77]
     angles, flips = draw_augmentations(77, torch.Generator().manual_seed(5))
     expected = normalize(rotate_and_flip(images[indices], angles, flips)).flatten(1)
-    assert torch.equal(augmented_batch(images, indices, angles, flips), expected)
     buffer = torch.ones(77, 3073)
-    rows = augmented_batch(images, indices, angles, flips, out=buffer[:, :-1])
+    augmented_batch(images, indices, angles, flips, buffer[:, :-1])
     assert torch.equal(buffer[:, :-1], expected)
-    assert torch.equal(rows, expected)
     assert buffer[:, -1].eq(1).all()
