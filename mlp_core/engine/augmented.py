@@ -62,6 +62,7 @@ def augmented_batch(images: Tensor, indices: Tensor, angles_degrees: Tensor, fli
         out: float32 `[n, channels * height * width]` to write to, contiguous or not, in channel, row, column order.
 
     Example:
+        >>> import torch
         >>> from mlp_core.data.augmentation import draw_augmentations
         >>> images = torch.full((5, 3, 32, 32), 255, dtype=torch.uint8)
         >>> angles, flips = draw_augmentations(2, torch.Generator().manual_seed(0))
