@@ -61,6 +61,10 @@ def augmented_batch(images: Tensor, indices: Tensor, angles_degrees: Tensor, fli
         flips: bool `[n]`, one per row.
         out: float32 `[n, channels * height * width]` to write to, contiguous or not, in channel, row, column order.
 
+    Raises:
+        ValueError: If `out`, or the angles and flips, are not of as many rows as there are indices, or `out` not as
+            wide as an image has numbers: compiled code checks no bounds.
+
     Example:
         >>> import torch
         >>> from mlp_core.data.augmentation import draw_augmentations
@@ -71,6 +75,11 @@ def augmented_batch(images: Tensor, indices: Tensor, angles_degrees: Tensor, fli
         >>> rows.unique().tolist()
         [-1.0, 1.0]
     """
+    shapes = [tuple(part.shape) for part in (out, angles_degrees, flips)]
+    expected = [(len(indices), images[0].numel()), (len(indices),), (len(indices),)]
+    if shapes != expected:
+        message = f"out, angles and flips must have the shapes {expected}, got {shapes}."
+        raise ValueError(message)
     if images.device.type != "cpu":
         turned = rotate_and_flip(images[indices.to(images.device)], angles_degrees, flips)
         out.copy_(normalize(turned).flatten(1))

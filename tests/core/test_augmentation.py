@@ -142,3 +142,11 @@ def test_a_batch_is_the_three_steps_in_one(pil_images):
     augmented_batch(images, indices, angles, flips, buffer[:, :-1])
     assert torch.equal(buffer[:, :-1], expected)
     assert buffer[:, -1].eq(1).all()
+
+
+@pytest.mark.parametrize(("rows", "columns", "angles"), [(2, 27, 3), (3, 26, 3), (3, 27, 2)])
+def test_rows_that_do_not_fit_are_refused(rows, columns, angles):
+    """Compiled code would write beyond them."""
+    images, flips = torch.zeros(3, 3, 3, 3, dtype=torch.uint8), torch.zeros(3, dtype=torch.bool)
+    with pytest.raises(ValueError, match="must have the shapes"):
+        augmented_batch(images, torch.arange(3), torch.zeros(angles), flips, torch.zeros(rows, columns))
