@@ -10,6 +10,7 @@ is called in a notebook, or two at once, leave the process as they found it.
 | `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
 | `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
 | `configure`: no `rfc3987_syntax`, which comes with JupyterLab | a second of imports | import it before |
+| `configure`: no command line of `httpx`, which Prefect imports | 40 of 1,150 modules | import it before |
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
 | `uncollected`: imports without garbage collection | 2.4 s of imports, not 2.8 | leave it out |
 | `left_at_end`: no end of interpreter and libraries | a second; Arrow aborts now and then | leave it out |
@@ -74,8 +75,10 @@ def configure() -> None:
         sys.path.insert(0, root)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # With it jsonschema, which Prefect imports, builds a grammar of internationalised addresses that no schema needs
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    # With it jsonschema, which Prefect imports, builds a grammar of internationalised addresses that no schema needs;
+    # the other is the command line of httpx, which does without it
+    for unused in ("rfc3987_syntax", "httpx._main"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
 
 
 @contextmanager
