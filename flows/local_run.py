@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 from flows.lost_runs import crash, end_lost_runs, end_restored_runs, known_to_live
+from flows.own_server_client import quick_clients
 from flows.prefect_settings import read_prefect_settings
 from flows.preloading import (
     all_is_to_be_made,
@@ -42,7 +43,6 @@ from mlp_core.data.settings import BUNDLED_TABLES, DataSource, is_table
 from mlp_core.errors import InputError, ResourceError
 from mlp_core.settings import Settings
 from tasks.console import ConsoleHandler, silence_prefect_console, stderr_console
-from tasks.context import is_stopping
 from tasks.helper_process import stop_helpers
 from tasks.preflight import check_limits, check_run
 from tasks.process import uncollected, undisturbed
@@ -125,17 +125,17 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
                 load_torch_library()
             flow = getattr(import_module(f"flows.{flow_name}"), flow_name)
             if server:
-                preload_until_healthy(server.url)
+                preload_until_healthy(server.url, trains=is_fresh)
                 if is_fresh:
                     preload_helper(stages, run)
             if is_fresh:
                 preload_training(run)
         if server:
             server.wait()
-        # Nobody asks a server for the heartbeats of its only run, and the last one is waited for: up to a second
         url = server.url if server else settings.api_url or ""
         flow_run_ids: list[UUID] = []
-        with _watched(url, server, flow_run_ids), _no_heartbeats() if server else nullcontext(), ExitStack() as known:
+        of_server = quick_clients(started=server.started) if server else nullcontext()
+        with _watched(url, server, flow_run_ids), of_server, ExitStack() as known:
             end_lost_runs(settings.home, configured or "")
             if server and server.started:
                 end_restored_runs(settings.home)
@@ -154,12 +154,6 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
             server.release()
 
 
-def _no_heartbeats() -> AbstractContextManager[object]:
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-
-
 @contextmanager
 def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> Iterator[None]:
     """End a run that does not end by itself: one that is asked to stop, one that failed, and one whose server is gone.
@@ -169,6 +163,8 @@ def _watched(url: str, server: LocalServer | None, flow_run_ids: list[UUID]) -> 
     as by Ctrl-C, which leaves nothing half-written, and what still waits for the server is left behind. A run that
     failed has more time than one that somebody waits to see stopped, for dask's workers need some.
     """
+    from tasks.context import is_stopping  # with pyarrow, for which the server's start need not wait
+
     ended, lost = threading.Event(), threading.Event()
     message = f"the Prefect server at {url} is gone; what was finished is kept: run the same command again."
 

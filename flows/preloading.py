@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -19,15 +20,11 @@ from tasks.helper_process import preload_in_helper
 from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage
 
-# The last are for training: a cached run does without
-_SLOW_MODULES = (
-    "mlp_core.report.page",
-    "pandas",
-    "pyarrow.parquet",
-    "torch",
-    "mlp_core.engine.members",
-)
+# What Prefect itself imports when a flow begins comes first
+_SLOW_MODULES = "prefect.flow_engine", "prefect.task_engine", "fastapi.encoders", "mlp_core.report.page"
+_SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members"
 _TRAINING = "mlp_core.engine.small"
+_SECONDS_BETWEEN_QUESTIONS = 0.05
 
 
 def all_is_to_be_made(run: RunSettings) -> bool:
@@ -35,12 +32,27 @@ def all_is_to_be_made(run: RunSettings) -> bool:
     return run.runner == "threads" and not artifact_folder(run.artifacts).exists()
 
 
-def preload_until_healthy(url: str) -> None:
-    """Import slow modules, one after the other, until a server answers at an API address."""
-    for module in _SLOW_MODULES:
-        if healthy(url):  # nothing waits for what is left
+def preload_until_healthy(url: str, *, trains: bool) -> None:
+    """Import slow modules, one after the other, until a server answers at an API address.
+
+    Args:
+        url: The address.
+        trains: Whether what trains is imported too, which takes longer than all else: a cached run does without.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:  # in a thread: a server that is only starting keeps who asks it waiting
+        while not ended.is_set() and not healthy(url):
+            time.sleep(_SECONDS_BETWEEN_QUESTIONS)
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    for module in (*_SLOW_MODULES, *(_SLOW_TRAINING_MODULES if trains else ())):
+        if ended.is_set():  # nothing waits for what is left
             break
-        import_module(module)
+        with suppress(ImportError):  # who needs it gets the error
+            import_module(module)
+    ended.set()
 
 
 def preload_helper(stages: Sequence[Stage], run: RunSettings) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 
 import pytest
 
-from flows.preloading import all_is_to_be_made
+from flows import preloading
+from flows.preloading import all_is_to_be_made, preload_until_healthy
 from tasks.run_settings import RunSettings
 
 
@@ -45,3 +49,23 @@ def test_the_helper_needs_no_torch_for_points_and_yardsticks():
     modules = "mlp_core.data.sampled_points", "mlp_core.experiments.sweep.yardsticks"
     program = f"import sys\nimport {', '.join(modules)}\nprint({{'torch', 'pandas'}} & {{*sys.modules}})"
     assert _printed(program) == "set()\n"
+
+
+def test_a_server_that_only_starts_keeps_nobody_waiting(monkeypatch):
+    """It takes connections, and answers seconds later: meanwhile all is imported, what trains only if something is."""
+    monkeypatch.setattr(preloading, "_SLOW_MODULES", ("colorsys", "no_such_module"))
+    monkeypatch.setattr(preloading, "_SLOW_TRAINING_MODULES", ("sched",))
+    for module in ("colorsys", "sched"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        preload_until_healthy(f"http://127.0.0.1:{silent.getsockname()[1]}/api", trains=False)
+        assert time.monotonic() < started + 1
+    assert "colorsys" in sys.modules
+    assert "sched" not in sys.modules
+
+
+def test_what_is_preloaded_is_there():
+    """A module of Prefect's that has another name would be imported late, unnoticed."""
+    for module in (*preloading._SLOW_MODULES, *preloading._SLOW_TRAINING_MODULES):
+        assert find_spec(module), module
