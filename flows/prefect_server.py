@@ -10,17 +10,19 @@ import gc
 import re
 import sys
 import threading
+from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _UNCOLLECTED_SECONDS = 10
 _END_SECONDS = 3
+_RECORD_SECONDS = 0.25
 ROUTES_OF_A_RUN = {
     "/admin",
     "/artifacts",
@@ -49,6 +51,7 @@ def main() -> None:
 
     server = get_current_settings().server
     _begin_as_writer()
+    _record_soon()
     config = uvicorn.Config(
         by_itself(app),
         log_level=server.logging_level.lower(),
@@ -68,8 +71,13 @@ def _collect() -> None:
 
 def prefect_app() -> ASGIApp:
     """Return Prefect's own application, made once in this process and sooner than Prefect itself makes it."""
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # as in `tasks.process.configure`
+    for unused in ("rfc3987_syntax", "httpx._main", "trio"):  # as in `tasks.process.configure`; anyio runs on asyncio
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     from prefect.server.api import server as prefect_server
+    from prefect.settings import Settings
+
+    # Prefect writes out all settings, twice, to know whether it has made the app before: 0.13 s
+    Settings.hash_key = lambda self: str(id(self))  # type: ignore[method-assign]
 
     # FastAPI builds the routes that it passes as it looks for one: those of a run first, those of the UI when asked for
     routers = sorted(prefect_server.API_ROUTERS, key=lambda router: router.prefix not in ROUTES_OF_A_RUN)
@@ -91,6 +99,24 @@ def _begin_as_writer() -> None:
 
     begin = AioSqliteConfiguration.begin_transaction
     AioSqliteConfiguration.begin_transaction = lambda self, session, **_: begin(self, session, with_for_update=True)
+
+
+def _record_soon() -> None:
+    """Store states of tasks a quarter of a second after they came, not up to a second: a run waits for the last ones.
+
+    Prefect's setting, which has whole seconds only, stands if it is not the one of `tasks.process.ENVIRONMENT`.
+    """
+    with suppress(ImportError, AttributeError):  # another Prefect's server stores them when it does
+        from prefect.server.services import task_run_recorder
+
+        consumer = task_run_recorder.consumer
+
+        def consumer_soon(*args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("flush_every") == 1:
+                kwargs["flush_every"] = _RECORD_SECONDS
+            return consumer(*args, **kwargs)
+
+        task_run_recorder.consumer = consumer_soon
 
 
 def by_itself(app: ASGIApp) -> ASGIApp:

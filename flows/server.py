@@ -225,7 +225,7 @@ def _has_ended(pid: int, seconds: float) -> bool:
                 return True
         except ChildProcessError:
             os.kill(pid, 0)
-        time.sleep(0.05)
+        time.sleep(0.01)
     return False
 
 

@@ -71,6 +71,32 @@ def test_a_quick_start_loses_nothing_of_prefect_s_api(servers, tmp_path):
     assert set(prefixes) >= ROUTES_OF_A_RUN
 
 
+RECORDER = """
+import asyncio, logging
+from flows import prefect_server
+prefect_server._record_soon()
+from prefect.server.services import task_run_recorder
+task_run_recorder.logger.info = print
+async def begin(seconds):
+    async with task_run_recorder.consumer(write_batch_size=500, flush_every=seconds):
+        pass
+for seconds in (1, 5):
+    asyncio.run(begin(seconds))
+import sys
+sys.modules["prefect.server.services"].task_run_recorder = None
+sys.modules["prefect.server.services.task_run_recorder"] = None
+prefect_server._record_soon()
+"""
+
+
+def test_states_are_stored_soon(servers, tmp_path):
+    """Not a second late, unless the user's setting has more; another Prefect's server stores them when it does."""
+    environment = {**servers.new_home(tmp_path), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", RECORDER], env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert re.findall(r"flush every ([\d.]+) seconds", done.stdout) == ["0.25", "5"]
+
+
 @contextmanager
 def recorder():
     """Serve a proxy that passes nothing on; give its address and what was asked of it."""
