@@ -167,15 +167,21 @@ def code_modules(*modules: str) -> dict[str, bytes]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in sources:
-            continue
-        specification = importlib.util.find_spec(name)
-        if specification is None or specification.origin is None:
-            message = f"no source for {name}"
-            raise ModuleNotFoundError(message)
-        sources[name] = Path(specification.origin).read_bytes()
-        waiting += _CORE_IMPORT.findall(_FOR_TYPES.sub("", sources[name].decode()))
+        if name not in sources:
+            sources[name], imported = _read_source(name)
+            waiting += imported
     return sources
+
+
+@cache  # each task asks for another choice of the same modules
+def _read_source(name: str) -> tuple[bytes, list[str]]:
+    """Return the source of a module, and the modules that `code_modules` finds in it."""
+    specification = importlib.util.find_spec(name)
+    if specification is None or specification.origin is None:
+        message = f"no source for {name}"
+        raise ModuleNotFoundError(message)
+    source = Path(specification.origin).read_bytes()
+    return source, _CORE_IMPORT.findall(_FOR_TYPES.sub("", source.decode()))
 
 
 @cache

@@ -192,13 +192,14 @@ CHANGES = """
 import sys
 from pathlib import Path
 sys.path.insert(0, str(Path.cwd()))
-from mlp_core.artifacts.storage import code_digest, code_modules
+from mlp_core.artifacts.storage import _read_source, code_digest, code_modules
 assert Path(code_modules.__code__.co_filename).is_relative_to(Path.cwd())
 for changed in sys.argv[1:]:
     roots = {root: code_digest(root) for root in ("tasks.results", "tasks.report", "tasks.training", "tasks.data")}
     with Path(changed.replace(".", "/") + ".py").open("a") as file:
         file.write("# one line more\\n")
     code_digest.cache_clear()
+    _read_source.cache_clear()
     print(*(root for root, before in roots.items() if code_digest(root) != before))
 """
 
