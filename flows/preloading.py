@@ -21,7 +21,7 @@ from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage
 
 # What Prefect itself imports when a flow begins comes first
-_SLOW_MODULES = "prefect.flow_engine", "prefect.task_engine", "fastapi.encoders", "mlp_core.report.page"
+_SLOW_MODULES = "prefect.flow_engine", "fastapi.encoders", "mlp_core.report.page"
 _SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members"
 _TRAINING = "mlp_core.engine.small"
 _SECONDS_BETWEEN_QUESTIONS = 0.05
