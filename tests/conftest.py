@@ -344,7 +344,8 @@ def run(api_url, ended_tasks, image_zip, drawn_once):
     """Give a function that runs a tiny experiment in this process: a folder, changed parameters, changed settings.
 
     It returns the flow's state and the names of its tasks by the names of their states. Where its figures do not
-    matter they may be another run's: `DrawnOnce` says how.
+    matter they may be another run's: `DrawnOnce` says how. The server hears of the flow's run and not of its tasks,
+    which Prefect tells it by events: that was two thirds of its work.
     """
     from importlib import import_module
 
@@ -380,6 +381,7 @@ def run(api_url, ended_tasks, image_zip, drawn_once):
         ended_tasks.clear()
         drawn_once.own_figures = own_figures
         with context.model_copy(), kept_helper(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("prefect.events.utilities.should_emit_events", lambda: False)
             if not how.refresh:  # which is to make everything again
                 patch.setattr("tasks.results.run_in_helper", drawn_once)
                 patch.setattr(poster, "thumbnail", thumbnail)
