@@ -345,7 +345,7 @@ def run(api_url, ended_tasks, image_zip, drawn_once):
 
     It returns the flow's state and the names of its tasks by the names of their states. Where its figures do not
     matter they may be another run's: `DrawnOnce` says how. The server hears of the flow's run and not of its tasks,
-    which Prefect tells it by events: that was two thirds of its work.
+    which Prefect tells it by events: that was a quarter of its work.
     """
     from importlib import import_module
 
@@ -503,6 +503,19 @@ def good_run(servers, made_once):
 
     folder = made_once("good-run", make)
     return SimpleNamespace(folder=folder, **json.loads((folder / "run.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def ui(servers, tmp_path_factory):
+    """Run the UI, with another API set and behind a proxy; give its address, environment, and what it asks.
+
+    Its server is also for tests that change what runs of others would meet at the session's.
+    """
+    from ui import running_ui
+
+    folder = tmp_path_factory.mktemp("ui")
+    with running_ui(servers.new_home(folder / "home"), folder) as ui:
+        yield ui
 
 
 @pytest.fixture

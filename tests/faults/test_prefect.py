@@ -23,7 +23,6 @@ from serving import served
 from smallest import smallest_parameters
 from watching import MARK, processes, runs, stop_by_keyboard, stop_by_termination, wait_for
 
-from flows import prefect_server
 from flows.command_line import main
 from flows.local_run import _run
 from flows.server import _stop, gone, healthy, reach_directly
@@ -468,25 +467,17 @@ def test_a_record_of_a_dead_server_harms_nobody(program, servers, tmp_path):
         innocent.kill()
 
 
-@pytest.fixture(scope="module")
-def limited_server(servers, tmp_path_factory):
-    """Give the address of a server of these tests alone: at the session's, runs of other workers would meet a limit."""
-    environment = servers.new_home(tmp_path_factory.mktemp("limited"))
-    port = environment["PREFECT_SERVER_API_PORT"]
-    with socket.create_server(("127.0.0.1", int(port))) as listener:
-        server = servers.start(environment, prefect_server.__file__, str(listener.fileno()), listener=listener)
-    yield f"http://127.0.0.1:{port}/api"
-    servers.stop(server)
-
-
 @pytest.fixture
-def limit(limited_server):
-    """Give a function that limits how many tasks with a tag run at once, and counts some as running."""
+def limit(ui):
+    """Give a function that limits how many tasks with a tag run at once, and counts some as running.
+
+    At the server of the UI: at the session's, runs of other workers would meet the limit.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    here = temporary_settings({PREFECT_API_URL: limited_server, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    here = temporary_settings({PREFECT_API_URL: f"{ui.url}/api", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with here, get_client(sync_client=True) as client, ExitStack() as until_end:
 
         def limit(tag, most, taken=0):
@@ -495,6 +486,8 @@ def limit(limited_server):
             until_end.callback(client.delete_global_concurrency_limit_by_name, f"tag:{tag}")
 
         yield limit
+        for run in client.read_flow_runs():  # what looks at the UI finds none
+            client.delete_flow_run(run.id)
 
 
 @pytest.mark.parametrize("experiment", ["polynomial", "tutorial"])
@@ -554,10 +547,10 @@ def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["depth-sweep", "depth-sweep --runner processes", "tutorial --seeds 1"])
 @pytest.mark.parametrize("stop", [stop_by_keyboard, stop_by_termination])
-def test_a_run_that_waits_ends_at_once(program, limit, limited_server, tmp_path, command, stop):
+def test_a_run_that_waits_ends_at_once(program, limit, ui, tmp_path, command, stop):
     """Whoever waits for a place that nobody gives is left behind; the run and its tasks are Crashed."""
     limit("depth_sweep", 1, taken=1)
-    process = program.start(command, PREFECT_API_URL=limited_server, **{MARK: str(tmp_path)})
+    process = program.start(command, PREFECT_API_URL=f"{ui.url}/api", **{MARK: str(tmp_path)})
     for line in process.stderr:
         assert "ERROR" not in line
         if "waiting for the limit on tasks with the tag depth_sweep" in line:

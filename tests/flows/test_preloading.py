@@ -30,7 +30,10 @@ def test_only_a_run_in_threads_in_a_new_folder_makes_all(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file tells what is loaded")
 def test_torchs_library_is_loaded_without_torch():
-    """No module of it is imported, for that would hold the interpreter while Prefect is."""
+    """No module of it is imported, for that would hold the interpreter while Prefect is.
+
+    That torch works afterwards is shown by the good run of tests/faults/test_processes.py: it trains in a new folder.
+    """
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"
@@ -38,10 +41,8 @@ def test_torchs_library_is_loaded_without_torch():
         "load_torch_library()\n"
         "[thread.join() for thread in threading.enumerate() if thread.daemon]\n"
         "print('libtorch_python' in Path('/proc/self/maps').read_text(), 'torch' in sys.modules)\n"
-        "import torch\n"
-        "print(torch.ones(2).sum().item())\n"
     )
-    assert _printed(program) == "True False\n2.0\n"
+    assert _printed(program) == "True False\n"
 
 
 def test_the_helper_needs_no_torch_for_points_and_yardsticks():

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,16 +12,15 @@ import threading
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from lost_interrupts import losing_interrupt
-from watching import wait_for
+from ui import start_ui
 
 from flows.prefect_server import ROUTES_OF_A_RUN
 from flows.prefect_settings import PrefectSettings
@@ -95,59 +93,6 @@ def test_states_are_stored_soon(servers, tmp_path):
     done = subprocess.run([sys.executable, "-c", RECORDER], env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     assert re.findall(r"flush every ([\d.]+) seconds", done.stdout) == ["0.25", "5"]
-
-
-@contextmanager
-def recorder():
-    """Serve a proxy that passes nothing on; give its address and what was asked of it."""
-    asked = []
-
-    def answer(listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                asked.append(connection.recv(1 << 16).partition(b"\r\n")[0].decode(errors="replace"))
-                connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=answer, args=[listener], daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def start_ui(environment, folder, *options):
-    """Start the program's UI."""
-    command = [sys.executable, "-m", "flows.command_line", "ui", *options]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-@pytest.fixture(scope="module")
-def ui(servers, tmp_path_factory):
-    """Run the UI, with another API set and behind a proxy; give its address, environment, and what it asks."""
-    folder = tmp_path_factory.mktemp("ui")
-    with recorder() as (proxy, asked):
-        environment = servers.new_home(folder / "home") | {
-            "PREFECT_API_URL": "http://192.0.2.1:4200/api",
-            **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy),
-        }
-        process = start_ui(environment, folder)
-        url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
-        wait_for(lambda: healthy(f"{url}/api"), process, 180)
-        assert [process.stdout.readline() for _ in range(3)] == [  # a moment after the server answers
-            f"Prefect's UI: {url}, with the runs of {folder / 'home'}\n",
-            "PREFECT_API_URL is set: new runs go to http://192.0.2.1:4200/api and are shown there.\n",
-            "Ctrl-C ends it.\n",
-        ]
-        yield SimpleNamespace(url=url, environment=environment, folder=folder, asked=asked, process=process)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "")
-        assert process.returncode == 0
-        assert not healthy(f"{url}/api")
 
 
 @pytest.mark.thorough  # tests/faults/test_processes.py has a quick one
