@@ -104,7 +104,7 @@ def check_that_these_are_made_again(run, folder, experiment, kinds, damage):
     damaged = [min(folder.glob(pattern)) for pattern in kinds]
     for path in damaged:
         damage(path)
-    ran = run(experiment, folder)
+    ran = run(experiment, folder, own_figures=experiment == "depth_sweep")
     assert ran.state.is_completed()
     assert computed(ran) == {maker for maker in kinds.values() if maker}
     remade = set().union(*(made_together(path.relative_to(folder)) for path in damaged)) & expected.keys()
@@ -146,7 +146,7 @@ def test_damaged_records_cost_no_training(run, copied, damage):
     for record in (folder / RECORDS).glob("*-*"):
         if record.is_file():  # Prefect's, not ours
             damage(record)
-    assert run("depth_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder, own_figures=True).state.is_completed()
     assert not [path for path in written(before, identities(folder)) if path.startswith("models/")]
     assert contents(folder) == expected
 
@@ -164,7 +164,7 @@ def test_no_changed_bit_gets_into_a_result(run, copied, pattern):
         if pattern == ".records/*/*.json":
             min(folder.glob(".records/train-*")).unlink()
             min(folder.glob(".records/train-*")).unlink()
-        assert run("depth_sweep", folder).state.is_completed(), position
+        assert run("depth_sweep", folder, own_figures=True).state.is_completed(), position
         assert contents(folder) == expected, position
 
 
@@ -200,7 +200,7 @@ def test_all_files_damaged_at_once_are_made_again(run, copied, damage):
     expected = contents(folder)
     for path in sorted(expected):
         damage(folder / path)
-    assert run("depth_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder, own_figures=True).state.is_completed()
     assert contents(folder) == expected
 
 
@@ -236,7 +236,7 @@ def test_a_model_that_is_a_pickle_is_never_loaded(run, copied, tmp_path):
 
     for weights in folder.glob("models/*"):
         torch.save(Hidden(), weights)
-    assert run("depth_sweep", folder).state.is_completed()
+    assert run("depth_sweep", folder, own_figures=True).state.is_completed()
     assert not (tmp_path / "it ran").exists()
     assert contents(folder) == expected
 
@@ -317,7 +317,7 @@ def test_a_record_of_a_program_with_other_classes_is_a_miss(run, copied):
             value = value.replace("tasks.training.TrainedConfig", "tasks.training.Trained")
             text["result"] = f"{hashlib.sha256(value.encode()).hexdigest()} {value}"
             record.write_text(json.dumps(text))
-    ran = run("depth_sweep", folder)
+    ran = run("depth_sweep", folder, own_figures=True)
     assert ran.state.is_completed()
     assert {"train depth=1 width=14", "train depth=2 width=7"} <= computed(ran)
     assert contents(folder) == expected
