@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import UserList
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,7 +158,12 @@ def _members(root: Path | UPath, trained: TrainedTrial) -> pa.Table:
     """Return a row per member 0 .. n - 1."""
     from mlp_core.engine.tables import joined_members
 
-    return joined_members((read_table(root, block.table) for block in trained.blocks), trained.n_members)
+    return joined_members((_stored_members(root, block.table) for block in trained.blocks), trained.n_members)
+
+
+@lru_cache(maxsize=2048)  # result tables and history want the same ones, and to read 1,000 small files takes a second
+def _stored_members(root: Path | UPath, table: Artifact) -> pa.Table:
+    return read_table(root, table)
 
 
 def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:

@@ -222,17 +222,16 @@ def _train_small(
             parameters[:] = best.pop(member)
         return goes_on
 
-    def keep_last(member: int, epoch: int, _: NDArray[np.floating]) -> bool:
-        begin = 1 if epoch else 0
-        stopping.clock(epoch + 1 - begin)
-        for each in range(begin, epoch + 1):
-            stopping.record(member, each, training.n_right[member, each] / n)
+    def clock(_member: int, epoch: int, _parameters: NDArray[np.floating]) -> bool:
+        stopping.clock(epoch or 1)
         return True
 
     if config.patience:
         return training.run(validate, checkpoint)
     # The first epoch apart: it may have to wait for the compiler
-    return training.run(keep_last, checkpoint, ends=sorted({1, config.epochs}))
+    losses = training.run(clock, checkpoint, ends=sorted({1, config.epochs}))
+    stopping.record_all(training.n_right / n)
+    return losses
 
 
 def _validation(data: Split) -> tuple[Tensor, Tensor] | None:

@@ -86,6 +86,14 @@ class EarlyStopping:
         self._best[member], self.kept_epoch[member] = accuracy, epoch + 1
         return True
 
+    def record_all(self, accuracy: NDArray[np.float64]) -> None:
+        """Record the validation accuracies of members that trained to the end without patience and keep the last.
+
+        Args:
+            accuracy: `[members, epochs]`, 0 .. 1.
+        """
+        self.accuracy[:], self._last[:], self.kept_epoch[:] = accuracy, accuracy.shape[1], accuracy.shape[1]
+
     def goes_on(self, member: int) -> bool:
         """Return whether a member has not stopped early; the last epoch ends its training all the same."""
         return not self.patience or bool(self._last[member] - self.kept_epoch[member] < self.patience)
