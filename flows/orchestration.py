@@ -66,13 +66,16 @@ class ExperimentRuns:
         self._tunings: dict[str, list[tuple[Trial, PrefectFuture[float]]]] = {}
         self._transformed: dict[tuple[str, tuple[Transform, ...]], Any] = {}
         self._tables: dict[int, tuple[Table, PrefectFuture[Any]]] = {}
+        self._meanwhile: dict[str, PrefectFuture[Any]] = {}
         self._panels: list[Figure] = []
 
     def begin(self, stage: Stage) -> None:
-        """Submit an experiment's trainings, and the tasks that choose its tuned learning rates; do not wait."""
+        """Submit an experiment's trainings, what is made meanwhile, and the tuning of learning rates; do not wait."""
         experiment, setup = stage.experiment, stage.setup
         trials = self._trials[experiment.name] = list(experiment.trials(setup))
         with tags(experiment.tag):
+            for table in experiment.meanwhile(setup, self.examples[stage.kind_of_data]):
+                self._meanwhile[table.name] = self._table(table)
             self._submit_trainings(stage, trials)
             self._tunings[experiment.name] = [
                 (
@@ -178,6 +181,8 @@ class ExperimentRuns:
         return draw_figure.submit(self.context, replace(figure, inputs=()), self._resolved(figure.inputs))
 
     def _table(self, table: Table) -> PrefectFuture[Any]:
+        if table.name in self._meanwhile:
+            return self._meanwhile[table.name]
         if id(table) not in self._tables:
             future = make_table.submit(self.context, replace(table, inputs=()), self._resolved(table.inputs))
             self._tables[id(table)] = table, future

@@ -208,6 +208,8 @@ class Experiment:
         data: The kinds of data that it can use; the first is the default.
         points: The kinds of drawn points that it can use, such as `spirals`.
         outputs: Function of the setup, the trained configurations and the data; returns the tables and figures to make.
+        meanwhile: Function of the setup and the data; returns tables that need no training, to be made meanwhile. Among
+            the outputs, or their inputs, the table of the same name stands for it.
         smallest: Small settings with which the tests run it.
         section: Module of its section of the report, with `SECTION`.
         claims: Module of its claims, with `CLAIMS`; empty if it makes none.
@@ -240,6 +242,7 @@ class Experiment:
     section: str
     claims: str = ""
     points: tuple[str, ...] = DRAWN_POINTS
+    meanwhile: Callable[[Setup, Any], Iterable[Table]] = _nothing
     trials: Callable[[Setup], Sequence[Trial]] = _nothing
     to_tune: Callable[[Setup, Sequence[Trial]], Sequence[Tuning]] = _nothing
     tuned: Callable[[Setup, Trial, float], Trial] | None = None

@@ -78,3 +78,11 @@ def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, ex
     assert claim_tables[0].equals(claim_tables[1])  # what differs is the digest of the result table
     rows = [pq.read_table(folder / result).to_pylist() for folder in (tmp_path, finished(experiment))]
     assert rows[0] == [*rows[1][2:], *rows[1][:2]]
+
+
+def test_yardsticks_are_trained_while_the_networks_are(run, tmp_path):
+    """They need no network; afterwards all figures would wait for them while a core has nothing to do."""
+    ended = run("sweep", tmp_path, workers=1).tasks["Completed"]
+    trainings = [place for place, name in enumerate(ended) if name.startswith("train depth=")]
+    assert ended.count("train yardsticks") == 1
+    assert ended.index("train yardsticks") < min(trainings)

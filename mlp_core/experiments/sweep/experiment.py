@@ -223,8 +223,7 @@ def _trials(setup: Setup) -> list[Trial]:
     return sweep_trials(sweep, data.n_inputs, data.n_classes, gains, setup.training())
 
 
-def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
-    measures, figures = "mlp_core.experiments.sweep.measures", "mlp_core.experiments.sweep.figures"
+def _yardsticks(setup: Setup, data: Any) -> tuple[Table]:
     sweep = setup.settings
     held_out = HoldOut(sweep.validation_share, setup.seed, "sweep")
     yardsticks = Table(
@@ -234,6 +233,13 @@ def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table |
         title="train yardsticks",
         prepare="mlp_core.experiments.sweep.yardsticks:examples_to_measure",
     )
+    return (yardsticks,)
+
+
+def _outputs(setup: Setup, models: Sequence[Any], data: Any) -> Iterator[Table | Figure]:
+    measures, figures = "mlp_core.experiments.sweep.measures", "mlp_core.experiments.sweep.figures"
+    sweep = setup.settings
+    (yardsticks,) = _yardsticks(setup, data)
     figure_settings = {
         "class_names": list(setup.data.classes),
         "levels": {name: list(levels) for name, levels in levels_of(sweep).items()},
@@ -264,6 +270,7 @@ EXPERIMENT = Experiment(
     data=("spirals", "tables"),
     trials=_trials,
     outputs=_outputs,
+    meanwhile=_yardsticks,
     smallest=Sweep(
         depths=(1, 2),
         widths=(4,),
