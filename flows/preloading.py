@@ -21,7 +21,8 @@ from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage
 
 # What Prefect itself imports when a flow begins comes first
-_SLOW_MODULES = "prefect.flow_engine", "fastapi.encoders", "mlp_core.report.page"
+_REPORT = "mlp_core.report.page"
+_SLOW_MODULES = "prefect.flow_engine", "fastapi.encoders", _REPORT
 _SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members"
 _TRAINING = "mlp_core.engine.small"
 _SECONDS_BETWEEN_QUESTIONS = 0.05
@@ -73,12 +74,17 @@ def load_torch_library() -> None:
 
 
 def preload_training(run: RunSettings) -> None:
-    """Import what trains in a thread, which goes on while the server is asked; not before images are decoded.
+    """Import what trains, then what reports, in a thread, while the server is asked; not before images are decoded.
 
     To know the devices, a flow would wait for torch, and so would the decoding, which takes longer.
     """
     if not isinstance(run, ImageRunSettings):
-        _in_background(import_module, _TRAINING)
+        _in_background(_import_all, _TRAINING, _REPORT)
+
+
+def _import_all(*modules: str) -> None:
+    for module in modules:
+        import_module(module)
 
 
 def _load_torch_library() -> None:

@@ -14,8 +14,8 @@ from mlp_core.data.transforms import Transform
 from mlp_core.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
-TASKS_AT_MOST = 128
-"""Of a run's trainings, where there are fewer shapes of networks."""
+TASKS_PER_WORKER = 32
+"""Of a run's trainings at most, where there are fewer shapes of networks: the last ones still have work for all."""
 NETWORKS_TOGETHER = 8
 """Of one ensemble: more train no faster per network, and leave less for the other workers."""
 
@@ -208,8 +208,8 @@ def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers
     """Group configurations into tasks; those that differ in their gains alone can be trained as one ensemble.
 
     A group of these is cut so that an ensemble has at most `NETWORKS_TOGETHER` networks (or one configuration) and all
-    workers have work. If more than `TASKS_AT_MOST` groups remain, groups of equal layer sizes are joined, the largest
-    networks first: to start a task costs as much as the training of some small networks.
+    workers have work. If more than `TASKS_PER_WORKER` groups a worker remain, groups of equal layer sizes are joined,
+    the largest networks first: to start a task costs as much as the training of some small networks.
 
     Args:
         configs: All different.
@@ -235,15 +235,16 @@ def group_for_batching(configs: Iterable[TrainConfig], n_members: int, n_workers
     for group in alike.values():
         size = min(max(1, NETWORKS_TOGETHER // n_members), -(-len(group) // n_workers))
         together += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
-    return together if len(together) <= TASKS_AT_MOST else _by_shape(together)
+    n_tasks = TASKS_PER_WORKER * n_workers
+    return together if len(together) <= n_tasks else _by_shape(together, n_tasks)
 
 
-def _by_shape(together: Iterable[tuple[TrainConfig, ...]]) -> list[tuple[TrainConfig, ...]]:
+def _by_shape(together: Iterable[tuple[TrainConfig, ...]], n_tasks: int) -> list[tuple[TrainConfig, ...]]:
     """Return one task for several ensembles of equal shape, the largest networks first."""
     shapes: dict[tuple[int, ...], list[tuple[TrainConfig, ...]]] = {}
     for ensemble in together:
         shapes.setdefault(ensemble[0].layer_sizes, []).append(ensemble)
-    size = -(-sum(map(len, shapes.values())) // TASKS_AT_MOST)
+    size = -(-sum(map(len, shapes.values())) // n_tasks)
     in_order = sorted(shapes.items(), key=lambda shape: -sum(a * b for a, b in pairwise(shape[0])))
     return [
         tuple(config for ensemble in ensembles[start : start + size] for config in ensemble)

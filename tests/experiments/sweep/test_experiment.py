@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlp_core.engine.configs import TASKS_AT_MOST, Training, group_for_batching
+from mlp_core.engine.configs import TASKS_PER_WORKER, Training, group_for_batching
 from mlp_core.errors import InputError
 from mlp_core.experiments.interface import Data, Setup
 from mlp_core.experiments.sweep.design import sobol_design, whole_product
@@ -72,15 +72,16 @@ def test_a_design_never_repeats_itself(n):
     assert set(design) <= set(whole_product([3, 4, 2]))
 
 
-def test_many_configurations_share_tasks_by_shape():
-    """A thousand are some hundred tasks, each of one shape; few keep a task each."""
+@pytest.mark.parametrize("n_workers", [1, 2, 16])
+def test_many_configurations_share_tasks_by_shape(n_workers):
+    """Two thousand are some thirty tasks for each worker, each of one shape; few keep a task each."""
     configs = [trial.config for trial in trials(depths="1:4", widths="8,16,32,64", weight_decays="0:0.15:16")]
-    tasks = group_for_batching(configs, 8, 2)
+    tasks = group_for_batching(configs, 8, n_workers)
     assert len(configs) == 2048
-    assert TASKS_AT_MOST / 2 <= len(tasks) <= TASKS_AT_MOST + 16
+    assert TASKS_PER_WORKER / 2 <= len(tasks) / n_workers <= TASKS_PER_WORKER + 16
     assert all(len({config.layer_sizes for config in task}) == 1 for task in tasks)
     assert sorted(config.name for task in tasks for config in task) == sorted(config.name for config in configs)
-    assert len(group_for_batching(configs[:100], 8, 2)) == 100
+    assert len(group_for_batching(configs[:32], 8, n_workers)) == 32
 
 
 def test_a_batch_that_no_epoch_fills_is_refused():
