@@ -217,7 +217,8 @@ def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket
 def test_a_killed_worker_costs_only_what_it_was_at(program, run, bucket, cluster, tmp_path):
     """The sweep goes on with the worker that is left and completes; nothing that was finished is trained again."""
     location = f"{bucket}/killed"
-    command = "depth-sweep --points 40 --depths 1:6 --epochs 1500 --batch-size 32 --seeds 2 --runner dask"
+    # Four trainings of a second and more are left when the second ends, which is looked for ten times a second
+    command = "depth-sweep --points 40 --depths 1:6 --epochs 15000 --batch-size 32 --seeds 2 --runner dask"
     process = program.start(f"{command} --scheduler {cluster.address} --artifacts {location}")
     root = artifact_folder(location)
     wait_until(lambda: process.poll() is not None or len(list(root.glob(".records/depth*/*.json"))) >= 2)
@@ -286,20 +287,25 @@ def test_a_failed_run_that_takes_long_to_end_was_not_stopped(api_url, seconds, s
 @pytest.mark.slow
 def test_a_stopped_run_leaves_the_workers_free(program, bucket, cluster):
     """Ctrl-C ends the program within 10 s, and the workers give up their trainings."""
+    from distributed import Client
+
     command = "depth-sweep --points 40 --depths 1,2,3 --epochs 1000000 --batch-size 32 --runner dask"
+    lengths = {log: len(log.read_text()) for log in cluster.folder.glob("worker-*/log")}  # of what earlier runs said
     process = program.start(f"{command} --scheduler {cluster.address} --artifacts {bucket}")
-    logs = [worker / "log" for worker in cluster.folder.glob("worker-*")]
-    wait_until(lambda: sum(": epoch " in log.read_text() for log in logs) >= 2)
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() < started + 10
-    assert process.returncode == 130
-    assert err.endswith("\ndeep-mlp: stopped; what was finished is kept.\n"), err
-    time.sleep(12)
-    lengths = [len(log.read_text()) for log in logs]
-    time.sleep(12)  # a training says where it is every ten seconds
-    assert [len(log.read_text()) for log in logs] == lengths
+    wait_until(lambda: sum(": epoch " in log.read_text()[length:] for log, length in lengths.items()) >= 2)
+    with Client(cluster.address) as client:
+
+        def at_work():
+            return any(client.run(lambda dask_worker: list(dask_worker.active_threads.values())).values())
+
+        assert at_work()
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, err = process.communicate(timeout=60)
+        assert time.monotonic() < started + 10
+        assert process.returncode == 130
+        assert err.endswith("\ndeep-mlp: stopped; what was finished is kept.\n"), err
+        wait_until(lambda: not at_work(), seconds=60)
 
 
 @pytest.mark.slow
