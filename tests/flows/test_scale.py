@@ -217,8 +217,8 @@ def test_workers_that_share_only_s3_give_what_threads_give(run, finished, bucket
 def test_a_killed_worker_costs_only_what_it_was_at(program, run, bucket, cluster, tmp_path):
     """The sweep goes on with the worker that is left and completes; nothing that was finished is trained again."""
     location = f"{bucket}/killed"
-    # Four trainings of a second and more are left when the second ends, which is looked for ten times a second
-    command = "depth-sweep --points 40 --depths 1:6 --epochs 15000 --batch-size 32 --seeds 2 --runner dask"
+    # Four trainings of seconds are left when the second ends, which is looked for ten times a second
+    command = "depth-sweep --points 40 --depths 1:6 --epochs 60000 --batch-size 32 --seeds 2 --runner dask"
     process = program.start(f"{command} --scheduler {cluster.address} --artifacts {location}")
     root = artifact_folder(location)
     wait_until(lambda: process.poll() is not None or len(list(root.glob(".records/depth*/*.json"))) >= 2)
