@@ -26,7 +26,9 @@ from watching import MARK, processes, runs, stop_by_keyboard, stop_by_terminatio
 from flows.command_line import main
 from flows.local_run import _run
 from flows.server import _stop, gone, healthy, reach_directly
+from mlp_core.artifacts.storage import locked
 from mlp_core.errors import InputError
+from tasks.context import RECORDS
 from tasks.run_settings import RunSettings
 from tasks.stages import flow_parameters
 
@@ -386,11 +388,12 @@ def test_ctrl_c_is_quick_after_the_server_is_lost(program, servers, tmp_path):
 @pytest.mark.slow
 def test_a_server_that_comes_back_is_used_again(program, servers, tmp_path):
     """Gone for some seconds, it is waited for, and the run completes."""
-    server, process, environment, _ = _with_its_server(program, servers, tmp_path, LONG)
-    os.killpg(server.pid, 9)
-    server.wait()
-    time.sleep(5)
-    server = servers.start(environment)
+    with locked([tmp_path / "artifacts" / RECORDS / "publishing"], lambda: None):  # nor can the run end before
+        server, process, environment, _ = _with_its_server(program, servers, tmp_path, LONG)
+        os.killpg(server.pid, 9)
+        server.wait()
+        time.sleep(5)
+        server = servers.start(environment)
     try:
         _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
@@ -402,12 +405,13 @@ def test_a_server_that_comes_back_is_used_again(program, servers, tmp_path):
 @pytest.mark.slow
 def test_a_locked_database_is_waited_for(program, servers, tmp_path):
     """Another program that holds SQLite's lock for ten seconds costs those, and nothing else."""
-    server, process, _, _ = _with_its_server(program, servers, tmp_path, LONG)
-    try:
+    with locked([tmp_path / "artifacts" / RECORDS / "publishing"], lambda: None):  # nor can the run end before
+        server, process, _, _ = _with_its_server(program, servers, tmp_path, LONG)
         with closing(sqlite3.connect(tmp_path / "home/prefect.db", isolation_level=None, timeout=30)) as database:
             database.execute("BEGIN IMMEDIATE")
             time.sleep(10)
             database.execute("ROLLBACK")
+    try:
         _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 10
