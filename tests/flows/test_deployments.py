@@ -240,18 +240,16 @@ def test_bad_input_of_a_form_is_a_sentence_and_a_refused_notice_is_an_event(labo
 @pytest.mark.slow
 def test_a_run_that_was_taken_for_crashed_goes_on(laboratory):
     """As on a machine that was suspended: it makes itself Resumed, a notice says so, and it completes."""
-    longer = {"sweep": {"depths": list(range(1, 13)), "epochs": 8000}}  # than the time between two looks at its state
-    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **longer, run={**laboratory.how, "seed": 5})
-    laboratory.until(flow_run_id, "Running")
-    time.sleep(2)
-    laboratory.client.set_flow_run_state(flow_run_id, Crashed(message="No sign of life"), force=True)
     deadline = time.monotonic() + 240
-    seen = set()
-    while (run := laboratory.client.read_flow_run(flow_run_id)).state_name != "Completed":
-        seen.add(run.state_name)
-        assert time.monotonic() < deadline, (run.state, seen)
-        time.sleep(0.5)
-    assert {"Crashed", "Resumed"} <= seen
+    with laboratory.none_ends():
+        flow_run_id = laboratory.run("depth-sweep/depth-sweep", **LONG, run={**laboratory.how, "seed": 5})
+        laboratory.trained_something(flow_run_id)
+        laboratory.client.set_flow_run_state(flow_run_id, Crashed(message="No sign of life"), force=True)
+        while (run := laboratory.client.read_flow_run(flow_run_id)).state_name != "Resumed":
+            assert run.state_name == "Crashed"
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    laboratory.until(flow_run_id, "Completed")
     while not any("is Resumed: " in notice.text for notice in laboratory.notices.received):
         assert time.monotonic() < deadline, laboratory.notices.received
         time.sleep(0.5)
@@ -260,22 +258,21 @@ def test_a_run_that_was_taken_for_crashed_goes_on(laboratory):
 @pytest.mark.slow
 def test_runs_that_are_suspended_for_two_minutes_complete(laboratory):
     """By `kill -STOP`, as by a laptop's lid: called Crashed meanwhile, one that has much to do yet, and a quick one."""
-    longer = {"sweep": {"depths": list(range(1, 13)), "epochs": 8000}, "run": {**laboratory.how, "seed": 6}}
+    longer = {**LONG, "run": {**laboratory.how, "seed": 6}}
     quick = {"model": {"degree": 2, "epochs": 1}}
-    ids = [laboratory.run("depth-sweep/depth-sweep", **longer), laboratory.run("polynomial/polynomial", **quick)]
+    with laboratory.none_ends():
+        ids = [laboratory.run("depth-sweep/depth-sweep", **longer), laboratory.run("polynomial/polynomial", **quick)]
+        for flow_run_id in ids:
+            laboratory.until(flow_run_id, "Running")
+            for pid in laboratory.processes_of(flow_run_id):
+                os.kill(pid, signal.SIGSTOP)
+    time.sleep(120)
     for flow_run_id in ids:
-        laboratory.until(flow_run_id, "Running")
-        for pid in laboratory.processes_of(flow_run_id):
-            os.kill(pid, signal.SIGSTOP)
-    time.sleep(130)
-    assert [laboratory.client.read_flow_run(flow_run_id).state_name for flow_run_id in ids] == ["Crashed", "Crashed"]
+        laboratory.until(flow_run_id, "Crashed", seconds=60)
     for pid in [pid for flow_run_id in ids for pid in laboratory.processes_of(flow_run_id)]:
         os.kill(pid, signal.SIGCONT)
     deadline = time.monotonic() + 240
-    while [laboratory.client.read_flow_run(flow_run_id).state_name for flow_run_id in ids] != [
-        "Completed",
-        "Completed",
-    ]:
+    while [laboratory.client.read_flow_run(flow_run_id).state_name for flow_run_id in ids] != ["Completed"] * 2:
         assert time.monotonic() < deadline, [laboratory.client.read_flow_run(flow_run_id).state for flow_run_id in ids]
         time.sleep(0.5)
 
@@ -319,14 +316,15 @@ def test_a_custom_run_has_its_own_parameters_and_log(laboratory):
 @pytest.mark.slow
 def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(laboratory):
     """The next run waits for the slot, gets it when the first is cancelled, and trains only what is missing."""
-    first = laboratory.run("depth-sweep/depth-sweep", **LONG)
-    laboratory.until(first, "Running")
-    second = laboratory.run("depth-sweep/depth-sweep", **LONG)
-    laboratory.trained_something(first)
-    pid = laboratory.process_of(first)
-    assert laboratory.client.read_flow_run(second).state.type == StateType.SCHEDULED
-    laboratory.prefect("flow-run", "cancel", str(first))
-    laboratory.until(first, "Cancelled")
+    with laboratory.none_ends():
+        first = laboratory.run("depth-sweep/depth-sweep", **LONG)
+        laboratory.until(first, "Running")
+        second = laboratory.run("depth-sweep/depth-sweep", **LONG)
+        laboratory.trained_something(first)
+        pid = laboratory.process_of(first)
+        assert laboratory.client.read_flow_run(second).state.type == StateType.SCHEDULED
+        laboratory.prefect("flow-run", "cancel", str(first))
+        laboratory.until(first, "Cancelled")
     assert not Path(f"/proc/{pid}").exists()
     laboratory.until(second, "Completed")
     trained = [laboratory.log(run).count("trained depth_sweep") for run in (first, second)]
@@ -337,12 +335,13 @@ def test_a_cancelled_run_stops_frees_its_slot_and_keeps_what_was_finished(labora
 @pytest.mark.slow
 def test_a_worker_killed_and_restarted_goes_on(laboratory):
     """The run of a killed worker goes on to its end, and what was asked for meanwhile is run by the next worker."""
-    first = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 1}})
-    laboratory.until(first, "Running")
-    laboratory.worker.kill()
-    laboratory.worker.wait()
-    second = laboratory.run("depth-sweep/depth-sweep", **QUICK)
-    laboratory.start_worker()
+    with laboratory.none_ends():
+        first = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 1}})
+        laboratory.until(first, "Running")
+        laboratory.worker.kill()
+        laboratory.worker.wait()
+        second = laboratory.run("depth-sweep/depth-sweep", **QUICK)
+        laboratory.start_worker()
     assert laboratory.until(first, "Completed").end_time
     laboratory.until(second, "Completed")
 
@@ -351,10 +350,10 @@ def test_a_worker_killed_and_restarted_goes_on(laboratory):
 def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
     """The worker sees it; the notice says so; the next run trains what is missing, and ends the first one's tasks."""
     how = {**laboratory.how, "seed": 2}
-    killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
-    laboratory.until(killed, "Running")
-    laboratory.trained_something(killed)
-    os.kill(laboratory.process_of(killed), signal.SIGKILL)
+    with laboratory.none_ends():
+        killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": how})
+        laboratory.trained_something(killed)
+        os.kill(laboratory.process_of(killed), signal.SIGKILL)
     run = laboratory.until(killed, "Crashed", seconds=30)
     notice = laboratory.notices.of(run)
     assert notice.kind == "application/json"
@@ -369,11 +368,12 @@ def test_a_run_whose_process_was_killed_is_crashed_at_once(laboratory):
 @pytest.mark.slow
 def test_a_run_killed_with_its_worker_is_crashed_within_two_minutes(laboratory):
     """As if the machine had lost its power: nobody is left to say so but the server."""
-    killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 3}})
-    laboratory.until(killed, "Running")
-    laboratory.worker.kill()
-    os.kill(laboratory.process_of(killed), signal.SIGKILL)
-    laboratory.worker.wait()
+    with laboratory.none_ends():
+        killed = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 3}})
+        laboratory.until(killed, "Running")
+        laboratory.worker.kill()
+        os.kill(laboratory.process_of(killed), signal.SIGKILL)
+        laboratory.worker.wait()
     try:
         run = laboratory.until(killed, "Crashed", seconds=120)
     finally:
@@ -407,12 +407,13 @@ def test_a_run_killed_with_its_worker_before_it_began_is_crashed_within_two_minu
 @pytest.mark.slow
 def test_a_run_outlives_its_server(laboratory):
     """A server killed and started again after ten seconds finds the run at work, which completes."""
-    flow_run_id = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 4}})
-    laboratory.trained_something(flow_run_id)
-    laboratory.server.kill()
-    laboratory.server.wait()
-    time.sleep(10)
-    laboratory.start_server()
+    with laboratory.none_ends():
+        flow_run_id = laboratory.run("depth-sweep/depth-sweep", **{**LONG, "run": {**laboratory.how, "seed": 4}})
+        laboratory.trained_something(flow_run_id)
+        laboratory.server.kill()
+        laboratory.server.wait()
+        time.sleep(10)
+        laboratory.start_server()
     laboratory.until(flow_run_id, "Completed")
     import pyarrow.parquet as pq
 
