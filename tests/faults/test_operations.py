@@ -81,12 +81,12 @@ def test_a_clock_that_jumps_an_hour_ahead_and_back_changes_nothing(program, serv
     command = "depth-sweep --points 400 --depths 1:12 --epochs 5000 --seeds 2 --workers 1 --artifacts"
     shifted = {"LD_PRELOAD": str(library), "CLOCK_AHEAD": str(ahead)}
     process = program.start(f"{command} jumped", servers.new_home(tmp_path / "home"), **shifted)
-    said = []
+    lines = []
 
     def until_trained(n_trainings):
-        while sum("trained" in line for line in said) < n_trainings:
-            said.append(process.stderr.readline())
-            assert said[-1], said
+        while sum("trained" in line for line in lines) < n_trainings:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
 
     for n_trainings, seconds in ((1, 3600), (4, 0)):
         until_trained(n_trainings)
@@ -98,7 +98,7 @@ def test_a_clock_that_jumps_an_hour_ahead_and_back_changes_nothing(program, serv
     assert process.returncode == 0, err
     (took,) = re.findall(r"finished in ([\d.]+) s", out)
     assert 0 < float(took) < 600
-    assert not re.search(r"(?<=\s)-\d", "".join([*said, out, err]))
+    assert not re.search(r"(?<=\s)-\d", "".join([*lines, out, err]))
     assert runs(tmp_path / "home", "flow_run") == ["Completed"]
     assert program(f"{command} steady").status == 0
     assert result(tmp_path / "jumped") == result(tmp_path / "steady")

@@ -144,11 +144,11 @@ def test_two_workers_that_want_the_same_sweep_train_it_once(program, prefect, wo
         return any(line.startswith("waiting for another run that trains ") for line in api.lines([flow_run_id]))
 
     with locked([folder / RECORDS / name for name in names], lambda: None):
-        asked = [
+        outputs = [
             prefect("deployment", "run", name, "--params", json.dumps(parameters))
             for name, parameters in wanted.items()
         ]
-        ids = [re.search(r"UUID: (\S+)", said)[1] for said in asked]
+        ids = [re.search(r"UUID: (\S+)", output)[1] for output in outputs]
         wait_until(lambda: all(wait(flow_run_id) for flow_run_id in ids))
 
     def ended():
