@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _RESULT_LIBRARIES = ("scipy", "pandas", "pyarrow")
 _FIGURE_LIBRARIES = (*_RESULT_LIBRARIES, "matplotlib")
+_KEPT_BYTES = 32 * 1024
 
 
 def _table_run_name() -> str:
@@ -158,12 +159,15 @@ def _members(root: Path | UPath, trained: TrainedTrial) -> pa.Table:
     """Return a row per member 0 .. n - 1."""
     from mlp_core.engine.tables import joined_members
 
-    return joined_members((_stored_members(root, block.table) for block in trained.blocks), trained.n_members)
+    tables = (block.table for block in trained.blocks)
+    parts = (
+        _kept_table(root, table) if table.size_bytes <= _KEPT_BYTES else read_table(root, table) for table in tables
+    )
+    return joined_members(parts, trained.n_members)
 
 
-@lru_cache(maxsize=2048)  # result tables and history want the same ones, and to read 1,000 small files takes a second
-def _stored_members(root: Path | UPath, table: Artifact) -> pa.Table:
-    return read_table(root, table)
+# Result tables and history want the same ones, and to read 1,000 small files takes a second; large ones are not kept
+_kept_table = lru_cache(maxsize=2048)(read_table)
 
 
 def _state(root: Path | UPath, trained: TrainedTrial) -> dict[str, Tensor]:

@@ -62,8 +62,8 @@ def augmented_batch(images: Tensor, indices: Tensor, angles_degrees: Tensor, fli
         out: float32 `[n, channels * height * width]` to write to, contiguous or not, in channel, row, column order.
 
     Raises:
-        ValueError: If `out`, or the angles and flips, are not of as many rows as there are indices, or `out` not as
-            wide as an image has numbers: compiled code checks no bounds.
+        ValueError: If `out`, or the angles and flips, are not of as many rows as there are indices, `out` is not as
+            wide as an image has numbers, or an index is none of an image: compiled code checks no bounds.
 
     Example:
         >>> import torch
@@ -79,6 +79,9 @@ def augmented_batch(images: Tensor, indices: Tensor, angles_degrees: Tensor, fli
     expected = [(len(indices), images[0].numel()), (len(indices),), (len(indices),)]
     if shapes != expected:
         message = f"out, angles and flips must have the shapes {expected}, got {shapes}."
+        raise ValueError(message)
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(images):
+        message = f"indices must be 0 to {len(images) - 1}, got {int(indices.min())} to {int(indices.max())}."
         raise ValueError(message)
     if images.device.type != "cpu":
         turned = rotate_and_flip(images[indices.to(images.device)], angles_degrees, flips)

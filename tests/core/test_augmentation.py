@@ -150,3 +150,11 @@ def test_rows_that_do_not_fit_are_refused(rows, columns, angles):
     images, flips = torch.zeros(3, 3, 3, 3, dtype=torch.uint8), torch.zeros(3, dtype=torch.bool)
     with pytest.raises(ValueError, match="must have the shapes"):
         augmented_batch(images, torch.arange(3), torch.zeros(angles), flips, torch.zeros(rows, columns))
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_an_image_that_is_not_there_is_refused(index):
+    """Compiled code would read beyond the images."""
+    images, flips = torch.zeros(3, 3, 3, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.bool)
+    with pytest.raises(ValueError, match="indices must be 0 to 2, got"):
+        augmented_batch(images, torch.tensor([0, index]), torch.zeros(2), flips, torch.zeros(2, 27))

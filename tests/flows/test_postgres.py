@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from watching import hear_terminal_signals
+from watching import hear_terminal_signals, wait_until
 
 from mlp_core.artifacts.storage import locked
 from tasks.context import RECORDS
@@ -107,14 +107,6 @@ class Api:
     def lines(self, flow_run_ids):
         logs = self("logs/filter", logs={"flow_run_id": {"any_": flow_run_ids}}, limit=200)
         return [log["message"] for log in logs]
-
-
-def wait_until(condition, seconds=300):
-    """Wait until a condition holds, on a busy machine, too."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def test_two_workers_that_want_the_same_sweep_train_it_once(program, prefect, workers, environment, tmp_path):

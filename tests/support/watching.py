@@ -49,6 +49,14 @@ def wait_for(condition, process, seconds=180):
         time.sleep(0.02)
 
 
+def wait_until(condition, seconds=300):
+    """Wait until a condition holds, on a busy machine, too."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def runs(home, table):
     """Return the state names of all runs in a Prefect database that no server has open."""
     with closing(sqlite3.connect(home / "prefect.db")) as database:

@@ -78,7 +78,7 @@ def test_many_configurations_share_tasks_by_shape(n_workers):
     configs = [trial.config for trial in trials(depths="1:4", widths="8,16,32,64", weight_decays="0:0.15:16")]
     tasks = group_for_batching(configs, 8, n_workers)
     assert len(configs) == 2048
-    assert TASKS_PER_WORKER / 2 <= len(tasks) / n_workers <= TASKS_PER_WORKER + 16
+    assert TASKS_PER_WORKER * n_workers / 2 <= len(tasks) <= TASKS_PER_WORKER * n_workers + 16  # 16 shapes
     assert all(len({config.layer_sizes for config in task}) == 1 for task in tasks)
     assert sorted(config.name for task in tasks for config in task) == sorted(config.name for config in configs)
     assert len(group_for_batching(configs[:32], 8, n_workers)) == 32
