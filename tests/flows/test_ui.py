@@ -63,16 +63,16 @@ def test_a_quick_start_loses_nothing_of_prefect_s_api(servers, tmp_path):
     (tmp_path / "rfc3987_syntax.py").write_text("print('imported')")  # jsonschema takes it where it is
     environment = servers.new_home(tmp_path / "home")
 
-    def told(program, *folders):
+    def printed_by(program, *folders):
         environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
         assert not done.returncode, done.stderr
         return json.loads(done.stdout)
 
-    routes, same, collected, hashed, prefixes = told(OUR_API, PROJECT, tmp_path)
+    routes, same, collected, hashed, prefixes = printed_by(OUR_API, PROJECT, tmp_path)
     assert (same, collected, hashed) == (True, [], [])
     assert set(prefixes) >= ROUTES_OF_A_RUN
-    assert routes == told(PREFECT_S_API)[0]
+    assert routes == printed_by(PREFECT_S_API)[0]
 
 
 RECORDER = """
