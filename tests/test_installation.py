@@ -157,6 +157,7 @@ def test_the_environment_of_a_clone_that_was_moved_or_copied_is_made_again(clone
     assert clone.make(asked=False).told == ANEW
 
 
+@pytest.mark.thorough
 def test_the_program_of_a_copied_clone_does_not_run_the_original_s_code(tmp_path):
     """It says where it lies, whose code it would run, and the way out; a link to the program is as good as it."""
     for name in ("clone", "copy"):

@@ -39,6 +39,7 @@ def test_a_small_change_of_every_member_counts_though_the_members_are_far_apart(
     assert change.low < -0.02 < change.high < 0
 
 
+@pytest.mark.thorough
 def test_new_libraries_that_only_reshuffle_the_members_raise_few_false_alarms():
     """Nothing but chance changed in 20 configurations: a comparison in twenty names any metric, at the most."""
     alarms = sum(
@@ -192,9 +193,8 @@ def test_counts_and_skewed_changes_raise_few_false_alarms(n_members, noise):
     assert alarms <= 4
 
 
-@pytest.mark.parametrize(
-    "n_members", [pytest.param(4, marks=pytest.mark.thorough), 6, pytest.param(8, marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("n_members", [4, 6, 8])
 def test_members_that_diverge_at_random_raise_few_false_alarms(n_members):
     """Each of a configuration with a probability of its own; before and after have nothing in common but that."""
 

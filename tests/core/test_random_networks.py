@@ -201,6 +201,7 @@ def test_the_fitted_depth_scale_is_that_of_the_theory(name, sigma_w, sigma_b):
     assert abs(deviation) <= three_errors < 0.15
 
 
+@pytest.mark.thorough
 def test_xavier_holds_forward_and_backward():
     """On 3072-128-64-32-3 with inputs like pixels the predicted lines run through the measured dots."""
     scale = xavier_scale([3072, 128, 64, 32, 3], gain=1.4)
@@ -215,6 +216,7 @@ def test_xavier_holds_forward_and_backward():
     assert not np.allclose(predicted.mean_square[1:], predicted.mean_square[:-1], rtol=0.1)
 
 
+@pytest.mark.thorough
 def test_relu_scatters_as_finite_width_theory_says():
     """The relative second moment of q is `(1 + 5 / width)^(layers - 1) (1 + 2 / width)`, its mean is exact."""
     width, n_layers, n_members = 24, 3, 1500

@@ -123,6 +123,7 @@ def test_the_contents_name_the_section_that_is_read(chromium, address, width, sc
         assert 0 <= box["top"] < box["bottom"] <= 900
 
 
+@pytest.mark.thorough
 def test_an_entry_leads_to_its_section_and_the_section_back(chromium, address):
     """By a click each."""
     driver = opened(chromium, address, DESKTOP)
@@ -166,6 +167,7 @@ def tap(driver, selector):
     driver.execute_async_script("window.clicked.then(arguments[0])")
 
 
+@pytest.mark.thorough
 def test_a_tap_enlarges_a_figure_on_a_phone_and_another_one_shrinks_it(chromium, address):
     """Until its smallest letters, 9 points of 6 inches, have 11 pixels at least; only the figure scrolls sideways."""
     driver = opened(chromium, address, PHONE)
@@ -180,6 +182,7 @@ def test_a_tap_enlarges_a_figure_on_a_phone_and_another_one_shrinks_it(chromium,
     assert figure_sizes(driver)[0] == width
 
 
+@pytest.mark.thorough
 def test_on_a_wide_screen_large_figures_have_no_hidden_switch(chromium, address):
     """There is nothing to tap, and nothing for the tabulator key to stop at; two side by side take turns instead."""
     driver = opened(chromium, address, DESKTOP)
@@ -219,6 +222,7 @@ def test_the_first_figure_is_on_the_first_screen(chromium, address):
     assert drawn(driver, "return document.querySelector('.thumbnail').getBoundingClientRect().bottom") < 900
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("selector", [".thumbnail", "#figure-figure_second img"])
 def test_the_paper_of_a_figure_does_not_glare_in_the_dark(chromium, address, scheme, selector):

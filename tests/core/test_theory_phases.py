@@ -68,6 +68,7 @@ def test_depth_scales_are_those_of_the_iterated_maps(name, sigma_w, sigma_b):
     assert fitted == pytest.approx(point.xi_q, rel=0.02)
 
 
+@pytest.mark.thorough
 def test_on_the_critical_line_correlations_have_no_scale():
     """There 1 - c falls by a power of the depth: twice as deep is half as far, and xi_c is infinite."""
     critical = critical_point("tanh", 0.3)

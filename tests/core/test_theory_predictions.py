@@ -34,6 +34,7 @@ def test_prediction_of_unequal_inputs():
     assert predicted.gradient_mean_square == pytest.approx([chi(q, "tanh", 1.5), 1.0])
 
 
+@pytest.mark.thorough
 def test_equal_inputs_are_predicted_to_stay_equal():
     """Rounding never carries a correlation of 1 over the edge, however deep."""
     scale = mean_field_scale([10] * 40, sigma_w=2.0)

@@ -205,6 +205,7 @@ def test_a_bomb_by_ratio(tmp_path, case):
     assert f"got 'train/red/bomb.png' in {source}, which {words}" in refused(source)
 
 
+@pytest.mark.thorough
 def test_a_bomb_by_count(tmp_path):
     """A directory of a million files is refused before it is read."""
     source = tmp_path / "many.zip"
@@ -219,6 +220,7 @@ def test_a_bomb_by_count(tmp_path):
     assert "images must be fewer files, got a zip with 51,000,000 bytes of file names" in refused(source)
 
 
+@pytest.mark.thorough
 def test_a_bomb_by_sum(tmp_path):
     """Each file may be small enough: together they may not unpack to more than 16 GiB."""
     source = write(tmp_path / "sum.zip", *((entry(f"train/red/of {number}.png"), b"") for number in range(1200)))

@@ -129,6 +129,7 @@ def test_what_is_compiled_ahead_is_all_that_a_training_needs(tmp_path):
         assert done.stdout.split() == [expected, "0"]
 
 
+@pytest.mark.thorough
 def test_where_nothing_can_be_written_each_program_compiles(run, compiled, tmp_path):
     """A folder that cannot be made, or a disk that takes no byte; what is there already is found."""
     (tmp_path / "file").touch()
@@ -138,6 +139,7 @@ def test_where_nothing_can_be_written_each_program_compiles(run, compiled, tmp_p
     assert run(shutil.copytree(compiled, tmp_path / "whole"), most_bytes=0) == "found"
 
 
+@pytest.mark.thorough
 def test_programs_that_compile_at_once_do_not_harm_each_other(start, run, tmp_path):
     """Each has its numbers, and what they leave is whole."""
     started = [start(tmp_path / "cache") for _ in range(2)]

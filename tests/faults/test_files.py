@@ -219,6 +219,7 @@ def test_all_files_of_the_tutorial_damaged_are_made_again(run, copied, damage):
     test_a_folder_of_damaged_files_is_mended(run, copied, damage)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", [*map(slow, (empty, cut_anywhere)), replace_by_another])
 def test_damaged_records_of_prefect_are_never_used(run, copied, damage):
     """A record that is empty, another's or cut off counts as none; trainings are found by their own records."""

@@ -60,12 +60,13 @@ def test_a_home_on_nfs_is_used(monkeypatch, servers, tmp_path):
     assert not (tmp_path / "deep-mlp-server.json").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")  # a program ends with its server
 @pytest.mark.parametrize(
     "stay",
     [
         pytest.param([], id="nobody"),
-        pytest.param(["another"], id="another", marks=pytest.mark.thorough),
+        pytest.param(["another"], id="another"),
         pytest.param(["one", "another"], id="one+another", marks=pytest.mark.slow),
     ],
 )
@@ -185,6 +186,7 @@ for command in sys.argv[1:]:
 """
 
 
+@pytest.mark.thorough
 def test_letters_that_cannot_be_shown_are_written_out(copied, raise_baseline, tmp_path):
     """In a terminal of ISO 8859-1 an arrow or a folder's name ends no command, and nothing drifts by it."""
     folder = copied("depth_sweep").rename(tmp_path / "ż")

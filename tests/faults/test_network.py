@@ -241,7 +241,10 @@ PASSING = {
 }
 
 
-@pytest.mark.parametrize("case", PASSING)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.thorough if case.startswith("silence") else ()) for case in PASSING],
+)
 def test_a_passing_failure(serve, refused, case):
     """Three attempts here, then one sentence on the last of them."""
     behave, words = PASSING[case]

@@ -511,6 +511,7 @@ def test_a_limit_of_none_is_refused(limit, without_drawing, ended_tasks, tmp_pat
     assert not (tmp_path / "artifacts").exists()
 
 
+@pytest.mark.thorough
 def test_who_waits_for_a_full_limit_says_so(limit, monkeypatch):
     """Once, with how to see it, and not as long as another of its tasks is at work."""
     from prefect import flow, task

@@ -502,6 +502,7 @@ def test_two_runs_at_once_share_a_server_and_a_folder(program, servers, tmp_path
     assert len(pq.read_table(tmp_path / "artifacts/results/depth_sweep.parquet")) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path, runner):
     """Few seeds train several gains as one task; where one cannot be kept the others of its task are."""
@@ -521,6 +522,7 @@ def test_a_configuration_that_raises_costs_none_trained_next_to_it(run, tmp_path
     assert pq.read_table(tmp_path / "bad/results/failures.parquet").num_rows == 1
 
 
+@pytest.mark.thorough
 def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     """Trained in one task, one diverges and the other does not; the run is whole."""
     sweep = GainSweep(gains=(1e6, 1.0, 1.4, 2.0), hidden_widths=(8, 4), batch_size=32, epochs=8)
@@ -530,6 +532,7 @@ def test_a_gain_that_diverges_is_a_result_next_to_others(run, tmp_path):
     assert "Partial" not in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_training_past_its_time_limit_costs_no_other(run, tmp_path, runner):
     """It is stopped, named, and missing from a table that is marked; without the limit the same run completes it."""

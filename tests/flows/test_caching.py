@@ -63,6 +63,7 @@ def test_more_seeds_train_the_new_members_alone(run, tmp_path):
     assert result(tmp_path / "a").to_pylist() == [row for row in eight.to_pylist() if row["member"] < 5]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("experiment", "runner"),
     [("depth_sweep", "threads"), pytest.param("tutorial", "processes", marks=pytest.mark.slow)],

@@ -99,6 +99,7 @@ def test_the_report_has_them_after_the_poster_and_every_figure_is_there(folder):
     assert all(f'id="{anchor}"' in page for anchor in anchors)
 
 
+@pytest.mark.thorough
 def test_a_later_run_of_one_experiment_changes_its_own_claims_alone(run, folder, tmp_path):
     """Three seeds in the gain sweep, with gains that can be compared: all other claims stay as they were."""
     later = shutil.copytree(folder, tmp_path / "artifacts", copy_function=shutil.copy2)

@@ -72,6 +72,7 @@ def trained(run, zip_address, tmp_path_factory):
     return folder
 
 
+@pytest.mark.thorough
 def test_images_from_the_web_at_another_size(trained):
     """The networks have the size's inputs, the tables its name, and the report what became of the images."""
     (weights,) = (trained / "models").glob("images-*.safetensors")
@@ -88,6 +89,7 @@ def test_images_from_the_web_at_another_size(trained):
     assert pq.read_schema(table).field("pixels").type.byte_width == 768
 
 
+@pytest.mark.thorough
 def test_two_sizes_stand_next_to_each_other(run, zip_address, trained, tmp_path):
     """Another size is another table and another training; back again nothing is trained."""
     folder = shutil.copytree(trained, tmp_path / "artifacts", copy_function=shutil.copy2)
@@ -123,6 +125,7 @@ def test_every_experiment_on_images_takes_small_grey_ones(run, afhq_zip, tmp_pat
         assert table["extent"].null_count == 0
 
 
+@pytest.mark.thorough
 def test_drawn_faces_follow_the_size(run, tmp_path, monkeypatch):
     """They are drawn at it, so that nothing is scaled and the report says so."""
     from mlp_core.data import faces
@@ -250,6 +253,7 @@ def test_a_network_of_the_phase_diagram_classifies_images(finished, new_images):
 HOSTILE = {"cat": "=cmd|calc", "dog": "@SUM(A1)", "wild": "-1"}
 
 
+@pytest.mark.thorough
 def test_names_in_the_answers_are_no_formulas(run, tmp_path, afhq_zip, capsys):
     """Of files and classes: an apostrophe in front; a number stays, and what a terminal obeys is quoted."""
     folder, new = tmp_path / "artifacts", tmp_path / "new"

@@ -113,7 +113,8 @@ def test_units_before_and_after_training_stand_beside_filters(finished):
     assert max(row["participation_ratio"] for row in kinds["gabor"]) < min(ratios[1])
 
 
-@pytest.mark.parametrize("study", ["first_layer", pytest.param("generalization", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("study", ["first_layer", "generalization"])
 def test_more_seeds_add_rows_and_change_none(finished, run, tmp_path, study):
     """A third member, trained later and kept in another file, stands next to the two that were there."""
     before = finished("tutorial")

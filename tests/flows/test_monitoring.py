@@ -88,6 +88,7 @@ def test_the_progress_counts_each_training_once(run, tmp_path):
     assert artifacts["progress"].description == "4 of 4 trainings have ended"
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:Artifact creation outside:FutureWarning")  # no server, so no run to be in
 def test_a_server_that_is_gone_costs_the_display_alone(caplog, monkeypatch):
     """As while it is started again on a busy machine: a line says so, and the run goes on."""

@@ -80,6 +80,7 @@ def test_a_flow_leaves_its_process_as_it_was(quick_settings, two_threads, tmp_pa
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 def test_a_flow_that_fails_does_not_stop_another(quick_settings, without_drawing, tmp_path, caplog):
     """Two at the same time, in two threads: one waits to publish while all trainings of the other fail."""
     caplog.set_level(logging.INFO, "deep_mlp")

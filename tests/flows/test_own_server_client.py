@@ -66,6 +66,7 @@ def test_certificates_are_read_once(api_url):
     assert len({id(context) for context in (first, *after)}) == 3
 
 
+@pytest.mark.thorough
 def test_a_server_that_nobody_vouches_for_is_not_trusted(encrypted, certificate):
     """Its certificate is verified as ever: against the file that the setting names, and no other."""
     from prefect.client.orchestration import get_client

@@ -101,6 +101,7 @@ def test_a_question_is_asked_and_answered(page):
     assert colours > 100
 
 
+@pytest.mark.thorough
 def test_a_pinned_run_is_compared_and_shared_by_its_link(page):
     """Whoever opens the link sees the same questions, numbers and verdict."""
     page.open()
@@ -143,6 +144,7 @@ def test_a_pinned_run_has_the_seeds_of_the_question(page):
     page.click("pin")
 
 
+@pytest.mark.thorough
 def test_networks_that_have_all_diverged_have_no_map(page):
     """Neither their own of before, nor that of the last question."""
     page.open()
@@ -164,6 +166,7 @@ def test_networks_that_have_all_diverged_have_no_map(page):
     assert page.driver.execute_script(corner) == 0
 
 
+@pytest.mark.thorough
 def test_members_are_seen_while_they_train(page):
     """All their curves and dots, and the map; how far they are is told, and nothing of what only the end can say."""
     page.open(wait=False, question=f"{QUICK}&epochs=5000&points=500&width=32")
@@ -181,6 +184,7 @@ def test_members_are_seen_while_they_train(page):
     page.click("pin")
 
 
+@pytest.mark.thorough
 def test_a_click_on_a_dot_shows_that_network(page):
     """Its map, its curve before the others, and again all by a second click."""
     page.open()
@@ -197,6 +201,7 @@ def test_a_click_on_a_dot_shows_that_network(page):
     page.wait("return document.getElementById('map').toDataURL() === arguments[0]", mean)
 
 
+@pytest.mark.thorough
 def test_the_polynomial_stands_next_to_it_on_request(page):
     """With its accuracy and a map of its own; a second press takes it away."""
     page.open()
@@ -232,6 +237,7 @@ def test_a_table_of_ones_own_is_asked_about(page, tmp_path):
     page.wait("return document.getElementById('data-refusal').textContent.includes('two columns of numbers')")
 
 
+@pytest.mark.thorough
 def test_theory_changes_with_the_start(page):
     """Ordered, chaotic, and where the edge lies, before anything is trained."""
     page.open(question=f"{QUICK}&start=xavier_normal&gain=2")
@@ -242,6 +248,7 @@ def test_theory_changes_with_the_start(page):
     page.wait("return document.getElementById('theory-words').textContent.startsWith('Edge of chaos')")
 
 
+@pytest.mark.thorough
 def test_a_link_of_anything_is_a_question_or_a_sentence(page):
     """What somebody else has sent: a bad value is refused next to its setting, another name is left out."""
     page.open(question=f"{QUICK}&seeds=%3Cb%3E1&colour=red&pinned=1&pin.layers=0", wait=False)
@@ -256,6 +263,7 @@ def test_a_link_of_anything_is_a_question_or_a_sentence(page):
     page.wait(f"{disabled} === ''")
 
 
+@pytest.mark.thorough
 def test_one_network_is_told_as_one(page):
     """No median of it, no others that disagree, no interval for a bet; one unit, and one epoch on the axis."""
     page.open("points=60&epochs=1&seeds=1&width=1&batch_size=32", wait=False)
@@ -271,6 +279,7 @@ def test_one_network_is_told_as_one(page):
     page.click("bet-first")
 
 
+@pytest.mark.thorough
 def test_what_is_changed_and_asked_at_once_is_asked_once(page):
     """Asked again a moment later, it would empty the answer that is being read; and a link of it is up to date."""
     page.open()
@@ -297,6 +306,7 @@ def called(page, module, function, *arguments):
     return page.driver.execute_async_script(script, f"{page.url}/{module}", function, arguments)
 
 
+@pytest.mark.thorough
 def test_sentences_count_none_one_and_two(page):
     """And a bet without an interval is neither right nor wrong."""
     page.open()
@@ -316,21 +326,17 @@ def test_sentences_count_none_one_and_two(page):
     assert called(page, "words.js", "betInWords", 80, unknown) == "You bet 80 %. The median is 90.0 %."
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
         (0.09, 1.5, [0.1, 0.3, 1]),
         (1.2616, 1.5471, [1.3, 1.35, 1.4, 1.45, 1.5]),
-        *(
-            pytest.param(*case, marks=pytest.mark.thorough)
-            for case in (
-                (0.03, 1.5, [0.1, 0.3, 1]),
-                (1.2, 1.5, [1.3, 1.4]),
-                (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
-                (1e-8, 0.5, [1e-6, 1e-4, 0.01]),
-                (3e-30, 2, [1e-24, 1e-18, 1e-12, 1e-6, 1]),
-            )
-        ),
+        (0.03, 1.5, [0.1, 0.3, 1]),
+        (1.2, 1.5, [1.3, 1.4]),
+        (1e-5, 2, [1e-4, 0.001, 0.01, 0.1, 1]),
+        (1e-8, 0.5, [1e-6, 1e-4, 0.01]),
+        (3e-30, 2, [1e-24, 1e-18, 1e-12, 1e-6, 1]),
     ],
 )
 def test_the_axis_of_losses_has_round_numbers_whatever_its_range(page, low, high, ticks):
@@ -339,6 +345,7 @@ def test_the_axis_of_losses_has_round_numbers_whatever_its_range(page, low, high
     assert called(page, "numbers.js", "lossTicks", low, high) == ticks
 
 
+@pytest.mark.thorough
 def test_a_refused_setting_is_told_next_to_it(page):
     """What was answered before stays, and a good value clears it."""
     page.open()
@@ -381,6 +388,7 @@ def test_the_keyboard_alone_does(page):
     page.wait("return document.getElementById('pin').getAttribute('aria-pressed') === 'true'")
 
 
+@pytest.mark.thorough
 def test_every_control_has_a_name(page):
     """For a screen reader: each field, button and drawing."""
     page.open()
@@ -397,7 +405,7 @@ def test_every_control_has_a_name(page):
     ("width", "scheme"),
     [
         (390, "light"),
-        (2560, "dark"),
+        pytest.param(2560, "dark", marks=pytest.mark.thorough),
         pytest.param(390, "dark", marks=pytest.mark.thorough),
         pytest.param(800, "light", marks=pytest.mark.thorough),
     ],
@@ -412,7 +420,8 @@ def test_it_fits_every_screen(page, width, scheme):
     assert min(heights) >= (40 if width < 500 else 24)
 
 
-@pytest.mark.parametrize("width", [390, *(pytest.param(width, marks=pytest.mark.thorough) for width in (1200, 2560))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("width", [390, 1200, 2560])
 def test_no_letter_of_a_drawing_is_cut_off(page, width):
     """Letters grow with the screen, drawings do not: small losses have long numbers, and the gauge has two lines."""
     page.open(question="data=gauss&points=500&epochs=40&seeds=2&learning_rate=0.03&batch_size=32&width=16", width=width)
@@ -439,6 +448,7 @@ def test_nothing_moves_where_the_system_says_so(page):
     assert moving == 0
 
 
+@pytest.mark.thorough
 def test_one_bets_before_the_training(page):
     """Theory stands there; the numbers come when the bet is made."""
     page.open()

@@ -32,6 +32,7 @@ def test_without_files_the_environment_says_it_all(here, monkeypatch, tmp_path):
     assert read_prefect_settings() == PrefectSettings(here / "mine", "http://127.0.0.1:9/api", 4321)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -28,6 +28,7 @@ def test_only_a_run_in_threads_in_a_new_folder_makes_all(tmp_path):
     assert not all_is_to_be_made(RunSettings(artifacts=str(tmp_path)))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file tells what is loaded")
 def test_torchs_library_is_loaded_without_torch():
     """No module of it is imported, for that would hold the interpreter while Prefect is.

@@ -192,6 +192,7 @@ def test_lost_faces_are_drawn_again(run, tmp_path):
     assert "train hidden=8" in ran.tasks["Cached"]
 
 
+@pytest.mark.thorough
 def test_a_run_in_which_every_training_failed_is_kept_in_mind(run, tmp_path):
     """There is nothing to report, but what failed; the next run that goes well forgets it."""
     (tmp_path / "models").write_text("in the way")

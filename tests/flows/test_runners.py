@@ -80,6 +80,7 @@ def test_the_order_of_configurations_changes_nothing(run, finished, tmp_path, ex
     assert rows[0] == [*rows[1][2:], *rows[1][:2]]
 
 
+@pytest.mark.thorough
 def test_yardsticks_are_trained_while_the_networks_are(run, tmp_path):
     """They need no network; afterwards all figures would wait for them while a core has nothing to do."""
     ended = run("sweep", tmp_path, workers=1).tasks["Completed"]

@@ -93,6 +93,7 @@ prefect_server._record_soon()
 """
 
 
+@pytest.mark.thorough
 def test_states_are_stored_soon(servers, tmp_path):
     """Not a second late, unless the user's setting has more; another Prefect's server stores them when it does."""
     environment = {**servers.new_home(tmp_path), "PYTHONPATH": str(PROJECT)}
@@ -159,6 +160,7 @@ def test_a_run_uses_the_server_of_the_ui(ui):
     assert healthy(f"{ui.url}/api")
 
 
+@pytest.mark.thorough
 def test_writers_at_once_wait_for_each_other(ui):
     """SQLite refuses a write of a transaction that began as a reader when another has written meanwhile: a 503."""
 

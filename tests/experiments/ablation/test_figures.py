@@ -77,6 +77,7 @@ def test_causes_figure_shows_medians_and_who_cannot_die(ablation_table: pd.DataF
     assert grid[2, 1].lines[0].get_ydata() == pytest.approx([0, 0, 0])
 
 
+@pytest.mark.thorough
 def test_causes_figure_without_any_gradient_is_drawn(ablation_table: pd.DataFrame) -> None:
     """Where all layers are dead a logarithmic axis has nothing to show, and the figure comes all the same."""
     figure = ablation_causes_figure(ablation_table.assign(first_gradient_mean_square=0.0))

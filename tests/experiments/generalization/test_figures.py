@@ -46,6 +46,7 @@ def test_generalization_figure_draws_medians_in_the_middle_of_their_rings(genera
     assert [sum(line.get_label() == "nearest neighbour" for line in axes.lines) for axes in (wide, deep)] == [1, 1]
 
 
+@pytest.mark.thorough
 def test_generalization_figure_survives_divergence(generalization_table: pd.DataFrame) -> None:
     """A model of which no member finished has no line, and is no error."""
     diverged = generalization_table["degree"] == 50

@@ -51,6 +51,7 @@ def hatched(axes):
     return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_hatch()]
 
 
+@pytest.mark.thorough
 def test_phase_cells_are_striped_by_their_members():
     """Train accuracies above, test accuracies below, depth upwards and gain to the right, on a scale from chance on."""
     train, test = usual_figure().axes[:2]
@@ -110,6 +111,7 @@ def test_a_cell_where_nobody_finished_has_no_colour():
     assert not hatched(usual_figure().axes[0])
 
 
+@pytest.mark.thorough
 def test_a_grid_where_everything_diverged_is_drawn():
     """All cells hatched and none coloured, no dot, and no error."""
     figure = phase_diagram_figure(
@@ -121,6 +123,7 @@ def test_a_grid_where_everything_diverged_is_drawn():
     assert figure_png(figure)[:4] == b"\x89PNG"
 
 
+@pytest.mark.thorough
 def test_a_grid_of_one_cell_is_drawn():
     """One gain at one depth is the smallest phase diagram."""
     table = phase_diagram_table()
