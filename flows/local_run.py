@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import click
 
 from flows.lost_runs import crash, end_lost_runs, end_restored_runs, known_to_live
-from flows.own_server_client import quick_clients
 from flows.prefect_settings import read_prefect_settings
 from flows.preloading import (
     all_is_to_be_made,
@@ -28,6 +27,7 @@ from flows.preloading import (
     preload_training,
     preload_until_healthy,
 )
+from flows.quick_clients import quick_clients
 from flows.server import (
     LOOPBACK,
     LocalServer,
@@ -134,8 +134,8 @@ def run_flow(name: str, own_settings: Mapping[str, Settings]) -> None:
             server.wait()
         url = server.url if server else settings.api_url or ""
         flow_run_ids: list[UUID] = []
-        of_server = quick_clients(started=server.started) if server else nullcontext()
-        with _watched(url, server, flow_run_ids), of_server, ExitStack() as known:
+        clients = quick_clients(is_local=server is not None, is_started=server is not None and server.started)
+        with _watched(url, server, flow_run_ids), clients, ExitStack() as known:
             end_lost_runs(settings.home, configured or "")
             if server and server.started:
                 end_restored_runs(settings.home)

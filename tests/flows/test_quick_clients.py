@@ -1,4 +1,4 @@
-"""What the clients of a run do without at a server on this machine, and what they keep."""
+"""What the clients of a run do without, and what they keep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 from httpx import ConnectError
 
-from flows.own_server_client import quick_clients, tls_context
+from flows.quick_clients import quick_clients, tls_context
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_certificates_are_read_once(api_url):
     """All clients of a run have one TLS context, which verifies; afterwards each has its own again."""
     from prefect.client.orchestration import get_client
 
-    with quick_clients(started=False):
+    with quick_clients(is_local=True, is_started=False):
         first, second = contexts_of([get_client(sync_client=True) for _ in range(2)])
     assert first is second
     assert (first.verify_mode, first.check_hostname) == (ssl.CERT_REQUIRED, True)
@@ -73,7 +73,7 @@ def test_a_server_that_nobody_vouches_for_is_not_trusted(encrypted, certificate)
     from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, temporary_settings
 
     trusted = {PREFECT_API_URL: encrypted, PREFECT_API_SSL_CERT_FILE: str(certificate / "certificate.pem")}
-    with quick_clients(started=False):
+    with quick_clients(is_local=True, is_started=False):
         with temporary_settings({PREFECT_API_URL: encrypted}):
             assert isinstance(get_client(sync_client=True).api_healthcheck(), ConnectError)
         with temporary_settings(trusted):
@@ -108,14 +108,44 @@ def test_a_token_is_asked_for_where_there_may_be_one(api_url, started, protected
     )
 
     settings = {PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: True, PREFECT_SERVER_CSRF_PROTECTION_ENABLED: protected}
-    with temporary_settings(settings), quick_clients(started=started):
+    with temporary_settings(settings), quick_clients(is_local=True, is_started=started):
         assert get_client(sync_client=True)._client.enable_csrf_support is asks
 
 
 def test_another_prefect_is_left_as_it_is(monkeypatch):
     """One whose clients are made in another way is only slower."""
+    from prefect import flow_engine
     from prefect.client import orchestration
 
     monkeypatch.delattr(orchestration, "ssl")
-    with quick_clients(started=True):
+    monkeypatch.delattr(flow_engine, "_send_heartbeats")
+    with quick_clients(is_local=True, is_started=True):
         assert not hasattr(orchestration, "ssl")
+        assert not hasattr(flow_engine, "_send_heartbeats")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_run_does_not_wait_for_its_heartbeats(monkeypatch, api_url, is_local):
+    """At a server of somebody else they are sent, by a thread that ends by itself; at a local one they are not."""
+    from prefect import flow, flow_engine
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    beats, awaited = [], []
+    monkeypatch.setattr(flow_engine.BaseFlowRunEngine, "_emit_flow_run_heartbeat", lambda *_: beats.append(1))
+    join = threading.Thread.join
+
+    def noted_join(thread, timeout=None):
+        awaited.append(repr(getattr(thread, "_target", None)))
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", noted_join)
+    nothing = flow(lambda: None, name="nothing")
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
+        with quick_clients(is_local=is_local, is_started=False):
+            nothing()
+        assert len(beats) == (not is_local)
+        assert not [target for target in awaited if "Context" in target]
+        nothing()
+        assert len(beats) == 1 + (not is_local)
+        assert [target for target in awaited if "Context" in target]
