@@ -132,6 +132,7 @@ class Tags(HTMLParser):
         self.handlers += [name for name, value in attrs if name.startswith("on") or "javascript:" in (value or "")]
 
 
+@pytest.mark.thorough
 def test_names_from_data_stay_text(run, tmp_path, caplog):
     """Class folders and files called like HTML, formulas and terminal commands: in report, figures, log and tables."""
     zipped = hostile_images(tmp_path / "<i>photos.zip")

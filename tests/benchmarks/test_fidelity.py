@@ -14,6 +14,7 @@ def sample(stream, shift=0.0, n=64, never=0):
     return fidelity.Sample(1 - accuracy, np.where(np.arange(n) < never, 0.25, accuracy), accuracy, 4)
 
 
+@pytest.mark.thorough
 def test_equal_distributions_are_seldom_told_apart_and_others_always():
     """Of 200 pairs of samples at most 1 in 20 after correction; a shift, or networks that never learned, are seen."""
     stream = np.random.default_rng(0)

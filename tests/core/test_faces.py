@@ -135,6 +135,7 @@ def test_colour_and_brightness_do_not_tell_the_classes(images, margin):
     assert accuracy_of_nearest_mean(train, images.train_labels, test, images.test_labels) < 0.45
 
 
+@pytest.mark.thorough
 def test_a_small_network_learns_some_of_it_in_seconds(images):
     """A few epochs on few images take a network beyond mean faces, and leave something to learn."""
     train, test = (part.float().flatten(1) for part in (images.train_inputs, images.test_inputs))

@@ -253,6 +253,7 @@ def test_a_code_digest_follows_imports_to_their_ends(core_copy):
     }
 
 
+@pytest.mark.thorough
 def test_a_code_digest_reads_new_imports(core_copy):
     """A module that begins to import another one depends on it from then on."""
     folder, digests = core_copy

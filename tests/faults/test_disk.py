@@ -211,6 +211,7 @@ def test_a_bucket_that_refuses_in_the_midst_of_a_run_is_one_sentence(run, closin
     assert answer[2].rstrip(".") in sentence
 
 
+@pytest.mark.thorough
 @as_root
 def test_a_disk_that_becomes_read_only_is_one_sentence(run, small_disk):
     """What a run can only find when it writes is a sentence too."""

@@ -24,6 +24,7 @@ def test_a_second_run_computes_nothing(run, copied, experiment):
     assert contents(folder) == expected
 
 
+@pytest.mark.thorough
 def test_a_tenth_gain_is_the_only_training(run, tmp_path):
     """Of the nine gains of an earlier run, trained five and four at once, none is trained again."""
     nine = GainSweep(gains=tuple(range(1, 10)), hidden_widths=(4,), batch_size=32)

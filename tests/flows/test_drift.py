@@ -69,6 +69,7 @@ def test_without_a_baseline_a_run_completes(run, copied):
     assert not (root / "baseline").exists()
 
 
+@pytest.mark.thorough
 def test_a_run_of_other_settings_is_not_compared(run, accepted, caplog):
     """A custom run is no drift: it completes, and its log says why it was not compared."""
     ended = run("depth_sweep", accepted, on_drift="failed", spirals=Spirals(points=50))
@@ -110,6 +111,7 @@ def test_a_table_of_another_version_is_neither_accepted_nor_compared(program_her
     assert "a baseline needs results, got none" in ended.err
 
 
+@pytest.mark.thorough
 def test_a_partial_run_is_compared_as_far_as_it_goes_and_is_no_baseline(run, accepted, caplog):
     """One of two trainings fails: the other is found under its name and compared; what is left is not accepted."""
     (weights,) = accepted.glob("models/depth_sweep-depth=2-*")

@@ -231,6 +231,7 @@ def test_new_images_are_classified(predict, new_images, trained):
     assert lines[5].endswith(f", 2 of them in a folder named like a class, which {share:.1f} % got.")
 
 
+@pytest.mark.thorough
 def test_a_network_of_the_phase_diagram_classifies_images(finished, new_images):
     """One at a time: together they would mix gains that learn with gains that cannot."""
     root = finished("phase_diagram")

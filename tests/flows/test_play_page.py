@@ -218,6 +218,7 @@ def test_the_polynomial_stands_next_to_it_on_request(page):
     page.wait("return !document.getElementById('polynomial-figure').checkVisibility()")
 
 
+@pytest.mark.thorough
 def test_a_table_of_ones_own_is_asked_about(page, tmp_path):
     """Chosen as a file; another file of it is refused next to the setting."""
     from selenium.webdriver.common.by import By
