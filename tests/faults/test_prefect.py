@@ -188,6 +188,7 @@ def without_times(api_url):
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.thorough
 def test_a_server_that_does_not_tell_the_times_hides_no_end(api_url, monkeypatch, caplog, tmp_path):
     """Its answer 500, after the run, costs the table of times; a run that failed still says why."""
     from prefect import flow

@@ -353,6 +353,7 @@ def test_a_run_stopped_while_its_server_starts_leaves_none(program, servers, tmp
     assert processes(str(tmp_path)) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runner", ["threads", slow("processes")])
 def test_a_killed_run_is_taken_up_where_it_was(program, run, tmp_path, runner):
     """What was finished is not trained again, the tables equal an undisturbed run's, and nothing half-written stays."""

@@ -39,6 +39,7 @@ def depth_table() -> pd.DataFrame:
     )
 
 
+@pytest.mark.thorough
 def test_png_has_twice_the_columns_pixels_and_repeats(depth_table: pd.DataFrame) -> None:
     """The same table gives the same bytes, as wide as the report's column."""
     first, second = (figure_png(depth_sweep_figure(depth_table)) for _ in range(2))
