@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.server import healthy
 from mlp_core.artifacts.paths import artifact_folder
-from tasks.helper_process import preload_in_helper
+from tasks.helper_process import preload_in_helper, start_second_helper
 from tasks.run_settings import ImageRunSettings, RunSettings
 from tasks.stages import Stage
 
@@ -24,6 +24,7 @@ from tasks.stages import Stage
 _REPORT = "mlp_core.report.page"
 _SLOW_MODULES = "prefect.flow_engine", "fastapi.encoders", _REPORT
 _SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members"
+_DECODING = "mlp_core.data.images"
 _TRAINING = "mlp_core.engine.small"
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 
@@ -57,15 +58,19 @@ def preload_until_healthy(url: str, *, trains: bool) -> None:
 
 
 def preload_helper(stages: Sequence[Stage], run: RunSettings) -> None:
-    """Let the helper process import in the background what a run's experiments need there.
+    """Let helper processes import in the background what a run's experiments need there.
 
     Args:
         stages: The experiments.
         run: The run's settings.
     """
-    modules = [module for stage in stages for module in stage.experiment.in_helper]
-    for module in ["mlp_core.data.images"] if isinstance(run, ImageRunSettings) else modules:
-        preload_in_helper(module)
+    if isinstance(run, ImageRunSettings):  # which two decode
+        preload_in_helper(_DECODING)
+        start_second_helper(_DECODING)
+        return
+    for stage in stages:
+        for module in stage.experiment.in_helper:
+            preload_in_helper(module)
 
 
 def load_torch_library() -> None:

@@ -18,7 +18,7 @@ from mlp_core.data.sizes import IMAGE_SIZE, pixel_count
 from mlp_core.data.transforms import Transform
 from tasks.caching import UNCACHED, cached
 from tasks.context import RunContext, logger
-from tasks.helper_process import run_in_helper
+from tasks.helper_process import map_in_helpers, run_in_helper
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -329,7 +329,8 @@ def decode_images(
 
     root = context.root
     path = source.locate(root) if isinstance(source, Artifact) else Path(source.location)
-    table = run_in_helper(images.decode_images, path, skip_bad, seed, image_size, grey, checkpoint=context.checkpoint)
+    map_parts = partial(map_in_helpers, checkpoint=context.checkpoint)
+    table = images.decode_images(path, skip_bad, seed, image_size, grey, map_parts)
     metadata = {name.decode(): json.loads(text) for name, text in table.schema.metadata.items()}
     settings = {"skipped": metadata["skipped"], "image_size": image_size, "grey": grey}
     if metadata["split_seed"] is not None:

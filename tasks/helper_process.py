@@ -20,7 +20,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
@@ -28,6 +30,7 @@ from typing import Any, TypeVar
 
 from tasks.process import ENVIRONMENT, terminal_signals_blocked
 
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 _PROGRAM = "import sys; from tasks.helper_process import _work; _work(int(sys.argv[1]))"
 
@@ -99,6 +102,22 @@ def run_in_helper(
     return result
 
 
+def map_in_helpers(
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], *, checkpoint: Callable[[], None]
+) -> list[Result]:
+    """Return the function's results for several arguments, two computed at the same time, each as by `run_in_helper`.
+
+    Args:
+        function: As of `run_in_helper`.
+        arguments: One for each call.
+        checkpoint: As of `run_in_helper`.
+    """
+    if parent_process() is not None:
+        return list(map(function, arguments))
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(partial(run_in_helper, function, checkpoint=checkpoint), arguments))
+
+
 def preload_in_helper(module: str) -> None:
     """Let the first helper (see `run_in_helper`) import a module in the background, so that later calls are fast.
 
@@ -115,6 +134,32 @@ def preload_in_helper(module: str) -> None:
             helper.send(import_module, (module,), answers=False)
 
 
+def start_second_helper(module: str = _DRAWING) -> None:
+    """Start a second helper, once in the life of this process; it gets no job before it has imported a module.
+
+    Args:
+        module: Name of the module: what most jobs will need.
+    """
+    if parent_process() is not None:
+        return
+    with _changing:
+        if _second_asked.is_set():
+            return
+        _second_asked.set()
+        helper = _new_helper()
+        helper.at_work = True
+
+    def join() -> None:
+        with contextlib.suppress(EOFError, OSError):  # killed since; the next job starts another one
+            helper.send(import_module, (module,), answers=False)
+            helper.send(os.getpid, (), answers=True)
+            helper.answer()
+        helper.at_work = False
+        _places.release()
+
+    threading.Thread(target=join, daemon=True).start()
+
+
 def stop_helpers() -> None:
     """Kill all helpers (see `run_in_helper`), even in the middle of their work; the next call starts a new one."""
     with _changing:
@@ -129,7 +174,7 @@ def stop_helpers() -> None:
 def _free_helper(checkpoint: Callable[[], None]) -> Iterator[_Helper]:
     """Wait for a helper that has no job; no other task gets it while the context lasts."""
     if not _places.acquire(blocking=False):
-        _ask_for_second()
+        start_second_helper()
         _places.acquire()
     try:
         checkpoint()  # the run may have been stopped meanwhile
@@ -142,26 +187,6 @@ def _free_helper(checkpoint: Callable[[], None]) -> Iterator[_Helper]:
             helper.at_work = False
     finally:
         _places.release()
-
-
-def _ask_for_second() -> None:
-    """Start a second helper, once in the life of this process; it gets no job before it has imported what it needs."""
-    with _changing:
-        if _second_asked.is_set():
-            return
-        _second_asked.set()
-        helper = _new_helper()
-        helper.at_work = True
-
-    def join() -> None:
-        with contextlib.suppress(EOFError, OSError):  # killed since; the next job starts another one
-            helper.send(import_module, (_DRAWING,), answers=False)
-            helper.send(os.getpid, (), answers=True)
-            helper.answer()
-        helper.at_work = False
-        _places.release()
-
-    threading.Thread(target=join, daemon=True).start()
 
 
 def _living_helpers() -> list[_Helper]:

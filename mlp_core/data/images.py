@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,7 @@ from mlp_core.errors import InputError
 
 _MOST_BYTES = 4 << 30
 """Of all images of a source when they are decoded: 87,381 of 128 x 128 pixels in colour."""
+_N_PARTS = 2
 
 
 def list_images(source: Path, seed: int = 0) -> Listing:
@@ -106,13 +108,18 @@ def source_digest(source: Path) -> str:
 
 
 def decode_images(
-    source: Path, skip_bad: int = 0, seed: int = 0, image_size: int = IMAGE_SIZE, grey: bool = False
+    source: Path,
+    skip_bad: int = 0,
+    seed: int = 0,
+    image_size: int = IMAGE_SIZE,
+    grey: bool = False,
+    map_parts: Callable[[Callable[[int], _Part], Sequence[int]], Iterable[_Part]] | None = None,
 ) -> pa.Table:
     """Decode all images of a zip or a folder in memory and return them as a table, one row per image.
 
     `decode_image` of `mlp_core.data.image_pixels` says what becomes of each: size, colours, frames.
 
-    On one thread: two hand Python's interpreter lock to and fro for each tiny image, and took longer.
+    In one process on one thread: two hand Python's interpreter lock to and fro for each tiny image, and took longer.
 
     Args:
         source: A zip or a folder as `list_images` describes it.
@@ -120,6 +127,7 @@ def decode_images(
         seed: Seed to draw a test set if the source has none.
         image_size: Rows, and columns, that each image is brought to.
         grey: Whether images become grey: one channel instead of red, green and blue.
+        map_parts: Does what `map` does, in several processes: two halves are decoded so. None for this process alone.
 
     Returns:
         A row per image in the order of `list_images`: `pixels` (bytes, in channel, row, column order: 3072 of an image
@@ -132,20 +140,15 @@ def decode_images(
         BadImageError: If more than `skip_bad` files are damaged or too large.
         InputError: If `list_images` refuses the source, or a class has no images left without the skipped files.
     """
-    kept: list[ImageEntry] = []
-    skipped: dict[str, str] = {}
-    with opened(source) as files, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
-        layout = _listed(source, files, seed)
-        images = _Images(source, len(layout.images), image_size, grey)
-        for entry in layout.images:
-            try:
-                images.add(decode_image(source, entry.name, files.read(entry.name), image_size, grey=grey))
-                kept.append(entry)
-            except BadImageError as error:
-                if len(skipped) == skip_bad:
-                    raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
-                skipped[entry.name] = error.reason
+    n_parts = _N_PARTS if map_parts else 1
+    decode = partial(_decoded_part, source, skip_bad, seed, image_size, grey, n_parts)
+    parts = list((map_parts or map)(decode, range(n_parts)))
+    bad = [error for part in parts for error in part.bad]
+    if len(bad) > skip_bad:
+        error = bad[skip_bad]
+        raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
+    kept = [entry for part in parts for entry in part.kept]
+    layout, images = parts[0].layout, _joined([part.images for part in parts])
     check_classes(source, layout.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
     return pa.table(
@@ -157,11 +160,43 @@ def decode_images(
             "source": [entry.name for entry in kept],
         },
         metadata={
-            "skipped": json.dumps(skipped),
+            "skipped": json.dumps({error.name: error.reason for error in bad}),
             "remarks": json.dumps((*layout.remarks, *images.remarks())),
             "split_seed": json.dumps(None if layout.folders[1] else seed),
         },
     )
+
+
+class _Part(NamedTuple):
+    """What `_decoded_part` returns: the source's layout without its images, and of these its own."""
+
+    layout: Listing
+    kept: list[ImageEntry]
+    bad: list[BadImageError]
+    images: _Images
+
+
+def _decoded_part(
+    source: Path, skip_bad: int, seed: int, image_size: int, grey: bool, n_parts: int, part: int
+) -> _Part:
+    """Decode one of several equal parts of a source's images, up to one bad file more than may be left out."""
+    kept: list[ImageEntry] = []
+    bad: list[BadImageError] = []
+    with opened(source) as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata: they would stand between the program's lines
+        layout = _listed(source, files, seed)
+        entries = layout.images
+        images = _Images(source, len(entries), image_size, grey)
+        for entry in entries[len(entries) * part // n_parts : len(entries) * (part + 1) // n_parts]:
+            try:
+                images.add(decode_image(source, entry.name, files.read(entry.name), image_size, grey=grey))
+                kept.append(entry)
+            except BadImageError as error:
+                bad.append(error.with_traceback(None))
+                if len(bad) > skip_bad:
+                    break
+    images.pixels = images.pixels[: images.n]
+    return _Part(layout._replace(images=[]), kept, bad, images)
 
 
 class ReadImages(NamedTuple):
@@ -256,6 +291,17 @@ class _Images:
             return []
         size = f"{self.image_size} x {self.image_size} pixels, {'grey' if self.grey else 'in colour'}"
         return [f"{self.n:,} images of {size}: {changed or 'all had this size'}"]
+
+
+def _joined(parts: Sequence[_Images]) -> _Images:
+    """Return the images of all parts as the first one's."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.n += part.n
+        whole.changes += part.changes
+    if len(parts) > 1:
+        whole.pixels = np.concatenate([part.pixels for part in parts])
+    return whole
 
 
 def _too_many(error: BadImageError, skip_bad: int) -> InputError:
