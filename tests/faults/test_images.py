@@ -276,6 +276,24 @@ def test_bad_files_are_left_out_if_the_user_says_so(run, image_zip, tmp_path, ca
     assert list(folder.glob("tables/images-*.parquet")) == [path]
 
 
+def test_two_halves_are_what_the_whole_is(image_zip, tmp_path):
+    """As two processes decode them, with bad files in each: the same table and remarks, the same file to blame."""
+    bad = ("train/cat/01.png", "val/dog/02.jpeg", "val/wild/01.png")
+    zipped = damaged(image_zip, tmp_path / "cut.zip", bad)
+    whole = decode_images(zipped, 3, image_size=16)
+    halves = decode_images(zipped, 3, image_size=16, map_parts=map)
+    assert halves.equals(whole, check_metadata=True)
+    assert whole.num_rows == 81
+    assert b"81 images of 16 x 16 pixels" in whole.schema.metadata[b"remarks"]
+    for allowed in range(3):
+        with pytest.raises(BadImageError) as alone:
+            decode_images(zipped, allowed)
+        with pytest.raises(BadImageError) as shared:
+            decode_images(zipped, allowed, map_parts=map)
+        assert str(shared.value) == str(alone.value)
+        assert shared.value.name == f"faces/{bad[allowed]}"
+
+
 def test_a_class_that_lost_all_its_images(tmp_path):
     """Is refused like one that never had any."""
     folder = source(tmp_path, b"", "val/cat/1.png")

@@ -15,7 +15,7 @@ import pytest
 from mlp_core.data.image_files import BadImageError
 from mlp_core.data.images import decode_images
 from mlp_core.errors import Stopped
-from tasks.helper_process import preload_in_helper, run_in_helper, stop_helpers
+from tasks.helper_process import map_in_helpers, preload_in_helper, run_in_helper, stop_helpers
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +71,18 @@ def test_two_processes_work_at_the_same_time(pipes):
             to_one.write("the first's")
         assert [job.result() for job in reading] == ["the first's", "the second's"]
     assert run_in_helper(os.getpid) in (first, second)
+
+
+def test_two_arguments_are_worked_on_at_the_same_time(pipes):
+    """By two helpers, and in the order given; in a worker process one after the other."""
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(map_in_helpers, Path.read_text, pipes, checkpoint=lambda: None)
+        with pipes[1].open("w") as second, pipes[0].open("w") as first:
+            second.write("the second's")
+            first.write("the first's")
+        assert reading.result() == ["the first's", "the second's"]
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(map_in_helpers, abs, [-2, 3], checkpoint=bool).result() == [2, 3]
 
 
 def test_a_third_job_waits_for_one_of_two_processes(pipes):
