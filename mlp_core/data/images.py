@@ -138,17 +138,16 @@ def decode_images(
 
     Raises:
         BadImageError: If more than `skip_bad` files are damaged or too large.
-        InputError: If `list_images` refuses the source, or a class has no images left without the skipped files.
+        InputError: If `list_images` refuses the source, it changes meanwhile, or a class has no images left without
+            the skipped files.
     """
     n_parts = _N_PARTS if map_parts else 1
     decode = partial(_decoded_part, source, skip_bad, seed, image_size, grey, n_parts)
     parts = list((map_parts or map)(decode, range(n_parts)))
-    bad = [error for part in parts for error in part.bad]
+    layout, kept, bad, images = _joined(source, parts)
     if len(bad) > skip_bad:
         error = bad[skip_bad]
         raise _too_many(error, skip_bad) if skip_bad else error from error.__cause__
-    kept = [entry for part in parts for entry in part.kept]
-    layout, images = parts[0].layout, _joined([part.images for part in parts])
     check_classes(source, layout.folders, kept)
     classes = sorted({entry.class_name for entry in kept})
     return pa.table(
@@ -168,7 +167,7 @@ def decode_images(
 
 
 class _Part(NamedTuple):
-    """What `_decoded_part` returns: the source's layout without its images, and of these its own."""
+    """What `_decoded_part` returns: the source's layout, and of its images those that were decoded or are bad."""
 
     layout: Listing
     kept: list[ImageEntry]
@@ -196,7 +195,24 @@ def _decoded_part(
                 if len(bad) > skip_bad:
                     break
     images.pixels = images.pixels[: images.n]
-    return _Part(layout._replace(images=[]), kept, bad, images)
+    return _Part(layout, kept, bad, images)
+
+
+def _joined(source: Path, parts: Sequence[_Part]) -> _Part:
+    """Return all parts of a source as one; refuse a source that was another one for the next part."""
+    layout, images = parts[0].layout, parts[0].images
+    for part in parts[1:]:
+        if part.layout != layout:
+            message = (
+                f"images must not change while they are decoded, got other files in {source} meanwhile; run it again."
+            )
+            raise InputError(message)
+        images.n += part.images.n
+        images.changes += part.images.changes
+    if len(parts) > 1:
+        images.pixels = np.concatenate([part.images.pixels for part in parts])
+    kept = [entry for part in parts for entry in part.kept]
+    return _Part(layout, kept, [error for part in parts for error in part.bad], images)
 
 
 class ReadImages(NamedTuple):
@@ -291,17 +307,6 @@ class _Images:
             return []
         size = f"{self.image_size} x {self.image_size} pixels, {'grey' if self.grey else 'in colour'}"
         return [f"{self.n:,} images of {size}: {changed or 'all had this size'}"]
-
-
-def _joined(parts: Sequence[_Images]) -> _Images:
-    """Return the images of all parts as the first one's."""
-    whole = parts[0]
-    for part in parts[1:]:
-        whole.n += part.n
-        whole.changes += part.changes
-    if len(parts) > 1:
-        whole.pixels = np.concatenate([part.pixels for part in parts])
-    return whole
 
 
 def _too_many(error: BadImageError, skip_bad: int) -> InputError:

@@ -294,6 +294,19 @@ def test_two_halves_are_what_the_whole_is(image_zip, tmp_path):
         assert shared.value.name == f"faces/{bad[allowed]}"
 
 
+def test_a_folder_that_changes_between_its_halves(tmp_path):
+    """Is refused: an image could be missing or be there twice, unnoticed."""
+    folder = source(tmp_path, encoded(RGB, "PNG"))
+
+    def one_is_gone_after_each(decode, parts):
+        for part in parts:
+            yield decode(part)
+            (folder / "train/cat/0.png").unlink(missing_ok=True)
+
+    with pytest.raises(InputError, match="must not change while they are decoded, got other files in "):
+        decode_images(folder, map_parts=one_is_gone_after_each)
+
+
 def test_a_class_that_lost_all_its_images(tmp_path):
     """Is refused like one that never had any."""
     folder = source(tmp_path, b"", "val/cat/1.png")
