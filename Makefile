@@ -119,4 +119,8 @@ lock: ## Pin again what pyproject.toml allows (needs uv); pinned versions stay u
 	$(LOCK) --group docs --constraint requirements/run.txt --output-file requirements/docs.txt
 	$(LOCK) --group fuzz --output-file requirements/fuzz.txt
 
+flows/prefect_tables.sql: requirements/run.txt .venv/installed # after another Prefect was pinned
+	$(BIN)/python requirements/prefect_tables.py > $@.partial
+	mv $@.partial $@
+
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)

@@ -23,9 +23,9 @@ from tasks.stages import Stage
 # What Prefect itself imports when a flow begins comes first
 _REPORT = "mlp_core.report.page"
 _SLOW_MODULES = "prefect.flow_engine", "fastapi.encoders", _REPORT
-_SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members"
-_DECODING = "mlp_core.data.images"
 _TRAINING = "mlp_core.engine.small"
+_SLOW_TRAINING_MODULES = "torch", "mlp_core.engine.members", _TRAINING
+_DECODING = "mlp_core.data.images"
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 
 

@@ -23,7 +23,6 @@ import time
 import zipfile
 from contextlib import closing, contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -182,36 +181,24 @@ def free_port():
 
 
 class Servers:
-    """Prefect servers on loopback, each in a home of its own.
-
-    A new database takes a server ten seconds; a copy of one that was never used takes none.
-    """
-
-    def __init__(self, empty_database):
-        self.empty_database = empty_database
+    """Prefect servers on loopback, each in a home of its own."""
 
     def start_for_the_session(self, home, port):
-        """Start the server that all tests share; its database, still empty, is the first to be copied."""
+        """Start the server that all tests share."""
         idle = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
         idle["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"  # for pages that show events as they come
         idle["PREFECT_UI_ENABLED"] = "false"
-        environment = {**self.new_home(home), **idle, "PREFECT_SERVER_API_PORT": str(port)}
+        environment = {**self.environment(home), **idle, "PREFECT_SERVER_API_PORT": str(port)}
         with socket.create_server(("127.0.0.1", port)) as listener:  # as the program starts one, in half the time
             process = self.start(environment, prefect_server.__file__, str(listener.fileno()), listener=listener)
         process.returncode = 0  # it outlives who started it, of which Popen would warn
         (home / SERVER_NUMBER).write_text(str(process.pid))
-        if not self.empty_database.exists():
-            copy = self.empty_database.with_suffix(".partial")
-            copy.unlink(missing_ok=True)
-            with closing(sqlite3.connect(home / "prefect.db")) as database:
-                database.execute("VACUUM INTO ?", (str(copy),))
-            copy.replace(self.empty_database)
 
     def new_home(self, home):
-        """Make a home with an empty database and return the environment of a program that uses it."""
+        """Make a home, with the tables that Prefect's own program lacks, and return its users' environment."""
         home.mkdir(parents=True, exist_ok=True)
-        if self.empty_database.exists():
-            shutil.copy(self.empty_database, home / "prefect.db")
+        with closing(sqlite3.connect(home / "prefect.db")) as database:
+            database.executescript(prefect_server.TABLES.read_text())
         return self.environment(home)
 
     def environment(self, home):
@@ -244,9 +231,9 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig, made_once):
-    """Give servers and homes; the session's server is up, the empty database is kept in pytest's cache."""
-    servers = Servers(pytestconfig.cache.mkdir(f"prefect-{version('prefect')}") / "empty.db")
+def servers(made_once):
+    """Give servers and homes; the session's server is up."""
+    servers = Servers()
     home, port = Path(os.environ["PREFECT_HOME"]), urlsplit(os.environ["PREFECT_API_URL"]).port
     made_once("server", lambda _: servers.start_for_the_session(home, port))
     return servers
