@@ -221,21 +221,32 @@ def _backward(
 
 
 @part
-def adam_step(parameters: Any, gradient: Any, moments: Any, rate: float, decay: float, powers: Any) -> None:
-    """Take a step of Adam with decoupled weight decay."""
+def adam_factors(rate: float, decay: float, powers: Any) -> Any:
+    """Begin a step of Adam: return its size, the factor of the root, and what decay leaves of the parameters."""
     powers[0] *= _BETA1
     powers[1] *= _BETA2
-    step, root = rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1])
-    kept = 1.0 - rate * decay
-    first, second = moments[0], moments[1]
+    return rate / (1.0 - powers[0]), 1.0 / math.sqrt(1.0 - powers[1]), 1.0 - rate * decay
+
+
+@part
+def adam_change(parameters: Any, first: Any, second: Any, at: int, g: Any, factors: Any) -> None:
+    """Take a step of Adam for sixteen parameters, whose gradient is `g` and whose moments have the same places."""
+    step, root, kept = factors
+    m, v = load(first, at), load(second, at)
+    m = fma(g - m, 1.0 - _BETA1, m)
+    v = fma(g * g, 1.0 - _BETA2, v * _BETA2)
+    store(first, at, m)
+    store(second, at, v)
+    denominator = fma(square_root(v), root, _EPSILON)
+    store(parameters, at, load(parameters, at) * kept - (m * step) / denominator)
+
+
+@part
+def adam_step(parameters: Any, gradient: Any, moments: Any, rate: float, decay: float, powers: Any) -> None:
+    """Take a step of Adam with decoupled weight decay."""
+    factors = adam_factors(rate, decay, powers)
     for at in range(0, len(gradient), LANES):
-        g, m, v = load(gradient, at), load(first, at), load(second, at)
-        m = fma(g - m, 1.0 - _BETA1, m)
-        v = fma(g * g, 1.0 - _BETA2, v * _BETA2)
-        store(first, at, m)
-        store(second, at, v)
-        denominator = fma(square_root(v), root, _EPSILON)
-        store(parameters, at, load(parameters, at) * kept - (m * step) / denominator)
+        adam_change(parameters, moments[0], moments[1], at, load(gradient, at), factors)
 
 
 @part

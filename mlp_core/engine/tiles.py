@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.types.containers import UniTuple
 
 from mlp_core.engine.compilation import N_SUMS
@@ -42,6 +42,43 @@ def zeros(typing: Any, like: Any) -> Any:
         return ir.Constant(context.get_value_type(signature.return_type), None)
 
     return _tile(like)(like), generate
+
+
+@intrinsic
+def load_tile(typing: Any, array: Any, index: Any, step: Any) -> Any:
+    """Return a tile of sums as `put` has written them: 32 of each row from `index` on, `step` numbers apart."""
+    kind = _tile(array)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, step = arguments
+        tile = ir.Constant(context.get_value_type(kind), ir.Undefined)
+        for number in range(N_SUMS):
+            row, half = divmod(number, 2)
+            place = builder.add(index, builder.add(builder.mul(step, _number(row)), _number(half * LANES)))
+            numbers = loaded(context, builder, LANES, signature.args[0], array, place)
+            tile = builder.insert_value(tile, numbers, number)
+        return tile
+
+    return kind(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def prefetch_rows(typing: Any, array: Any, index: Any, step: Any) -> Any:
+    """Ask for the memory of a tile of `array`, 32 numbers of each row, before it is needed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, step = arguments
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for number in range(N_SUMS):
+            row, half = divmod(number, 2)
+            place = builder.add(index, builder.add(builder.mul(step, _number(row)), _number(half * LANES)))
+            address = builder.bitcast(element(context, builder, signature.args[0], array, place), byte)
+            builder.call(function, [address, *(ir.Constant(word, value) for value in (0, 3, 1))])  # to read, and keep
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
 
 
 @intrinsic

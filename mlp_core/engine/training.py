@@ -11,19 +11,24 @@ took four times as long as the arithmetic. The tests compare these gradients wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlp_core.engine.architecture import is_small
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
 from mlp_core.engine.configs import known_optimizer
-from mlp_core.engine.networks import Ensemble
+from mlp_core.engine.networks import Ensemble, stored_numbers
 from mlp_core.engine.products import member_matrices, product, settled_product
+
+_MANY_INPUTS, _SEVERAL_UNITS = 512, 8
+"""Of a first layer that compiled code computes; a tile of its sums is up to eight units high."""
 
 
 @uniform_arithmetic()
@@ -111,6 +116,29 @@ def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
     return ensemble.views(gradient)
 
 
+def reads_rows(layer: Tensor, inputs: Tensor) -> bool:
+    """Return whether `mlp_core.engine.first_layer` computes a layer on a batch.
+
+    It does on a CPU, for many inputs that lie example by example, the same for all members.
+
+    Args:
+        layer: The members' weights, bias last, `[members, units, inputs]`.
+        inputs: A batch, `[inputs, examples]` or `[members, inputs, examples]`.
+    """
+    n_units, n_inputs = layer.shape[1:]
+    alike = inputs.ndim == 2 and inputs.stride(0) == 1 and inputs.dtype == layer.dtype
+    return layer.device.type == "cpu" and alike and n_inputs >= _MANY_INPUTS and n_units >= _SEVERAL_UNITS
+
+
+class _FirstMoments(NamedTuple):
+    """What the first layer needs for a step of Adam; the means are those of the gradient and of its square."""
+
+    rate: float
+    decay: float
+    means: Sequence[Tensor]
+    powers: NDArray[np.float64]
+
+
 class _Pass:
     """Forward and backward for batches of one layout, in memory that is taken once.
 
@@ -122,9 +150,17 @@ class _Pass:
         batch: The first of the batches.
         gradient: Where to write the gradient, laid out like the parameters; None to take a step of SGD instead.
         learning_rate: Size of that step.
+        first_moments: If given, the first layer takes a step of Adam at once.
     """
 
-    def __init__(self, ensemble: Ensemble, batch: Batch, gradient: Tensor | None, learning_rate: float = 0.0) -> None:
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        batch: Batch,
+        gradient: Tensor | None,
+        learning_rate: float = 0.0,
+        first_moments: _FirstMoments | None = None,
+    ) -> None:
         layers, inputs = ensemble.layers, batch.inputs
         widths, batch_size = ensemble.layer_sizes[1:], batch.targets.shape[-1]
 
@@ -149,8 +185,21 @@ class _Pass:
 
         gradients = layers if gradient is None else ensemble.views(gradient)
         factor = -learning_rate if gradient is None else None
-        self.first_product = product(layers[0], inputs.shape, self.pre_activations[0])
-        self.first_gradient = product(self.deltas[0], inputs.mT.shape, gradients[0], factor)
+        self.first_product: Callable[[Tensor], object]
+        self.first_gradient: Callable[[Tensor], object]
+        if reads_rows(layers[0], inputs):
+            from mlp_core.engine.first_layer import ADAM, GRADIENT, SGD, FirstLayer  # numba is slow to import
+
+            first = FirstLayer(layers[0], self.pre_activations[0], self.deltas[0])
+            self.first_product = first.multiply
+            if first_moments:
+                self.first_gradient = first.descent(ADAM, layers[0], *first_moments)
+            else:
+                kind = SGD if gradient is None else GRADIENT
+                self.first_gradient = first.descent(kind, gradients[0], learning_rate)
+        else:
+            self.first_product = product(layers[0], inputs.shape, self.pre_activations[0])
+            self.first_gradient = product(self.deltas[0], inputs.mT.shape, gradients[0], factor)
         self.products = [
             settled_product(*operands) for operands in zip(layers[1:], signals, self.pre_activations[1:], strict=True)
         ]
@@ -203,18 +252,28 @@ def _optimizer(
         return (lambda batch: _Pass(ensemble, batch, None, learning_rate)), decay_step
     gradient, *moments = (torch.zeros_like(parameters) for _ in range(3))
     n_steps, one = torch.zeros((), device=parameters.device), torch.ones((), device=parameters.device)
+    powers, n_taken = np.ones(2), 0  # parameters whose step the pass takes
+
+    def new_pass(batch: Batch) -> _Pass:
+        nonlocal n_taken
+        if not reads_rows(ensemble.layers[0], batch.inputs):
+            return _Pass(ensemble, batch, gradient)
+        n_taken = ensemble.n_members * stored_numbers(*ensemble.layer_sizes[:2])
+        means = [ensemble.views(moment)[0] for moment in moments]
+        return _Pass(ensemble, batch, gradient, 0.0, _FirstMoments(learning_rate, weight_decay, means, powers))
 
     def adam_step() -> None:
         n_steps.add_(one)  # a Python number would be made a tensor every time
         # What torch.optim.Adam(fused=True) runs; its Python wrapper costs more than a step of a small network
         adam = torch._fused_adamw_ if weight_decay else torch._fused_adam_
+        numbers = ([of_all[n_taken:]] for of_all in (parameters, gradient, *moments))
         adam(
-            [parameters], [gradient], [moments[0]], [moments[1]], [], [n_steps],
+            *numbers, [], [n_steps],
             lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8,
             amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    return (lambda batch: _Pass(ensemble, batch, gradient)), adam_step
+    return new_pass, adam_step
 
 
 @uniform_arithmetic()
