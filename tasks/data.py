@@ -274,7 +274,8 @@ def draw_faces(context: RunContext, seed: int, image_size: int = IMAGE_SIZE) -> 
     root = context.root
     name = settings_digest({"seed": seed, "image_size": image_size}, code_digest(*_FACES))[:12]
     path = root / "images" / f"faces-{name}.zip"
-    write_file(path, lambda file: write_faces(file, seed=seed, image_size=image_size))
+    map_parts = partial(map_in_helpers, checkpoint=context.checkpoint)
+    write_file(path, lambda file: write_faces(file, seed=seed, image_size=image_size, map_parts=map_parts))
     return Artifact.of(root, path)
 
 

@@ -21,7 +21,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from multiprocessing import Pipe, parent_process
@@ -114,8 +114,20 @@ def map_in_helpers(
     """
     if parent_process() is not None:
         return list(map(function, arguments))
+    interrupted = threading.Event()
+
+    def check() -> None:
+        checkpoint()
+        if interrupted.is_set():
+            raise CancelledError
+
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(partial(run_in_helper, function, checkpoint=checkpoint), arguments))
+        try:
+            return list(pool.map(partial(run_in_helper, function, checkpoint=check), arguments))
+        except KeyboardInterrupt:  # without this it would wait until the jobs are done
+            interrupted.set()
+            stop_helpers()
+            raise
 
 
 def preload_in_helper(module: str) -> None:

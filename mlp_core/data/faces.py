@@ -13,8 +13,9 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -212,7 +213,13 @@ class _Coat(NamedTuple):
 
 
 def write_faces(
-    file: Path, *, seed: int, n_train_per_class: int = 2000, n_val_per_class: int = 300, image_size: int = IMAGE_SIZE
+    file: Path,
+    *,
+    seed: int,
+    n_train_per_class: int = 2000,
+    n_val_per_class: int = 300,
+    image_size: int = IMAGE_SIZE,
+    map_parts: Callable[[Callable[[_Part], list[bytes]], Sequence[_Part]], Iterable[list[bytes]]] = map,
 ) -> None:
     """Draw synthetic faces of cats, dogs and wild animals and write them to a zip, laid out as AnimalFaces32x32.
 
@@ -224,6 +231,7 @@ def write_faces(
         n_train_per_class: Train images per class.
         n_val_per_class: Test images per class, in the folder `val`.
         image_size: Rows, and columns, of an image; another size draws other faces, as fine as it allows.
+        map_parts: Does what `map` does, perhaps in several processes: each class of train and test images is a part.
 
     Example:
         >>> import tempfile
@@ -234,18 +242,29 @@ def write_faces(
         >>> len(names), names[0], names[-1]
         (63, 'afhq/train/cat/cat_0000.jpg', 'afhq/val/wild/wild_0000.jpg')
     """
+    numbers = {"train": n_train_per_class, "val": n_val_per_class}
+    parts = [_Part(folder, name, n) for folder, n in numbers.items() for name in _SPECIES]
+    with zipfile.ZipFile(file, "w") as archive:
+        for part, images in zip(parts, map_parts(partial(_drawn_part, seed, image_size), parts), strict=True):
+            for number, image in enumerate(images):
+                name = f"afhq/{part.folder}/{part.species}/{part.species}_{number:04d}.jpg"
+                archive.writestr(zipfile.ZipInfo(name, _WRITTEN), image)
+
+
+class _Part(NamedTuple):
+    folder: str
+    species: str
+    n_images: int
+
+
+def _drawn_part(seed: int, image_size: int, part: _Part) -> list[bytes]:
     from mlp_core.seeds import derive_seed
 
-    with zipfile.ZipFile(file, "w") as archive:
-        for part, n in (("train", n_train_per_class), ("val", n_val_per_class)):
-            for name, species in _SPECIES.items():
-                stream = np.random.default_rng(derive_seed(seed, "faces", part, name))
-                chunk = max(1, _CHUNK * IMAGE_SIZE**2 // max(IMAGE_SIZE, image_size) ** 2)
-                for first in range(0, n, chunk):
-                    images = _draw_faces(species, _Draws(min(chunk, n - first), image_size, stream))
-                    for number, image in enumerate(images, first):
-                        member = zipfile.ZipInfo(f"afhq/{part}/{name}/{name}_{number:04d}.jpg", _WRITTEN)
-                        archive.writestr(member, _jpeg(image))
+    stream = np.random.default_rng(derive_seed(seed, "faces", part.folder, part.species))
+    chunk = max(1, _CHUNK * IMAGE_SIZE**2 // max(IMAGE_SIZE, image_size) ** 2)
+    sizes = [min(chunk, part.n_images - first) for first in range(0, part.n_images, chunk)]
+    drawn = (_draw_faces(_SPECIES[part.species], _Draws(n, image_size, stream)) for n in sizes)
+    return [_jpeg(image) for images in drawn for image in images]
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:

@@ -85,6 +85,28 @@ def test_two_arguments_are_worked_on_at_the_same_time(pipes):
         assert pool.submit(map_in_helpers, abs, [-2, 3], checkpoint=bool).result() == [2, 3]
 
 
+def test_ctrl_c_waits_for_no_job(pipes):
+    """The program is asked to end, and the jobs may take minutes; they are not done in this process either."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended, waited = threading.Event(), []
+
+    def interrupt():
+        with pipes[0].open("w"), pipes[1].open("w"):  # both are read from
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            waited.append(not ended.wait(20))
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            map_in_helpers(Path.read_text, pipes, checkpoint=lambda: None)
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(signal.SIGINT, handler)
+    assert waited == [False]
+
+
 def test_a_third_job_waits_for_one_of_two_processes(pipes):
     with ThreadPoolExecutor(3) as pool:
         for path in pipes:
