@@ -51,8 +51,8 @@ def images(
     with TemporaryDirectory() as folder:
         if source is None:
             source = Path(folder, "faces.zip")
-            numbers = {"n_train_per_class": per_class, "n_val_per_class": max(1, per_class // 4)}
-            write_faces(source, seed=seed, image_size=image_size, **numbers)
+            n_test = max(1, per_class // 4)
+            write_faces(source, seed=seed, n_train_per_class=per_class, n_val_per_class=n_test, image_size=image_size)
         table = decode_images(Path(source), seed=seed, image_size=image_size, grey=grey)
     pixels = torch.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=torch.uint8)
     inputs = normalize(pixels.view(len(table), -1))

@@ -8,7 +8,8 @@ A number depends on its member alone: sums over the inputs go from the first to 
 first example to its last (see `mlp_core.engine.vectors`).
 
 A tile is `N_ROWS` units by 32 numbers. Where the units or the inputs are no multiple of it, the last tile begins
-earlier: what it shares with the one before it is computed twice.
+earlier: what it shares with the one before it is computed twice. Rows of weights and of examples are filled up to whole
+vectors, as `mlp_core.engine.networks.aligned_rows` makes them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlp_core.engine.compilation import part, program
+from mlp_core.engine.compilation import program
 from mlp_core.engine.compiled import adam_change, adam_factors
 from mlp_core.engine.tiles import N_ROWS, add_products, gather_rows, load_tile, prefetch_rows, put, zeros
 from mlp_core.engine.vectors import LANES, fma, load, store
@@ -86,22 +87,19 @@ def multiply(
                     unit = min(row, n_units - N_ROWS)
                     tile = load_tile(sums, row * width + column, width) if first else zeros(sums)
                     weight = member * member_step + unit * row_step + first
+                    if column == 0:
+                        for ahead in range(0, end - first, _COLUMNS):
+                            prefetch_rows(weights, weight + N_ROWS * row_step + ahead, row_step)
                     for place in range(first * width + column, end * width + column, width):
                         tile = add_products(tile, weights, weight, row_step, columns, place)
                         weight += 1
-                    if end < n_inputs:
-                        put(sums, row * width + column, width, N_ROWS, _COLUMNS, tile)
-                    else:
-                        at = member * out_step + unit * n_columns + column
-                        put(out, at, n_columns, N_ROWS, n_columns - column, tile)
-
-
-@part
-def _copy(source: Any, start: int, step: int, target: Any, place: int, target_step: int, n_columns: int) -> None:
-    """Copy the first numbers of each row of a tile."""
-    for row in range(N_ROWS):
-        for column in range(n_columns):
-            target[place + row * target_step + column] = source[start + row * step + column]
+                    put(sums, row * width + column, width, N_ROWS, _COLUMNS, tile)
+        n_whole = n_units // N_ROWS * N_ROWS
+        for unit in range(n_units):
+            place = (unit if unit < n_whole else n_whole + unit - n_units + N_ROWS) * width
+            at = member * out_step + unit * n_columns
+            for column in range(n_columns):
+                out[at + column] = sums[place + column]
 
 
 @program
@@ -129,18 +127,18 @@ def descend(
         moments: Adam's running means of the gradient, laid out like the weights; anything for the others.
         others: Those of its square.
         powers: Adam's two decay rates to the power of the steps taken so far, `[2]`; 1 at the start.
-        space: Memory for four tiles.
+        space: Memory for a tile.
     """
     member_step, weight_step, delta_step = steps[0], steps[1], steps[2]
-    factors = adam_factors(rate, decay, powers)
+    factors, end = adam_factors(rate, decay, powers), -(-n_inputs // LANES) * LANES
     for member in range(n_members):
         for panel in range(0, n_inputs, _PANEL):
             for row in range(0, n_units, N_ROWS):
                 unit = min(row, n_units - N_ROWS)
                 delta = member * delta_step + unit * n_examples
                 weight = member * member_step + unit * weight_step
-                for column in range(panel, min(panel + _PANEL, n_inputs), _COLUMNS):
-                    start = min(column, n_inputs - _COLUMNS)
+                for column in range(panel, min(panel + _PANEL, end), _COLUMNS):
+                    start = min(column, end - _COLUMNS)
                     prefetch_rows(weights, weight + start + _COLUMNS, weight_step)
                     if kind == ADAM:
                         prefetch_rows(moments, weight + start + _COLUMNS, weight_step)
@@ -150,24 +148,19 @@ def descend(
                         at = example * row_step + start
                         tile = add_products(tile, deltas, delta + example, n_examples, rows, at)
                     put(space, 0, _COLUMNS, N_ROWS, _COLUMNS, tile)
-                    first, n_done = weight + start, column - start
-                    if n_done:  # what this tile shares with the one before it has taken its step
-                        _copy(weights, first, weight_step, space, _TILE, _COLUMNS, n_done)
-                        _copy(moments, first, weight_step, space, 2 * _TILE, _COLUMNS, n_done)
-                        _copy(others, first, weight_step, space, 3 * _TILE, _COLUMNS, n_done)
-                    for g in range((row - unit) * _COLUMNS, _TILE, LANES):
-                        at = first + g // _COLUMNS * weight_step + g % _COLUMNS
-                        gradient = load(space, g)
-                        if kind == ADAM:
-                            adam_change(weights, moments, others, at, gradient, factors)
-                        elif kind == SGD:
-                            store(weights, at, fma(gradient, 0.0 - rate, load(weights, at)))
-                        else:
-                            store(weights, at, gradient)
-                    if n_done:
-                        _copy(space, 3 * _TILE, _COLUMNS, others, first, weight_step, n_done)
-                        _copy(space, 2 * _TILE, _COLUMNS, moments, first, weight_step, n_done)
-                        _copy(space, _TILE, _COLUMNS, weights, first, weight_step, n_done)
+                    for lane in range(n_inputs - start, _COLUMNS):  # beyond a row's inputs its memory holds anything
+                        for tile_row in range(N_ROWS):
+                            space[tile_row * _COLUMNS + lane] = 0.0
+                    for tile_row in range(row - unit, N_ROWS):
+                        for lane in range(column - start, _COLUMNS, LANES):
+                            gradient = load(space, tile_row * _COLUMNS + lane)
+                            at = weight + tile_row * weight_step + start + lane
+                            if kind == ADAM:
+                                adam_change(weights, moments, others, at, gradient, factors)
+                            elif kind == SGD:
+                                store(weights, at, fma(gradient, 0.0 - rate, load(weights, at)))
+                            else:
+                                store(weights, at, gradient)
 
 
 class FirstLayer:
@@ -180,24 +173,22 @@ class FirstLayer:
     """
 
     def __init__(self, layer: Tensor, pre_activations: Tensor, deltas: Tensor) -> None:
-        self._sizes, self._n_examples = layer.shape, deltas.shape[2]
+        self._n_members, self._n_units, self._n_inputs = layer.shape
+        self._n_examples = deltas.shape[2]
         self._weights, self._out, self._deltas = flat(layer), flat(pre_activations), flat(deltas)
         self._steps = np.array([*layer.stride()[:2], pre_activations.stride(0)])
         self._delta_steps = np.array([*layer.stride()[:2], deltas.stride(0)])
         width = -(-self._n_examples // _COLUMNS) * _COLUMNS
         self._numbers = np.minimum(np.arange(width), self._n_examples - 1).astype(np.uint32)
-        _, n_units, n_inputs = layer.shape
-        self._columns, self._sums, self._space = (
-            np.empty(n_numbers, self._weights.dtype)
-            for n_numbers in (n_inputs * width, (n_units + N_ROWS) * width, 4 * _TILE)
-        )
+        lengths = self._n_inputs * width, (self._n_units + N_ROWS) * width, _TILE
+        self._columns, self._sums, self._space = (np.empty(length, self._weights.dtype) for length in lengths)
 
     def multiply(self, inputs: Tensor) -> None:
         """Write the pre-activations of a batch `[inputs, examples]`."""
-        turn(flat(inputs.mT), inputs.stride(1), self._sizes[2], self._numbers, self._columns)
+        turn(flat(inputs.mT), inputs.stride(1), self._n_inputs, self._numbers, self._columns)
         multiply(
-            self._weights, self._steps, *self._sizes, self._columns, len(self._numbers), self._sums, self._out,
-            self._n_examples,
+            self._weights, self._steps, self._n_members, self._n_units, self._n_inputs, self._columns,
+            len(self._numbers), self._sums, self._out, self._n_examples,
         )  # fmt: skip
 
     def descent(
@@ -225,8 +216,8 @@ class FirstLayer:
 
         def descend_by(rows: Tensor) -> None:
             descend(
-                changed, self._delta_steps, *self._sizes, self._deltas, self._n_examples, flat(rows), rows.stride(0),
-                kind, rate, decay, means, squares, powers, self._space,
+                changed, self._delta_steps, self._n_members, self._n_units, self._n_inputs, self._deltas,
+                self._n_examples, flat(rows), rows.stride(0), kind, rate, decay, means, squares, powers, self._space,
             )  # fmt: skip
 
         return descend_by

@@ -25,7 +25,7 @@ from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.batches import Batch, Epochs
 from mlp_core.engine.configs import known_optimizer
 from mlp_core.engine.networks import Ensemble, stored_numbers
-from mlp_core.engine.products import member_matrices, product, settled_product
+from mlp_core.engine.products import aligned, member_matrices, product, settled_product
 
 _MANY_INPUTS, _SEVERAL_UNITS = 512, 8
 """Of a first layer that compiled code computes; a tile of its sums is up to eight units high."""
@@ -127,6 +127,7 @@ def reads_rows(layer: Tensor, inputs: Tensor) -> bool:
     """
     n_units, n_inputs = layer.shape[1:]
     alike = inputs.ndim == 2 and inputs.stride(0) == 1 and inputs.dtype == layer.dtype
+    alike = alike and inputs.stride(1) == aligned(inputs.stride(1))  # rows that are filled up
     return layer.device.type == "cpu" and alike and n_inputs >= _MANY_INPUTS and n_units >= _SEVERAL_UNITS
 
 
@@ -266,9 +267,9 @@ def _optimizer(
         n_steps.add_(one)  # a Python number would be made a tensor every time
         # What torch.optim.Adam(fused=True) runs; its Python wrapper costs more than a step of a small network
         adam = torch._fused_adamw_ if weight_decay else torch._fused_adam_
-        numbers = ([of_all[n_taken:]] for of_all in (parameters, gradient, *moments))
+        numbers, slopes, means, squares = (of_all[n_taken:] for of_all in (parameters, gradient, *moments))
         adam(
-            *numbers, [], [n_steps],
+            [numbers], [slopes], [means], [squares], [], [n_steps],
             lr=learning_rate, beta1=0.9, beta2=0.999, weight_decay=weight_decay, eps=1e-8,
             amsgrad=False, maximize=False,
         )  # fmt: skip

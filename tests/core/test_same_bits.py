@@ -19,6 +19,7 @@ DIGESTS = [
     "5e76537daa401c68373fb4a334ef7e081e06039817ec770c3b1d72296c4cba28",  # a depth sweep, all activations and optimizers
     "a1fa1a88ab787d1c5014577e0b81b94952f6d4aba40a7d04b314e205b08e2b2f",  # one layer on many inputs
     "c3c1d1150f047af17d19f0fc35ece096fc7d5462c94e9258c07ac43e97d705e7",  # hidden layers on many inputs, with validation
+    "015f5ebfdee80b82d3e3debb9ceea5b6ce057fb8736f459efc46b6b97f624786",  # the first layer of large networks
 ]
 
 slow = pytest.mark.slow
