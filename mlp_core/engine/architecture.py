@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-_SMALL_INPUTS, _SMALL_WIDTH = 128, 256
+_SMALL_INPUTS, _SMALL_WEIGHTS = 128, 2**17
 """Microseconds of a member's step by compiled code and by a library's products (AMD EPYC, family 25 model 17, one
-thread, batches of 128; a member alone, each of 8 that shuffle for themselves, and of 8 that see the same batches):
-2-32-32-4 20 and 80, 15 and 31, 16 and 28; 2-256-256-4 683 and 755, 679 and 789, 679 and 737; 2-512-512-4 2667 and
-2507, 2733 and 3056, 2864 and 3079; 128-128-128-4 330 and 493, 297 and 410, 296 and 349; 256-4 41 and 175, 27 and 77,
-25 and 20; 1325-4 240 and 954, 152 and 735, 144 and 72. So more inputs are not of this loop, since members gain from
-batches that they share."""
+thread, batches of 128 of its own), for a processor with AVX-512 and for one with AVX2 alone: 2-758-4 78 and 239, 73 and
+233; 2-20000-4 with AVX2 4026 and 9800; 2-362-362-4 with AVX2 1320 and 1391; 2-512-512-4 2034 and 2948, 2546 and 2525;
+2-1024-1024-4 9643 and 12178, 15492 and 11915; 128-1024-4 836 and 1304, 900 and 1213. For a member alone, each of 8 that
+shuffle for themselves, and of 8 that see the same batches: 256-4 41 and 175, 27 and 77, 25 and 20; 1325-4 240 and 954,
+152 and 735, 144 and 72. So more inputs are not of this loop, since members gain from batches that they share."""
 
 LEARNED_MARGIN = 0.05
 """A member learned if its train accuracy is at least this far above chance."""
@@ -34,8 +34,8 @@ def parameter_count(layer_sizes: Sequence[int]) -> int:
 def is_small(layer_sizes: Sequence[int], device: str) -> bool:
     """Return whether a network is small enough that the project's compiled code trains it, one member at a time.
 
-    It is if it is on a CPU, has at most 128 inputs and no layer wider than 256 units. For others see
-    `is_linear`. The number of members decides nothing, so that a member's result does not depend on it.
+    It is if it is on a CPU, has at most 128 inputs, and no layer has more than 131,072 weights, biases not counted. For
+    others see `is_linear`. The number of members decides nothing, so that a member's result does not depend on it.
 
     Args:
         layer_sizes: Number of inputs, widths of the hidden layers, number of outputs.
@@ -45,8 +45,8 @@ def is_small(layer_sizes: Sequence[int], device: str) -> bool:
         >>> is_small((2, 14, 4), "cpu"), is_small((2, 14, 4), "cuda"), is_small((3072, 128, 64, 32, 3), "cpu")
         (True, False, False)
     """
-    n_inputs, *widths = layer_sizes
-    return device == "cpu" and n_inputs <= _SMALL_INPUTS and max(widths) <= _SMALL_WIDTH
+    most_weights = max(n_inputs * n_outputs for n_inputs, n_outputs in pairwise(layer_sizes))
+    return device == "cpu" and layer_sizes[0] <= _SMALL_INPUTS and most_weights <= _SMALL_WEIGHTS
 
 
 def is_linear(layer_sizes: Sequence[int], device: str) -> bool:
