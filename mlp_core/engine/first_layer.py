@@ -7,9 +7,9 @@ lie, and a step changes them while their gradient is still in registers: it neve
 A number depends on its member alone: sums over the inputs go from the first to the last, sums over a batch from its
 first example to its last (see `mlp_core.engine.vectors`).
 
-A tile is `N_ROWS` units by 32 numbers. Where the units or the inputs are no multiple of it, the last tile begins
-earlier: what it shares with the one before it is computed twice. Rows of weights and of examples are filled up to whole
-vectors, as `mlp_core.engine.networks.aligned_rows` makes them.
+A tile is `TALL_ROWS` units by `TALL_COLUMNS` numbers, see `mlp_core.engine.tiles`. Where the units or the inputs are no
+multiple of it, the last tile begins earlier: what it shares with the one before it is computed twice. Rows of weights
+and of examples are filled up to whole vectors, as `mlp_core.engine.networks.aligned_rows` makes them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from torch import Tensor
 
 from mlp_core.engine.compilation import program
 from mlp_core.engine.compiled import adam_change, adam_factors
-from mlp_core.engine.tiles import N_ROWS, add_products, gather_rows, load_tile, prefetch_rows, put, zeros
+from mlp_core.engine.tiles import (
+    TALL_COLUMNS,
+    TALL_ROWS,
+    add_tall_products,
+    gather_rows,
+    load_tile,
+    prefetch_tile,
+    store_tile,
+    zeros,
+)
 from mlp_core.engine.vectors import LANES, fma, load, store
 
-_COLUMNS = 2 * LANES
-"""Numbers that a tile is wide."""
-_TILE = N_ROWS * _COLUMNS
+_TILE = TALL_ROWS * TALL_COLUMNS
 _INPUTS = 128
 """Inputs of a batch that stay in the first cache while all units are multiplied with them."""
 _PANEL = 1024
@@ -70,10 +77,10 @@ def multiply(
         weights: The members' weights, flat.
         steps: How far apart two members' weights begin, two units' weights, two members' pre-activations, int64 `[3]`.
         n_members: Number of members.
-        n_units: Units of the layer, at least `N_ROWS`.
+        n_units: Units of the layer, at least `TALL_ROWS`.
         n_inputs: Inputs of the layer, the constant for the bias included.
         columns: The batch as `turn` writes it.
-        width: Numbers of each of its inputs, a multiple of 32.
+        width: Numbers of each of its inputs, a multiple of `TALL_COLUMNS`.
         sums: Memory for a number for each unit and column.
         out: The pre-activations, a row of `n_columns` for each unit of a member, flat.
         n_columns: Examples of the batch, at most `width`.
@@ -82,21 +89,21 @@ def multiply(
     for member in range(n_members):
         for first in range(0, n_inputs, _INPUTS):
             end = min(first + _INPUTS, n_inputs)
-            for column in range(0, width, _COLUMNS):
-                for row in range(0, n_units, N_ROWS):
-                    unit = min(row, n_units - N_ROWS)
+            for column in range(0, width, TALL_COLUMNS):
+                for row in range(0, n_units, TALL_ROWS):
+                    unit = min(row, n_units - TALL_ROWS)
                     tile = load_tile(sums, row * width + column, width) if first else zeros(sums)
                     weight = member * member_step + unit * row_step + first
                     if column == 0:
-                        for ahead in range(0, end - first, _COLUMNS):
-                            prefetch_rows(weights, weight + N_ROWS * row_step + ahead, row_step)
+                        for ahead in range(0, end - first, TALL_COLUMNS):
+                            prefetch_tile(weights, weight + TALL_ROWS * row_step + ahead, row_step)
                     for place in range(first * width + column, end * width + column, width):
-                        tile = add_products(tile, weights, weight, row_step, columns, place)
+                        tile = add_tall_products(tile, weights, weight, row_step, columns, place)
                         weight += 1
-                    put(sums, row * width + column, width, N_ROWS, _COLUMNS, tile)
-        n_whole = n_units // N_ROWS * N_ROWS
+                    store_tile(sums, row * width + column, width, tile)
+        n_whole = n_units // TALL_ROWS * TALL_ROWS
         for unit in range(n_units):
-            place = (unit if unit < n_whole else n_whole + unit - n_units + N_ROWS) * width
+            place = (unit if unit < n_whole else n_whole + unit - n_units + TALL_ROWS) * width
             at = member * out_step + unit * n_columns
             for column in range(n_columns):
                 out[at + column] = sums[place + column]
@@ -115,7 +122,7 @@ def descend(
         weights: The members' weights, flat, or where their gradient is written.
         steps: How far apart two members' weights begin, two units' weights, two members' deltas, int64 `[3]`.
         n_members: Number of members.
-        n_units: Units of the layer, at least `N_ROWS`.
+        n_units: Units of the layer, at least `TALL_ROWS`.
         n_inputs: Inputs of the layer, the constant for the bias included; at least 32.
         deltas: Gradients with respect to the pre-activations, a row of `n_examples` for each unit of a member, flat.
         n_examples: Examples of the batch.
@@ -133,27 +140,29 @@ def descend(
     factors, end = adam_factors(rate, decay, powers), -(-n_inputs // LANES) * LANES
     for member in range(n_members):
         for panel in range(0, n_inputs, _PANEL):
-            for row in range(0, n_units, N_ROWS):
-                unit = min(row, n_units - N_ROWS)
+            for row in range(0, n_units, TALL_ROWS):
+                unit = min(row, n_units - TALL_ROWS)
                 delta = member * delta_step + unit * n_examples
                 weight = member * member_step + unit * weight_step
-                for column in range(panel, min(panel + _PANEL, end), _COLUMNS):
-                    start = min(column, end - _COLUMNS)
-                    prefetch_rows(weights, weight + start + _COLUMNS, weight_step)
+                for column in range(panel, min(panel + _PANEL, end), TALL_COLUMNS):
+                    start = min(column, end - TALL_COLUMNS)
+                    prefetch_tile(weights, weight + start + TALL_COLUMNS, weight_step)
                     if kind == ADAM:
-                        prefetch_rows(moments, weight + start + _COLUMNS, weight_step)
-                        prefetch_rows(others, weight + start + _COLUMNS, weight_step)
+                        prefetch_tile(moments, weight + start + TALL_COLUMNS, weight_step)
+                        prefetch_tile(others, weight + start + TALL_COLUMNS, weight_step)
                     tile = zeros(weights)
                     for example in range(n_examples):
                         at = example * row_step + start
-                        tile = add_products(tile, deltas, delta + example, n_examples, rows, at)
-                    put(space, 0, _COLUMNS, N_ROWS, _COLUMNS, tile)
-                    for lane in range(n_inputs - start, _COLUMNS):  # beyond a row's inputs its memory holds anything
-                        for tile_row in range(N_ROWS):
-                            space[tile_row * _COLUMNS + lane] = 0.0
-                    for tile_row in range(row - unit, N_ROWS):
-                        for lane in range(column - start, _COLUMNS, LANES):
-                            gradient = load(space, tile_row * _COLUMNS + lane)
+                        tile = add_tall_products(tile, deltas, delta + example, n_examples, rows, at)
+                    store_tile(space, 0, TALL_COLUMNS, tile)
+                    for lane in range(
+                        n_inputs - start, TALL_COLUMNS
+                    ):  # beyond a row's inputs its memory holds anything
+                        for tile_row in range(TALL_ROWS):
+                            space[tile_row * TALL_COLUMNS + lane] = 0.0
+                    for tile_row in range(row - unit, TALL_ROWS):
+                        for lane in range(column - start, TALL_COLUMNS, LANES):
+                            gradient = load(space, tile_row * TALL_COLUMNS + lane)
                             at = weight + tile_row * weight_step + start + lane
                             if kind == ADAM:
                                 adam_change(weights, moments, others, at, gradient, factors)
@@ -178,9 +187,9 @@ class FirstLayer:
         self._weights, self._out, self._deltas = flat(layer), flat(pre_activations), flat(deltas)
         self._steps = np.array([*layer.stride()[:2], pre_activations.stride(0)])
         self._delta_steps = np.array([*layer.stride()[:2], deltas.stride(0)])
-        width = -(-self._n_examples // _COLUMNS) * _COLUMNS
+        width = -(-self._n_examples // TALL_COLUMNS) * TALL_COLUMNS
         self._numbers = np.minimum(np.arange(width), self._n_examples - 1).astype(np.uint32)
-        lengths = self._n_inputs * width, (self._n_units + N_ROWS) * width, _TILE
+        lengths = self._n_inputs * width, (self._n_units + TALL_ROWS) * width, _TILE
         self._columns, self._sums, self._space = (np.empty(length, self._weights.dtype) for length in lengths)
 
     def multiply(self, inputs: Tensor) -> None:

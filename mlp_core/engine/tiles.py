@@ -19,6 +19,10 @@ from mlp_core.engine.vectors import LANES, Vector, called, element, intrinsic, l
 
 N_ROWS = N_SUMS // 2
 """Rows of a tile, which is two vectors wide in `add_products`, and four sums in `add_pairs`."""
+TALL_ROWS = 8 if N_SUMS == 16 else 4
+"""Rows of a tile of `add_tall_products`: of few sums each is one vector wide, so that less is read for a product."""
+TALL_COLUMNS = N_SUMS // TALL_ROWS * LANES
+"""Numbers that such a tile is wide."""
 
 
 def _tile(array: Any) -> Any:
@@ -44,17 +48,22 @@ def zeros(typing: Any, like: Any) -> Any:
     return _tile(like)(like), generate
 
 
+def _vectors(builder: Any, index: Any, step: Any) -> Any:
+    """Yield the number of each vector of a tall tile and the place where it begins, its rows `step` numbers apart."""
+    for number in range(N_SUMS):
+        row, part = divmod(number, TALL_COLUMNS // LANES)
+        yield number, builder.add(index, builder.add(builder.mul(step, _number(row)), _number(part * LANES)))
+
+
 @intrinsic
 def load_tile(typing: Any, array: Any, index: Any, step: Any) -> Any:
-    """Return a tile of sums as `put` has written them: 32 of each row from `index` on, `step` numbers apart."""
+    """Return a tall tile, whose rows lie from `index` on, `step` numbers apart."""
     kind = _tile(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, step = arguments
         tile = ir.Constant(context.get_value_type(kind), ir.Undefined)
-        for number in range(N_SUMS):
-            row, half = divmod(number, 2)
-            place = builder.add(index, builder.add(builder.mul(step, _number(row)), _number(half * LANES)))
+        for number, place in _vectors(builder, index, step):
             numbers = loaded(context, builder, LANES, signature.args[0], array, place)
             tile = builder.insert_value(tile, numbers, number)
         return tile
@@ -63,22 +72,55 @@ def load_tile(typing: Any, array: Any, index: Any, step: Any) -> Any:
 
 
 @intrinsic
-def prefetch_rows(typing: Any, array: Any, index: Any, step: Any) -> Any:
-    """Ask for the memory of a tile of `array`, 32 numbers of each row, before it is needed."""
+def store_tile(typing: Any, array: Any, index: Any, step: Any, tile: Any) -> Any:
+    """Write a tall tile's rows from `index` on, `step` numbers apart."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, step, tile = arguments
+        kind = context.get_value_type(signature.args[3].dtype)
+        for number, place in _vectors(builder, index, step):
+            address = builder.bitcast(element(context, builder, signature.args[0], array, place), kind.as_pointer())
+            builder.store(builder.extract_value(tile, number), address, align=signature.args[0].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, tile), generate
+
+
+@intrinsic
+def prefetch_tile(typing: Any, array: Any, index: Any, step: Any) -> Any:
+    """Ask for the memory of a tall tile before it is needed."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, step = arguments
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        for number in range(N_SUMS):
-            row, half = divmod(number, 2)
-            place = builder.add(index, builder.add(builder.mul(step, _number(row)), _number(half * LANES)))
+        for _, place in _vectors(builder, index, step):
             address = builder.bitcast(element(context, builder, signature.args[0], array, place), byte)
             builder.call(function, [address, *(ir.Constant(word, value) for value in (0, 3, 1))])  # to read, and keep
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), generate
+
+
+def _product_adder(n_rows: int) -> Any:
+    n_parts = N_SUMS // n_rows
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, weights, weight, step, array, index = arguments
+        _, weights_type, _, _, array_type, _ = signature.args
+        parts = [
+            loaded(context, builder, LANES, array_type, array, builder.add(index, _number(part * LANES)))
+            for part in range(n_parts)
+        ]
+        for row in range(n_rows):
+            place = builder.add(weight, builder.mul(step, _number(row)))
+            factor = repeated(builder, builder.load(element(context, builder, weights_type, weights, place)), LANES)
+            for part, numbers in enumerate(parts):
+                tile = _added(builder, tile, n_parts * row + part, factor, numbers)
+        return tile
+
+    return generate
 
 
 @intrinsic
@@ -87,22 +129,13 @@ def add_products(typing: Any, tile: Any, weights: Any, weight: Any, step: Any, a
 
     The weight of row r is `weights[weight + r * step]`.
     """
+    return tile(tile, weights, types.intp, types.intp, array, types.intp), _product_adder(N_ROWS)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile, weights, weight, step, array, index = arguments
-        _, weights_type, _, _, array_type, _ = signature.args
-        halves = [
-            loaded(context, builder, LANES, array_type, array, builder.add(index, _number(half * LANES)))
-            for half in range(2)
-        ]
-        for row in range(N_ROWS):
-            place = builder.add(weight, builder.mul(step, _number(row)))
-            factor = repeated(builder, builder.load(element(context, builder, weights_type, weights, place)), LANES)
-            for half, numbers in enumerate(halves):
-                tile = _added(builder, tile, 2 * row + half, factor, numbers)
-        return tile
 
-    return tile(tile, weights, types.intp, types.intp, array, types.intp), generate
+@intrinsic
+def add_tall_products(typing: Any, tile: Any, weights: Any, weight: Any, step: Any, array: Any, index: Any) -> Any:
+    """Return a tall tile, `TALL_ROWS` by `TALL_COLUMNS`, with a product added to each sum, as `add_products`."""
+    return tile(tile, weights, types.intp, types.intp, array, types.intp), _product_adder(TALL_ROWS)
 
 
 @intrinsic
