@@ -24,7 +24,7 @@ from numba.misc.appdirs import AppDirs
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_SOURCES = ("compilation", "vectors", "tiles", "elementary", "compiled", "linear", "orders", "augmented", "first_layer")
+_SOURCES = ("compilation", "vectors", "tiles", "elementary", "compiled", "linear", "orders", "augmented", "wide_layer")
 _TARGETS = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
     "x86-64-v3": ("avx2", "fma", "bmi2"),

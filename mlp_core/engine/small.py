@@ -32,7 +32,7 @@ from mlp_core.engine.compiled import (
     train,
 )
 from mlp_core.engine.configs import known_optimizer
-from mlp_core.engine.first_layer import SGD, FirstLayer
+from mlp_core.engine.wide_layer import SGD, WideLayer
 from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
@@ -271,9 +271,9 @@ def compile_ahead() -> None:
         predict_small(ensemble, inputs)  # meanwhile the other has compiled the orders that both need
         train_linear(Ensemble([1, 2], "relu", streams), inputs, labels, streams, **options)
         layer, results = torch.zeros(1, 8, 32), torch.zeros(1, 8, 1)
-        first_layer, example = FirstLayer(layer, results, results), torch.zeros(1, 32)
-        first_layer.multiply(example.mT)
-        first_layer.descent(SGD, layer)(example)
+        wide_layer, example = WideLayer(layer, results, results), torch.zeros(1, 32)
+        wide_layer.multiply(example.mT)
+        wide_layer.descent(SGD, layer)(example)
 
     other = get_context("fork").Process(target=compile_others, daemon=True)
     other.start()

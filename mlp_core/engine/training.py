@@ -117,7 +117,7 @@ def gradients(ensemble: Ensemble, batch: Batch) -> list[Tensor]:
 
 
 def reads_rows(layer: Tensor, inputs: Tensor) -> bool:
-    """Return whether `mlp_core.engine.first_layer` computes a layer on a batch.
+    """Return whether `mlp_core.engine.wide_layer` computes a layer on a batch.
 
     It does on a CPU, for many inputs that lie example by example, the same for all members.
 
@@ -189,9 +189,9 @@ class _Pass:
         self.first_product: Callable[[Tensor], object]
         self.first_gradient: Callable[[Tensor], object]
         if reads_rows(layers[0], inputs):
-            from mlp_core.engine.first_layer import ADAM, GRADIENT, SGD, FirstLayer  # numba is slow to import
+            from mlp_core.engine.wide_layer import ADAM, GRADIENT, SGD, WideLayer  # numba is slow to import
 
-            first = FirstLayer(layers[0], self.pre_activations[0], self.deltas[0])
+            first = WideLayer(layers[0], self.pre_activations[0], self.deltas[0])
             self.first_product = first.multiply
             if first_moments:
                 self.first_gradient = first.descent(ADAM, layers[0], *first_moments)

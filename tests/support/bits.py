@@ -16,7 +16,7 @@ from configurations import configs_of
 from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.engine.configs import TrainConfig, Training
-from mlp_core.engine.first_layer import ADAM, SGD, FirstLayer
+from mlp_core.engine.wide_layer import ADAM, SGD, WideLayer
 from mlp_core.engine.members import train_members
 from mlp_core.engine.networks import Ensemble, aligned_rows
 from mlp_core.engine.products import member_matrices
@@ -67,14 +67,14 @@ def wide_digest():
     return sha256.hexdigest()
 
 
-def first_layer_digest():
+def wide_layer_digest():
     """Return the SHA-256 of a layer of three members on 530 inputs: results, two steps of Adam, a step of SGD."""
     stream = torch.Generator().manual_seed(0)
     ensemble = Ensemble([529, 13, 3], "relu", [stream] * 3)
     rows, (layer, _) = aligned_rows(40, 530), ensemble.layers
     rows.copy_(torch.rand(40, 530, generator=stream))
     out, deltas = (member_matrices(layer, 3, 13, 40) for _ in range(2))
-    first, powers = FirstLayer(layer, out, deltas), np.ones(2)
+    first, powers = WideLayer(layer, out, deltas), np.ones(2)
     moments = [ensemble.views(torch.zeros_like(ensemble.parameters))[0] for _ in range(2)]
     adam, sgd = first.descent(ADAM, layer, 0.01, 0.1, moments, powers), first.descent(SGD, layer, 0.01)
     sha256 = hashlib.sha256()
@@ -91,7 +91,7 @@ def all_digests():
     """Return the SHA-256 of the small networks, of the linear ones, of wider ones, and of a first layer."""
     with ThreadPoolExecutor(2) as threads:
         digests = b"".join(threads.map(digest, plans()))
-    return [hashlib.sha256(digests).hexdigest(), linear_digest(), wide_digest(), first_layer_digest()]
+    return [hashlib.sha256(digests).hexdigest(), linear_digest(), wide_digest(), wide_layer_digest()]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The compiled first layer of large networks: its numbers, its steps, and that a member's are its own."""
+"""The compiled first layer of many inputs: its numbers, its steps, and that a member's are its own."""
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.engine.batches import Batch, one_hot_targets, shared_epochs
-from mlp_core.engine.first_layer import ADAM, GRADIENT, SGD, FirstLayer
+from mlp_core.engine.wide_layer import ADAM, GRADIENT, SGD, WideLayer
 from mlp_core.engine.networks import Ensemble, aligned_rows
 from mlp_core.engine.products import member_matrices
 from mlp_core.engine.training import gradients, reads_rows, train
@@ -32,7 +32,7 @@ class Case:
         self.rows.copy_(numbers(n_examples, n_inputs))
         self.out, self.deltas = (member_matrices(self.layer, n_members, n_units, n_examples) for _ in range(2))
         self.deltas.copy_(numbers(1, n_units, n_examples, seed=1).expand_as(self.deltas))
-        self.first = FirstLayer(self.layer, self.out, self.deltas)
+        self.first = WideLayer(self.layer, self.out, self.deltas)
 
     @property
     def gradient(self):

@@ -1,4 +1,4 @@
-"""The first layer of large networks in compiled code, on a batch that all members see.
+"""A first layer of many inputs in compiled code, on a batch that all members see.
 
 Networks of images spend most of their time here. A library's product takes each matrix apart first, so that it can read
 it in its own order, for every member again. Here the batch is turned once for all members, weights are read where they
@@ -172,8 +172,8 @@ def descend(
                                 store(weights, at, gradient)
 
 
-class FirstLayer:
-    """The first layer of all members, for batches of one size that they share; see `training.reads_rows`.
+class WideLayer:
+    """A first layer of many inputs, of all members, for batches of one size that they share; see `training.reads_rows`.
 
     Args:
         layer: The members' weights, bias last, `[members, units, inputs]`: views of one memory.
