@@ -32,13 +32,13 @@ from mlp_core.engine.compiled import (
     train,
 )
 from mlp_core.engine.configs import known_optimizer
-from mlp_core.engine.wide_layer import SGD, WideLayer
 from mlp_core.engine.linear import train_linear
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.orders import draw_orders, order_state
 from mlp_core.engine.products import aligned
 from mlp_core.engine.tiles import N_ROWS
 from mlp_core.engine.vectors import LANES
+from mlp_core.engine.wide_layer import SGD, WideLayer
 
 _KINDS = {
     "relu": RELU,

@@ -5,10 +5,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mlp_core.engine.batches import Batch, one_hot_targets, shared_epochs
-from mlp_core.engine.wide_layer import ADAM, GRADIENT, SGD, WideLayer
 from mlp_core.engine.networks import Ensemble, aligned_rows
 from mlp_core.engine.products import member_matrices
 from mlp_core.engine.training import gradients, reads_rows, train
+from mlp_core.engine.wide_layer import ADAM, GRADIENT, SGD, WideLayer
 
 SHAPES = [(512, 8, 64), (529, 13, 33), (3073, 66, 100), (1040, 9, 1), (2049, 16, 7)]  # inputs, units, examples
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)

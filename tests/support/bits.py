@@ -16,10 +16,10 @@ from configurations import configs_of
 from mlp_core.activations import ACTIVATION_NAMES
 from mlp_core.data.datasets import Split, spirals, split
 from mlp_core.engine.configs import TrainConfig, Training
-from mlp_core.engine.wide_layer import ADAM, SGD, WideLayer
 from mlp_core.engine.members import train_members
 from mlp_core.engine.networks import Ensemble, aligned_rows
 from mlp_core.engine.products import member_matrices
+from mlp_core.engine.wide_layer import ADAM, SGD, WideLayer
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 
 TRAINING = {"optimizer": "adam", "learning_rate": 1e-2, "epochs": 5, "batch_size": 50, "seed": 2021, "device": "cpu"}
