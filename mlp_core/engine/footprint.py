@@ -31,7 +31,7 @@ def member_bytes(config: TrainConfig, n_examples: int) -> int:
     parameters = _stored_parameters(config)
     saving = 3 * parameters  # the members, their state, and that as bytes
     if is_small(config.layer_sizes, config.device):  # trained one after the other, on two copies of the parameters
-        return FLOAT_BYTES * max(2 * (parameters + n_examples), saving)
+        return max(FLOAT_BYTES * max(2 * (parameters + n_examples), saving), _step_bytes(config))
     copied = config.batches == "per_seed_order" and not is_linear(config.layer_sizes, config.device)
     order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if copied else 0
     training = _step_bytes(config) + FLOAT_BYTES * order

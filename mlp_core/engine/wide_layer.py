@@ -2,7 +2,7 @@
 
 Networks of images spend most of their time here. A library's product takes each matrix apart first, so that it can read
 it in its own order, for every member again. Here the batch is turned once for all members, weights are read where they
-lie, and a step changes them while their gradient is still in registers: it never goes to memory.
+lie, and a step changes them tile by tile, so that no whole gradient is written.
 
 A number depends on its member alone: sums over the inputs go from the first to the last, sums over a batch from its
 first example to its last (see `mlp_core.engine.vectors`).
@@ -81,7 +81,7 @@ def multiply(
         n_inputs: Inputs of the layer, the constant for the bias included.
         columns: The batch as `turn` writes it.
         width: Numbers of each of its inputs, a multiple of `TALL_COLUMNS`.
-        sums: Memory for a number for each unit and column.
+        sums: Memory for `n_units` + `TALL_ROWS` rows of `width` numbers.
         out: The pre-activations, a row of `n_columns` for each unit of a member, flat.
         n_columns: Examples of the batch, at most `width`.
     """
@@ -155,9 +155,8 @@ def descend(
                         at = example * row_step + start
                         tile = add_tall_products(tile, deltas, delta + example, n_examples, rows, at)
                     store_tile(space, 0, TALL_COLUMNS, tile)
-                    for lane in range(
-                        n_inputs - start, TALL_COLUMNS
-                    ):  # beyond a row's inputs its memory holds anything
+                    # Beyond a row's inputs its memory holds anything
+                    for lane in range(n_inputs - start, TALL_COLUMNS):
                         for tile_row in range(TALL_ROWS):
                             space[tile_row * TALL_COLUMNS + lane] = 0.0
                     for tile_row in range(row - unit, TALL_ROWS):

@@ -26,9 +26,8 @@ class Case:
         self.ensemble = Ensemble([n_inputs - 1, n_units, 3], "relu", streams)
         self.layer = self.ensemble.layers[0]
         self.rows = aligned_rows(n_examples, n_inputs)
-        self.rows.as_strided((n_examples, self.rows.stride(0)), self.rows.stride()).fill_(
-            torch.nan
-        )  # beyond its inputs
+        whole_rows = self.rows.as_strided((n_examples, self.rows.stride(0)), self.rows.stride())
+        whole_rows.fill_(torch.nan)  # what is beyond the inputs stays so
         self.rows.copy_(numbers(n_examples, n_inputs))
         self.out, self.deltas = (member_matrices(self.layer, n_members, n_units, n_examples) for _ in range(2))
         self.deltas.copy_(numbers(1, n_units, n_examples, seed=1).expand_as(self.deltas))
@@ -140,7 +139,7 @@ def test_losses_are_those_of_plain_networks(plain_network, optimizer, decay):
     assert (losses[-1] < losses[0]).all()
 
 
-def test_other_batches_are_left_to_the_library(monkeypatch):
+def test_other_batches_are_left_to_the_library():
     """Each member's own, and rows that are not filled up: the code would read beyond their memory."""
     ensemble = Ensemble([600, 11, 3], "relu", [torch.Generator()])
     layer, rows = ensemble.layers[0], aligned_rows(5, 601)
