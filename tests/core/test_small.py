@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from mlp_core.data.datasets import Split, spirals
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.configs import OPTIMIZERS, TrainConfig, Training
+from mlp_core.engine.footprint import member_bytes
 from mlp_core.engine.members import train_members
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import SmallTraining, predict_small, unpack
@@ -233,3 +234,14 @@ def test_training_in_turns_is_training_at_once(optimizer):
                 assert so_far.tolist() == losses[: len(so_far), member].tolist()
     unpack(training.parameters, turns)
     assert torch.equal(turns.parameters, once.parameters)
+
+
+@pytest.mark.parametrize("sizes", [(2, 20_000, 4), (128, 1024, 10), (2, 362, 362, 4)], ids=str)
+def test_the_memory_of_a_wide_network_is_counted(sizes):
+    """A batch of its activations takes more than its parameters."""
+    config = TrainConfig.of(Training(batch_size=128), "wide", "any", sizes, "per_seed_order")
+    inputs, labels = torch.zeros(200, sizes[0]), torch.zeros(200, dtype=torch.int64)
+    options = {"n_epochs": 1, "batch_size": 128, "drop_last": True, "optimizer": "adam", "learning_rate": 0.01}
+    ensemble = Ensemble(sizes, "relu", generators(0))
+    space = SmallTraining(ensemble, inputs, labels, generators(0), **options).workspace()
+    assert member_bytes(config, len(labels)) > space.work.nbytes + space.gradient.nbytes
