@@ -102,7 +102,7 @@ docs: .venv/installed-docs tutorial ## Make the pages in site/, with the API and
 coverage: .venv/installed-test ## Say which lines no test reaches: site/coverage/index.html
 	$(PYTEST) --cov=deep_mlp --cov=flows --cov=mlp_core --cov=tasks --cov-report=term --cov-report=html:site/coverage
 
-bench: .venv/installed-bench .venv/installed-test ## Measure the project next to its peers, about half an hour: benchmarks/RESULTS.md
+bench: .venv/installed-bench .venv/installed-test ## Measure the project next to its peers, 40 to 50 minutes: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks --out benchmarks
 
 bench-quick: .venv/installed-bench ## The same in half a minute; fails where a ratio is under half of what it has to be

@@ -31,8 +31,8 @@ SECTIONS = "four sections"
 WHAT_IF = "moons, 5 configurations, 64 seeds, a server up"
 SWEEP = "digits, 1,008 configurations, 8 seeds"
 FLOORS = {
-    ("tutorial", SECTIONS, TUTORIAL): 15,
-    ("cached", SECTIONS, TUTORIAL): 30,
+    ("tutorial", SECTIONS, TUTORIAL): 20,
+    ("cached", SECTIONS, TUTORIAL): 65,
     ("sweep", SWEEP, GRID_SEARCH): 30,
 }
 _DEPTHS, _WIDTHS, _ACTIVATIONS = (1, 2, 3, 4), (8, 16, 32, 64), ("relu", "tanh", "sigmoid")
