@@ -16,7 +16,7 @@ from mlp_core.artifacts.paths import artifact_folder
 from mlp_core.data.sizes import IMAGE_SIZE, image_shape
 from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.configs import NETWORKS_TOGETHER, TrainConfig, Trial
-from mlp_core.engine.footprint import FLOAT_BYTES, member_bytes, split_by_memory
+from mlp_core.engine.footprint import FLOAT_BYTES, split_by_memory, training_bytes
 from mlp_core.errors import InputError
 from mlp_core.experiments.interface import MemoryEstimate
 from mlp_core.machine import cores, own_groups
@@ -91,7 +91,8 @@ def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> 
     configs, members = next(
         iter(split_by_memory([config] * min(len(alike), NETWORKS_TOGETHER), range(n_members), n_examples))
     )
-    training = len(configs) * len(members) * member_bytes(config, n_examples)
+    n_together = len(configs) * len(members)
+    training = training_bytes(config, n_together, n_examples)
     examples = n_examples * config.layer_sizes[0] * FLOAT_BYTES * _FEATURE_COPIES
     if (
         config.batches == "shared_augmented"
@@ -100,7 +101,7 @@ def _estimate_training(stage: Stage, alike: Sequence[Trial], n_workers: int) -> 
         examples = config.layer_sizes[0] * (n_examples * _IMAGE_COPIES + floats)
     groups = (stage.setup.settings, *stage.setup.others)
     value = next((getattr(group, setting) for group in groups if hasattr(group, setting)), stage.setup.n_seeds)
-    if config.batches == "per_seed_order" and member_bytes(config, n_examples) > 4 * member_bytes(config, 4000):
+    if config.batches == "per_seed_order" and training > 4 * training_bytes(config, n_together, 4000):
         setting = "data" if stage.kind_of_data == "tables" else "points"  # each member's own order of them
         value = data.settings[setting]
     if config.batches == "shared_augmented" and examples > n_workers * training:

@@ -14,24 +14,35 @@ TRAINING_BYTES = 2**30
 """What the members that are trained at once may take, as long as more than one is trained."""
 
 
-def member_bytes(config: TrainConfig, n_examples: int) -> int:
-    """Estimate the largest memory in bytes that one member takes while it is trained, measured or saved.
+def training_bytes(config: TrainConfig, n_members: int, n_examples: int) -> int:
+    """Estimate the largest memory in bytes that members take while they are trained together, measured or saved.
 
     Args:
-        config: Its configuration.
+        config: Their configuration.
+        n_members: Number of members.
         n_examples: Number of train and test examples together.
 
     Example:
         >>> from mlp_core.engine.configs import Training
         >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "per_seed_order")
-        >>> member_bytes(config, 4000)
+        >>> training_bytes(config, 100, 4000) - training_bytes(config, 99, 4000)
         33072
     """
+    return _together_bytes(config) + n_members * _member_bytes(config, n_examples)
+
+
+def _together_bytes(config: TrainConfig) -> int:
+    """Return what is taken once, however many members there are: small networks are trained one after the other."""
+    return _step_bytes(config) if is_small(config.layer_sizes, config.device) else 0
+
+
+def _member_bytes(config: TrainConfig, n_examples: int) -> int:
+    """Return what each member takes."""
     widths, classes = config.layer_sizes[1:], config.layer_sizes[-1]
     parameters = _stored_parameters(config)
     saving = 3 * parameters  # the members, their state, and that as bytes
-    if is_small(config.layer_sizes, config.device):  # trained one after the other, on two copies of the parameters
-        return max(FLOAT_BYTES * max(2 * (parameters + n_examples), saving), _step_bytes(config))
+    if is_small(config.layer_sizes, config.device):  # on two copies of the parameters
+        return FLOAT_BYTES * max(2 * (parameters + n_examples), saving)
     copied = config.batches == "per_seed_order" and not is_linear(config.layer_sizes, config.device)
     order = n_examples * (config.layer_sizes[0] + 1 + classes + 2) if copied else 0
     training = _step_bytes(config) + FLOAT_BYTES * order
@@ -76,9 +87,9 @@ def split_by_memory(
         >>> from mlp_core.engine.configs import Training
         >>> config = TrainConfig.of(Training(), "wide", "depth_sweep", (2, 14, 4), "per_seed_order")
         >>> [len(part) for _, part in split_by_memory([config], range(600), 4000, limit_bytes=8_000_000)]
-        [241, 241, 118]
+        [240, 240, 120]
     """
-    at_once = max(1, limit_bytes // member_bytes(configs[0], n_examples))
+    at_once = max(1, (limit_bytes - _together_bytes(configs[0])) // _member_bytes(configs[0], n_examples))
     n_configs = min(len(configs), at_once)
     n_members = at_once // n_configs
     for first_config in range(0, len(configs), n_configs):

@@ -8,9 +8,10 @@ from cases import combinations, every_activation
 from torch.nn.functional import cross_entropy
 
 from mlp_core.data.datasets import Split, spirals
+from mlp_core.engine.architecture import parameter_count
 from mlp_core.engine.arithmetic import uniform_arithmetic
 from mlp_core.engine.configs import OPTIMIZERS, TrainConfig, Training
-from mlp_core.engine.footprint import member_bytes
+from mlp_core.engine.footprint import training_bytes
 from mlp_core.engine.members import train_members
 from mlp_core.engine.networks import Ensemble
 from mlp_core.engine.small import SmallTraining, predict_small, unpack
@@ -238,10 +239,12 @@ def test_training_in_turns_is_training_at_once(optimizer):
 
 @pytest.mark.parametrize("sizes", [(2, 20_000, 4), (128, 1024, 10), (2, 362, 362, 4)], ids=str)
 def test_the_memory_of_a_wide_network_is_counted(sizes):
-    """A batch of its activations takes more than its parameters."""
+    """A batch of its activations takes more than its parameters; members that are trained in turn share it."""
     config = TrainConfig.of(Training(batch_size=128), "wide", "any", sizes, "per_seed_order")
     inputs, labels = torch.zeros(200, sizes[0]), torch.zeros(200, dtype=torch.int64)
     options = {"n_epochs": 1, "batch_size": 128, "drop_last": True, "optimizer": "adam", "learning_rate": 0.01}
     ensemble = Ensemble(sizes, "relu", generators(0))
     space = SmallTraining(ensemble, inputs, labels, generators(0), **options).workspace()
-    assert member_bytes(config, len(labels)) > space.work.nbytes + space.gradient.nbytes
+    assert training_bytes(config, 1, len(labels)) > space.work.nbytes + space.gradient.nbytes
+    weights = 3 * 4 * parameter_count(sizes)
+    assert training_bytes(config, 2, len(labels)) - training_bytes(config, 1, len(labels)) < weights * 1.2

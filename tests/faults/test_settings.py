@@ -259,7 +259,7 @@ import json, pathlib, re, sys, tempfile, torch
 from mlp_core.data.datasets import Split
 from mlp_core.engine.members import train_members
 from mlp_core.engine.configs import Training
-from mlp_core.engine.footprint import member_bytes
+from mlp_core.engine.footprint import training_bytes
 from mlp_core.experiments.depth_sweep.experiment import depth_sweep_trials
 from mlp_core.experiments.images.experiment import images_trial
 from mlp_core.experiments.polynomial.experiment import polynomial_trial
@@ -292,7 +292,7 @@ data = Split(*part(plan, n_examples * 4 // 5), *part(plan, n_examples // 5))
 before = peak()
 with tempfile.NamedTemporaryFile() as file:
     save_file(train_members(plan, data, range(n_members)).state, file.name)
-print(json.dumps([peak() - before, n_members * member_bytes(plan, n_examples)]))
+print(json.dumps([peak() - before, training_bytes(plan, n_members, n_examples)]))
 """
 ADAM = {"activation": "relu", "optimizer": "adam", "batch_size": 128}
 SGD = {"activation": "tanh", "optimizer": "sgd", "batch_size": 64}
