@@ -86,9 +86,7 @@ def test_the_installed_program_is_this_one():
 
 STARTED_BY = {
     "deep-mlp": "from deep_mlp_program import main",
-    # in the clone, as a worker starts the run of a deployment
-    "prefect": f"import os; os.chdir({str(ROOT)!r})\n"
-    "from prefect.utilities.importtools import import_object; import_object('flows.depth_sweep.depth_sweep')",
+    "prefect": "from prefect.utilities import importtools; importtools.import_object('flows.depth_sweep.depth_sweep')",
 }
 
 
@@ -100,8 +98,7 @@ def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, sta
         file.parent.mkdir(exist_ok=True)
         file.write_text("raise SystemExit('a file of the user')")
     program = (
-        # as an installed program is started: PYTHONPATH comes before the project
-        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{STARTED_BY[started_by]}\n"
+        f"{STARTED_BY[started_by]}\n"
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
         "from flows.command_line import program\nfrom tasks.helper_process import stop_helpers\n"
         "if __name__ == '__main__':\n"
@@ -109,8 +106,18 @@ def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, sta
         "        pool.submit(stop_helpers).result()\n"
         "    print('done')"
     )
-    command = [sys.executable, "-P", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    # PYTHONPATH comes before the installed program's folder; a worker starts the run of a deployment in the clone,
+    # which comes first
+    options, folder = (["-P"], tmp_path) if started_by == "deep-mlp" else ([], ROOT)
+    done = subprocess.run(
+        [sys.executable, *options, "-c", program],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
@@ -192,7 +199,7 @@ def test_the_server_shows_earlier_runs_until_it_is_stopped(program, servers, tmp
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    for kind, count in (("flow_runs", 1), ("task_runs", 11)):
+    for kind, count in (("flow_runs", 1), ("task_runs", 12)):
         request = urllib.request.Request(f"{url}/{kind}/filter", b"{}", {"Content-Type": "application/json"})
         with urllib.request.urlopen(request) as answer:
             assert [run["state_name"] for run in json.load(answer)] == ["Completed"] * count
