@@ -8,7 +8,8 @@ is called in a notebook, or two at once, leave the process as they found it.
 |---|---|---|
 | `configure`: `OMP_NUM_THREADS=1` | one thread a task, for tasks run side by side; same bits everywhere | set it |
 | `configure`: the server's `TASK_RUN_RECORDER` | SQLite was locked half the time with one write a state | set both |
-| `configure`: `PYTHONSAFEPATH`, `sys.path` | none: processes that are started find these modules | - |
+| `configure`: `PYTHONSAFEPATH` | none: nothing of the folder where the user stands is imported | - |
+| `configure`, `flow_at_work`: `sys.path` | none: processes that are started find these modules | - |
 | `configure`: no `rfc3987_syntax`, which comes with JupyterLab | a second of imports | import it before |
 | `configure`: no command line of `httpx`, which Prefect imports | 40 of 1,150 modules | import it before |
 | `flow_at_work`: threads swap every 0.2 ms, not 5 | two trainings at once take a tenth less | leave it out |
@@ -58,6 +59,7 @@ ENVIRONMENT = {
 TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 """What a terminal sends to all processes in its foreground: at Ctrl-C, and when it is closed."""
 
+_ROOT = str(Path(__file__).resolve().parents[1])
 _SWITCH_SECONDS = 0.0002
 _lock = Lock()
 _n_flows = 0  # of this process
@@ -70,9 +72,8 @@ def configure() -> None:
     Variables that the user has set stay. It also puts the project's folder first in `sys.path`, and keeps a slow module
     that is not needed from being imported.
     """
-    root = str(Path(__file__).resolve().parents[1])
-    if sys.path[0] != root:  # not a tasks.py or flows.py on the user's PYTHONPATH
-        sys.path.insert(0, root)
+    if sys.path[0] != _ROOT:  # not a tasks.py or flows.py on the user's PYTHONPATH
+        sys.path.insert(0, _ROOT)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # With it jsonschema, which Prefect imports, builds a grammar of internationalised addresses that no schema needs;
@@ -85,7 +86,8 @@ def configure() -> None:
 def flow_at_work() -> Iterator[None]:
     """Let Python switch threads every 0.2 ms and log the project's lines, while at least one such context is open.
 
-    The last one that closes restores both settings.
+    Processes that are started meanwhile find the project's packages, not modules of their names on the user's
+    PYTHONPATH. The last one that closes restores all of it.
     """
     global _n_flows
     logger = logging.getLogger("deep_mlp")
@@ -95,6 +97,9 @@ def flow_at_work() -> Iterator[None]:
             _restored_last.callback(logger.setLevel, logger.level)
             sys.setswitchinterval(_SWITCH_SECONDS)
             logger.setLevel(logging.INFO)
+            if sys.path[0] != _ROOT:  # a worker puts the project's folder there only while it imports the flow
+                sys.path.insert(0, _ROOT)
+                _restored_last.callback(sys.path.remove, _ROOT)
         _n_flows += 1
     try:
         yield

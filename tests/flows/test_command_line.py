@@ -86,39 +86,33 @@ def test_the_installed_program_is_this_one():
 
 STARTED_BY = {
     "deep-mlp": "from deep_mlp_program import main",
-    "prefect": "from prefect.utilities import importtools; importtools.import_object('flows.depth_sweep.depth_sweep')",
+    # in the clone, as a worker starts the run of a deployment
+    "prefect": f"import os; os.chdir({str(ROOT)!r})\n"
+    "from prefect.utilities.importtools import import_object; import_object('flows.depth_sweep.depth_sweep')",
 }
 
 
 @pytest.mark.parametrize("started_by", ["deep-mlp", pytest.param("prefect", marks=pytest.mark.slow)])
 def test_modules_of_the_user_s_own_are_not_taken_for_the_project_s(tmp_path, started_by):
-    """Modules and packages of these names on PYTHONPATH are not executed, in the worker processes neither."""
+    """Modules and packages of these names on PYTHONPATH are not executed, in processes of a run neither."""
     for name in ("tasks.py", "mlp_core.py", "flows/__init__.py"):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text("raise SystemExit('a file of the user')")
     program = (
-        f"{STARTED_BY[started_by]}\n"
+        # as an installed program is started: PYTHONPATH comes before the project
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{STARTED_BY[started_by]}\n"
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
-        "from flows.command_line import program\nfrom tasks.helper_process import stop_helpers\n"
+        "from tasks.helper_process import run_in_helper, stop_helpers\nfrom tasks.process import flow_at_work\n"
         "if __name__ == '__main__':\n"
-        "    with ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
+        "    with flow_at_work(), ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
         "        pool.submit(stop_helpers).result()\n"
-        "    print('done')"
+        "        print(run_in_helper(max, 1, 2))\n"
+        "        stop_helpers()"
     )
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    # PYTHONPATH comes before the installed program's folder; a worker starts the run of a deployment in the clone,
-    # which comes first
-    options, folder = (["-P"], tmp_path) if started_by == "deep-mlp" else ([], ROOT)
-    done = subprocess.run(
-        [sys.executable, *options, "-c", program],
-        cwd=folder,
-        env={**kept, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
 
 @pytest.mark.slow

@@ -1,5 +1,4 @@
-"""`python bits.py`: print the SHA-256 of small networks, of linear ones of wider ones, and of a first layer.
-
+"""`python bits.py`: print the SHA-256 of small networks, of linear ones, of wider ones, and of a first layer.
 
 Another processor's are those of a process of its own, since a library chooses its arithmetic as it is loaded.
 """

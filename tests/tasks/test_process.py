@@ -99,8 +99,10 @@ def test_a_process_is_configured_with_what_the_user_has_not_set(monkeypatch):
     assert os.environ["DO_NOT_TRACK"] == "1"
 
 
-def test_the_last_of_two_flows_sets_back():
-    """Whichever ends first, the other keeps its quick threads."""
+def test_the_last_of_two_flows_sets_back(monkeypatch):
+    """Whichever ends first, the other keeps its quick threads, and finds the project's packages first."""
+    monkeypatch.setattr(sys, "path", ["elsewhere", *sys.path])
+    path = sys.path[:]
     logger = logging.getLogger("deep_mlp")
     usual = sys.getswitchinterval(), logger.level
     with ExitStack() as first:
@@ -111,8 +113,9 @@ def test_the_last_of_two_flows_sets_back():
         first.close()
         assert sys.getswitchinterval() == quick < usual[0]
         assert logger.level == logging.INFO
+        assert sys.path == [str(ROOT), *path]
         second.close()
-    assert (sys.getswitchinterval(), logger.level) == usual
+    assert (sys.getswitchinterval(), logger.level, sys.path) == (*usual, path)
 
 
 @pytest.mark.parametrize(
